@@ -1,0 +1,135 @@
+"""What is worth another attempt, and after how long. Pure."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_beam.core.config import real, whole
+from trio_beam.errors import (
+    AttemptTimeout,
+    BeamTimeout,
+    ConfigError,
+    ConnectionFailed,
+    MalformedResponse,
+    RateLimited,
+    RequestRejected,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_beam.errors import EndpointError
+
+#: Refusals that another attempt can mend: request timeout, too early, conflict of a lock.
+_TRANSIENT_STATUS = frozenset({408, 409, 425})
+#: Server errors that it cannot: not implemented, version not supported.
+_PERMANENT_STATUS = frozenset({501, 505})
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How often a request is sent, and how long is waited in between.
+
+    The wait before attempt k + 1 is drawn evenly from the upper half of
+    ``min(wait_max, wait_initial * 2 ** (k - 1))``, or is what the server asked for if that is longer.
+
+    Attributes:
+        attempts: most attempts, the first one included.
+        wait_initial: seconds before the second attempt.
+        wait_max: most seconds between two attempts (the server may ask for more).
+
+    Raises:
+        ConfigError: a value is out of its bounds.
+    """
+
+    attempts: int = attrs.field(default=4, validator=whole(1))
+    wait_initial: float = attrs.field(default=0.5, validator=real(0))
+    wait_max: float = attrs.field(default=30.0, validator=real(0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.wait_max < self.wait_initial:
+            raise ConfigError("wait_max", f"at least wait_initial ({self.wait_initial})", self.wait_max)
+
+
+@attrs.frozen
+class RetryIn:
+    """Send it again after so many seconds."""
+
+    seconds: float
+
+
+@attrs.frozen
+class GiveUp:
+    """Let the error stand."""
+
+    reason: str
+
+
+def is_transient(error: EndpointError) -> bool:
+    """Whether the same request may fare better another time."""
+    match error:
+        case BeamTimeout():
+            return False
+        case ConnectionFailed() | AttemptTimeout() | RateLimited():
+            return True
+        case ServerError(status=status):
+            return status not in _PERMANENT_STATUS
+        case RequestRejected(status=status):
+            return status in _TRANSIENT_STATUS
+        case MalformedResponse(transient=transient):
+            return transient
+        case _:
+            return False
+
+
+def decide(
+    error: EndpointError, attempt: int, policy: RetryPolicy, *, jitter: float, remaining: float
+) -> RetryIn | GiveUp:
+    """What to do about an error.
+
+    Args:
+        error: what the attempt ended in.
+        attempt: its number, from 1.
+        policy: the limits.
+        jitter: a random number from 0 to 1.
+        remaining: seconds that the beam has left; a wait that is longer is not begun.
+    """
+    if not is_transient(error):
+        return GiveUp("another attempt would end the same way")
+    if attempt >= policy.attempts:
+        return GiveUp("that was the last attempt")
+    ceiling = min(policy.wait_max, policy.wait_initial * 2.0 ** min(attempt - 1, 60))
+    wait = ceiling * (0.5 + 0.5 * jitter)
+    asked = error.retry_after if isinstance(error, (RateLimited, ServerError)) else None
+    wait = max(wait, asked or 0.0)
+    if wait >= remaining:
+        return GiveUp("the wait would outlast the beam's time")
+    return RetryIn(wait)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a server asks to wait, from ``Retry-After`` (RFC 9110, 10.2.3).
+
+    Args:
+        headers: of the answer, lower-case names.
+        now: seconds since 1970, for a date where the answer carries no ``Date`` of its own.
+    """
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.replace(".", "", 1).isdigit():
+        return float(value)
+    until = _timestamp(value)
+    if until is None:
+        return None
+    # The server's own clock, where it shows it: ours may be off.
+    return max(0.0, until - (_timestamp(headers.get("date", "")) or now))
+
+
+def _timestamp(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,154 @@
+"""A beam: a partial text, as a chain of blocks that shares its prefix with its siblings."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from trio_beam.core.block import CONTEXT, LENGTH, Continuation, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: For the rolling hash over a beam's tokens: a Mersenne prime and a base below it.
+_PRIME = (1 << 61) - 1
+_BASE = 1_000_003_579
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Beam:
+    """A partial or finished text with its score. Made by `extend`, never by hand.
+
+    A beam holds its last block and a pointer to its parent, so that making one costs as much as
+    its last block, however long it is. `tokens` and `text` walk the chain when they are asked for.
+
+    Attributes:
+        parent: the beam that this one continues; None for the empty beam.
+        continuation: its last block; None for the empty beam.
+        logprob: sum of the log-probabilities of its tokens, in nats.
+        length: number of its tokens.
+        score: what the scorer made of it; higher is better.
+        finished: whether it has ended for good (`finish_reason` says why). A beam that fills the
+            model's context has ``finish_reason="context"`` and is not finished.
+        finish_reason: the server's word; ``"length"`` if the beam could go on.
+        exact: whether every block of it was continued by token ids with true log-probabilities.
+        multiplicity: how many candidates had these very tokens.
+    """
+
+    parent: Beam | None = None
+    continuation: Continuation | None = None
+    logprob: float = 0.0
+    length: int = 0
+    score: float = float("-inf")
+    finished: bool = False
+    finish_reason: str = LENGTH
+    exact: bool = True
+    multiplicity: int = 1
+    #: Characters that the last block completed.
+    fragment: str = ""
+    #: Bytes of a character that the last block began and did not end.
+    pending: bytes = b""
+    #: Characters at the end that a stop string takes away; only on a beam that has ended.
+    trim: int = 0
+    #: Rolling hash of all tokens.
+    fingerprint: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the beam cannot be continued."""
+        return self.finish_reason != LENGTH
+
+    def lineage(self) -> list[Beam]:
+        """The chain from the first block to this one, without the empty beam."""
+        chain: list[Beam] = []
+        beam: Beam | None = self
+        while beam is not None and beam.continuation is not None:
+            chain.append(beam)
+            beam = beam.parent
+        chain.reverse()
+        return chain
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """All tokens, in order. Costs the length of the beam."""
+        return tuple(
+            token for beam in self.lineage() if beam.continuation for token in beam.continuation.tokens
+        )
+
+    @property
+    def text(self) -> str:
+        """The whole text, decoded from joined bytes. Costs the length of the beam.
+
+        What is left of a character that was cut off at the very end shows as U+FFFD.
+        """
+        text = "".join(beam.fragment for beam in self.lineage())
+        text += self.pending.decode("utf-8", "replace")
+        return text[: len(text) - self.trim] if self.trim else text
+
+    def extend(self, continuation: Continuation, **changes: Any) -> Beam:
+        """The beam that this one becomes with one more block. Costs the length of the block."""
+        fragment, pending = decode_more(self.pending, continuation.data)
+        reason = continuation.finish_reason
+        if reason == LENGTH and not continuation.tokens:
+            reason = CONTEXT  # the server had no room for a single token
+        values: dict[str, Any] = {
+            "parent": self,
+            "continuation": continuation,
+            "logprob": self.logprob + continuation.logprob,
+            "length": self.length + len(continuation.tokens),
+            "finish_reason": reason,
+            "finished": reason not in (LENGTH, CONTEXT),
+            "exact": self.exact and continuation.exact,
+            "fragment": fragment,
+            "pending": pending,
+            "fingerprint": _roll(self.fingerprint, continuation.tokens),
+        }
+        return Beam(**(values | changes))
+
+    def same_tokens(self, other: Beam) -> bool:
+        """Whether both have the same tokens. Costs only what the two do not share."""
+        if self.length != other.length or self.fingerprint != other.fingerprint:
+            return False
+        if self.parent is other.parent and self.continuation and other.continuation:
+            return _keys(self.continuation.tokens) == _keys(other.continuation.tokens)
+        return _keys(self.tokens) == _keys(other.tokens)
+
+    def __repr__(self) -> str:
+        return f"<Beam {self.text!r} length={self.length} score={self.score:.4f} {self.finish_reason}>"
+
+    def tail(self, characters: int) -> str:
+        """The last characters of the text, without walking further back than needed."""
+        parts: list[str] = []
+        beam: Beam | None = self
+        while beam is not None and characters > 0:
+            parts.append(beam.fragment[-characters:])
+            characters -= len(parts[-1])
+            beam = beam.parent
+        return "".join(reversed(parts))
+
+
+def decode_more(pending: bytes, data: bytes) -> tuple[str, bytes]:
+    """Decode bytes that go on from `pending`: (whole characters, bytes of one not yet whole)."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(pending + data)
+    rest, _ = decoder.getstate()
+    return text, rest
+
+
+def _keys(tokens: Sequence[Token]) -> list[int | bytes]:
+    return [token.key for token in tokens]
+
+
+def _roll(fingerprint: int, tokens: Sequence[Token]) -> int:
+    """Polynomial hash (Karp and Rabin 1987): the same for the same tokens, however cut into blocks."""
+    for number in _numbers(tokens):
+        fingerprint = (fingerprint * _BASE + number) % _PRIME
+    return fingerprint
+
+
+def _numbers(tokens: Sequence[Token]) -> Iterator[int]:
+    for token in tokens:
+        key = token.key
+        yield key + 1 if isinstance(key, int) else int.from_bytes(key, "big") + 1

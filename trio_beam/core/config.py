@@ -1,0 +1,163 @@
+"""The parameters of a search, checked when they are given."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from trio_beam.core.registry import SCORERS, SELECTIONS
+from trio_beam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def whole(minimum: int, *, optional: bool = False) -> Check:
+    """An integer from `minimum` up (no bool, no float)."""
+    bound = f"a whole number from {minimum} up" + (" or None" if optional else "")
+
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if optional and value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise ConfigError(attribute.name, bound, value)
+
+    return check
+
+
+def real(minimum: float, *, above: bool = False, optional: bool = False) -> Check:
+    """A finite number from `minimum` up, or above it."""
+    bound = f"a finite number {'above' if above else 'from'} {minimum:g}{'' if above else ' up'}"
+    bound += " or None" if optional else ""
+
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if optional and value is None:
+            return
+        fits = not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+        if not fits or value < minimum or (above and value == minimum):
+            raise ConfigError(attribute.name, bound, value)
+
+    return check
+
+
+def word(*words: object) -> Check:
+    """One of a few words."""
+
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        # `is` beside `==`, because 1 == True and 0 == False.
+        if not any(value is known or (isinstance(value, str) and value == known) for known in words):
+            raise ConfigError(attribute.name, f"one of {', '.join(map(repr, words))}", value)
+
+    return check
+
+
+def _strings(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _nonempty_strings(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(text, str) and text for text in value):
+        raise ConfigError(attribute.name, "a sequence of strings that are not empty", value)
+
+
+def _registered(registry: Any) -> Check:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        registry.check(attribute.name, value)
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class BeamSearchConfig:
+    """The parameters of a search. Lengths are in tokens, times in seconds.
+
+    Attributes:
+        alpha: exponent of p^alpha, above 0. With arg-max selection it scales every score alike and
+            changes no order.
+        beam_width: beams kept from one round to the next.
+        n_per_beam: continuations sampled for each beam in a round.
+        tokens_per_step: length of a block.
+        max_tokens: greatest length of a beam.
+        use_length_penalty: whether scores are divided by ``length ** length_penalty``.
+        length_penalty: that exponent, from 0 up.
+        proposal_temperature: the temperature that continuations are sampled at. 0 only where one
+            continuation is asked for, since all of them would be the same.
+        top_logprobs: how many alternatives beside each token are to be shown (``Token.top``).
+        stop: texts at which a beam ends; not part of its text.
+        seed: makes the search repeatable; None leaves the server's own randomness.
+        deduplicate: whether candidates with the same tokens count once.
+        early_stopping: True stops when ``beam_width`` beams have ended; ``"bound"`` when moreover no
+            active beam can still beat the worst of them; False goes on to ``max_tokens``.
+        beam_timeout: seconds that a beam may take in a round, waiting for a free slot not counted.
+        on_beam_failure: ``"cancel_siblings"`` ends the search with `SearchFailed`; ``"drop_beam"`` goes
+            on with the others.
+        min_beams: with ``"drop_beam"``, how many beams must survive a round.
+        selection: which candidates stay.
+        scorer: what a candidate is worth.
+        proposal: how candidates come about.
+        max_total_tokens: most tokens that the search may generate, all beams together.
+
+    Raises:
+        ConfigError: names the field and its bound.
+    """
+
+    alpha: float = attrs.field(default=4.0, validator=real(0, above=True))
+    beam_width: int = attrs.field(default=2, validator=whole(1))
+    n_per_beam: int = attrs.field(default=2, validator=whole(1))
+    tokens_per_step: int = attrs.field(default=192, validator=whole(1))
+    max_tokens: int = attrs.field(default=512, validator=whole(1))
+    use_length_penalty: bool = attrs.field(default=True, validator=word(True, False))
+    length_penalty: float = attrs.field(default=0.6, validator=real(0))
+    proposal_temperature: float = attrs.field(default=1.0, validator=real(0))
+    top_logprobs: int = attrs.field(default=0, validator=whole(0))
+    stop: tuple[str, ...] = attrs.field(
+        default=(), converter=_strings, validator=_nonempty_strings
+    )
+    seed: int | None = attrs.field(default=None, validator=whole(0, optional=True))
+    deduplicate: bool = attrs.field(default=True, validator=word(True, False))
+    early_stopping: bool | Literal["bound"] = attrs.field(
+        default=True, validator=word(True, "bound", False)
+    )
+    beam_timeout: float | None = attrs.field(
+        default=None, validator=real(0, above=True, optional=True)
+    )
+    on_beam_failure: Literal["cancel_siblings", "drop_beam"] = attrs.field(
+        default="cancel_siblings", validator=word("cancel_siblings", "drop_beam")
+    )
+    min_beams: int = attrs.field(default=1, validator=whole(1))
+    selection: str = attrs.field(default="top_k", validator=_registered(SELECTIONS))
+    scorer: str = attrs.field(default="power", validator=_registered(SCORERS))
+    proposal: Literal["sample"] = attrs.field(default="sample", validator=word("sample"))
+    max_total_tokens: int | None = attrs.field(default=None, validator=whole(1, optional=True))
+
+    def __attrs_post_init__(self) -> None:
+        if self.min_beams > self.beam_width:
+            raise ConfigError("min_beams", f"at most beam_width ({self.beam_width})", self.min_beams)
+        if self.proposal_temperature == 0 and self.samples_per_round > 1:
+            raise ConfigError(
+                "proposal_temperature",
+                "above 0 (at 0 all continuations are the same) unless beam_width and n_per_beam are 1",
+                self.proposal_temperature,
+            )
+        if self.max_total_tokens is not None and self.max_total_tokens < self.samples_per_round:
+            raise ConfigError(
+                "max_total_tokens",
+                f"at least beam_width * n_per_beam ({self.samples_per_round}), one token for each",
+                self.max_total_tokens,
+            )
+
+    @property
+    def samples_per_round(self) -> int:
+        """Most continuations that are asked for in one round."""
+        return self.beam_width * self.n_per_beam
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that it takes to reach ``max_tokens``; the last block is shortened."""
+        return -(-self.max_tokens // self.tokens_per_step)

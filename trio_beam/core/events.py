@@ -1,0 +1,109 @@
+"""What observers are told, as frozen data.
+
+An observer is any callable that takes one event. It is called inline, must not block, and what it
+raises propagates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.result import BeamFailure, SearchResult
+from trio_beam.errors import EndpointError
+
+
+@attrs.frozen(kw_only=True)
+class SearchStarted:
+    """A search is about to send its first request; `rounds` is the most it will need."""
+
+    config: BeamSearchConfig
+    rounds: int
+
+
+@attrs.frozen(kw_only=True)
+class RoundStarted:
+    """`beams` beams are expanded by `samples` continuations in all."""
+
+    round: int
+    rounds: int
+    beams: int
+    samples: int
+
+
+@attrs.frozen(kw_only=True)
+class BeamExpanded:
+    """The continuations of one beam are in; `tokens` were generated for them."""
+
+    round: int
+    rank: int
+    candidates: int
+    tokens: int
+
+
+@attrs.frozen(kw_only=True)
+class BeamFailed:
+    """One beam could not be expanded, or not wholly."""
+
+    failure: BeamFailure
+    rank: int
+
+
+@attrs.frozen(kw_only=True)
+class RoundFinished:
+    """A round was scored and selected.
+
+    Attributes:
+        candidates: continuations that came back.
+        active: beams that go on.
+        ended: beams that have ended, all rounds so far.
+        best_score: of this round's candidates.
+        completion_tokens: tokens generated so far.
+    """
+
+    round: int
+    rounds: int
+    candidates: int
+    active: int
+    ended: int
+    best_score: float
+    completion_tokens: int
+
+
+@attrs.frozen(kw_only=True)
+class RequestRetried:
+    """A request failed and will be sent again.
+
+    Attributes:
+        error: why.
+        attempt: how many times it has been sent.
+        attempts: how many times it may be.
+        wait: seconds until then.
+    """
+
+    error: EndpointError
+    attempt: int
+    attempts: int
+    wait: float
+
+
+@attrs.frozen(kw_only=True)
+class SearchFinished:
+    """The search has its result."""
+
+    result: SearchResult
+
+
+Event: TypeAlias = (
+    SearchStarted
+    | RoundStarted
+    | BeamExpanded
+    | BeamFailed
+    | RoundFinished
+    | RequestRetried
+    | SearchFinished
+)
+Observer: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,35 @@
+"""A seed for every sample, derived from the search's own.
+
+Servers give choice i of a request the seed ``seed + i`` (llama.cpp and vLLM both do). So the
+samples of a search are numbered without gaps and sample k gets ``base + k``: no two samples share
+a seed, however many of them travel in one request, and a search split over more requests draws
+the same samples.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+
+def base_seed(seed: int) -> int:
+    """A number below 2**30 that is the same for the same seed on every machine.
+
+    It leaves room for 2**30 samples below 2**31: llama.cpp takes 32 bits and reads the largest as
+    "random", and JSON schemas of other servers say int32.
+    """
+    digest = blake2b(str(seed).encode(), digest_size=8, person=b"trio_beam").digest()
+    return int.from_bytes(digest, "big") >> 34
+
+
+def sample_number(round_number: int, beam: int, sample: int, *, width: int, n: int) -> int:
+    """The number of a sample in its search.
+
+    Args:
+        round_number: the round, from 1.
+        beam: the rank of the beam among those expanded in the round, from 0.
+        sample: the index of the sample within the beam, from 0; below ``width * n`` in round 1,
+            where one beam is expanded for all, else below ``n``.
+        width: the search's ``beam_width``.
+        n: the search's ``n_per_beam``.
+    """
+    return (round_number - 1) * width * n + beam * n + sample

@@ -1,0 +1,285 @@
+"""The search as a state machine, without any input or output.
+
+``step()`` says what is to be done; ``receive()`` takes what came of it, one beam at a time and in
+any order. Nothing that it computes depends on that order: candidates are ranked by score, then by
+their parent's rank, then by sample index.
+
+A round costs as much as its new tokens: beams share their prefixes (`core.beam`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_beam.core import stop
+from trio_beam.core.actions import Expansion, Failed, Outcome, Over, Round, Step
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import CONTEXT
+from trio_beam.core.events import BeamExpanded, BeamFailed, Event, RoundFinished, RoundStarted
+from trio_beam.core.registry import SCORERS, SELECTIONS
+from trio_beam.core.result import BeamFailure, SearchResult, StopReason
+from trio_beam.core.seeds import base_seed, sample_number
+from trio_beam.core.usage import Ledger
+from trio_beam.errors import ContextOverflow, TrioBeamError
+from trio_beam.scorers.power import best_reachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from trio_beam.core.config import BeamSearchConfig
+
+
+class BeamSearchState:
+    """One search, from the empty beam to its result.
+
+    Attributes:
+        config: its parameters.
+        ledger: what it has cost so far.
+        failures: what went wrong so far.
+        cancel_siblings: whether the rest of the current round should be cancelled.
+    """
+
+    def __init__(self, config: BeamSearchConfig) -> None:
+        self.config = config
+        self.ledger = Ledger()
+        self.failures: list[BeamFailure] = []
+        self.cancel_siblings = False
+        self._base_seed = None if config.seed is None else base_seed(config.seed)
+        self._active: list[Beam] = [Beam()]
+        self._ended: list[Beam] = []
+        self._round: Round | None = None
+        self._outcomes: dict[int, list[Beam]] = {}
+        self._received = 0
+        self._completed = 0
+        self._failed = False
+
+    def step(self) -> Step:
+        """Close the round whose outcomes are all in, and say what is next.
+
+        Raises:
+            TrioBeamError: an outcome of the current round is still missing.
+        """
+        events: tuple[Event, ...] = ()
+        if self._round is not None:
+            if self._received < len(self._round.expansions):
+                raise TrioBeamError("step() before every beam of the round was received")
+            if not self._failed:
+                events = (self._close_round(self._round),)
+        if self._failed:
+            return Failed(failures=tuple(self.failures))
+        reason = self._stop_reason()
+        block = self._block_length()
+        if reason is None and block < 1:
+            reason = "budget"
+        if reason is not None:
+            return Over(stop_reason=reason, events=events)
+        self._round = self._open_round(block)
+        started = RoundStarted(
+            round=self._round.number,
+            rounds=self.config.rounds,
+            beams=len(self._round.expansions),
+            samples=sum(expansion.n for expansion in self._round.expansions),
+        )
+        return attrs.evolve(self._round, events=(*events, started))
+
+    def receive(self, outcome: Outcome) -> tuple[Event, ...]:
+        """Take what came of one expansion of the current round.
+
+        Raises:
+            TrioBeamError: there is no round, or that beam was received before.
+        """
+        if self._round is None or outcome.rank in self._outcomes:
+            raise TrioBeamError(f"nothing is expected of the beam of rank {outcome.rank}")
+        number = self._round.number
+        parent = self._round.expansions[outcome.rank].beam
+        self._outcomes[outcome.rank] = [
+            stop.extend(parent, continuation, self.config.stop)
+            for _, continuation in sorted(outcome.continuations.items())
+        ]
+        self._received += 1
+        tokens = sum(continuation.generated for continuation in outcome.continuations.values())
+        self.ledger.completion_tokens += tokens
+        events: list[Event] = []
+        if outcome.continuations:
+            events.append(
+                BeamExpanded(
+                    round=number, rank=outcome.rank, candidates=len(outcome.continuations), tokens=tokens
+                )
+            )
+        if outcome.error is not None:
+            events += self._note_failure(parent, outcome, number)
+        elif outcome.cancelled and not self._failed:
+            # Cancelled from outside: there is no next round to go on to.
+            self._failed = True
+        return tuple(events)
+
+    def fail(self, failure: BeamFailure) -> None:
+        """Note a failure before the first round."""
+        self.failures.append(failure)
+        self._failed = True
+
+    def result(self, stop_reason: StopReason) -> SearchResult:
+        """The best so far, at any moment; what came back of an unfinished round counts too."""
+        beams = self._ended
+        if stop_reason != "finished":
+            beams = rank([*self._ended, *self._frontier()])
+        beams = [beam for beam in beams if beam.continuation is not None][: self.config.beam_width]
+        return SearchResult(
+            text=beams[0].text if beams else "",
+            score=beams[0].score if beams else -math.inf,
+            beams=tuple(beams),
+            usage=self.ledger.usage(),
+            rounds=self._completed,
+            stop_reason=stop_reason,
+            failures=tuple(self.failures),
+            exact=all(beam.exact for beam in beams),
+        )
+
+    # -- opening a round
+
+    def _open_round(self, block: int) -> Round:
+        number = self._completed + 1
+        config = self.config
+        self._outcomes = {}
+        self._received = 0
+        self.cancel_siblings = False
+        expansions = tuple(
+            Expansion(
+                rank=index,
+                beam=beam,
+                n=config.samples_per_round if number == 1 else config.n_per_beam,
+                max_tokens=min(block, config.max_tokens - beam.length),
+                seed=self._seed(number, index),
+            )
+            for index, beam in enumerate(self._expandable())
+        )
+        return Round(number=number, expansions=expansions)
+
+    def _expandable(self) -> list[Beam]:
+        return [beam for beam in self._active if beam.length < self.config.max_tokens]
+
+    def _seed(self, number: int, index: int) -> int | None:
+        if self._base_seed is None:
+            return None
+        width, n = self.config.beam_width, self.config.n_per_beam
+        return self._base_seed + sample_number(number, index, 0, width=width, n=n)
+
+    def _block_length(self) -> int:
+        """Tokens a block, shortened so that the round fits into what is left of the budget."""
+        budget = self.config.max_total_tokens
+        if budget is None:
+            return self.config.tokens_per_step
+        first = self._completed == 0
+        samples = self.config.samples_per_round if first else self.config.n_per_beam * len(self._expandable())
+        left = budget - self.ledger.completion_tokens
+        return min(self.config.tokens_per_step, left // max(samples, 1))
+
+    # -- receiving
+
+    def _note_failure(self, parent: Beam, outcome: Outcome, number: int) -> list[Event]:
+        error = outcome.error
+        assert error is not None
+        if isinstance(error, ContextOverflow) and parent.continuation is not None:
+            # Not a failure: the beam has grown until it filled the context.
+            if not self._outcomes[outcome.rank]:
+                self._outcomes[outcome.rank] = [attrs.evolve(parent, finish_reason=CONTEXT)]
+            return []
+        failure = BeamFailure(beam=parent, error=error, attempts=error.attempts, round=number)
+        self.failures.append(failure)
+        if self.config.on_beam_failure == "cancel_siblings":
+            self.cancel_siblings = self._failed = True
+        return [BeamFailed(failure=failure, rank=outcome.rank)]
+
+    # -- closing a round
+
+    def _close_round(self, current: Round) -> Event:
+        survivors = sum(1 for beams in self._outcomes.values() if beams) + len(self._ended)
+        expanded = len(current.expansions) + len(self._ended)
+        carried = self._carried()
+        if survivors + len(carried) < min(self.config.min_beams, expanded + len(carried)):
+            self._failed = True
+        arrived = self._arrived()
+        scored = rank([*carried, *self._score(self._distinct(arrived))])
+        select = SELECTIONS[self.config.selection]
+        self._active = list(select([beam for beam in scored if not beam.ended], self.config))
+        ended = [beam for beam in scored if beam.ended]
+        self._ended = rank([*self._ended, *ended])[: self.config.beam_width]
+        self._completed = current.number
+        self._round = None
+        return RoundFinished(
+            round=current.number,
+            rounds=self.config.rounds,
+            candidates=len(arrived),
+            active=len(self._active),
+            ended=len(self._ended),
+            best_score=scored[0].score if scored else -math.inf,
+            completion_tokens=self.ledger.completion_tokens,
+        )
+
+    def _distinct(self, beams: Sequence[Beam]) -> list[Beam]:
+        """Candidates with the same tokens become one, which counts them."""
+        if not self.config.deduplicate:
+            return list(beams)
+        kept = list(self._ended)
+        places: dict[tuple[int, int, bool], list[int]] = {}
+        for place, beam in enumerate(kept):
+            places.setdefault(_identity(beam), []).append(place)
+        for beam in beams:
+            same = places.setdefault(_identity(beam), [])
+            twin = next((place for place in same if beam.same_tokens(kept[place])), None)
+            if twin is None:
+                same.append(len(kept))
+                kept.append(beam)
+            else:
+                kept[twin] = attrs.evolve(kept[twin], multiplicity=kept[twin].multiplicity + 1)
+        return kept[len(self._ended) :]
+
+    def _score(self, beams: Sequence[Beam]) -> list[Beam]:
+        name = self.config.scorer
+        scores = SCORERS[name](beams, self.config)
+        if len(scores) != len(beams) or any(map(math.isnan, scores)):
+            raise TrioBeamError(f"scorer {name!r} must return one number for each candidate")
+        return [attrs.evolve(beam, score=score) for beam, score in zip(beams, scores, strict=True)]
+
+    def _stop_reason(self) -> StopReason | None:
+        if not self._active:
+            return "finished"
+        enough = len(self._ended) >= self.config.beam_width
+        if enough and self.config.early_stopping is True:
+            return "finished"
+        if enough and self.config.early_stopping == "bound":
+            worst = self._ended[-1].score
+            if all(best_reachable(beam, self.config) <= worst for beam in self._active):
+                return "finished"
+        if self._completed == self.config.rounds or not self._expandable():
+            return "max_tokens"
+        return None
+
+    # -- the best so far
+
+    def _frontier(self) -> list[Beam]:
+        """The beams that stand now: those of the open round, or what came back of them."""
+        if self._round is None:
+            return self._active
+        arrived = self._arrived()
+        waiting = [e.beam for e in self._round.expansions if not self._outcomes.get(e.rank)]
+        return [*self._carried(), *self._score(self._distinct(arrived)), *waiting]
+
+    def _arrived(self) -> list[Beam]:
+        return [beam for index in sorted(self._outcomes) for beam in self._outcomes[index]]
+
+    def _carried(self) -> list[Beam]:
+        """Active beams that already have all the tokens they may have."""
+        return [beam for beam in self._active if beam.length >= self.config.max_tokens]
+
+
+def rank(beams: Iterable[Beam]) -> list[Beam]:
+    """Best score first. The sort is stable: equal scores keep their order, parent's rank, then sample."""
+    return sorted(beams, key=lambda beam: -beam.score)
+
+
+def _identity(beam: Beam) -> tuple[int, int, bool]:
+    return (beam.length, beam.fingerprint, beam.ended)

@@ -1,0 +1,61 @@
+"""Stop strings, cut on our side.
+
+The server is never told of them: servers cut the text inside a token, drop that token's
+log-probability or guess which tokens to drop. Here the text ends before the stop string, while the
+tokens up to and including the one that completes it stay and count in the score: the model did
+generate them, and a score without them would favour texts that were cut.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_beam.core.block import STOP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.block import Continuation
+
+
+def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
+    """`beam.extend(continuation)`, ended where the first of the stop strings is complete."""
+    child = beam.extend(continuation)
+    if not stop:
+        return child
+    before = beam.tail(max(map(len, stop)) - 1)
+    found = _first(before + child.fragment, stop)
+    if found is None:
+        return child
+    start, end = found
+    text = child.fragment[: end - len(before)]
+    cut = _cut(continuation, len(text.encode("utf-8", "replace")) - len(beam.pending))
+    child = beam.extend(cut, finished=True)
+    return attrs.evolve(child, trim=len(before) + len(child.fragment) - start, pending=b"")
+
+
+def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:
+    """(start, end) of the stop string that is complete first; the longest of those."""
+    spans = [(at, at + len(word)) for word in stop if (at := text.find(word)) >= 0]
+    return min(spans, key=lambda span: (span[1], span[0]), default=None)
+
+
+def _cut(continuation: Continuation, size: int) -> Continuation:
+    """The block up to the token in which its byte number `size` lies."""
+    count = seen = 0
+    for token in continuation.tokens:
+        if seen >= size:
+            break
+        seen += len(token.data)
+        count += 1
+    whole = seen < size  # the tokens do not spell the text: keep them all
+    return attrs.evolve(
+        continuation,
+        tokens=continuation.tokens if whole else continuation.tokens[:count],
+        data=continuation.data if whole else continuation.data[:seen],
+        finish_reason=STOP,
+        generated=continuation.generated,
+    )

@@ -1,0 +1,149 @@
+"""What every dialect is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+import attrs
+import msgspec
+
+from trio_beam.core.registry import Registry
+from trio_beam.dialects.limits import Limits
+
+if TYPE_CHECKING:
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.block import Continuation
+    from trio_beam.core.prompt import Prompt
+    from trio_beam.language_model import SampleRequest
+
+T = TypeVar("T")
+Api: TypeAlias = Literal["auto", "completions", "chat"]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class WireRequest(Generic[T]):
+    """One HTTP request, not yet sent.
+
+    Attributes:
+        path: behind the base URL, or behind the server's root (the base URL without ``/v1``).
+        decode: makes the answer's body into what the exchange goes on with; raises
+            `msgspec.DecodeError` (a `msgspec.ValidationError` if it is JSON of another shape).
+        body: JSON; None for a GET.
+        at_root: which of the two `path` is behind.
+    """
+
+    path: str
+    decode: Callable[[bytes], T]
+    body: bytes | None = None
+    at_root: bool = False
+
+
+#: Yields requests, is sent their decoded answers (or has an `EndpointError` thrown in), returns T.
+Exchange: TypeAlias = Generator[WireRequest[Any], Any, T]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Answer:
+    """The continuations of one request, at least one, and what the server counted as prompt."""
+
+    continuations: tuple[Continuation, ...]
+    prompt_tokens: int = 0
+
+
+class ModelEntry(msgspec.Struct):
+    """One row of ``GET /models``."""
+
+    id: str
+    owned_by: str | None = None
+
+
+class ModelList(msgspec.Struct):
+    """The answer to ``GET /models``."""
+
+    data: list[ModelEntry]
+
+
+class Dialect(ABC):
+    """One server family. An instance belongs to one endpoint and remembers what it learnt.
+
+    Args:
+        model: the model's name.
+        api: which of the two OpenAI calls to use; ``"auto"``: completions for a string, chat for
+            messages.
+        limits: most choices and log-probabilities a request, as far as they are known.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, model: str, api: Api, limits: Limits) -> None:
+        self.model = model
+        self.api: Api = api
+        self.limits = limits
+
+    @classmethod
+    def recognises(cls, models: ModelList) -> bool:
+        """Whether a server with this list of models speaks this dialect."""
+        return False
+
+    def configure(self) -> Exchange[int | None]:
+        """Ask the server for what it says of itself; returns its slots, if it has a number of them.
+
+        Only for a dialect that was found, not for one that was named.
+        """
+        return None
+        yield  # a generator that yields nothing
+
+    @abstractmethod
+    def take(self, prompt: Prompt) -> Exchange[Any]:
+        """What `sample` needs of a prompt, made once for a search."""
+
+    @abstractmethod
+    def sample(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
+        """Ask for continuations of a beam behind a prompt that `take` has taken."""
+
+
+DIALECTS: Registry[type[Dialect]] = Registry("dialect")
+
+
+class PrefixEncoder:
+    """The bytes in which a beam stands in a request, each block encoded once.
+
+    A beam's bytes are its parent's with its own block's behind them, so a round costs an encoding of
+    the new tokens and a copy. Only the last two generations are kept.
+    """
+
+    def __init__(self, encode: Callable[[Beam], bytes]) -> None:
+        self._encode = encode
+        self._known: WeakKeyDictionary[Beam, bytes] = WeakKeyDictionary()
+
+    def __call__(self, beam: Beam) -> bytes:
+        """All blocks of the beam, encoded and joined."""
+        parts: list[bytes] = []
+        node: Beam | None = beam
+        while node is not None and node.continuation is not None:
+            known = self._known.get(node)
+            if known is not None:
+                parts.append(known)
+                break
+            parts.append(self._encode(node))
+            node = node.parent
+        joined = b"".join(reversed(parts))
+        if beam.continuation is not None:
+            self._known[beam] = joined
+            if beam.parent is not None and beam.parent.parent is not None:
+                self._known.pop(beam.parent.parent, None)
+        return joined
+
+
+def encode_string(text: str) -> bytes:
+    """The inside of a JSON string, without its quotes. Pieces can be joined."""
+    return msgspec.json.encode(text)[1:-1]
+
+
+def splice(name: str, value: bytes, fields: Mapping[str, Any]) -> bytes:
+    """A JSON object of one member that is encoded already, and others that are not."""
+    rest = msgspec.json.encode(fields)
+    return b'{"%s":%s%s%s' % (name.encode(), value, b"," if fields else b"", rest[1:])

@@ -1,0 +1,55 @@
+"""What a server allows in one request, learnt from its refusals, so that the lesson is paid once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trio_beam.errors import RequestRejected
+
+#: How servers name the field of the number of choices in a refusal.
+_ABOUT_N = re.compile(r"""['"`]n['"`]|\bn_cmpl\b|\bn must\b|\bparameter:? n\b|\bn=|\bbest_of\b|"param": "n\"""")
+_ABOUT_LOGPROBS = re.compile(r"log_?probs", re.IGNORECASE)
+
+
+class Limits:
+    """The most that one request may ask for; None where nothing is known to be too much.
+
+    Attributes:
+        n: choices.
+        logprobs: top log-probabilities a token.
+    """
+
+    def __init__(self, n: int | None = None, logprobs: int | None = None) -> None:
+        self.n = n
+        self.logprobs = logprobs
+
+    def cap_n(self, n: int) -> int:
+        """As many of `n` choices as one request may ask for."""
+        return n if self.n is None else min(n, self.n)
+
+    def cap_logprobs(self, count: int) -> int:
+        """As many of `count` top log-probabilities as one request may ask for."""
+        return count if self.logprobs is None else min(count, self.logprobs)
+
+    def learn(self, refusal: RequestRejected, *, n: int, logprobs: int) -> bool:
+        """Learn from a refusal of a request for so many; whether a smaller one may do.
+
+        The limit is the largest number in the server's own words that is smaller than what was
+        asked for; else 1.
+        """
+        if refusal.status not in (400, 422):
+            return False
+        if logprobs > 1 and _ABOUT_LOGPROBS.search(refusal.message):
+            self.logprobs = _limit_in(refusal.message, logprobs)
+            return True
+        if n > 1 and _ABOUT_N.search(refusal.message):
+            self.n = _limit_in(refusal.message, n)
+            return True
+        return False
+
+
+def _limit_in(message: str, asked: int) -> int:
+    numbers = [int(digits) for digits in re.findall(r"(?<![\w.])\d+(?![\w.]*\d)", message)]
+    return max([number for number in numbers if 0 < number < asked], default=1)

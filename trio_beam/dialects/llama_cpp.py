@@ -1,0 +1,318 @@
+"""llama.cpp's own completion call: token ids in and out.
+
+A string prompt goes out as it is, a chat through ``/apply-template`` and ``/tokenize``, and behind it
+the beam as token ids, so that a block is continued from the very tokens that were sampled. The
+server leaves out the log-probabilities of tokens inside a character that is not complete; they are
+asked for again, each by a request of one token (`_repair`).
+
+Recorded: b11549.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+import msgspec
+
+from trio_beam.core.block import CONTEXT, LENGTH, STOP, Continuation, Token
+from trio_beam.dialects.base import (
+    DIALECTS,
+    Answer,
+    Dialect,
+    Exchange,
+    ModelList,
+    PrefixEncoder,
+    WireRequest,
+    encode_string,
+    splice,
+)
+from trio_beam.errors import (
+    EndpointError,
+    LogprobsUnavailable,
+    MalformedResponse,
+    RequestRejected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.prompt import Prompt
+    from trio_beam.language_model import SampleRequest
+
+#: Byte-level tokens inside one character: it has at most 4 bytes, and its last token is reported.
+_MOST_SILENT = 3
+#: How many alternatives a repair asks for, until the token is among them; the last is any vocabulary.
+_REPAIR_TOP = (64, 4096, 1 << 20)
+#: What of an answer is needed; the rest (the settings, the prompt) is longer than the block.
+_FIELDS = ["tokens", "stop_type", "truncated", "tokens_evaluated", "completion_probabilities", "index"]
+#: The only sampler that may run; all others would change the distribution that is searched.
+_SAMPLING: dict[str, Any] = {
+    "samplers": ["temperature"],
+    "top_p": 1,
+    "top_k": 0,
+    "min_p": 0,
+    "repeat_penalty": 1,
+    "cache_prompt": True,
+}
+
+
+class _Top(msgspec.Struct):
+    id: int
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class _Entry(msgspec.Struct):
+    id: int
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class _EntryWithTop(_Entry):
+    top_logprobs: list[_Top] = []
+
+
+class _Native(msgspec.Struct):
+    tokens: list[int]
+    stop_type: str = "limit"
+    truncated: bool = False
+    tokens_evaluated: int = 0
+    completion_probabilities: list[_Entry] = []
+    index: int = 0
+
+
+class _NativeWithTop(_Native):
+    completion_probabilities: list[_EntryWithTop] = []  # type: ignore[assignment]  # the same, and more
+
+
+class _Templated(msgspec.Struct):
+    prompt: str
+
+
+class _Tokenized(msgspec.Struct):
+    tokens: list[int]
+
+
+class _Props(msgspec.Struct):
+    total_slots: int | None = None
+
+
+_decode = msgspec.json.Decoder(list[_Native] | _Native).decode
+_decode_with_top = msgspec.json.Decoder(list[_NativeWithTop] | _NativeWithTop).decode
+_decode_template = msgspec.json.Decoder(_Templated).decode
+_decode_tokens = msgspec.json.Decoder(_Tokenized).decode
+_decode_props = msgspec.json.Decoder(_Props).decode
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Taken:
+    """A prompt as the first elements of a JSON array: a string, or token ids."""
+
+    json: bytes
+    prefix: PrefixEncoder
+
+
+@DIALECTS.register("llama_cpp")
+class LlamaCpp(Dialect):
+    """Token ids in and out; exact."""
+
+    name: ClassVar[str] = "llama_cpp"
+
+    #: A token that is whole characters by itself, once one is known.
+    _plain_token: int | None = None
+
+    @classmethod
+    def recognises(cls, models: ModelList) -> bool:
+        """By the owner that it names."""
+        return any(entry.owned_by == "llamacpp" for entry in models.data)
+
+    def configure(self) -> Exchange[int | None]:
+        """The number of slots, which is also the most choices a request may ask for."""
+        try:
+            props = yield WireRequest(path="/props", decode=_decode_props, at_root=True)
+        except EndpointError:
+            return None  # it can be switched off; the limit is then learnt from a refusal
+        if props.total_slots is not None and self.limits.n is None:
+            self.limits.n = props.total_slots
+        return props.total_slots  # type: ignore[no-any-return]  # an exchange is sent Any
+
+    def take(self, prompt: Prompt) -> Exchange[Taken]:
+        """Chat messages become token ids by the server's own template; a string stays one."""
+        prefix = PrefixEncoder(_encode_ids)
+        messages = prompt.messages
+        if prompt.text is not None and self.api == "chat":
+            messages = ({"role": "user", "content": prompt.text},)
+        if messages is None:
+            text = encode_string(prompt.text or "")
+            return Taken(json=b'"%s"' % text, prefix=prefix)
+        body = msgspec.json.encode({"messages": messages})
+        templated = yield WireRequest(
+            path="/apply-template", decode=_decode_template, body=body, at_root=True
+        )
+        ids = yield from self._tokenize(templated.prompt)
+        return Taken(json=_join(ids), prefix=prefix)
+
+    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+        """One request, or a few while the limit on choices is being learnt, and the repairs."""
+        prompt = taken.json + taken.prefix(request.beam)
+        while True:
+            n = self.limits.cap_n(request.n)
+            try:
+                answer = yield self._request(prompt, request, n)
+            except RequestRejected as refusal:
+                if not self.limits.learn(refusal, n=n, logprobs=1):
+                    raise
+            else:
+                break
+        natives: list[_Native] = answer if isinstance(answer, list) else [answer]
+        natives = sorted(natives, key=lambda native: native.index)[:n]
+        if not natives:
+            raise MalformedResponse("the answer holds no continuation")
+        if len(natives) < n:
+            self.limits.n = len(natives)
+        continuations: list[Continuation] = []
+        for native in natives:
+            tokens = yield from self._tokens(native, prompt, request)
+            continuations.append(_continuation(native, tokens, request.max_tokens))
+        # Every choice counts the same prompt; it was evaluated once.
+        return Answer(continuations=tuple(continuations), prompt_tokens=natives[0].tokens_evaluated)
+
+    def _request(self, prompt: bytes, request: SampleRequest, n: int) -> WireRequest[Any]:
+        fields: dict[str, Any] = {
+            "model": self.model,
+            "n_predict": request.max_tokens,
+            "temperature": request.temperature,
+            "n_probs": max(1, request.top_logprobs),
+            "return_tokens": True,
+            "response_fields": _FIELDS,
+            **_SAMPLING,
+        }
+        if n > 1:
+            fields["n_cmpl"] = n
+        if request.seed is not None:
+            fields["seed"] = request.seed
+        decode = _decode_with_top if request.top_logprobs else _decode
+        body = splice("prompt", b"[%s]" % prompt, fields)
+        return WireRequest(path="/completion", decode=decode, body=body, at_root=True)
+
+    def _tokenize(self, text: str) -> Exchange[list[int]]:
+        fields = {"content": text, "add_special": True, "parse_special": True}
+        body = msgspec.json.encode(fields)
+        answer = yield WireRequest(path="/tokenize", decode=_decode_tokens, body=body, at_root=True)
+        ids: list[int] = answer.tokens
+        return ids
+
+    # -- log-probabilities that the server leaves out
+
+    def _tokens(self, native: _Native, prompt: bytes, request: SampleRequest) -> Exchange[list[Token]]:
+        tokens: list[Token] = []
+        silent: list[Token] = []  # of the character that is not yet complete
+        for place, (number, entry) in enumerate(_aligned(native)):
+            if entry is None:
+                before = prompt + _encode(native.tokens[:place])
+                token = yield from self._repair(before, number, request.top_logprobs)
+                silent.append(token)
+            else:
+                token = _from_entry(entry, silent, request.top_logprobs)
+                if not silent and token.bytes:
+                    self._plain_token = token.id
+                silent = []
+            tokens.append(token)
+        return tokens
+
+    def _repair(self, prompt: bytes, number: int, top: int) -> Exchange[Token]:
+        """The log-probability and the bytes of one token behind a prompt.
+
+        Another token, of whole characters, is forced by a logit bias, since for that one the server
+        does report; its alternatives carry the unbiased log-probabilities.
+        """
+        if self._plain_token is None:
+            self._plain_token = (yield from self._tokenize("a"))[-1]
+        for count in _REPAIR_TOP:
+            fields = {
+                "model": self.model,
+                "n_predict": 1,
+                "temperature": 1,
+                "n_probs": count,
+                "logit_bias": [[self._plain_token, 1000]],
+                "return_tokens": True,
+                "response_fields": _FIELDS,
+                **_SAMPLING,
+            }
+            body = splice("prompt", b"[%s]" % prompt, fields)
+            native = yield WireRequest(
+                path="/completion", decode=_decode_with_top, body=body, at_root=True
+            )
+            if not isinstance(native, _NativeWithTop) or not native.completion_probabilities:
+                break
+            alternatives = native.completion_probabilities[0].top_logprobs
+            for found in alternatives:
+                if found.id == number:
+                    shown = tuple(_from_top(other) for other in alternatives[:top])
+                    return _from_top(found)._replace(top=shown)
+        raise LogprobsUnavailable(f"the server gives no log-probability for token {number}")
+
+
+def _aligned(native: _Native) -> Iterable[tuple[int, _Entry | None]]:
+    """Each sampled token with its entry, or with None where the server left it out."""
+    entries = native.completion_probabilities
+    rows: list[tuple[int, _Entry | None]] = []
+    place = run = 0
+    for number in native.tokens:
+        entry = entries[place] if place < len(entries) and entries[place].id == number else None
+        run = 0 if entry else run + 1
+        if run > _MOST_SILENT:
+            raise LogprobsUnavailable("the server sent tokens without log-probabilities")
+        place += entry is not None
+        rows.append((number, entry))
+    if place < len(entries):
+        raise MalformedResponse("the log-probabilities are not those of the tokens")
+    return rows
+
+
+def _continuation(native: _Native, tokens: Sequence[Token], asked: int) -> Continuation:
+    if native.stop_type in ("eos", "word"):
+        reason = STOP
+    elif native.truncated or len(native.tokens) < asked:
+        reason = CONTEXT
+    else:
+        reason = LENGTH
+    return Continuation(
+        tokens=tuple(tokens),
+        data=b"".join([token.bytes or b"" for token in tokens]),
+        finish_reason=reason,
+    )
+
+
+def _from_entry(entry: _Entry, silent: Sequence[Token], top: int) -> Token:
+    """A token; its entry has the whole character, so the bytes of those before it are taken off."""
+    data = bytes(entry.bytes)
+    for before in silent:
+        data = data.removeprefix(before.bytes or b"")
+    text = data.decode("utf-8", "replace") if silent else entry.token
+    shown: tuple[Token, ...] = ()
+    if top and isinstance(entry, _EntryWithTop):
+        shown = tuple([_from_top(other) for other in entry.top_logprobs[:top]])
+    return Token(text, min(entry.logprob, 0.0), entry.id, data, shown)
+
+
+def _from_top(top: _Top) -> Token:
+    return Token(top.token, min(top.logprob, 0.0), top.id, bytes(top.bytes))
+
+
+def _encode(ids: Iterable[int]) -> bytes:
+    """Ids to go behind others in a JSON array."""
+    return "".join([f",{number}" for number in ids]).encode()
+
+
+def _encode_ids(beam: Beam) -> bytes:
+    assert beam.continuation is not None
+    return _encode([token.id for token in beam.continuation.tokens if token.id is not None])
+
+
+def _join(ids: Iterable[int]) -> bytes:
+    return ",".join(map(str, ids)).encode()

@@ -1,0 +1,167 @@
+"""Everything that trio_beam raises, as one tree.
+
+::
+
+    TrioBeamError
+    ├── ConfigError                 (also a ValueError)  the caller gave a value out of bounds
+    ├── EndpointError                                    one request could not be answered
+    │   ├── ConnectionFailed        network   refused, reset, cut short, no such host
+    │   ├── AttemptTimeout          network   no answer within the time allowed
+    │   │   └── BeamTimeout                   ... within the time allowed to the beam, retries included
+    │   ├── RateLimited             server    429; ``retry_after`` in seconds, if the server said so
+    │   ├── ServerError             server    5xx; ``status``
+    │   ├── RequestRejected         caller    any other refusal (400, 401, 404, ...); ``status``
+    │   │   └── ContextOverflow     caller    prompt and beam are longer than the model's context
+    │   ├── MalformedResponse       server    an answer that is not what its protocol says
+    │   └── LogprobsUnavailable     server    an answer without the log-probabilities that a score needs
+    └── SearchFailed                          the search as a whole; ``failures``, ``partial``
+
+What is worth another attempt is decided in one place, ``trio_beam.backoff``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trio_beam.core.result import BeamFailure, SearchResult
+
+
+class TrioBeamError(Exception):
+    """Base of everything that this library raises on purpose."""
+
+
+class ConfigError(TrioBeamError, ValueError):
+    """A value is outside of its bounds; the caller's fault, found before anything is sent.
+
+    Attributes:
+        field: the name of the field or argument.
+        bound: what it must be, in words.
+    """
+
+    def __init__(self, field: str, bound: str, value: object) -> None:
+        super().__init__(f"{field} must be {bound}, not {value!r}")
+        self.field = field
+        self.bound = bound
+
+
+class EndpointError(TrioBeamError):
+    """One request to an endpoint came to nothing.
+
+    Attributes:
+        message: what happened, with the server's own words where it had any.
+        url: where the request went (never with credentials).
+        attempts: how many times it was sent before this error stood; 0 if it was never sent.
+    """
+
+    def __init__(self, message: str, *, url: str = "", attempts: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.url = url
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        where = f"{self.url}: " if self.url else ""
+        tries = f" (after {self.attempts} attempts)" if self.attempts > 1 else ""
+        return f"{where}{self.message}{tries}"
+
+
+class ConnectionFailed(EndpointError):
+    """No connection, or one that broke before the answer was whole."""
+
+
+class AttemptTimeout(EndpointError):
+    """No whole answer within the seconds allowed to one attempt."""
+
+
+class BeamTimeout(AttemptTimeout):
+    """A beam used up its ``beam_timeout``, retries and the waits between them included."""
+
+
+class RateLimited(EndpointError):
+    """HTTP 429.
+
+    Attributes:
+        retry_after: seconds that the server asked to wait; None if it did not say.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", attempts: int = 0, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, url=url, attempts=attempts)
+        self.retry_after = retry_after
+
+
+class ServerError(EndpointError):
+    """HTTP 5xx.
+
+    Attributes:
+        status: the HTTP status.
+        retry_after: seconds that the server asked to wait; None if it did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        url: str = "",
+        attempts: int = 0,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, url=url, attempts=attempts)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class RequestRejected(EndpointError):
+    """The server refused the request and would refuse it again.
+
+    Attributes:
+        status: the HTTP status.
+    """
+
+    def __init__(self, message: str, *, status: int, url: str = "", attempts: int = 0) -> None:
+        super().__init__(message, url=url, attempts=attempts)
+        self.status = status
+
+
+class ContextOverflow(RequestRejected):
+    """The prompt, with the beam behind it, does not fit into the model's context."""
+
+
+class MalformedResponse(EndpointError):
+    """An answer that is not JSON, or not of the shape that its protocol prescribes.
+
+    Attributes:
+        transient: whether the body was broken (another attempt may mend it) rather than
+            whole but of the wrong shape (another attempt would bring the same).
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", attempts: int = 0, transient: bool = False
+    ) -> None:
+        super().__init__(message, url=url, attempts=attempts)
+        self.transient = transient
+
+
+class LogprobsUnavailable(EndpointError):
+    """The server answered without log-probabilities, so nothing can be scored."""
+
+
+class SearchFailed(TrioBeamError):
+    """The search could not go on; raised from an ``ExceptionGroup`` of the causes.
+
+    Attributes:
+        failures: every failure of the search, each with its beam, error and attempts.
+        partial: the best so far, with its usage; its ``beams`` are empty if nothing came back.
+    """
+
+    def __init__(
+        self, message: str, *, failures: Sequence[BeamFailure], partial: SearchResult
+    ) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+        self.partial = partial

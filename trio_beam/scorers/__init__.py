@@ -1,0 +1,1 @@
+"""What a candidate is worth: one scorer a file, found by `core.registry`."""

@@ -1,0 +1,147 @@
+"""The loop between the state machine and the rounds, and the public searches."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_beam.core.actions import Over, Round
+from trio_beam.core.beam import Beam
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.events import Event, Observer, SearchFinished, SearchStarted
+from trio_beam.core.prompt import Prompt, PromptLike, check_prompt
+from trio_beam.core.result import BeamFailure, SearchResult, StopReason
+from trio_beam.core.state import BeamSearchState
+from trio_beam.errors import ConfigError, EndpointError, SearchFailed
+from trio_beam.expansion import run_round
+from trio_beam.language_model import Call, Sampler
+from trio_beam.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trio_beam.language_model import LanguageModel
+
+
+async def beam_search(
+    endpoint: LanguageModel,
+    prompt: PromptLike,
+    config: BeamSearchConfig | None = None,
+    *,
+    observers: Sequence[Observer] = (),
+) -> SearchResult:
+    """Search for the continuation of `prompt` that the model finds most probable.
+
+    When this returns, raises or is cancelled, no task and no request of it is left. To bound its
+    time, put it under a cancel scope of your own, or use `beam_search_within`.
+
+    Args:
+        endpoint: an open `Endpoint`, or any other `LanguageModel`.
+        prompt: a string, sent as it is; or chat messages, to which the server's own template is
+            applied and whose next message (the assistant's) is searched for.
+        config: the parameters; None for the defaults.
+        observers: each is called with every event, inline; it must not block.
+
+    Raises:
+        SearchFailed: from an `ExceptionGroup` of the causes.
+        ConfigError: the prompt is not usable.
+    """
+    return await Search(endpoint, prompt, config, observers).run()
+
+
+async def beam_search_within(
+    seconds: float,
+    endpoint: LanguageModel,
+    prompt: PromptLike,
+    config: BeamSearchConfig | None = None,
+    *,
+    observers: Sequence[Observer] = (),
+) -> SearchResult:
+    """The anytime search: `beam_search`, which after `seconds` returns the best so far.
+
+    Then ``stop_reason`` is ``"deadline"``, and what had come back of an unfinished round counts
+    too; ``beams`` is empty if nothing had. A cancellation from outside is not the deadline: it
+    passes through.
+
+    Raises:
+        SearchFailed, ConfigError: as `beam_search`.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
+        raise ConfigError("seconds", "a number from 0 up", seconds)
+    search = Search(endpoint, prompt, config, observers)
+    with trio.move_on_after(seconds):
+        return await search.run()
+    return search.best_so_far("deadline")
+
+
+class Search:
+    """One search. For callers who want the best so far after they cancelled it themselves."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        prompt: PromptLike,
+        config: BeamSearchConfig | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.config = BeamSearchConfig() if config is None else config
+        if not isinstance(self.config, BeamSearchConfig):
+            raise ConfigError("config", "a BeamSearchConfig", config)
+        self._prompt: Prompt = check_prompt(prompt)
+        self._model = model
+        self._state = BeamSearchState(self.config)
+        self._observers = tuple(observers)
+
+    async def run(self) -> SearchResult:
+        """Search to the end; once only."""
+        self._emit(SearchStarted(config=self.config, rounds=self.config.rounds))
+        sampler = await self._start()
+        while isinstance(step := self._state.step(), Round):
+            self._emit_all(step.events)
+            await run_round(sampler, step, self._state, self._emit)
+        self._emit_all(step.events)
+        if not isinstance(step, Over):
+            raise self._failure(step.failures)
+        result = self.best_so_far(step.stop_reason)
+        self._emit(SearchFinished(result=result))
+        return result
+
+    def best_so_far(self, stop_reason: StopReason) -> SearchResult:
+        """What stands now, also while `run` is under way or after it was cancelled."""
+        return self._state.result(stop_reason)
+
+    async def _start(self) -> Sampler:
+        with trio.CancelScope() as scope:
+            stopwatch = Stopwatch(scope, math.inf)
+            call = Call(ledger=self._state.ledger, emit=self._emit, stopwatch=stopwatch)
+            try:
+                with stopwatch.request():
+                    return await self._model.start(self._prompt, call)
+            except EndpointError as error:
+                failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
+        self._state.fail(failure)
+        raise self._failure((failure,))
+
+    def _failure(self, failures: Sequence[BeamFailure]) -> SearchFailed:
+        last = failures[-1]
+        when = f"in round {last.round}" if last.round else "before its first round"
+        more = f" ({len(failures) - 1} more failures before)" if len(failures) > 1 else ""
+        error = SearchFailed(
+            f"the search failed {when}: {last.error}{more}",
+            failures=failures,
+            partial=self.best_so_far("failed"),
+        )
+        error.__cause__ = ExceptionGroup(
+            "what went wrong with its requests", [failure.error for failure in failures]
+        )
+        return error
+
+    def _emit(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
+
+    def _emit_all(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._emit(event)

@@ -1,0 +1,1 @@
+"""Which candidates stay: one selection a file, found by `core.registry`."""
