@@ -27,6 +27,7 @@ from trio_beam.errors import (
     ConnectionFailed,
     ContextOverflow,
     EndpointError,
+    LocalModelError,
     LogprobsUnavailable,
     MalformedResponse,
     RateLimited,
@@ -36,6 +37,7 @@ from trio_beam.errors import (
     TrioBeamError,
 )
 from trio_beam.language_model import Call, LanguageModel, Sampler, SampleRequest
+from trio_beam.local_server import serve_local
 from trio_beam.search import Search, beam_search, beam_search_within
 from trio_beam.sync import BeamSearchSampling
 
@@ -61,6 +63,7 @@ __all__ = [
     "EndpointError",
     "EndpointStatistics",
     "LanguageModel",
+    "LocalModelError",
     "LogprobsUnavailable",
     "MalformedResponse",
     "RateLimited",
@@ -77,4 +80,5 @@ __all__ = [
     "Usage",
     "beam_search",
     "beam_search_within",
+    "serve_local",
 ]

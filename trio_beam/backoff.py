@@ -52,7 +52,9 @@ class RetryPolicy:
 
     def __attrs_post_init__(self) -> None:
         if self.wait_max < self.wait_initial:
-            raise ConfigError("wait_max", f"at least wait_initial ({self.wait_initial})", self.wait_max)
+            raise ConfigError(
+                "wait_max", f"at least wait_initial ({self.wait_initial})", self.wait_max
+            )
 
 
 @attrs.frozen

@@ -200,7 +200,11 @@ class Endpoint:
             attempts=self._attempts,
             retries=self._retries,
             cancelled=self._cancelled,
-            open_connections=None if own else self._transport.open_connections if self._transport else 0,
+            open_connections=None
+            if own
+            else self._transport.open_connections
+            if self._transport
+            else 0,
         )
 
     async def start(self, prompt: Prompt, call: Call) -> _EndpointSampler:
@@ -212,7 +216,7 @@ class Endpoint:
         async with self._finding:
             if self._dialect is None:
                 self._dialect = await self._find_dialect(call)
-        taken = await self._run(self._dialect.take(prompt), call)
+        taken = await self.run_exchange(self._dialect.take(prompt), call)
         return _EndpointSampler(self, self._dialect, taken)
 
     # -- what is this server?
@@ -227,7 +231,7 @@ class Endpoint:
         known = [DIALECTS[word] for word in DIALECTS.names()]
         found = next((kind.name for kind in known if kind.recognises(models)), "openai")
         dialect = self._make_dialect(found, model or self._only(models))
-        slots = await self._run(dialect.configure(), call)
+        slots = await self.run_exchange(dialect.configure(), call)
         if slots:
             self._limiter.total_tokens = min(self._settings.max_concurrent, slots)
         return dialect
@@ -257,7 +261,7 @@ class Endpoint:
 
     # -- exchanges
 
-    async def _run(self, exchange: Exchange[T], call: Call) -> T:
+    async def run_exchange(self, exchange: Exchange[T], call: Call) -> T:
         """Carry out the requests of a dialect's exchange."""
         try:
             request = next(exchange)
@@ -299,7 +303,10 @@ class Endpoint:
                 if isinstance(decision, GiveUp):
                     raise
                 retried = RequestRetried(
-                    error=error, attempt=attempt, attempts=self._retry.attempts, wait=decision.seconds
+                    error=error,
+                    attempt=attempt,
+                    attempts=self._retry.attempts,
+                    wait=decision.seconds,
                 )
             call.emit(retried)
             self._retries += 1
@@ -340,7 +347,9 @@ class Endpoint:
 
     async def _exchange(self, request: WireRequest[Any], url: str) -> httpx.Response:
         if self._client is None:
-            raise TrioBeamError("the endpoint is not open: use it inside `async with Endpoint(...)`")
+            raise TrioBeamError(
+                "the endpoint is not open: use it inside `async with Endpoint(...)`"
+            )
         timeout = httpx.Timeout(None, connect=self._settings.connect_timeout)
         built = self._client.build_request(
             "GET" if request.body is None else "POST",
@@ -398,6 +407,6 @@ class _EndpointSampler:
 
     async def sample(self, request: SampleRequest, call: Call) -> Sequence[Continuation]:
         exchange = self._dialect.sample(self._taken, request)
-        answer = await self._endpoint._run(exchange, call)
+        answer = await self._endpoint.run_exchange(exchange, call)
         call.ledger.prompt_tokens += answer.prompt_tokens
         return answer.continuations

@@ -14,6 +14,7 @@
     │   │   └── ContextOverflow     caller    prompt and beam are longer than the model's context
     │   ├── MalformedResponse       server    an answer that is not what its protocol says
     │   └── LogprobsUnavailable     server    an answer without the log-probabilities that a score needs
+    ├── LocalModelError             caller    the embedded model is not installed or did not start
     └── SearchFailed                          the search as a whole; ``failures``, ``partial``
 
 What is worth another attempt is decided in one place, ``trio_beam.backoff``.
@@ -149,6 +150,10 @@ class MalformedResponse(EndpointError):
 
 class LogprobsUnavailable(EndpointError):
     """The server answered without log-probabilities, so nothing can be scored."""
+
+
+class LocalModelError(TrioBeamError):
+    """The embedded model cannot be run; the message says what to install or what it said."""
 
 
 class SearchFailed(TrioBeamError):

@@ -15,7 +15,7 @@ import trio
 from trio_beam.core.actions import Expansion, Outcome, Round
 from trio_beam.core.events import Event, RequestRetried
 from trio_beam.errors import BeamTimeout, EndpointError, MalformedResponse
-from trio_beam.language_model import Call, SampleRequest, Sampler
+from trio_beam.language_model import Call, Sampler, SampleRequest
 from trio_beam.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ class RoundKeeper(Protocol):
         """Take the outcome of one beam; ``cancel_siblings`` then says whether to end the others."""
 
 
-async def run_round(
-    sampler: Sampler, current: Round, state: RoundKeeper, emit: Observer
-) -> None:
+async def run_round(sampler: Sampler, current: Round, state: RoundKeeper, emit: Observer) -> None:
     """Expand all beams of a round at the same time and give `state` every outcome.
 
     When this returns or raises, no task of the round is left, and `state` has all that came back:
@@ -174,5 +172,3 @@ class _BeamTask:
             top_logprobs=self._config.top_logprobs,
             seed=None if seed is None else seed + first,
         )
-
-

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True, eq=False)
 class SampleRequest:
-    """"n continuations of this beam".
+    """A wish for n continuations of a beam.
 
     Attributes:
         beam: what to continue (behind the prompt).

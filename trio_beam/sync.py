@@ -36,10 +36,12 @@ class Client(Protocol):
     """What names an endpoint: an ``openai.OpenAI`` will do."""
 
     @property
-    def api_key(self) -> Any: ...
+    def api_key(self) -> Any:
+        """A string or None."""
 
     @property
-    def base_url(self) -> Any: ...
+    def base_url(self) -> Any:
+        """A string, or something whose ``str`` is one."""
 
 
 class BeamSearchSampling:
@@ -87,7 +89,7 @@ class BeamSearchSampling:
         self.seed = seed
         self.name = f"BeamSearch(α={alpha},width={beam_width},n={n_per_beam},tps={tokens_per_step})"
         self._num_expansions = 0
-        self._best_score: float | None = None
+        self._best_score = 0.0
         self._config(tokens_per_step)  # a bad parameter is known here, not at the first call
 
     def generate(
@@ -126,8 +128,8 @@ class BeamSearchSampling:
         """Blocks that the last search went through; 0 before the first."""
         return self._num_expansions
 
-    def get_best_score(self) -> float | None:
-        """Score of the last search's best beam; None before the first."""
+    def get_best_score(self) -> float:
+        """Score of the last search's best beam; 0.0 before the first."""
         return self._best_score
 
     async def _run_with_client(
@@ -137,7 +139,7 @@ class BeamSearchSampling:
         if api_key is not None and not isinstance(api_key, str):
             raise ConfigError("client.api_key", "a string or None", type(api_key).__name__)
         async with Endpoint(
-            str(base_url),
+            str(base_url) if base_url else "https://api.openai.com/v1",
             model=model,
             api_key=api_key or None,
             max_concurrent=self.max_concurrent,
@@ -161,7 +163,9 @@ class BeamSearchSampling:
     ) -> tuple[list[Beam], int, int]:
         """Expand all beams at the same time: (scored candidates, prompt tokens, completion tokens)."""
         expanded = [
-            Expansion(rank=rank, beam=beam, n=self.n_per_beam, max_tokens=self.tokens_per_step, seed=None)
+            Expansion(
+                rank=rank, beam=beam, n=self.n_per_beam, max_tokens=self.tokens_per_step, seed=None
+            )
             for rank, beam in enumerate(active_beams)
         ]
         keeper = await self._run_round(client, prompt, expanded, block_num)
@@ -181,7 +185,7 @@ class BeamSearchSampling:
     async def _sample_continuation_multiple_async(
         self, client: Endpoint, prompt: str, prefix: str, max_tokens: int, n: int
     ) -> tuple[list[_Sample], int, int]:
-        """n continuations of a text: (samples, prompt tokens, completion tokens)."""
+        """Sample n continuations of a text: (samples, prompt tokens, completion tokens)."""
         expansion = Expansion(rank=0, beam=Beam(), n=n, max_tokens=max_tokens, seed=self.seed)
         keeper = await self._run_round(client, prompt + prefix, [expansion], 0)
         samples: list[_Sample] = []
@@ -200,7 +204,9 @@ class BeamSearchSampling:
         stopwatch = Stopwatch(trio.CancelScope(), float("inf"))
         call = Call(ledger=keeper.ledger, emit=_ignore, stopwatch=stopwatch)
         sampler = await client.start(check_prompt(prompt), call)
-        await run_round(sampler, Round(number=number, expansions=tuple(expansions)), keeper, _ignore)
+        await run_round(
+            sampler, Round(number=number, expansions=tuple(expansions)), keeper, _ignore
+        )
         for outcome in keeper.outcomes.values():
             if outcome.error is not None:
                 raise outcome.error

@@ -95,7 +95,10 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._open.add(connection)
         async with self._dropped_on_error(connection):
             if connection.stream is None:
-                with _translated(request, _CONNECT), _limit(timeouts, "connect", httpx.ConnectTimeout):
+                with (
+                    _translated(request, _CONNECT),
+                    _limit(timeouts, "connect", httpx.ConnectTimeout),
+                ):
                     await connection.open(self._context)
             with _translated(request, _EXCHANGE):
                 with _limit(timeouts, "write", httpx.WriteTimeout):
@@ -120,7 +123,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         try:
             yield
         except BaseException:
-            self._drop(connection)
+            self.drop(connection)
             raise
 
     def _take(self, origin: _Origin) -> _Connection | None:
@@ -129,23 +132,24 @@ class TrioTransport(httpx.AsyncBaseTransport):
             connection = idle.pop()
             if time.monotonic() < connection.expires and not connection.is_readable():
                 return connection
-            self._drop(connection)
+            self.drop(connection)
         return None
 
-    def _drop(self, connection: _Connection) -> None:
+    def drop(self, connection: _Connection) -> None:
+        """Close a connection now."""
         connection.close()
         self._open.discard(connection)
 
-    def _give_back(self, connection: _Connection) -> None:
+    def give_back(self, connection: _Connection) -> None:
         """After a body was read to its end: keep the connection if both sides may go on."""
         if connection not in self._open or not connection.renew():
-            self._drop(connection)
+            self.drop(connection)
             return
         connection.expires = time.monotonic() + self._keepalive_expiry
         idle = self._idle[connection.origin]
         idle.append(connection)
         while idle[0].expires < time.monotonic():
-            self._drop(idle.popleft())
+            self.drop(idle.popleft())
 
 
 class _ClosedWhileIdle(Exception):
@@ -216,7 +220,7 @@ class _Connection:
     async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
         assert self.stream is not None
         while (event := self._protocol.next_event()) is h11.NEED_DATA:
-            self._protocol.receive_data(await self.stream.receive_some(_READ_SIZE))
+            self._protocol.receive_data(bytes(await self.stream.receive_some(_READ_SIZE)))
         return event  # type: ignore[return-value]  # h11 does not type its sentinels
 
     def renew(self) -> bool:
@@ -267,11 +271,11 @@ class _Body(httpx.AsyncByteStream):
                 break
             yield data
         self._complete = True
-        self._transport._give_back(self._connection)
+        self._transport.give_back(self._connection)
 
     async def aclose(self) -> None:
         if not self._complete:
-            self._transport._drop(self._connection)
+            self._transport.drop(self._connection)
 
 
 # -- errors and limits

@@ -74,7 +74,10 @@ class Beam:
     def tokens(self) -> tuple[Token, ...]:
         """All tokens, in order. Costs the length of the beam."""
         return tuple(
-            token for beam in self.lineage() if beam.continuation for token in beam.continuation.tokens
+            token
+            for beam in self.lineage()
+            if beam.continuation
+            for token in beam.continuation.tokens
         )
 
     @property
@@ -116,7 +119,9 @@ class Beam:
         return _keys(self.tokens) == _keys(other.tokens)
 
     def __repr__(self) -> str:
-        return f"<Beam {self.text!r} length={self.length} score={self.score:.4f} {self.finish_reason}>"
+        return (
+            f"<Beam {self.text!r} length={self.length} score={self.score:.4f} {self.finish_reason}>"
+        )
 
     def tail(self, characters: int) -> str:
         """The last characters of the text, without walking further back than needed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import NamedTuple
 
 import attrs
@@ -30,16 +31,16 @@ class Token(NamedTuple):
     text: str
     logprob: float
     id: int | None = None
-    bytes: bytes | None = None
+    bytes: builtins.bytes | None = None
     top: tuple[Token, ...] = ()
 
     @property
-    def data(self) -> bytes:
+    def data(self) -> builtins.bytes:
         """The bytes that it adds to the text."""
         return self.text.encode("utf-8", "replace") if self.bytes is None else self.bytes
 
     @property
-    def key(self) -> int | bytes:
+    def key(self) -> int | builtins.bytes:
         """What makes two tokens the same: the id where there is one, else the bytes."""
         return self.data if self.id is None else self.id
 

@@ -37,7 +37,9 @@ def real(minimum: float, *, above: bool = False, optional: bool = False) -> Chec
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if optional and value is None:
             return
-        fits = not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+        fits = (
+            not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+        )
         if not fits or value < minimum or (above and value == minimum):
             raise ConfigError(attribute.name, bound, value)
 
@@ -49,7 +51,9 @@ def word(*words: object) -> Check:
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         # `is` beside `==`, because 1 == True and 0 == False.
-        if not any(value is known or (isinstance(value, str) and value == known) for known in words):
+        if not any(
+            value is known or (isinstance(value, str) and value == known) for known in words
+        ):
             raise ConfigError(attribute.name, f"one of {', '.join(map(repr, words))}", value)
 
     return check
@@ -116,9 +120,7 @@ class BeamSearchConfig:
     length_penalty: float = attrs.field(default=0.6, validator=real(0))
     proposal_temperature: float = attrs.field(default=1.0, validator=real(0))
     top_logprobs: int = attrs.field(default=0, validator=whole(0))
-    stop: tuple[str, ...] = attrs.field(
-        default=(), converter=_strings, validator=_nonempty_strings
-    )
+    stop: tuple[str, ...] = attrs.field(default=(), converter=_strings, validator=_nonempty_strings)
     seed: int | None = attrs.field(default=None, validator=whole(0, optional=True))
     deduplicate: bool = attrs.field(default=True, validator=word(True, False))
     early_stopping: bool | Literal["bound"] = attrs.field(
@@ -138,7 +140,9 @@ class BeamSearchConfig:
 
     def __attrs_post_init__(self) -> None:
         if self.min_beams > self.beam_width:
-            raise ConfigError("min_beams", f"at most beam_width ({self.beam_width})", self.min_beams)
+            raise ConfigError(
+                "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
+            )
         if self.proposal_temperature == 0 and self.samples_per_round > 1:
             raise ConfigError(
                 "proposal_temperature",

@@ -21,25 +21,26 @@ class Prompt:
     messages: tuple[Mapping[str, Any], ...] | None = None
 
 
+_SHAPE = "a text that is not empty, or chat messages, each with a role and a content"
+
+
 def check_prompt(prompt: PromptLike) -> Prompt:
     """Make a `Prompt` of what the caller gave.
 
     Raises:
         ConfigError: it is empty, or not of one of the two shapes.
     """
-    if isinstance(prompt, str):
-        if not prompt:
-            raise ConfigError("prompt", "a text that is not empty, or chat messages", prompt)
-        return Prompt(text=prompt)
-    if not isinstance(prompt, Sequence) or isinstance(prompt, (bytes, bytearray)) or not prompt:
-        raise ConfigError("prompt", "a text that is not empty, or chat messages", prompt)
-    for message in prompt:
+    given: Any = prompt  # callers without a type checker give anything
+    if isinstance(given, str) and given:
+        return Prompt(text=given)
+    if not isinstance(given, (list, tuple)) or not given:
+        raise ConfigError("prompt", _SHAPE, given)
+    for message in given:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise ConfigError("prompt", "chat messages, each with a role and a content", message)
+            raise ConfigError("prompt", _SHAPE, message)
         if message.get("content") is None:
-            raise ConfigError("prompt", "chat messages, each with a role and a content", message)
-    if prompt[-1]["role"] == "assistant":
-        raise ConfigError(
-            "prompt", "chat messages whose last is not the assistant's: the search writes that one", prompt[-1]
-        )
-    return Prompt(messages=tuple(prompt))
+            raise ConfigError("prompt", _SHAPE, message)
+    if given[-1]["role"] == "assistant":
+        bound = "chat messages that end before the assistant's: the search writes that one"
+        raise ConfigError("prompt", bound, given[-1])
+    return Prompt(messages=tuple(given))

@@ -106,7 +106,10 @@ class BeamSearchState:
         if outcome.continuations:
             events.append(
                 BeamExpanded(
-                    round=number, rank=outcome.rank, candidates=len(outcome.continuations), tokens=tokens
+                    round=number,
+                    rank=outcome.rank,
+                    candidates=len(outcome.continuations),
+                    tokens=tokens,
                 )
             )
         if outcome.error is not None:
@@ -173,7 +176,11 @@ class BeamSearchState:
         if budget is None:
             return self.config.tokens_per_step
         first = self._completed == 0
-        samples = self.config.samples_per_round if first else self.config.n_per_beam * len(self._expandable())
+        samples = (
+            self.config.samples_per_round
+            if first
+            else self.config.n_per_beam * len(self._expandable())
+        )
         left = budget - self.ledger.completion_tokens
         return min(self.config.tokens_per_step, left // max(samples, 1))
 

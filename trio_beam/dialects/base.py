@@ -86,6 +86,7 @@ class Dialect(ABC):
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
         """Whether a server with this list of models speaks this dialect."""
+        del models
         return False
 
     def configure(self) -> Exchange[int | None]:
@@ -93,8 +94,8 @@ class Dialect(ABC):
 
         Only for a dialect that was found, not for one that was named.
         """
+        yield from ()
         return None
-        yield  # a generator that yields nothing
 
     @abstractmethod
     def take(self, prompt: Prompt) -> Exchange[Any]:

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from trio_beam.errors import RequestRejected
 
 #: How servers name the field of the number of choices in a refusal.
-_ABOUT_N = re.compile(r"""['"`]n['"`]|\bn_cmpl\b|\bn must\b|\bparameter:? n\b|\bn=|\bbest_of\b|"param": "n\"""")
+_ABOUT_N = re.compile(
+    r"""['"`]n['"`]|\bn_cmpl\b|\bn must\b|\bparameter:? n\b|\bn=|\bbest_of\b|"param": "n\""""
+)
 _ABOUT_LOGPROBS = re.compile(r"log_?probs", re.IGNORECASE)
 
 

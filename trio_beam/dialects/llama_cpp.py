@@ -46,7 +46,14 @@ _MOST_SILENT = 3
 #: How many alternatives a repair asks for, until the token is among them; the last is any vocabulary.
 _REPAIR_TOP = (64, 4096, 1 << 20)
 #: What of an answer is needed; the rest (the settings, the prompt) is longer than the block.
-_FIELDS = ["tokens", "stop_type", "truncated", "tokens_evaluated", "completion_probabilities", "index"]
+_FIELDS = [
+    "tokens",
+    "stop_type",
+    "truncated",
+    "tokens_evaluated",
+    "completion_probabilities",
+    "index",
+]
 #: The only sampler that may run; all others would change the distribution that is searched.
 _SAMPLING: dict[str, Any] = {
     "samplers": ["temperature"],
@@ -208,7 +215,9 @@ class LlamaCpp(Dialect):
 
     # -- log-probabilities that the server leaves out
 
-    def _tokens(self, native: _Native, prompt: bytes, request: SampleRequest) -> Exchange[list[Token]]:
+    def _tokens(
+        self, native: _Native, prompt: bytes, request: SampleRequest
+    ) -> Exchange[list[Token]]:
         tokens: list[Token] = []
         silent: list[Token] = []  # of the character that is not yet complete
         for place, (number, entry) in enumerate(_aligned(native)):

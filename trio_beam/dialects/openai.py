@@ -111,8 +111,11 @@ class OpenAI(Dialect):
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Encode the prompt; sends nothing."""
+        yield from ()
         if prompt.messages is not None and self.api == "completions":
-            raise ConfigError("api", "'chat' or 'auto' for chat messages with this dialect", self.api)
+            raise ConfigError(
+                "api", "'chat' or 'auto' for chat messages with this dialect", self.api
+            )
         messages = prompt.messages
         if prompt.text is not None and self.api == "chat":
             messages = ({"role": "user", "content": prompt.text},)
@@ -120,7 +123,6 @@ class OpenAI(Dialect):
         if messages is None:
             return Taken(api="completions", json=encode_string(prompt.text or ""), prefix=prefix)
         return Taken(api="chat", json=msgspec.json.encode(messages)[1:-1], prefix=prefix)
-        yield  # a generator that yields nothing
 
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt."""
@@ -135,7 +137,9 @@ class OpenAI(Dialect):
             else:
                 return self._answer(completion, taken, request, n)
 
-    def _request(self, taken: Taken, request: SampleRequest, n: int, top: int) -> WireRequest[Completion]:
+    def _request(
+        self, taken: Taken, request: SampleRequest, n: int, top: int
+    ) -> WireRequest[Completion]:
         fields: dict[str, Any] = {
             "model": self.model,
             "max_tokens": request.max_tokens,

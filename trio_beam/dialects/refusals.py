@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _MOST_WORDS = 500
 _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
-_CONTEXT_WORDS = re.compile(r"maximum context length|context (size|length|window)|input_tokens", re.I)
+_CONTEXT_WORDS = re.compile(
+    r"maximum context length|context (size|length|window)|input_tokens", re.IGNORECASE
+)
 _HINTS = {
     401: "is the API key right?",
     403: "is the API key allowed to do this?",
@@ -51,7 +53,9 @@ def error_of(
     if 300 <= status < 400:
         target = headers.get("location", "another place")
         return RequestRejected(
-            f"HTTP {status}: redirects to {target}; use that as the base URL", url=url, status=status
+            f"HTTP {status}: redirects to {target}; use that as the base URL",
+            url=url,
+            status=status,
         )
     if codes & _CONTEXT_CODES or (status in (400, 413) and _CONTEXT_WORDS.search(words)):
         return ContextOverflow(message, url=url, status=status)

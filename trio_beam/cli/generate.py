@@ -1,0 +1,188 @@
+"""``trio-beam generate``: one search, from the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from trio_beam.cli.one_search import OneSearch
+from trio_beam.cli.running import plain_errors, run
+from trio_beam.core.config import BeamSearchConfig
+
+_DEFAULTS = BeamSearchConfig()
+
+
+@click.command()
+@click.argument("prompt")
+@click.option(
+    "--base-url",
+    envvar="OPENAI_BASE_URL",
+    show_envvar=True,
+    help="For example http://127.0.0.1:8000/v1.",
+)
+@click.option("--model", help="Its name; may be left out if the server lists only one.")
+@click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="Environment variable with the API key.  [default: OPENAI_API_KEY]",
+)
+@click.option(
+    "--local", is_flag=True, help="Use the embedded model. The default if no base URL is given."
+)
+@click.option(
+    "--model-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Another GGUF file for --local.",
+)
+@click.option(
+    "--api", type=click.Choice(["auto", "completions", "chat"]), default="auto", show_default=True
+)
+@click.option(
+    "--dialect", default="auto", show_default=True, help="How the server speaks: auto or a name."
+)
+@click.option(
+    "--chat", is_flag=True, help="The prompt is a user's message; the answer is searched for."
+)
+@click.option("--system", metavar="TEXT", help="A system message in front of it (implies --chat).")
+@click.option(
+    "--beam-width", type=int, default=_DEFAULTS.beam_width, show_default=True, help="Beams kept."
+)
+@click.option(
+    "--n-per-beam",
+    type=int,
+    default=_DEFAULTS.n_per_beam,
+    show_default=True,
+    help="Continuations of each beam.",
+)
+@click.option(
+    "--tokens-per-step",
+    type=int,
+    default=_DEFAULTS.tokens_per_step,
+    show_default=True,
+    help="Length of a block in tokens.",
+)
+@click.option(
+    "--max-tokens",
+    type=int,
+    default=_DEFAULTS.max_tokens,
+    show_default=True,
+    help="Greatest length of a beam in tokens.",
+)
+@click.option(
+    "--alpha", type=float, default=_DEFAULTS.alpha, show_default=True, help="Exponent of p^alpha."
+)
+@click.option(
+    "--length-penalty",
+    type=float,
+    default=_DEFAULTS.length_penalty,
+    show_default=True,
+    help="0: none.",
+)
+@click.option(
+    "--temperature",
+    type=float,
+    default=_DEFAULTS.proposal_temperature,
+    show_default=True,
+    help="Of the sampling.",
+)
+@click.option(
+    "--top-logprobs",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Alternatives beside each token, in --json.",
+)
+@click.option(
+    "--stop", multiple=True, metavar="TEXT", help="End a beam at this text; may be repeated."
+)
+@click.option("--seed", type=int, help="Makes the search repeatable.")
+@click.option(
+    "--early-stopping",
+    type=click.Choice(["true", "bound", "false"]),
+    default="true",
+    show_default=True,
+)
+@click.option(
+    "--within", type=float, metavar="SECONDS", help="Return the best so far after that time."
+)
+@click.option(
+    "--beam-timeout", type=float, metavar="SECONDS", help="Most time for a beam in a round."
+)
+@click.option(
+    "--on-beam-failure",
+    type=click.Choice(["cancel_siblings", "drop_beam"]),
+    default="cancel_siblings",
+    show_default=True,
+)
+@click.option(
+    "--min-beams", type=int, default=1, show_default=True, help="That must survive, with drop_beam."
+)
+@click.option("--max-total-tokens", type=int, help="Most tokens generated, all beams together.")
+@click.option(
+    "--max-concurrent", type=int, default=100, show_default=True, help="Requests in flight."
+)
+@click.option("--attempt-timeout", type=float, metavar="SECONDS", default=300.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
+@click.option("--debug", is_flag=True, help="Print the [BeamSearch] lines on standard error.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.pass_context
+def generate(
+    ctx: click.Context, /, prompt: str, chat: bool, system: str | None, **given: Any
+) -> None:
+    r"""Search for the most probable continuation of PROMPT ("-" reads it from standard input).
+
+    The text goes to standard output, everything else to standard error. Without a base URL, here or
+    in OPENAI_BASE_URL, the embedded model is used. Ctrl-C prints the best so far (exit code 130).
+
+    \b
+    Examples:
+      trio-beam generate "Once upon a time"
+      trio-beam generate --chat --seed 1 --max-tokens 128 "Why is the sky blue?"
+      trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 --within 10 "The proof:"
+      trio-beam generate --base-url https://api.x.ai/v1 --model grok-3 --api-key-env XAI_API_KEY "..."
+    """
+    if prompt == "-":
+        prompt = sys.stdin.read()
+    if given["local"] or given["model_file"]:
+        if ctx.get_parameter_source("base_url") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("--base-url names a server, --local the embedded model: which?")
+        given["base_url"] = None
+    messages = [{"role": "user", "content": prompt}]
+    if system:
+        messages.insert(0, {"role": "system", "content": system})
+    with plain_errors():
+        given["api_key"] = _api_key(given.pop("api_key_env"))
+        work = OneSearch(
+            prompt=messages if chat or system else prompt,
+            config=_config(given),
+            **{
+                field.name: given[field.name]
+                for field in attrs.fields(OneSearch)
+                if field.name in given
+            },
+        )
+    ctx.exit(run(work, work.interrupted))
+
+
+def _config(given: dict[str, Any]) -> BeamSearchConfig:
+    """The options that are fields of the configuration, by the same names."""
+    names = {field.name for field in attrs.fields(BeamSearchConfig)} & given.keys()
+    values = {name: given[name] for name in names}
+    values["proposal_temperature"] = given["temperature"]
+    values["early_stopping"] = {"true": True, "false": False}.get(given["early_stopping"], "bound")
+    values["use_length_penalty"] = given["length_penalty"] != 0
+    return BeamSearchConfig(**values)
+
+
+def _api_key(variable: str | None) -> str | None:
+    if variable is None:
+        return os.environ.get("OPENAI_API_KEY") or None
+    key = os.environ.get(variable)
+    if not key:
+        raise click.UsageError(f"--api-key-env: the environment has no {variable}")
+    return key

@@ -1,0 +1,79 @@
+"""What the commands share: signals, the embedded model, and errors in plain words."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import click
+import trio
+
+from trio_beam.errors import ConfigError, TrioBeamError
+
+_SIGNALS = [
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) is not None
+]
+
+#: The work of a command; returns its exit code.
+Work: TypeAlias = Callable[[trio.Nursery], Awaitable[int]]
+
+
+def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
+    """Run the work of a command in a nursery of its own and return the exit code.
+
+    A signal cancels everything, calls `on_signal` once all is gone, and gives 128 + its number. A second
+    one ends the process at once.
+
+    Raises:
+        click.ClickException: what went wrong, in plain words.
+    """
+    with plain_errors():
+        return trio.run(_until_signal, work, on_signal)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what the library raises into what click prints: no traceback, exit code 1 or 2."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        ours, rest = group.split(TrioBeamError)
+        if rest is not None or ours is None:
+            raise  # a fault of this program: the whole story
+        raise _plain(_first(ours)) from None
+    except TrioBeamError as error:
+        raise _plain(error) from None
+
+
+async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
+    caught: list[int] = []
+    codes: list[int] = []
+
+    async def watch(task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(*_SIGNALS) as signals:
+            task_status.started()
+            caught.append(await anext(signals))
+        nursery.cancel_scope.cancel(reason="a signal came")
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(watch)
+        codes.append(await work(nursery))
+        nursery.cancel_scope.cancel(reason="the work is done")
+    if caught:
+        on_signal()
+        return 128 + caught[0]
+    return codes[0]
+
+
+def _first(group: ExceptionGroup[TrioBeamError]) -> TrioBeamError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
+
+
+def _plain(error: TrioBeamError) -> click.ClickException:
+    kind = click.UsageError if isinstance(error, ConfigError) else click.ClickException
+    return kind(str(error))

@@ -1,0 +1,66 @@
+"""A result as plain data, for JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.block import Token
+    from trio_beam.core.result import BeamFailure, SearchResult
+
+
+def result_to_dict(result: SearchResult) -> dict[str, Any]:
+    """The whole result, of types that JSON knows. A score of minus infinity becomes None."""
+    return {
+        "text": result.text,
+        "score": _finite(result.score),
+        "stop_reason": result.stop_reason,
+        "rounds": result.rounds,
+        "exact": result.exact,
+        "usage": attrs.asdict(result.usage),
+        "beams": [_beam(beam) for beam in result.beams],
+        "failures": [_failure(failure) for failure in result.failures],
+    }
+
+
+def _beam(beam: Beam) -> dict[str, Any]:
+    return {
+        "text": beam.text,
+        "score": _finite(beam.score),
+        "logprob": beam.logprob,
+        "finished": beam.finished,
+        "finish_reason": beam.finish_reason,
+        "exact": beam.exact,
+        "multiplicity": beam.multiplicity,
+        "tokens": [_token(token) for token in beam.tokens],
+    }
+
+
+def _token(token: Token) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "text": token.text,
+        "logprob": token.logprob,
+        "id": token.id,
+        "bytes": None if token.bytes is None else list(token.bytes),
+    }
+    if token.top:
+        plain["top"] = [_token(other) for other in token.top]
+    return plain
+
+
+def _failure(failure: BeamFailure) -> dict[str, Any]:
+    return {
+        "round": failure.round,
+        "beam": failure.beam.text,
+        "error": type(failure.error).__name__,
+        "message": str(failure.error),
+        "attempts": failure.attempts,
+    }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

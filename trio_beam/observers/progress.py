@@ -1,0 +1,87 @@
+"""What a search is doing, for people: one line that changes on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from trio_beam.core.events import (
+    BeamExpanded,
+    BeamFailed,
+    Event,
+    RequestRetried,
+    RoundFinished,
+    RoundStarted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trio_beam.core.events import Observer
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Observer]:
+    """Show progress on a console while the block runs; yields the observer to give to a search."""
+    if not console.is_terminal:
+        yield lambda event: _print(console, event)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Line(bar)
+
+
+class _Line:
+    """The changing line."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("asking the server", total=None)
+        self._tokens = 0
+        self._head = ""
+        self._best = ""
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RoundStarted(round=number, rounds=rounds, beams=beams):
+                self._head = f"round {number}/{rounds}, {_count(beams, 'beam')} alive"
+            case BeamExpanded(tokens=tokens):
+                self._tokens += tokens
+            case RoundFinished(best_score=best):
+                self._best = f", best score {best:.4f}"
+            case BeamFailed() | RequestRetried():
+                _print(self._bar.console, event)
+        if self._head:
+            line = f"{self._head}{self._best}, {self._tokens} tokens"
+            self._bar.update(self._task, description=line)
+
+
+def _print(console: Console, event: Event) -> None:
+    line = _plain(event)
+    if line:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _plain(event: Event) -> str:
+    match event:
+        case RoundStarted(round=number, rounds=rounds, beams=beams, samples=samples):
+            wanted = _count(samples, "continuation")
+            return f"round {number}/{rounds}: expanding {_count(beams, 'beam')} by {wanted}"
+        case RoundFinished(round=number, rounds=rounds, active=active, ended=ended):
+            return (
+                f"round {number}/{rounds}: {_count(active, 'beam')} alive, {ended} ended,"
+                f" best score {event.best_score:.4f}, {event.completion_tokens} tokens so far"
+            )
+        case RequestRetried(error=error, attempt=attempt, attempts=attempts, wait=wait):
+            return f"attempt {attempt} of {attempts} failed, again in {wait:.1f} s: {error}"
+        case BeamFailed(failure=failure):
+            return f"round {failure.round}: a beam failed: {failure.error}"
+        case _:
+            return ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
