@@ -10,7 +10,7 @@ def main() -> None:
     try:
         from trio_beam.cli import cli  # noqa: PLC0415  # an extra: it may not be there
     except ModuleNotFoundError as error:
-        if error.name not in ("click", "rich"):
+        if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise
         sys.exit(
             'trio-beam: the command line is an extra: pip install "trio-beam[cli]",'

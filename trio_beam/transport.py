@@ -148,7 +148,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         connection.expires = time.monotonic() + self._keepalive_expiry
         idle = self._idle[connection.origin]
         idle.append(connection)
-        while idle[0].expires < time.monotonic():
+        while idle and idle[0].expires < time.monotonic():
             self.drop(idle.popleft())
 
 

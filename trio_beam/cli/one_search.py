@@ -13,7 +13,7 @@ import msgspec
 import trio
 from rich.console import Console
 
-from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.config import BeamSearchConfig, real
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.prompt import PromptLike, check_prompt
@@ -40,7 +40,7 @@ class OneSearch:
     dialect: str
     max_concurrent: int
     attempt_timeout: float
-    within: float | None
+    within: float | None = attrs.field(validator=real(0, optional=True))
     as_json: bool
     debug: bool
     quiet: bool

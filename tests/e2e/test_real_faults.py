@@ -1,0 +1,147 @@
+"""A beam that fails, hangs or is refused, between us and a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+import httpx
+import pytest
+import trio
+
+from trio_beam import (
+    BeamSearchConfig,
+    BeamTimeout,
+    ContextOverflow,
+    Endpoint,
+    RequestRejected,
+    RetryPolicy,
+    SearchFailed,
+    ServerError,
+    beam_search,
+)
+from trio_beam.transport import TrioTransport
+
+CONFIG = BeamSearchConfig(
+    beam_width=3,
+    n_per_beam=2,
+    tokens_per_step=6,
+    max_tokens=18,
+    seed=11,
+    on_beam_failure="drop_beam",
+    early_stopping=False,
+)
+#: Of round 2: /models, /props and two requests of round 1 come before it.
+SECOND_ROUND = 4
+
+Fault = Callable[[], Awaitable[httpx.Response]]
+
+
+class Faulty(httpx.AsyncBaseTransport):
+    """The real transport, except for some requests."""
+
+    def __init__(self, faults: dict[int, Fault]) -> None:
+        self.real = TrioTransport()
+        self.faults = faults
+        self.count = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        number, self.count = self.count, self.count + 1
+        if number in self.faults:
+            return await self.faults[number]()
+        return await self.real.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self.real.aclose()
+
+
+async def error() -> httpx.Response:
+    await trio.lowlevel.checkpoint()
+    return httpx.Response(500, text="injected")
+
+
+async def reset() -> httpx.Response:
+    await trio.lowlevel.checkpoint()
+    raise httpx.ReadError("injected")
+
+
+async def hang() -> httpx.Response:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+async def test_a_beam_that_fails_is_dropped(base_url: str) -> None:
+    transport = Faulty({SECOND_ROUND: error})
+    with trio.fail_after(120):
+        async with (
+            httpx.AsyncClient(transport=transport) as client,
+            Endpoint(base_url, http_client=client, retry=RetryPolicy(attempts=1)) as endpoint,
+        ):
+            result = await beam_search(endpoint, "Once upon a time", CONFIG)
+    assert result.rounds == 3
+    assert [type(failure.error) for failure in result.failures] == [ServerError]
+    assert transport.real.open_connections == 0
+
+
+async def test_a_reset_is_mended_by_a_retry_with_the_same_seed(base_url: str) -> None:
+    transport = Faulty({SECOND_ROUND: reset})
+    retry = RetryPolicy(attempts=3, wait_initial=0.01)
+    with trio.fail_after(120):
+        async with Endpoint(base_url) as endpoint:
+            undisturbed = await beam_search(endpoint, "Once upon a time", CONFIG)
+        async with (
+            httpx.AsyncClient(transport=transport) as client,
+            Endpoint(base_url, http_client=client, retry=retry) as endpoint,
+        ):
+            result = await beam_search(endpoint, "Once upon a time", CONFIG)
+    assert result.usage.retries == 1
+    assert result.text == undisturbed.text
+
+
+async def test_a_beam_that_hangs_ends_at_its_timeout(base_url: str) -> None:
+    transport = Faulty({SECOND_ROUND: hang})
+    config = attrs.evolve(CONFIG, beam_timeout=3)
+    with trio.fail_after(120):
+        async with (
+            httpx.AsyncClient(transport=transport) as client,
+            Endpoint(base_url, http_client=client) as endpoint,
+        ):
+            result = await beam_search(endpoint, "Once upon a time", config)
+            assert endpoint.statistics().in_flight == 0
+    assert [type(failure.error) for failure in result.failures] == [BeamTimeout]
+    assert result.rounds == 3
+
+
+async def test_one_failure_cancels_the_siblings(base_url: str) -> None:
+    transport = Faulty({SECOND_ROUND: error})
+    config = attrs.evolve(
+        CONFIG, on_beam_failure="cancel_siblings", tokens_per_step=100, max_tokens=200
+    )
+    with trio.fail_after(120):
+        async with (
+            httpx.AsyncClient(transport=transport) as client,
+            Endpoint(base_url, http_client=client, retry=RetryPolicy(attempts=1)) as endpoint,
+        ):
+            with pytest.raises(SearchFailed) as caught:
+                await beam_search(endpoint, "Once upon a time", config)
+            assert endpoint.statistics().in_flight == 0
+    assert caught.value.partial.text
+    assert caught.value.partial.usage.cancelled == 2
+
+
+async def test_a_prompt_longer_than_the_context(base_url: str) -> None:
+    with trio.fail_after(120):
+        async with Endpoint(base_url) as endpoint:
+            with pytest.raises(SearchFailed, match="exceeds the available context size") as caught:
+                await beam_search(endpoint, "word " * 3000, CONFIG)
+    assert isinstance(caught.value.failures[0].error, ContextOverflow)
+
+
+async def test_a_wrong_path(base_url: str) -> None:
+    wrong = base_url.replace("/v1", "/v7")
+    with trio.fail_after(120):
+        async with Endpoint(wrong) as endpoint:
+            with pytest.raises(SearchFailed, match="File Not Found") as caught:
+                await beam_search(endpoint, "Once", CONFIG)
+    assert isinstance(caught.value.failures[0].error, RequestRejected)
+    assert wrong in str(caught.value)
