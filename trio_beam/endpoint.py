@@ -175,6 +175,7 @@ class Endpoint:
             self._transport = TrioTransport(keepalive_expiry=self._settings.keepalive_expiry)
             # Proxies and .netrc of the environment are not read: for those, bring a client.
             self._client = httpx.AsyncClient(transport=self._transport, trust_env=False)
+        await trio.lowlevel.checkpoint()
         return self
 
     async def __aexit__(

@@ -104,7 +104,7 @@ async def _run(command: list[str], log: IO[bytes], task_status: trio.TaskStatus[
         status = await process.wait()
         raise LocalModelError(f"the embedded model ended by itself ({status}): {_last_words(log)}")
     finally:
-        await _end(process)
+        await _end(process)  # noqa: ASYNC102  # it is shielded, and limited, in there
 
 
 async def _first_line(stream: trio.abc.ReceiveStream) -> str:

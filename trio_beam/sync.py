@@ -279,7 +279,7 @@ def _run_in_asyncio(main: Callable[[], Awaitable[tuple[str, int, int]]]) -> tupl
     def body() -> None:
         try:
             trio.run(cancellable)
-        except BaseException as error:  # handed to the caller's thread, whatever it is
+        except BaseException as error:  # noqa: ASYNC103  # handed to the caller's thread
             outcome.append(error)
 
     thread = threading.Thread(target=body, name="trio_beam.generate")

@@ -80,7 +80,9 @@ class FakeEndpoint:
 
 def _sample(request: SampleRequest, index: int) -> Continuation:
     seed = None if request.seed is None else request.seed + index
-    source = random.Random(f"{seed} {request.beam.fingerprint}") if seed is not None else random.Random()
+    source = (
+        random.Random(f"{seed} {request.beam.fingerprint}") if seed is not None else random.Random()
+    )
     block = request.beam.continuation
     last = block.tokens[-1].id if block is not None and block.tokens else 0
     tokens: list[Token] = []

@@ -13,6 +13,8 @@ it has a transport of its own:
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import ssl
 import time
@@ -260,7 +262,8 @@ class _Body(httpx.AsyncByteStream):
         self._timeouts = timeouts
         self._complete = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    # httpx wants a generator here; it always closes its stream, which closes the connection.
+    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900
         while True:
             with (
                 _translated(self._request, _EXCHANGE),
@@ -306,20 +309,14 @@ def _translated(
 
 
 def _reason(error: BaseException) -> str:
-    """The first cause that says something: Trio wraps the operating system's error."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ExceptionGroup):
-            return "; ".join(dict.fromkeys(map(_reason, cause.exceptions)))
-        if isinstance(cause, OSError) and cause.strerror:
-            if cause.__cause__ is None:
-                return cause.strerror
-        elif str(cause) and cause.__cause__ is None:
-            return str(cause)
-        if cause.__cause__ is None:
-            break
-        cause = cause.__cause__
-    return str(cause) or type(cause).__name__
+    """The innermost cause in the system's own words: Trio wraps it, once for each address tried."""
+    if isinstance(error, ExceptionGroup):
+        return "; ".join(dict.fromkeys(map(_reason, error.exceptions)))
+    if error.__cause__ is not None:
+        return _reason(error.__cause__)
+    if isinstance(error, OSError) and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 @contextmanager

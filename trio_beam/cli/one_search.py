@@ -112,6 +112,8 @@ class OneSearch:
             self._say(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
             self._say("continued by text: the scores may differ from those of the tokens sampled")
+        if not result.beams:
+            return
         usage = result.usage
         self._say(
             f"score {result.score:.4f}, {usage.completion_tokens} tokens in {usage.requests} requests"

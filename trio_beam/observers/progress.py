@@ -76,7 +76,8 @@ def _plain(event: Event) -> str:
                 f" best score {event.best_score:.4f}, {event.completion_tokens} tokens so far"
             )
         case RequestRetried(error=error, attempt=attempt, attempts=attempts, wait=wait):
-            return f"attempt {attempt} of {attempts} failed, again in {wait:.1f} s: {error}"
+            what = f"{error.url}: {error.message}"
+            return f"attempt {attempt} of {attempts} failed, again in {wait:.1f} s: {what}"
         case BeamFailed(failure=failure):
             return f"round {failure.round}: a beam failed: {failure.error}"
         case _:

@@ -1,0 +1,197 @@
+"""Recorded answers of real servers, and a driver that plays them to an exchange without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import attrs
+
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import Continuation, Token
+from trio_beam.core.prompt import check_prompt
+from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.llama_cpp import LlamaCpp
+from trio_beam.dialects.openai import OpenAI
+from trio_beam.dialects.refusals import error_of
+from trio_beam.errors import EndpointError
+from trio_beam.language_model import SampleRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_beam.core.prompt import PromptLike
+    from trio_beam.dialects.base import Answer, Dialect, Exchange, WireRequest
+
+T = TypeVar("T")
+CAPTURES = Path(__file__).parent / "captures"
+
+
+def encode(answer: Any) -> bytes:
+    """A body as a server writes it; a text that is not JSON stays as it is."""
+    return (
+        answer.encode()
+        if isinstance(answer, str)
+        else json.dumps(answer, ensure_ascii=False).encode()
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len({name for name, _ in pairs}) == len(pairs), "a name is there twice"
+    return dict(pairs)
+
+
+def sent(request: WireRequest[Any]) -> dict[str, Any]:
+    """What a request asks for; its body must be a JSON object without repeated names."""
+    assert request.body is not None
+    body = json.loads(request.body.decode("utf-8"), object_pairs_hook=_unique)
+    assert isinstance(body, dict)
+    return body
+
+
+@attrs.frozen
+class Capture:
+    """One recorded request with its answer."""
+
+    path: str
+    asked: Any
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def answer(self) -> Any:
+        """A copy of the answer's JSON, free to be changed."""
+        return json.loads(self.body)
+
+    def refusal(self) -> EndpointError:
+        """The error that the endpoint would make of it."""
+        return error_of(self.status, self.headers, self.body, url="http://server", now=0.0)
+
+    def dialect(self, limits: Limits | None = None) -> Dialect:
+        """A dialect that would have sent the request."""
+        kind = LlamaCpp if self.path == "/completion" else OpenAI
+        return kind("smol", "auto", limits or Limits())
+
+    def prompt(self) -> PromptLike:
+        """The prompt, without the assistant's message that the server was to continue."""
+        if "messages" not in self.asked:
+            given = self.asked["prompt"]
+            # The prompt does not matter for reading an answer; the search takes no empty one, and
+            # none in token ids.
+            return given if given and isinstance(given, str) else "another prompt"
+        messages: list[dict[str, Any]] = self.asked["messages"]
+        return messages[:-1] if messages[-1]["role"] == "assistant" else messages
+
+    def beam(self) -> Beam:
+        """The beam that the recorded request continued."""
+        last = self.asked.get("messages", [{"role": ""}])[-1]
+        return beam_of(last["content"]) if last["role"] == "assistant" else Beam()
+
+    def request(self, **changes: Any) -> SampleRequest:
+        """What the search would have asked for to get this answer."""
+        asked = self.asked
+        top = asked.get("top_logprobs", asked.get("n_probs", asked.get("logprobs", 0)))
+        values: dict[str, Any] = {
+            "beam": self.beam(),
+            "n": asked.get("n", asked.get("n_cmpl", 1)),
+            "max_tokens": asked.get("max_tokens", asked.get("n_predict")),
+            "temperature": asked.get("temperature", 1.0),
+            "top_logprobs": top,
+            "seed": asked.get("seed"),
+        }
+        return SampleRequest(**(values | changes))
+
+
+def capture(case: str) -> Capture:
+    """The recorded exchange of that name."""
+    data = json.loads((CAPTURES / f"{case}.json").read_text("utf-8"))
+    request, response = data["request"], data["response"]
+    return Capture(
+        request["path"],
+        request["json"],
+        response["status"],
+        response["headers"],
+        encode(response["body"]),
+    )
+
+
+def captures(pattern: str) -> list[str]:
+    """The names of the recorded exchanges that fit a pattern."""
+    return sorted(path.stem for path in CAPTURES.glob(f"{pattern}.json"))
+
+
+@attrs.frozen
+class Replayed(Generic[T]):
+    """What an exchange came to, and what it sent on the way."""
+
+    value: T
+    requests: list[WireRequest[Any]]
+
+
+def drive(
+    exchange: Exchange[T], answer: Callable[[WireRequest[Any]], bytes | EndpointError]
+) -> Replayed[T]:
+    """Carry an exchange through, with a function in the server's place."""
+    requests: list[WireRequest[Any]] = []
+    try:
+        request = next(exchange)
+        while True:
+            requests.append(request)
+            got = answer(request)
+            if isinstance(got, EndpointError):
+                request = exchange.throw(got)
+            else:
+                request = exchange.send(request.decode(got))
+    except StopIteration as stop:
+        return Replayed(stop.value, requests)
+
+
+def replay(exchange: Exchange[T], *answers: bytes | EndpointError) -> Replayed[T]:
+    """Carry an exchange through with exactly these answers, one after the other."""
+    left = list(answers)
+
+    def next_answer(request: WireRequest[Any]) -> bytes | EndpointError:
+        assert left, f"no answer was expected to be needed for {request.path}"
+        return left.pop(0)
+
+    replayed = drive(exchange, next_answer)
+    assert not left, "fewer requests than expected"
+    return replayed
+
+
+def taken(dialect: Dialect, prompt: PromptLike) -> Any:
+    """A prompt that the dialect takes without asking the server anything."""
+    return replay(dialect.take(check_prompt(prompt))).value
+
+
+def ask(
+    recorded: Capture,
+    *answers: bytes | EndpointError,
+    dialect: Dialect | None = None,
+    **changes: Any,
+) -> Replayed[Answer]:
+    """Send the recorded request through a dialect; without answers, the recorded one is played."""
+    dialect = dialect or recorded.dialect()
+    exchange = dialect.sample(taken(dialect, recorded.prompt()), recorded.request(**changes))
+    return replay(exchange, *(answers or (recorded.body,)))
+
+
+def read(case: str, **changes: Any) -> Answer:
+    """What a dialect makes of a recorded answer."""
+    return ask(capture(case), **changes).value
+
+
+def only(answer: Answer) -> Continuation:
+    """The continuation of an answer that holds one."""
+    (continuation,) = answer.continuations
+    return continuation
+
+
+def beam_of(*blocks: str) -> Beam:
+    """A beam of one block for each text."""
+    beam = Beam()
+    for text in blocks:
+        token = Token(text, -1.0, len(text), text.encode())
+        beam = beam.extend(Continuation(tokens=(token,), data=text.encode()))
+    return beam

@@ -1,0 +1,122 @@
+"""Limits are learnt from a refusal, once (promise 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.dialects.replay import ask, capture, captures, encode, sent
+from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.refusals import error_of
+from trio_beam.errors import EndpointError, RequestRejected
+
+if TYPE_CHECKING:
+    from tests.dialects.replay import Capture
+
+TOO_MANY = capture("xllamacpp__completions_n_gt_parallel")
+TOO_MANY_LOGPROBS = capture("vllm__completions_logprobs_21")
+OPENAI = capture("xllamacpp__completions_n3_seed")
+NATIVE = capture("xllamacpp__native_n_cmpl2_fields")
+#: Refusals of requests that no smaller number would have mended.
+OTHERS = [
+    case
+    for case in captures("*")
+    if capture(case).status != 200 and "logprobs" not in case and "n_gt" not in case
+]
+
+
+def _of_choices(recorded: Capture, count: int) -> bytes:
+    """The recorded answer, with its first choice so many times."""
+    answer = recorded.answer()
+    if isinstance(answer, list):
+        return encode([answer[0] | {"index": index} for index in range(count)])
+    choices = [answer["choices"][0] | {"index": index} for index in range(count)]
+    return encode(answer | {"choices": choices})
+
+
+@pytest.mark.parametrize(("recorded", "field"), [(OPENAI, "n"), (NATIVE, "n_cmpl")])
+def test_the_most_choices(recorded: Capture, field: str) -> None:
+    """Recorded on one route; the other refuses by the same words."""
+    dialect = recorded.dialect()
+    body = _of_choices(recorded, 8)
+    replayed = ask(recorded, TOO_MANY.refusal(), body, dialect=dialect, n=9)
+    assert [sent(request)[field] for request in replayed.requests] == [9, 8]
+    assert len(replayed.value.continuations) == 8
+    (request,) = ask(recorded, body, dialect=dialect, n=9).requests
+    assert sent(request)[field] == 8
+
+
+def test_the_rest_of_a_request_stays_as_it_was() -> None:
+    first, second = ask(OPENAI, TOO_MANY.refusal(), OPENAI.body, n=9).requests
+    assert sent(second) == sent(first) | {"n": 8}
+
+
+def test_the_most_log_probabilities() -> None:
+    recorded = capture("vllm__completions_logprobs_20")
+    dialect = recorded.dialect()
+    answers = (TOO_MANY_LOGPROBS.refusal(), recorded.body)
+    replayed = ask(recorded, *answers, dialect=dialect, top_logprobs=21)
+    assert [sent(request)["logprobs"] for request in replayed.requests] == [21, 20]
+    assert len(replayed.value.continuations[0].tokens[0].top) == 20
+    (request,) = ask(recorded, dialect=dialect, top_logprobs=21).requests
+    assert sent(request)["logprobs"] == 20
+    assert dialect.limits.n is None
+
+
+def test_the_most_log_probabilities_of_a_chat() -> None:
+    recorded = capture("vllm__chat_logprobs")
+    refusal = TOO_MANY_LOGPROBS.refusal()
+    requests = ask(recorded, refusal, recorded.body, top_logprobs=21).requests
+    assert [sent(request)["top_logprobs"] for request in requests] == [21, 20]
+
+
+def test_both_limits_in_one_exchange() -> None:
+    refusals = (TOO_MANY_LOGPROBS.refusal(), TOO_MANY.refusal())
+    requests = ask(OPENAI, *refusals, OPENAI.body, n=9, top_logprobs=21).requests
+    bodies = [sent(request) for request in requests]
+    assert [(body["n"], body["logprobs"]) for body in bodies] == [(9, 21), (9, 20), (8, 20)]
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "limit"),
+    [
+        # Noted of vLLM; not recorded.
+        ("n must be 1 when using greedy sampling, got 3.", 3, 1),
+        # Of the same shape as what was recorded, with other numbers.
+        ("Field 'n': Value must be between 1 <= value <= 4, but got 16", 16, 4),
+        ("Field 'n_cmpl': Value must be between 1 <= value <= 2, but got 3", 3, 2),
+        ("Field 'n': Value must be between 1 <= value <= 8, but got 500", 500, 8),
+    ],
+)
+def test_the_limit_is_in_the_servers_words(words: str, asked: int, limit: int) -> None:
+    """The status is no word of the server's on the number of choices, though it stands beside them."""
+    body = encode({"error": {"code": 400, "message": words, "type": "invalid_request_error"}})
+    refusal = error_of(400, {}, body, url="http://server", now=0.0)
+    requests = ask(OPENAI, refusal, OPENAI.body, n=asked).requests
+    assert [sent(request).get("n", 1) for request in requests] == [asked, limit]
+
+
+def test_a_limit_without_a_number_is_one() -> None:
+    refusal = RequestRejected("HTTP 400: 'n' is not supported", status=400)
+    requests = ask(OPENAI, refusal, OPENAI.body, n=9).requests
+    assert [sent(request).get("n") for request in requests] == [9, None]
+
+
+@pytest.mark.parametrize("recorded", [OPENAI, NATIVE], ids=["openai", "llama_cpp"])
+@pytest.mark.parametrize("case", OTHERS)
+def test_other_refusals_teach_nothing(case: str, recorded: Capture) -> None:
+    error = capture(case).refusal()
+    limits = Limits()
+    with pytest.raises(EndpointError) as raised:
+        ask(recorded, error, dialect=recorded.dialect(limits), n=9, top_logprobs=5)
+    assert raised.value is error
+    assert (limits.n, limits.logprobs) == (None, None)
+
+
+@pytest.mark.parametrize("recorded", [OPENAI, NATIVE], ids=["openai", "llama_cpp"])
+def test_a_refusal_of_the_least_stands(recorded: Capture) -> None:
+    error = TOO_MANY.refusal()
+    with pytest.raises(RequestRejected) as raised:
+        ask(recorded, error, n=1)
+    assert raised.value is error
