@@ -22,7 +22,15 @@ from trio_beam.address import Address
 from trio_beam.backoff import GiveUp, RetryPolicy, decide
 from trio_beam.core.config import real, whole, word
 from trio_beam.core.events import RequestRetried
-from trio_beam.dialects.base import DIALECTS, Api, Dialect, Exchange, ModelList, WireRequest
+from trio_beam.dialects.base import (
+    DIALECTS,
+    Api,
+    Dialect,
+    Exchange,
+    ModelList,
+    WireRequest,
+    decoder_of,
+)
 from trio_beam.dialects.limits import Limits
 from trio_beam.dialects.refusals import describe, error_of
 from trio_beam.errors import (
@@ -45,7 +53,7 @@ if TYPE_CHECKING:
     from trio_beam.language_model import Call, SampleRequest
 
 T = TypeVar("T")
-_decode_models = msgspec.json.Decoder(ModelList).decode
+_decode_models = decoder_of(ModelList)
 
 
 @attrs.frozen(kw_only=True)
@@ -385,7 +393,7 @@ class Endpoint:
         except msgspec.ValidationError as error:
             shown = self._address.redact(describe(body))
             raise MalformedResponse(f"unexpected answer: {error}: {shown}", url=url) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except msgspec.DecodeError:
             shown = self._address.redact(describe(body))
             # A page of HTML is a wrong address, not a broken body.
             transient = "html" not in response.headers.get("content-type", "")

@@ -314,7 +314,7 @@ def _reason(error: BaseException) -> str:
         return "; ".join(dict.fromkeys(map(_reason, error.exceptions)))
     if error.__cause__ is not None:
         return _reason(error.__cause__)
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
 

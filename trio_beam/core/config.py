@@ -29,21 +29,30 @@ def whole(minimum: int, *, optional: bool = False) -> Check:
     return check
 
 
-def real(minimum: float, *, above: bool = False, optional: bool = False) -> Check:
-    """A finite number from `minimum` up, or above it."""
-    bound = f"a finite number {'above' if above else 'from'} {minimum:g}{'' if above else ' up'}"
+def real(
+    minimum: float, *, above: bool = False, most: float = math.inf, optional: bool = False
+) -> Check:
+    """A finite number from `minimum` up (or above it) to `most`."""
+    bound = f"a finite number {'above' if above else 'from'} {minimum:g}"
+    bound += f" to {most:g}" if most < math.inf else "" if above else " up"
     bound += " or None" if optional else ""
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if optional and value is None:
             return
-        fits = (
-            not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
-        )
-        if not fits or value < minimum or (above and value == minimum):
+        if not _is_finite(value) or not minimum <= value <= most or (above and value == minimum):
             raise ConfigError(attribute.name, bound, value)
 
     return check
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def word(*words: object) -> Check:
@@ -89,7 +98,7 @@ class BeamSearchConfig:
         tokens_per_step: length of a block.
         max_tokens: greatest length of a beam.
         use_length_penalty: whether scores are divided by ``length ** length_penalty``.
-        length_penalty: that exponent, from 0 up.
+        length_penalty: that exponent, from 0 to 10.
         proposal_temperature: the temperature that continuations are sampled at. 0 only where one
             continuation is asked for, since all of them would be the same.
         top_logprobs: how many alternatives beside each token are to be shown (``Token.top``).
@@ -117,7 +126,7 @@ class BeamSearchConfig:
     tokens_per_step: int = attrs.field(default=192, validator=whole(1))
     max_tokens: int = attrs.field(default=512, validator=whole(1))
     use_length_penalty: bool = attrs.field(default=True, validator=word(True, False))
-    length_penalty: float = attrs.field(default=0.6, validator=real(0))
+    length_penalty: float = attrs.field(default=0.6, validator=real(0, most=10))
     proposal_temperature: float = attrs.field(default=1.0, validator=real(0))
     top_logprobs: int = attrs.field(default=0, validator=whole(0))
     stop: tuple[str, ...] = attrs.field(default=(), converter=_strings, validator=_nonempty_strings)

@@ -38,14 +38,13 @@ class BeamSearchState:
     Attributes:
         config: its parameters.
         ledger: what it has cost so far.
-        failures: what went wrong so far.
         cancel_siblings: whether the rest of the current round should be cancelled.
     """
 
     def __init__(self, config: BeamSearchConfig) -> None:
         self.config = config
         self.ledger = Ledger()
-        self.failures: list[BeamFailure] = []
+        self._failures: dict[tuple[int, int], BeamFailure] = {}
         self.cancel_siblings = False
         self._base_seed = None if config.seed is None else base_seed(config.seed)
         self._active: list[Beam] = [Beam()]
@@ -55,6 +54,14 @@ class BeamSearchState:
         self._received = 0
         self._completed = 0
         self._failed = False
+        self._shortened = False  # whether the budget has made a block shorter
+
+    @property
+    def failures(self) -> tuple[BeamFailure, ...]:
+        """What went wrong so far, by round and by rank, whichever came first."""
+        return tuple(
+            failure for _, failure in sorted(self._failures.items(), key=lambda item: item[0])
+        )
 
     def step(self) -> Step:
         """Close the round whose outcomes are all in, and say what is next.
@@ -66,10 +73,10 @@ class BeamSearchState:
         if self._round is not None:
             if self._received < len(self._round.expansions):
                 raise TrioBeamError("step() before every beam of the round was received")
-            if not self._failed:
+            if not self._failed and self._enough_survive(self._round):
                 events = (self._close_round(self._round),)
         if self._failed:
-            return Failed(failures=tuple(self.failures))
+            return Failed(failures=self.failures)
         reason = self._stop_reason()
         block = self._block_length()
         if reason is None and block < 1:
@@ -91,7 +98,8 @@ class BeamSearchState:
         Raises:
             TrioBeamError: there is no round, or that beam was received before.
         """
-        if self._round is None or outcome.rank in self._outcomes:
+        ranks = range(len(self._round.expansions)) if self._round else range(0)
+        if self._round is None or outcome.rank not in ranks or outcome.rank in self._outcomes:
             raise TrioBeamError(f"nothing is expected of the beam of rank {outcome.rank}")
         number = self._round.number
         parent = self._round.expansions[outcome.rank].beam
@@ -121,14 +129,12 @@ class BeamSearchState:
 
     def fail(self, failure: BeamFailure) -> None:
         """Note a failure before the first round."""
-        self.failures.append(failure)
+        self._failures[0, 0] = failure
         self._failed = True
 
     def result(self, stop_reason: StopReason) -> SearchResult:
         """The best so far, at any moment; what came back of an unfinished round counts too."""
-        beams = self._ended
-        if stop_reason != "finished":
-            beams = rank([*self._ended, *self._frontier()])
+        beams = self._ended if stop_reason == "finished" else rank(self._standing())
         beams = [beam for beam in beams if beam.continuation is not None][: self.config.beam_width]
         return SearchResult(
             text=beams[0].text if beams else "",
@@ -137,7 +143,7 @@ class BeamSearchState:
             usage=self.ledger.usage(),
             rounds=self._completed,
             stop_reason=stop_reason,
-            failures=tuple(self.failures),
+            failures=self.failures,
             exact=all(beam.exact for beam in beams),
         )
 
@@ -182,7 +188,12 @@ class BeamSearchState:
             else self.config.n_per_beam * len(self._expandable())
         )
         left = budget - self.ledger.completion_tokens
-        return min(self.config.tokens_per_step, left // max(samples, 1))
+        block = min(self.config.tokens_per_step, left // max(samples, 1))
+        wanted = max(
+            (self.config.max_tokens - beam.length for beam in self._expandable()), default=0
+        )
+        self._shortened = self._shortened or block < min(self.config.tokens_per_step, wanted)
+        return block
 
     # -- receiving
 
@@ -195,21 +206,25 @@ class BeamSearchState:
                 self._outcomes[outcome.rank] = [attrs.evolve(parent, finish_reason=CONTEXT)]
             return []
         failure = BeamFailure(beam=parent, error=error, attempts=error.attempts, round=number)
-        self.failures.append(failure)
+        self._failures[number, outcome.rank] = failure
         if self.config.on_beam_failure == "cancel_siblings":
             self.cancel_siblings = self._failed = True
         return [BeamFailed(failure=failure, rank=outcome.rank)]
 
     # -- closing a round
 
+    def _enough_survive(self, current: Round) -> bool:
+        """Whether ``min_beams`` are left; a round that had fewer to begin with needs all of them."""
+        others = len(self._ended) + len(self._carried())
+        survivors = others + sum(1 for beams in self._outcomes.values() if beams)
+        expanded = others + len(current.expansions)
+        self._failed = survivors < min(self.config.min_beams, expanded)
+        return not self._failed
+
     def _close_round(self, current: Round) -> Event:
-        survivors = sum(1 for beams in self._outcomes.values() if beams) + len(self._ended)
-        expanded = len(current.expansions) + len(self._ended)
-        carried = self._carried()
-        if survivors + len(carried) < min(self.config.min_beams, expanded + len(carried)):
-            self._failed = True
         arrived = self._arrived()
-        scored = rank([*carried, *self._score(self._distinct(arrived))])
+        self._ended, fresh = self._distinct(arrived)
+        scored = rank([*self._carried(), *self._score(fresh)])
         select = SELECTIONS[self.config.selection]
         self._active = list(select([beam for beam in scored if not beam.ended], self.config))
         ended = [beam for beam in scored if beam.ended]
@@ -226,10 +241,10 @@ class BeamSearchState:
             completion_tokens=self.ledger.completion_tokens,
         )
 
-    def _distinct(self, beams: Sequence[Beam]) -> list[Beam]:
-        """Candidates with the same tokens become one, which counts them."""
+    def _distinct(self, beams: Sequence[Beam]) -> tuple[list[Beam], list[Beam]]:
+        """Make one of candidates with the same tokens, which counts them: (those ended before, new)."""
         if not self.config.deduplicate:
-            return list(beams)
+            return self._ended, list(beams)
         kept = list(self._ended)
         places: dict[tuple[int, int, bool], list[int]] = {}
         for place, beam in enumerate(kept):
@@ -242,7 +257,7 @@ class BeamSearchState:
                 kept.append(beam)
             else:
                 kept[twin] = attrs.evolve(kept[twin], multiplicity=kept[twin].multiplicity + 1)
-        return kept[len(self._ended) :]
+        return kept[: len(self._ended)], kept[len(self._ended) :]
 
     def _score(self, beams: Sequence[Beam]) -> list[Beam]:
         name = self.config.scorer
@@ -262,18 +277,18 @@ class BeamSearchState:
             if all(best_reachable(beam, self.config) <= worst for beam in self._active):
                 return "finished"
         if self._completed == self.config.rounds or not self._expandable():
-            return "max_tokens"
+            return "budget" if self._shortened else "max_tokens"
         return None
 
     # -- the best so far
 
-    def _frontier(self) -> list[Beam]:
-        """The beams that stand now: those of the open round, or what came back of them."""
+    def _standing(self) -> list[Beam]:
+        """All beams that stand now; for those of an open round, what came back of them."""
         if self._round is None:
-            return self._active
-        arrived = self._arrived()
+            return [*self._ended, *self._active]
+        ended, fresh = self._distinct(self._arrived())
         waiting = [e.beam for e in self._round.expansions if not self._outcomes.get(e.rank)]
-        return [*self._carried(), *self._score(self._distinct(arrived)), *waiting]
+        return [*ended, *self._carried(), *self._score(fresh), *waiting]
 
     def _arrived(self) -> list[Beam]:
         return [beam for index in sorted(self._outcomes) for beam in self._outcomes[index]]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from trio_beam.core.beam import decode_more
 from trio_beam.core.block import STOP
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
     if found is None:
         return child
     start, end = found
-    text = child.fragment[: end - len(before)]
-    cut = _cut(continuation, len(text.encode("utf-8", "replace")) - len(beam.pending))
-    child = beam.extend(cut, finished=True)
+    child = beam.extend(_cut(continuation, beam.pending, end - len(before)), finished=True)
     return attrs.evolve(child, trim=len(before) + len(child.fragment) - start, pending=b"")
 
 
@@ -43,19 +42,23 @@ def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:
     return min(spans, key=lambda span: (span[1], span[0]), default=None)
 
 
-def _cut(continuation: Continuation, size: int) -> Continuation:
-    """The block up to the token in which its byte number `size` lies."""
-    count = seen = 0
+def _cut(continuation: Continuation, pending: bytes, characters: int) -> Continuation:
+    """The block up to the token that completes so many characters (behind the bytes pending)."""
+    seen = count = 0
+    data = b""
     for token in continuation.tokens:
-        if seen >= size:
-            break
-        seen += len(token.data)
         count += 1
-    whole = seen < size  # the tokens do not spell the text: keep them all
+        data += token.data
+        text, pending = decode_more(pending, token.data)
+        seen += len(text)
+        if seen >= characters:
+            break
+    else:  # the tokens do not spell the text: keep them all
+        data = continuation.data
     return attrs.evolve(
         continuation,
-        tokens=continuation.tokens if whole else continuation.tokens[:count],
-        data=continuation.data if whole else continuation.data[:seen],
+        tokens=continuation.tokens[:count],
+        data=data,
         finish_reason=STOP,
         generated=continuation.generated,
     )

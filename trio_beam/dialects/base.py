@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -12,6 +12,7 @@ import msgspec
 
 from trio_beam.core.registry import Registry
 from trio_beam.dialects.limits import Limits
+from trio_beam.errors import MalformedResponse
 
 if TYPE_CHECKING:
     from trio_beam.core.beam import Beam
@@ -137,6 +138,36 @@ class PrefixEncoder:
             if beam.parent is not None and beam.parent.parent is not None:
                 self._known.pop(beam.parent.parent, None)
         return joined
+
+
+#: A byte in a JSON list of bytes.
+Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+
+def decoder_of(shape: Any) -> Callable[[bytes], Any]:
+    """A decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`."""
+    decode = msgspec.json.Decoder(shape).decode
+
+    def guarded(body: bytes) -> Any:
+        try:
+            return decode(body)
+        except RecursionError:
+            raise msgspec.ValidationError("it is nested too deeply") from None
+        except UnicodeDecodeError as error:
+            raise msgspec.DecodeError(str(error)) from None
+
+    return guarded
+
+
+def checked_logprob(value: float) -> float:
+    """A log-probability, in nats; rounding may leave it a hair above 0.
+
+    Raises:
+        MalformedResponse: it is further above.
+    """
+    if value > 1e-3:
+        raise MalformedResponse(f"a log-probability of {value} is above 0")
+    return min(value, 0.0)
 
 
 def encode_string(text: str) -> bytes:

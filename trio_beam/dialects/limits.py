@@ -43,11 +43,12 @@ class Limits:
         """
         if refusal.status not in (400, 422):
             return False
-        if logprobs > 1 and _ABOUT_LOGPROBS.search(refusal.message):
-            self.logprobs = _limit_in(refusal.message, logprobs)
+        words = refusal.message.removeprefix(f"HTTP {refusal.status}: ")
+        if logprobs > 1 and _ABOUT_LOGPROBS.search(words):
+            self.logprobs = _limit_in(words, logprobs)
             return True
-        if n > 1 and _ABOUT_N.search(refusal.message):
-            self.n = _limit_in(refusal.message, n)
+        if n > 1 and _ABOUT_N.search(words):
+            self.n = _limit_in(words, n)
             return True
         return False
 

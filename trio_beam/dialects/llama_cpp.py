@@ -19,11 +19,14 @@ from trio_beam.core.block import CONTEXT, LENGTH, STOP, Continuation, Token
 from trio_beam.dialects.base import (
     DIALECTS,
     Answer,
+    Byte,
     Dialect,
     Exchange,
     ModelList,
     PrefixEncoder,
     WireRequest,
+    checked_logprob,
+    decoder_of,
     encode_string,
     splice,
 )
@@ -65,17 +68,21 @@ _SAMPLING: dict[str, Any] = {
 }
 
 
+_WITHOUT = "the server sent tokens without log-probabilities"
+_NOT_THEIRS = "the log-probabilities are not those of the tokens"
+
+
 class _Top(msgspec.Struct):
     id: int
     token: str
-    bytes: list[int]
+    bytes: list[Byte]
     logprob: float
 
 
 class _Entry(msgspec.Struct):
     id: int
     token: str
-    bytes: list[int]
+    bytes: list[Byte]
     logprob: float
 
 
@@ -108,11 +115,11 @@ class _Props(msgspec.Struct):
     total_slots: int | None = None
 
 
-_decode = msgspec.json.Decoder(list[_Native] | _Native).decode
-_decode_with_top = msgspec.json.Decoder(list[_NativeWithTop] | _NativeWithTop).decode
-_decode_template = msgspec.json.Decoder(_Templated).decode
-_decode_tokens = msgspec.json.Decoder(_Tokenized).decode
-_decode_props = msgspec.json.Decoder(_Props).decode
+_decode = decoder_of(list[_Native] | _Native)
+_decode_with_top = decoder_of(list[_NativeWithTop] | _NativeWithTop)
+_decode_template = decoder_of(_Templated)
+_decode_tokens = decoder_of(_Tokenized)
+_decode_props = decoder_of(_Props)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -161,6 +168,8 @@ class LlamaCpp(Dialect):
             path="/apply-template", decode=_decode_template, body=body, at_root=True
         )
         ids = yield from self._tokenize(templated.prompt)
+        if not ids:
+            raise MalformedResponse("the chat template makes no tokens of these messages")
         return Taken(json=_join(ids), prefix=prefix)
 
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
@@ -218,29 +227,55 @@ class LlamaCpp(Dialect):
     def _tokens(
         self, native: _Native, prompt: bytes, request: SampleRequest
     ) -> Exchange[list[Token]]:
+        entries = native.completion_probabilities
+        _check_entries(native)
         tokens: list[Token] = []
         silent: list[Token] = []  # of the character that is not yet complete
-        for place, (number, entry) in enumerate(_aligned(native)):
-            if entry is None:
-                before = prompt + _encode(native.tokens[:place])
-                token = yield from self._repair(before, number, request.top_logprobs)
-                silent.append(token)
-            else:
+        place = 0
+        for at, number in enumerate(native.tokens):
+            entry = entries[place] if place < len(entries) else None
+            token: Token | None = None
+            if entry is not None and entry.id == number:
                 token = _from_entry(entry, silent, request.top_logprobs)
-                if not silent and token.bytes:
-                    self._plain_token = token.id
-                silent = []
+                if not silent or number not in native.tokens[at + 1 : at + 1 + _MOST_SILENT]:
+                    repaired = token
+                else:  # the entry may be that of the same token further on: only its bytes tell
+                    repaired = yield from self._repair(prompt, native, at, request.top_logprobs)
+                if repaired.bytes == token.bytes:
+                    place += 1
+                    silent = []
+                    tokens.append(token)
+                    self._note_plain(token)
+                    continue
+                token = repaired
+            if len(silent) == _MOST_SILENT:
+                raise LogprobsUnavailable(_WITHOUT)
+            if token is None:
+                token = yield from self._repair(prompt, native, at, request.top_logprobs)
+            silent.append(token)
             tokens.append(token)
+        if place < len(entries):
+            raise MalformedResponse(_NOT_THEIRS)
         return tokens
 
-    def _repair(self, prompt: bytes, number: int, top: int) -> Exchange[Token]:
-        """The log-probability and the bytes of one token behind a prompt.
+    def _note_plain(self, token: Token) -> None:
+        """Remember a token that is whole characters by itself."""
+        if token.bytes and token.text.encode() == token.bytes:
+            self._plain_token = token.id
+
+    def _repair(self, prompt: bytes, native: _Native, at: int, top: int) -> Exchange[Token]:
+        """The log-probability and the bytes of token number `at` of a block.
 
         Another token, of whole characters, is forced by a logit bias, since for that one the server
         does report; its alternatives carry the unbiased log-probabilities.
         """
+        number = native.tokens[at]
+        prompt += _encode(native.tokens[:at])
         if self._plain_token is None:
-            self._plain_token = (yield from self._tokenize("a"))[-1]
+            letter = yield from self._tokenize("a")
+            if not letter:
+                raise MalformedResponse("the tokenizer makes no token of a letter")
+            self._plain_token = letter[-1]
         for count in _REPAIR_TOP:
             fields = {
                 "model": self.model,
@@ -253,12 +288,12 @@ class LlamaCpp(Dialect):
                 **_SAMPLING,
             }
             body = splice("prompt", b"[%s]" % prompt, fields)
-            native = yield WireRequest(
+            answer = yield WireRequest(
                 path="/completion", decode=_decode_with_top, body=body, at_root=True
             )
-            if not isinstance(native, _NativeWithTop) or not native.completion_probabilities:
+            if not isinstance(answer, _NativeWithTop) or not answer.completion_probabilities:
                 break
-            alternatives = native.completion_probabilities[0].top_logprobs
+            alternatives = answer.completion_probabilities[0].top_logprobs
             for found in alternatives:
                 if found.id == number:
                     shown = tuple(_from_top(other) for other in alternatives[:top])
@@ -266,21 +301,21 @@ class LlamaCpp(Dialect):
         raise LogprobsUnavailable(f"the server gives no log-probability for token {number}")
 
 
-def _aligned(native: _Native) -> Iterable[tuple[int, _Entry | None]]:
-    """Each sampled token with its entry, or with None where the server left it out."""
-    entries = native.completion_probabilities
-    rows: list[tuple[int, _Entry | None]] = []
-    place = run = 0
-    for number in native.tokens:
-        entry = entries[place] if place < len(entries) and entries[place].id == number else None
-        run = 0 if entry else run + 1
-        if run > _MOST_SILENT:
-            raise LogprobsUnavailable("the server sent tokens without log-probabilities")
-        place += entry is not None
-        rows.append((number, entry))
-    if place < len(entries):
-        raise MalformedResponse("the log-probabilities are not those of the tokens")
-    return rows
+def _check_entries(native: _Native) -> None:
+    """Refuse what no repair can mend, before one is asked for."""
+    entries, ids = native.completion_probabilities, native.tokens
+    rest = iter(ids)
+    if not all(entry.id in rest for entry in entries):  # in this order
+        raise MalformedResponse(_NOT_THEIRS)
+    if len(entries) == len(ids):
+        return
+    # Where the last entry may belong, if no run of silent tokens is longer than a character's.
+    places = {-1}
+    for entry in entries:
+        steps = [place + step for place in places for step in range(1, _MOST_SILENT + 2)]
+        places = {place for place in steps if place < len(ids) and ids[place] == entry.id}
+    if not any(len(ids) - 1 - place <= _MOST_SILENT for place in places):
+        raise LogprobsUnavailable(_WITHOUT)
 
 
 def _continuation(native: _Native, tokens: Sequence[Token], asked: int) -> Continuation:
@@ -306,11 +341,11 @@ def _from_entry(entry: _Entry, silent: Sequence[Token], top: int) -> Token:
     shown: tuple[Token, ...] = ()
     if top and isinstance(entry, _EntryWithTop):
         shown = tuple([_from_top(other) for other in entry.top_logprobs[:top]])
-    return Token(text, min(entry.logprob, 0.0), entry.id, data, shown)
+    return Token(text, checked_logprob(entry.logprob), entry.id, data, shown)
 
 
 def _from_top(top: _Top) -> Token:
-    return Token(top.token, min(top.logprob, 0.0), top.id, bytes(top.bytes))
+    return Token(top.token, checked_logprob(top.logprob), top.id, bytes(top.bytes))
 
 
 def _encode(ids: Iterable[int]) -> bytes:

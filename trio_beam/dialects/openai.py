@@ -18,10 +18,13 @@ from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.dialects.base import (
     DIALECTS,
     Answer,
+    Byte,
     Dialect,
     Exchange,
     PrefixEncoder,
     WireRequest,
+    checked_logprob,
+    decoder_of,
     encode_string,
     splice,
 )
@@ -39,7 +42,7 @@ class TopEntry(msgspec.Struct):
     token: str
     logprob: float
     id: int | None = None
-    bytes: list[int] | None = None
+    bytes: list[Byte] | None = None
 
 
 class Entry(msgspec.Struct):
@@ -48,7 +51,7 @@ class Entry(msgspec.Struct):
     token: str
     logprob: float | None = None
     id: int | None = None
-    bytes: list[int] | None = None
+    bytes: list[Byte] | None = None
     top_logprobs: list[TopEntry] = []
 
 
@@ -91,7 +94,7 @@ class Completion(msgspec.Struct):
     usage: Counts | None = None
 
 
-_decode = msgspec.json.Decoder(Completion).decode
+_decode = decoder_of(Completion)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -196,23 +199,33 @@ def _continuation(
         )
     if not text and not tokens:
         return Continuation(tokens=(), data=b"", finish_reason=reason, generated=generated)
-    data = text.encode("utf-8", "replace")
-    faithful = _spells(tokens, data, reason)
-    if not faithful and echo is not None and echo.continuation is not None:
+    readings = [text.encode("utf-8", "replace")]
+    if echo is not None and echo.continuation is not None:
         # llama.cpp sends the prefix back in front of what it added; the log-probabilities know.
         prefix = "".join(beam.fragment for beam in echo.lineage()).encode("utf-8", "replace")
-        if data.startswith(prefix) and _spells(tokens, data[len(prefix) :], reason):
-            data, faithful = data[len(prefix) :], True
-    if not faithful:
-        # A character that was cut off shows as U+FFFD; sent back, it would spoil the prompt.
-        data = text.rstrip("\ufffd").encode("utf-8", "replace")
+        if readings[0].startswith(prefix):
+            readings.append(readings[0][len(prefix) :])
+    spelt = next((data for data in readings if _spells(tokens, data, reason)), None)
+    data = _closest(tokens, readings) if spelt is None else spelt
+    # Fewer tokens than it had room for: some have no log-probability, or the context is full.
+    short = generated > len(tokens) or (reason == LENGTH and len(tokens) < request.max_tokens)
     return Continuation(
         tokens=tuple(tokens),
         data=data,
         finish_reason=reason,
-        exact=faithful and request.beam.continuation is None,
+        exact=spelt is not None and not short and request.beam.continuation is None,
         generated=max(len(tokens), generated),
     )
+
+
+def _closest(tokens: list[Token], readings: list[bytes]) -> bytes:
+    """The text of a block whose tokens do not spell it, for one of them is a part of a character.
+
+    Such a character shows as U+FFFD at the end; sent back, it would spoil the prompt.
+    """
+    joined = b"".join([token.data for token in tokens])
+    data = next((data for data in readings if data.startswith(joined)), readings[0])
+    return data.decode("utf-8", "replace").rstrip("\ufffd").encode()
 
 
 def _spells(tokens: list[Token], data: bytes, reason: str) -> bool:
@@ -233,7 +246,7 @@ def _tokens(logprobs: Logprobs, top: int) -> list[Token]:
     texts, values = logprobs.tokens or [], logprobs.token_logprobs or []
     if len(texts) != len(values):
         raise MalformedResponse(f"{len(texts)} tokens with {len(values)} log-probabilities")
-    tops = (logprobs.top_logprobs if top else None) or [None] * len(texts)
+    tops = [*((logprobs.top_logprobs if top else None) or []), *[None] * len(texts)]
     return [
         Token(text, _checked(value), None, None, _legacy_top(row, top))
         for text, value, row in zip(texts, values, tops, strict=False)
@@ -248,7 +261,12 @@ def _from_entry(entry: Entry, top: int) -> Token:
         entry.id,
         None if entry.bytes is None else bytes(entry.bytes),
         tuple(
-            Token(t.token, t.logprob, t.id, None if t.bytes is None else bytes(t.bytes))
+            Token(
+                t.token,
+                checked_logprob(t.logprob),
+                t.id,
+                None if t.bytes is None else bytes(t.bytes),
+            )
             for t in alternatives
         ),
     )
@@ -258,13 +276,10 @@ def _legacy_top(row: dict[str, float] | None, top: int) -> tuple[Token, ...]:
     if not row or not top:
         return ()
     best = sorted(row.items(), key=lambda item: -item[1])[:top]
-    return tuple(Token(text, value) for text, value in best)
+    return tuple(Token(text, checked_logprob(value)) for text, value in best)
 
 
 def _checked(value: float | None) -> float:
-    """A log-probability, in nats; rounding may leave it a hair above 0."""
     if value is None:
         raise LogprobsUnavailable("the server sent a token without its log-probability")
-    if value > 1e-3:
-        raise MalformedResponse(f"a log-probability of {value} is above 0")
-    return min(value, 0.0)
+    return checked_logprob(value)

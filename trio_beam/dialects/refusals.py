@@ -74,7 +74,7 @@ def _read(body: bytes) -> tuple[str, set[str]]:
     """(the server's words, its machine-readable codes) from any of the shapes in use."""
     try:
         answer: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return describe(body), set()
     error = answer.get("error", answer) if isinstance(answer, dict) else answer
     if not isinstance(error, dict):
