@@ -14,7 +14,7 @@ from trio_beam.core.events import Event, Observer, SearchFinished, SearchStarted
 from trio_beam.core.prompt import Prompt, PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
 from trio_beam.core.state import BeamSearchState
-from trio_beam.errors import ConfigError, EndpointError, SearchFailed
+from trio_beam.errors import ConfigError, EndpointError, SearchFailed, TrioBeamError
 from trio_beam.expansion import run_round
 from trio_beam.language_model import Call, Sampler
 from trio_beam.stopwatch import Stopwatch
@@ -93,9 +93,17 @@ class Search:
         self._model = model
         self._state = BeamSearchState(self.config)
         self._observers = tuple(observers)
+        self._ran = False
 
     async def run(self) -> SearchResult:
-        """Search to the end; once only."""
+        """Search to the end; once only.
+
+        Raises:
+            SearchFailed, TrioBeamError: it failed; it was run before.
+        """
+        if self._ran:
+            raise TrioBeamError("a Search runs once; make another")
+        self._ran = True
         self._emit(SearchStarted(config=self.config, rounds=self.config.rounds))
         sampler = await self._start()
         while isinstance(step := self._state.step(), Round):

@@ -14,6 +14,7 @@ from trio_beam.core.state import BeamSearchState
 from trio_beam.errors import EndpointError
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 
 
 def block_of(tokens: Iterable[Token], reason: str = LENGTH) -> Continuation:
@@ -67,3 +68,8 @@ def texts(result: SearchResult) -> list[str]:
 def failure_pairs(failures: Iterable[BeamFailure]) -> list[tuple[str, EndpointError]]:
     """What failed: the text of each beam, and the error."""
     return [(failure.beam.text, failure.error) for failure in failures]
+
+
+def subclasses(kind: type[E]) -> list[type[E]]:
+    """All classes below this one."""
+    return [below for child in kind.__subclasses__() for below in (child, *subclasses(child))]

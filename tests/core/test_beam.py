@@ -104,9 +104,12 @@ def test_other_tokens_are_not_the_same(
 
 def test_an_id_is_not_mistaken_for_the_byte_of_that_number() -> None:
     # Both add the same number to the fingerprint.
-    one, two = chain([block_of([Token("a", -1.0, id=97)])]), chain([block("a")])
-    assert one.fingerprint == two.fingerprint
-    assert not one.same_tokens(two)
+    number, byte = block_of([Token("a", -1.0, id=97)]), block("a")
+    for parent in (Beam(), chain([block("b")])):
+        one, two = parent.extend(number), parent.extend(byte)
+        assert one.fingerprint == two.fingerprint
+        assert not one.same_tokens(two)  # siblings
+        assert not one.same_tokens(chain([block("b"), byte] if parent.length else [byte]))
 
 
 def test_siblings_are_told_apart_by_their_last_blocks() -> None:

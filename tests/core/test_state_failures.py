@@ -244,7 +244,7 @@ def test_a_grown_beam_that_fills_the_context_ends_instead_of_failing(
         True,
         False,
     )
-    assert state.failures == []
+    assert not state.failures
 
 
 def test_a_full_context_adds_nothing_to_a_beam_that_got_some_samples() -> None:
@@ -252,7 +252,7 @@ def test_a_full_context_adds_nothing_to_a_beam_that_got_some_samples() -> None:
     state.receive(Outcome(rank=0, continuations={0: block("x")}, error=FULL))
     state.receive(answer(1, block("y")))
     assert [one.beam.text for one in opened(state).expansions] == ["ax", "by"]
-    assert state.failures == []
+    assert not state.failures
 
 
 def test_when_all_beams_fill_the_context_the_search_is_over() -> None:

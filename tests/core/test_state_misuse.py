@@ -73,6 +73,21 @@ def test_a_step_after_the_end_says_the_same_again() -> None:
     assert second.events == ()  # told once
 
 
+def test_a_step_after_the_end_finds_no_other_reason() -> None:
+    # The server stops short once, so that the budget is used up and the beam is not yet full.
+    config = BeamSearchConfig(
+        beam_width=1, n_per_beam=1, tokens_per_step=2, max_tokens=4, max_total_tokens=3
+    )
+    state = BeamSearchState(config)
+    for texts in ("a", "bc"):
+        opened(state)
+        state.receive(answer(0, block(*texts)))
+    first, second = state.step(), state.step()
+    assert isinstance(first, Over)
+    assert isinstance(second, Over)
+    assert first.stop_reason == second.stop_reason == "max_tokens"
+
+
 @pytest.mark.parametrize("scores", [[], [1.0, 2.0], [math.nan]])
 def test_a_scorer_that_does_not_return_one_number_for_each(
     monkeypatch: pytest.MonkeyPatch, scores: list[float]

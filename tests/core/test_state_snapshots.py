@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 
 from tests.core.making import answer, block, failed, opened, texts
@@ -80,6 +81,14 @@ def test_it_counts_equal_candidates_once() -> None:
     state.receive(answer(0, block("x", logprob=0.0), block("x", logprob=0.0)))
     result = state.result("deadline")
     assert [(beam.text, beam.multiplicity) for beam in result.beams] == [("ax", 2), ("b", 1)]
+
+
+def test_it_is_exact_only_if_all_its_beams_are() -> None:
+    state = in_round_two()
+    assert state.result("deadline").exact
+    approximate = attrs.evolve(block("x", logprob=0.0), exact=False)
+    state.receive(answer(0, approximate, block("y", logprob=-0.5)))
+    assert not state.result("deadline").exact
 
 
 def test_to_ask_changes_nothing() -> None:

@@ -93,6 +93,21 @@ def test_tokens_that_do_not_spell_the_text_all_stay() -> None:
     assert (beam.text, beam.length, beam.finish_reason) == ("a", 2, "stop")
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param(["\ufffd", "\ufffd", "END", "b"], id="parts of a character shown as such"),
+        pytest.param(["<s>", "é", "END", "b"], id="a token that is not a part of the text"),
+        pytest.param(["é", "EN"], id="too few"),
+    ],
+)
+def test_text_is_the_servers_where_the_tokens_do_not_spell_it(pieces: list[str]) -> None:
+    tokens = tuple(Token(piece, -1.0) for piece in pieces)
+    one = Continuation(tokens=tokens, data="éENDb".encode())
+    assert grown([one], ["END"]).text == "é"
+    assert grown([block("E"), one], ["END"]).text == "Eé"
+
+
 @pytest.mark.parametrize("cut", range(1, len("漢🙂".encode())))
 def test_a_stop_string_of_split_characters(cut: int) -> None:
     data = "漢🙂".encode()

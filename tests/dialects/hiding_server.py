@@ -1,6 +1,6 @@
 """A llama.cpp that keeps silent about the tokens inside a character, as the real one does.
 
-Its rule is that of `validate_utf8` in llama.cpp's `common.cpp`: while what it has generated ends in a
+Its rule is that of `validate_utf8` in the server's code: while what it has generated ends in a
 character that is begun and not ended, nothing is reported; the token that ends it is reported
 with the bytes of all of them.
 """
@@ -37,21 +37,17 @@ class Sampled:
         return {"id": self.id, "token": text, "bytes": list(data), "logprob": self.logprob}
 
 
+#: The first byte of a character of so many bytes: mask and value.
+_FIRST = {2: (0xE0, 0xC0), 3: (0xF0, 0xE0), 4: (0xF8, 0xF0)}
+
+
 def inside_a_character(data: bytes) -> bool:
     """Whether the bytes end in a character that is begun and not ended."""
-    for back, byte in enumerate(data[:-5:-1], start=1):
-        length = (
-            2
-            if byte >> 5 == 0b110
-            else 3
-            if byte >> 4 == 0b1110
-            else 4
-            if byte >> 3 == 0b11110
-            else 1
-        )
-        if length > 1:
-            return back < length
-    return False
+    return any(
+        back < length and byte & mask == value
+        for back, byte in enumerate(data[:-5:-1], start=1)
+        for length, (mask, value) in _FIRST.items()
+    )
 
 
 @attrs.define

@@ -12,8 +12,10 @@ from trio_beam import (
     BeamTimeout,
     RequestRejected,
     SampleRequest,
+    Search,
     SearchFailed,
     ServerError,
+    TrioBeamError,
     beam_search,
     beam_search_within,
 )
@@ -224,6 +226,13 @@ async def test_beams_of_a_round_run_at_the_same_time(autojump_clock: MockClock) 
     start = trio.current_time()
     result = await beam_search(FakeEndpoint(latency=100), "p", CONFIG)
     assert trio.current_time() - start == 100 * result.rounds
+
+
+async def test_a_search_object_runs_once() -> None:
+    search = Search(FakeEndpoint(), "p", CONFIG)
+    assert (await search.run()).text == search.best_so_far("interrupted").text
+    with pytest.raises(TrioBeamError, match="once"):
+        await search.run()
 
 
 async def test_a_failure_in_the_first_round_has_an_empty_partial() -> None:

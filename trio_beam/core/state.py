@@ -54,6 +54,7 @@ class BeamSearchState:
         self._received = 0
         self._completed = 0
         self._failed = False
+        self._over: Over | None = None
         self._shortened = False  # whether the budget has made a block shorter
 
     @property
@@ -70,6 +71,8 @@ class BeamSearchState:
             TrioBeamError: an outcome of the current round is still missing.
         """
         events: tuple[Event, ...] = ()
+        if self._over is not None:
+            return self._over
         if self._round is not None:
             if self._received < len(self._round.expansions):
                 raise TrioBeamError("step() before every beam of the round was received")
@@ -82,7 +85,8 @@ class BeamSearchState:
         if reason is None and block < 1:
             reason = "budget"
         if reason is not None:
-            return Over(stop_reason=reason, events=events)
+            self._over = Over(stop_reason=reason)
+            return attrs.evolve(self._over, events=events)
         self._round = self._open_round(block)
         started = RoundStarted(
             round=self._round.number,

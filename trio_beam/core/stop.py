@@ -43,22 +43,19 @@ def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:
 
 
 def _cut(continuation: Continuation, pending: bytes, characters: int) -> Continuation:
-    """The block up to the token that completes so many characters (behind the bytes pending)."""
-    seen = count = 0
-    data = b""
-    for token in continuation.tokens:
-        count += 1
-        data += token.data
-        text, pending = decode_more(pending, token.data)
-        seen += len(text)
-        if seen >= characters:
-            break
-    else:  # the tokens do not spell the text: keep them all
-        data = continuation.data
+    """The block up to the token that completes so many characters (behind the bytes pending).
+
+    Its data stays as it is: the text is cut by characters, not by tokens.
+    """
+    tokens = continuation.tokens
+    # Tokens that do not spell the text are all kept: nobody can say which of them end it.
+    if b"".join([token.data for token in tokens]) == continuation.data:
+        seen = count = 0
+        while seen < characters:
+            text, pending = decode_more(pending, tokens[count].data)
+            seen += len(text)
+            count += 1
+        tokens = tokens[:count]
     return attrs.evolve(
-        continuation,
-        tokens=continuation.tokens[:count],
-        data=data,
-        finish_reason=STOP,
-        generated=continuation.generated,
+        continuation, tokens=tokens, finish_reason=STOP, generated=continuation.generated
     )

@@ -1,0 +1,198 @@
+"""Every field of a configuration is checked, and the error says which and what is wanted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+import pytest
+
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.errors import ConfigError, TrioBeamError
+
+NAN, INF = math.nan, math.inf
+
+#: Each field's bound, in words of the message, and values that it must refuse.
+BAD: dict[str, tuple[str, list[object]]] = {
+    "alpha": ("a finite number above 0", [0, -1, NAN, INF, -INF, True, "4", None, 1j]),
+    "beam_width": ("a whole number from 1 up", [0, -1, 2.0, NAN, INF, True, "2", None]),
+    "n_per_beam": ("a whole number from 1 up", [0, -1, 2.0, NAN, INF, True, "2", None]),
+    "tokens_per_step": ("a whole number from 1 up", [0, -1, 64.0, NAN, INF, True, "64", None]),
+    "max_tokens": ("a whole number from 1 up", [0, -1, 512.0, NAN, INF, True, "512", None]),
+    "use_length_penalty": ("one of True, False", [0, 1, NAN, "yes", "True", None, ()]),
+    "length_penalty": (
+        "a finite number from 0 to 10",
+        [-0.1, 10.1, 200, NAN, INF, True, "1", None],
+    ),
+    "proposal_temperature": ("a finite number from 0 up", [-0.1, -1, NAN, INF, True, "1", None]),
+    "top_logprobs": ("a whole number from 0 up", [-1, 5.0, NAN, INF, True, "5", None]),
+    "stop": ("strings that are not empty", ["", [""], ["a", ""], None, 7, [b"a"], {"a"}, [None]]),
+    "seed": ("a whole number from 0 up or None", [-1, 1.0, NAN, INF, True, "1", ()]),
+    "deduplicate": ("one of True, False", [0, 1, NAN, "no", None]),
+    "early_stopping": ("one of True, 'bound', False", [0, 1, 1.0, NAN, "true", "Bound", "", None]),
+    "beam_timeout": (
+        "a finite number above 0 or None",
+        [0, 0.0, -1, NAN, INF, True, "30", ()],
+    ),
+    "on_beam_failure": (
+        "one of 'cancel_siblings', 'drop_beam'",
+        ["drop", "", "DROP_BEAM", None, True, 0],
+    ),
+    "min_beams": ("a whole number from 1 up", [0, -1, 1.0, NAN, INF, True, "1", None]),
+    "selection": ("one of 'top_k'", ["best", "", "TOP_K", None, 1, True, ["top_k"]]),
+    "scorer": ("one of 'power'", ["sum", "", "Power", None, 1, True, ["power"]]),
+    "proposal": ("one of 'sample'", ["guess", "", "Sample", None, 1, True]),
+    "max_total_tokens": (
+        "a whole number from 1 up or None",
+        [0, -1, 100.0, NAN, INF, True, "100", ()],
+    ),
+}
+
+#: Values that go together badly: the field that is named, and its bound.
+BAD_TOGETHER: list[tuple[dict[str, Any], str, str]] = [
+    ({"min_beams": 3}, "min_beams", "at most beam_width (2)"),
+    ({"beam_width": 4, "min_beams": 5}, "min_beams", "at most beam_width (4)"),
+    ({"proposal_temperature": 0}, "proposal_temperature", "above 0"),
+    ({"proposal_temperature": 0.0, "beam_width": 1}, "proposal_temperature", "above 0"),
+    ({"proposal_temperature": 0, "n_per_beam": 1}, "proposal_temperature", "above 0"),
+    ({"max_total_tokens": 3}, "max_total_tokens", "at least beam_width * n_per_beam (4)"),
+]
+
+#: Values at the very bounds, and one in between; with what else has to be so.
+GOOD: list[dict[str, Any]] = [
+    *({"alpha": value} for value in (1e-9, 1, 4.0)),
+    *(
+        {name: value}
+        for name in ("n_per_beam", "tokens_per_step", "max_tokens")
+        for value in (1, 7)
+    ),
+    *({"beam_width": value} for value in (1, 7)),
+    *({"use_length_penalty": value} for value in (True, False)),
+    *({"length_penalty": value} for value in (0, 0.6, 10)),
+    *({"proposal_temperature": value} for value in (1e-3, 1, 2.5)),
+    {"proposal_temperature": 0, "beam_width": 1, "n_per_beam": 1},
+    *({"top_logprobs": value} for value in (0, 20)),
+    *({"stop": value} for value in ((), ("a",), ("a", "bc"))),
+    *({"seed": value} for value in (None, 0, 2**64)),
+    *({"deduplicate": value} for value in (True, False)),
+    *({"early_stopping": value} for value in (True, "bound", False)),
+    *({"beam_timeout": value} for value in (None, 1e-3, 30)),
+    *({"on_beam_failure": value} for value in ("cancel_siblings", "drop_beam")),
+    *({"min_beams": value} for value in (1, 2)),
+    {"selection": "top_k"},
+    {"scorer": "power"},
+    {"proposal": "sample"},
+    *({"max_total_tokens": value} for value in (None, 4, 10**9)),
+]
+
+FIELDS = [field.name for field in attrs.fields(BeamSearchConfig)]
+
+
+def refused(**values: Any) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        BeamSearchConfig(**values)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("field", "bound", "value"),
+    [(field, bound, value) for field, (bound, values) in BAD.items() for value in values],
+)
+def test_a_bad_value_is_refused_by_name_and_bound(field: str, bound: str, value: object) -> None:
+    error = refused(**{field: value})
+    assert isinstance(error, ValueError)
+    assert isinstance(error, TrioBeamError)
+    assert error.field == field
+    assert bound in error.bound
+    assert field in str(error)
+    assert error.bound in str(error)
+
+
+@pytest.mark.parametrize(
+    "field", ["alpha", "length_penalty", "proposal_temperature", "beam_timeout"]
+)
+def test_a_whole_number_too_large_for_a_float_is_refused(field: str) -> None:
+    assert refused(**{field: 10**400}).field == field
+
+
+@pytest.mark.parametrize(("values", "field", "bound"), BAD_TOGETHER)
+def test_values_that_do_not_go_together(values: dict[str, Any], field: str, bound: str) -> None:
+    error = refused(**values)
+    assert error.field == field
+    assert bound in error.bound
+    assert f"{field} must be {error.bound}" in str(error)
+
+
+@pytest.mark.parametrize("values", GOOD)
+def test_a_good_value_is_taken_as_it_is(values: dict[str, Any]) -> None:
+    config = BeamSearchConfig(**values)
+    assert {name: getattr(config, name) for name in values} == values
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_field_is_without_bad_and_good_values(field: str) -> None:
+    assert BAD[field][1]
+    assert any(field in values for values in GOOD)
+
+
+def test_the_tables_list_no_field_that_is_not_there() -> None:
+    assert set(BAD) == set(FIELDS)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("END", ("END",)), (["a", "b"], ("a", "b")), ([], ())])
+def test_stop_may_be_one_string_or_any_list(given: Any, kept: tuple[str, ...]) -> None:
+    assert BeamSearchConfig(stop=given).stop == kept
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_it_is_frozen(field: str) -> None:
+    config = BeamSearchConfig()
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(config, field, getattr(config, field))
+
+
+def test_it_is_keyword_only() -> None:
+    with pytest.raises(TypeError):
+        BeamSearchConfig(4.0)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="beam_with"):
+        BeamSearchConfig(beam_with=2)  # type: ignore[call-arg]
+
+
+def test_evolve_checks_again() -> None:
+    with pytest.raises(ConfigError):
+        attrs.evolve(BeamSearchConfig(), beam_width=0)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    assert attrs.asdict(BeamSearchConfig()) == {
+        "alpha": 4.0,
+        "beam_width": 2,
+        "n_per_beam": 2,
+        "tokens_per_step": 192,
+        "max_tokens": 512,
+        "use_length_penalty": True,
+        "length_penalty": 0.6,
+        "proposal_temperature": 1.0,
+        "top_logprobs": 0,
+        "stop": (),
+        "seed": None,
+        "deduplicate": True,
+        "early_stopping": True,
+        "beam_timeout": None,
+        "on_beam_failure": "cancel_siblings",
+        "min_beams": 1,
+        "selection": "top_k",
+        "scorer": "power",
+        "proposal": "sample",
+        "max_total_tokens": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "tokens_per_step", "rounds"),
+    [(512, 192, 3), (512, 256, 2), (1, 192, 1), (7, 1, 7)],
+)
+def test_rounds_reach_max_tokens(max_tokens: int, tokens_per_step: int, rounds: int) -> None:
+    config = BeamSearchConfig(max_tokens=max_tokens, tokens_per_step=tokens_per_step)
+    assert config.rounds == rounds
