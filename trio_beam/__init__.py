@@ -23,6 +23,7 @@ from trio_beam.endpoint import Endpoint, EndpointStatistics
 from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
+    BudgetExhausted,
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
@@ -54,6 +55,7 @@ __all__ = [
     "BeamSearchConfig",
     "BeamSearchSampling",
     "BeamTimeout",
+    "BudgetExhausted",
     "Call",
     "ConfigError",
     "ConnectionFailed",

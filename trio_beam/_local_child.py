@@ -11,7 +11,7 @@ import sys
 
 def main() -> None:
     """Serve until standard input ends."""
-    # Ctrl-C goes to the whole group of a terminal; the parent decides when this ends.
+    # Started in a session of its own, but that is not everywhere enough: the parent ends this.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parser = argparse.ArgumentParser()
     for name in ("--model-file", "--alias"):

@@ -1,10 +1,11 @@
-"""Where an endpoint is and what it is called with; keeps secrets out of everything that is shown."""
+"""Where an endpoint is and what it is called with; keeps secrets out of all that is shown."""
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import attrs
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _URL = "a URL with its scheme and host, such as http://127.0.0.1:8000/v1"
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 #: Headers that carry no secret; the values of all others are kept out of messages.
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 
@@ -43,31 +45,27 @@ class Address:
         Raises:
             ConfigError: an argument is not usable; the message holds no secret.
         """
-        if not isinstance(base_url, str):
-            raise ConfigError("base_url", _URL, type(base_url).__name__)
-        try:
-            parts = urlsplit(base_url.strip())
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise ConfigError("base_url", _URL, base_url) from None
-        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-        if parts.scheme not in ("http", "https") or not host:
-            raise ConfigError("base_url", _URL, base_url if "@" not in base_url else shown.geturl())
-        if api_key is not None and (not isinstance(api_key, str) or not _is_header_value(api_key)):
-            raise ConfigError("api_key", "a string of printable ASCII characters", "***")
+        parts = _split(base_url)
+        if api_key is not None and not _is_header_value(api_key):
+            raise ConfigError("api_key", "printable ASCII without blanks around it", "***")
         sent = {"content-type": "application/json"}
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
         if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            sent["authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+            pair = f"{user}:{password}".encode()
+            sent["authorization"] = f"Basic {b64encode(pair).decode()}"
         if api_key:
             sent["authorization"] = f"Bearer {api_key}"
-        for name, value in (headers or {}).items():
+        for name, value in dict(headers or {}).items():
+            if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+                raise ConfigError("headers", "names and values that HTTP allows", name)
+            if not _is_header_value(value):
+                raise ConfigError("headers", f"printable ASCII for {name}", "***")
             sent[name.lower()] = value
-        url = shown.geturl().rstrip("/")
-        secrets = {api_key or "", unquote(parts.password or "")}
+        secrets = {api_key or "", user, password}
         for name, value in sent.items():
             if name not in _PLAIN_HEADERS:
                 secrets |= {value, value.partition(" ")[2]}
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         return cls(
             base_url=url,
             root=url.removesuffix("/v1"),
@@ -90,5 +88,30 @@ class Address:
         return f"<Address {self.base_url}>"
 
 
-def _is_header_value(text: str) -> bool:
-    return text.isascii() and text.isprintable()
+def _split(base_url: object) -> SplitResult:
+    if not isinstance(base_url, str):
+        raise ConfigError("base_url", _URL, type(base_url).__name__)
+    try:
+        parts = urlsplit(base_url.strip())
+        host, port = parts.hostname or "", parts.port
+        # What the name service is asked for: every label non-empty and short enough.
+        ascii_host = host.encode("idna").decode() if host else ""
+    except ValueError:
+        raise ConfigError("base_url", _URL, _shown(base_url)) from None
+    plain = ascii_host.isprintable() and not set(ascii_host) & set(' /\\<>"{}|^`')
+    if parts.scheme not in ("http", "https") or not ascii_host or not plain or port == 0:
+        raise ConfigError("base_url", _URL, _shown(base_url))
+    if parts.query or parts.fragment:
+        raise ConfigError("base_url", "a URL without a query (?) or fragment (#)", _shown(base_url))
+    return parts
+
+
+def _shown(url: str) -> str:
+    """What of a URL may be shown: nothing before the last @ or behind the first ? or #."""
+    return re.split(r"[?#]", url.rpartition("@")[2])[0]
+
+
+def _is_header_value(text: object) -> bool:
+    if not isinstance(text, str):
+        return False
+    return text.isascii() and text.isprintable() and text == text.strip()

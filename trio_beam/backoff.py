@@ -42,6 +42,7 @@ class RetryPolicy:
         attempts: most attempts, the first one included.
         wait_initial: seconds before the second attempt.
         wait_max: most seconds between two attempts (the server may ask for more).
+        wait_total: most seconds that a request waits between its attempts, all waits together.
 
     Raises:
         ConfigError: a value is out of its bounds.
@@ -50,6 +51,7 @@ class RetryPolicy:
     attempts: int = attrs.field(default=4, validator=whole(1))
     wait_initial: float = attrs.field(default=0.5, validator=real(0))
     wait_max: float = attrs.field(default=30.0, validator=real(0))
+    wait_total: float = attrs.field(default=3600.0, validator=real(0))
 
     def __attrs_post_init__(self) -> None:
         if self.wait_max < self.wait_initial:
@@ -90,7 +92,13 @@ def is_transient(error: EndpointError) -> bool:
 
 
 def decide(
-    error: EndpointError, attempt: int, policy: RetryPolicy, *, jitter: float, remaining: float
+    error: EndpointError,
+    attempt: int,
+    policy: RetryPolicy,
+    *,
+    jitter: float,
+    remaining: float,
+    waited: float = 0.0,
 ) -> RetryIn | GiveUp:
     """What to do about an error.
 
@@ -100,6 +108,7 @@ def decide(
         policy: the limits.
         jitter: a random number from 0 to 1.
         remaining: seconds that the beam has left; a wait that is longer is not begun.
+        waited: seconds that the request has waited between its attempts so far.
     """
     if not is_transient(error):
         return GiveUp("another attempt would end the same way")
@@ -111,6 +120,8 @@ def decide(
     wait = max(wait, asked or 0.0)
     if wait >= remaining:
         return GiveUp("the wait would outlast the beam's time")
+    if waited + wait > policy.wait_total:
+        return GiveUp("the waits would be longer than wait_total")
     return RetryIn(wait)
 
 

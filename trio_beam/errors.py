@@ -15,6 +15,7 @@
     │   ├── MalformedResponse       server    an answer that is not what its protocol says
     │   └── LogprobsUnavailable     server    an answer without the log-probabilities that a score needs
     ├── LocalModelError             caller    the embedded model is not installed or did not start
+    ├── BudgetExhausted             internal  a request would overrun the search's budget; ends the search
     └── SearchFailed                          the search as a whole; ``failures``, ``partial``
 
 What is worth another attempt is decided in one place, ``trio_beam.backoff``.
@@ -70,7 +71,17 @@ class EndpointError(TrioBeamError):
 
 
 class ConnectionFailed(EndpointError):
-    """No connection, or one that broke before the answer was whole."""
+    """No connection, or one that broke before the answer was whole.
+
+    Attributes:
+        never_sent: whether there was no connection at all, so that the server did nothing.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", attempts: int = 0, never_sent: bool = False
+    ) -> None:
+        super().__init__(message, url=url, attempts=attempts)
+        self.never_sent = never_sent
 
 
 class AttemptTimeout(EndpointError):
@@ -154,6 +165,14 @@ class LogprobsUnavailable(EndpointError):
 
 class LocalModelError(TrioBeamError):
     """The embedded model cannot be run; the message says what to install or what it said."""
+
+
+class BudgetExhausted(TrioBeamError):
+    """A request was not sent, since it would overrun the search's budget.
+
+    A `LanguageModel` may raise it; a search takes it for its end (``stop_reason="budget"``) and never
+    lets it out.
+    """
 
 
 class SearchFailed(TrioBeamError):

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from trio_beam.core.actions import Expansion, Outcome, Round
-from trio_beam.core.events import Event, RequestRetried
-from trio_beam.errors import BeamTimeout, EndpointError, MalformedResponse
+from trio_beam.errors import BeamTimeout, BudgetExhausted, EndpointError, MalformedResponse
 from trio_beam.language_model import Call, Sampler, SampleRequest
 from trio_beam.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from trio_beam.core.block import Continuation
     from trio_beam.core.config import BeamSearchConfig
-    from trio_beam.core.events import Observer
+    from trio_beam.core.events import Event, Observer
     from trio_beam.core.usage import Ledger
 
 
@@ -33,6 +32,7 @@ class RoundKeeper(Protocol):
     config: BeamSearchConfig
     ledger: Ledger
     cancel_siblings: bool
+    quorum_reached: bool
 
     def receive(self, outcome: Outcome) -> tuple[Event, ...]:
         """Take the outcome of one beam; ``cancel_siblings`` then says whether to end the others."""
@@ -51,17 +51,31 @@ async def run_round(sampler: Sampler, current: Round, state: RoundKeeper, emit: 
             for expansion, scope in zip(current.expansions, scopes, strict=True):
                 task = _BeamTask(sampler, expansion, scope, state, emit)
                 nursery.start_soon(task.run, send, name=f"beam {expansion.rank}")
+            hurrying = False
             for _ in scopes:
                 _deliver(state, await receive.receive(), emit)
                 if state.cancel_siblings:
-                    for scope in scopes:
-                        scope.cancel(reason="a sibling failed")
+                    _cancel(scopes, "a sibling failed")
+                elif state.quorum_reached and not hurrying:
+                    hurrying = True
+                    nursery.start_soon(_end_after, state.config.quorum_grace, scopes)
+            nursery.cancel_scope.cancel(reason="all outcomes are in")
     finally:
         # A cancelled round still hands over what had arrived: it was paid for.
         for outcome in _buffered(receive):
             _deliver(state, outcome, emit)
         send.close()
         receive.close()
+
+
+async def _end_after(seconds: float, scopes: Sequence[trio.CancelScope]) -> None:
+    await trio.sleep(seconds)
+    _cancel(scopes, "the quorum is reached")
+
+
+def _cancel(scopes: Sequence[trio.CancelScope], reason: str) -> None:
+    for scope in scopes:
+        scope.cancel(reason=reason)
 
 
 def _deliver(state: RoundKeeper, outcome: Outcome, emit: Observer) -> None:
@@ -85,61 +99,37 @@ class _BeamTask:
         sampler: Sampler,
         expansion: Expansion,
         scope: trio.CancelScope,
-        state: RoundKeeper,
+        keeper: RoundKeeper,
         emit: Observer,
     ) -> None:
-        config = state.config
         self._sampler = sampler
         self._expansion = expansion
-        self._config: BeamSearchConfig = config
         self._scope = scope
-        self._stopwatch = Stopwatch(
-            scope, math.inf if config.beam_timeout is None else config.beam_timeout
-        )
-        self._call = Call(ledger=state.ledger, emit=self._observe, stopwatch=self._stopwatch)
+        self._config = keeper.config
+        self._ledger = keeper.ledger
         self._emit = emit
-        self._retried: RequestRetried | None = None
         self._arrived: dict[int, Continuation] = {}
-        self._error: EndpointError | None = None
+        self._errors: dict[int, EndpointError] = {}
+        self._exhausted = False
 
     async def run(self, send: trio.MemorySendChannel[Outcome]) -> None:
         """Expand the beam and send exactly one outcome, whatever happens."""
-        expired = False
         try:
             with self._scope:
-                try:
-                    await self._expand()
-                finally:
-                    expired = self._stopwatch.expired
+                async with trio.open_nursery() as nursery:
+                    self._ask(nursery, 0, self._expansion.n)
         finally:
-            send.send_nowait(self._outcome(expired))
+            send.send_nowait(self._outcome())
 
-    def _outcome(self, expired: bool) -> Outcome:
+    def _outcome(self) -> Outcome:
         complete = len(self._arrived) == self._expansion.n
-        if self._error is None and expired and not complete:
-            self._error = self._timeout()
         return Outcome(
             rank=self._expansion.rank,
             continuations=self._arrived,
-            error=self._error,
-            cancelled=self._error is None and not complete,
+            errors=tuple(error for _, error in sorted(self._errors.items())),
+            cancelled=not (complete or self._errors or self._exhausted),
+            exhausted=self._exhausted,
         )
-
-    def _timeout(self) -> BeamTimeout:
-        message = f"the beam took longer than beam_timeout={self._config.beam_timeout:g} s"
-        if self._retried is None:
-            return BeamTimeout(message, attempts=1)
-        last = self._retried
-        return BeamTimeout(f"{message}; its last error: {last.error}", attempts=last.attempt)
-
-    def _observe(self, event: Event) -> None:
-        if isinstance(event, RequestRetried):
-            self._retried = event
-        self._emit(event)
-
-    async def _expand(self) -> None:
-        async with trio.open_nursery() as nursery:
-            self._ask(nursery, 0, self._expansion.n)
 
     def _ask(self, nursery: trio.Nursery, first: int, count: int) -> None:
         """Start the requests for samples `first` to `first + count - 1`."""
@@ -149,18 +139,39 @@ class _BeamTask:
 
     async def _request(self, nursery: trio.Nursery, first: int, count: int) -> None:
         try:
-            with self._stopwatch.request():
-                got = await self._sampler.sample(self._sample_request(first, count), self._call)
-            if not got:
-                raise MalformedResponse("the answer holds no continuation")
+            got = await self._sample(first, count)
+        except BudgetExhausted:
+            self._exhausted = True
+            return
         except EndpointError as error:
-            self._error = self._error or error
+            self._errors[first] = error
             if self._config.on_beam_failure == "cancel_siblings":
                 nursery.cancel_scope.cancel(reason="a request of the same beam failed")
             return
-        self._arrived.update(enumerate(got[:count], first))
+        self._arrived.update(enumerate(got, first))
         if len(got) < count:
             self._ask(nursery, first + len(got), count - len(got))
+
+    async def _sample(self, first: int, count: int) -> Sequence[Continuation]:
+        """At least one and at most `count` continuations, within the beam's time."""
+        limit = self._config.beam_timeout
+        with trio.CancelScope() as scope:
+            stopwatch = Stopwatch(scope, math.inf if limit is None else limit)
+            call = Call(ledger=self._ledger, emit=self._emit, stopwatch=stopwatch)
+            got = await self._sampler.sample(self._sample_request(first, count), call)
+        if scope.cancelled_caught:
+            message = f"the beam took longer than beam_timeout={limit:g} s"
+            if call.last_error is not None:
+                message += f"; its last error: {call.last_error.message}"
+            raise BeamTimeout(message, attempts=call.attempts)
+        if not got:
+            raise MalformedResponse("the answer holds no continuation", attempts=1)
+        longest = max(len(continuation.tokens) for continuation in got)
+        if longest > self._expansion.max_tokens:
+            asked = self._expansion.max_tokens
+            message = f"the answer has {longest} tokens, where at most {asked} were asked for"
+            raise MalformedResponse(message, attempts=1)
+        return got[:count]
 
     def _sample_request(self, first: int, count: int) -> SampleRequest:
         seed = self._expansion.seed

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trio_beam.core.events import Observer
     from trio_beam.core.prompt import Prompt
     from trio_beam.core.usage import Ledger
+    from trio_beam.errors import EndpointError
     from trio_beam.stopwatch import Stopwatch
 
 
@@ -42,19 +43,23 @@ class SampleRequest:
     seed: int | None
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False)
 class Call:
-    """On whose behalf something is asked.
+    """On whose behalf something is asked, and how far it has got.
 
     Attributes:
-        ledger: where requests are written down.
+        ledger: where the search's requests are written down.
         emit: takes events.
-        stopwatch: the time that the beam has left; it stands still while a request waits for a slot.
+        stopwatch: the time that is left; it stands still while a request waits for a slot.
+        attempts: how many times the current request has been sent.
+        last_error: what its last attempt that failed ended in.
     """
 
     ledger: Ledger
     emit: Observer
     stopwatch: Stopwatch
+    attempts: int = 0
+    last_error: EndpointError | None = None
 
 
 class Sampler(Protocol):

@@ -7,8 +7,8 @@ prebuilt, with continuous batching. Any other GGUF file will do as well.
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -65,11 +65,11 @@ async def serve_local(
     """
     for name, value, least, most in (
         ("port", port, 0, 65535),
-        ("slots", slots, 1, math.inf),
-        ("context", context, 16, math.inf),
+        ("slots", slots, 1, 1024),
+        ("context", context, 16, 2**20),
     ):
-        if not least <= value <= most:
-            raise ConfigError(name, f"from {least} to {most}", value)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ConfigError(name, f"a whole number from {least} to {most}", value)
     path = find_model_file() if model_file is None else Path(model_file)
     if not path.is_file():
         raise LocalModelError(f"there is no model file {path}")
@@ -84,10 +84,21 @@ async def serve_local(
         "--context": context,
         "--threads": threads or os.cpu_count() or 1,
     }
+    if port:
+        _check_free(port)
     child = Path(__file__).with_name("_local_child.py")
     words = [str(word) for pair in options.items() for word in pair]
     with tempfile.TemporaryFile() as log:
         await _run([sys.executable, "-I", str(child), *words], log, task_status)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise LocalModelError(f"port {port} is not free: {error.strerror}") from None
 
 
 async def _run(command: list[str], log: IO[bytes], task_status: trio.TaskStatus[str]) -> None:

@@ -9,12 +9,18 @@ import trio
 
 from trio_beam.core.actions import Over, Round
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.config import BeamSearchConfig, check_real
 from trio_beam.core.events import Event, Observer, SearchFinished, SearchStarted
 from trio_beam.core.prompt import Prompt, PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
 from trio_beam.core.state import BeamSearchState
-from trio_beam.errors import ConfigError, EndpointError, SearchFailed, TrioBeamError
+from trio_beam.errors import (
+    BudgetExhausted,
+    ConfigError,
+    EndpointError,
+    SearchFailed,
+    TrioBeamError,
+)
 from trio_beam.expansion import run_round
 from trio_beam.language_model import Call, Sampler
 from trio_beam.stopwatch import Stopwatch
@@ -68,12 +74,7 @@ async def beam_search_within(
     Raises:
         SearchFailed, ConfigError: as `beam_search`.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
-        raise ConfigError("seconds", "a number from 0 up", seconds)
-    search = Search(endpoint, prompt, config, observers)
-    with trio.move_on_after(seconds):
-        return await search.run()
-    return search.best_so_far("deadline")
+    return await Search(endpoint, prompt, config, observers).run_within(seconds)
 
 
 class Search:
@@ -105,14 +106,33 @@ class Search:
             raise TrioBeamError("a Search runs once; make another")
         self._ran = True
         self._emit(SearchStarted(config=self.config, rounds=self.config.rounds))
-        sampler = await self._start()
+        try:
+            sampler = await self._start()
+        except BudgetExhausted:
+            return self._finished("budget")
         while isinstance(step := self._state.step(), Round):
             self._emit_all(step.events)
             await run_round(sampler, step, self._state, self._emit)
         self._emit_all(step.events)
         if not isinstance(step, Over):
             raise self._failure(step.failures)
-        result = self.best_so_far(step.stop_reason)
+        return self._finished(step.stop_reason)
+
+    async def run_within(self, seconds: float) -> SearchResult:
+        """Search to the end, or until `seconds` are over; once only.
+
+        Raises:
+            SearchFailed, TrioBeamError: as `run`.
+            ConfigError: `seconds` is no number from 0 up.
+        """
+        if seconds != math.inf:
+            check_real("seconds", seconds, 0)
+        with trio.move_on_after(seconds):
+            return await self.run()
+        return self.best_so_far("deadline")
+
+    def _finished(self, stop_reason: StopReason) -> SearchResult:
+        result = self.best_so_far(stop_reason)
         self._emit(SearchFinished(result=result))
         return result
 
@@ -122,11 +142,11 @@ class Search:
 
     async def _start(self) -> Sampler:
         with trio.CancelScope() as scope:
+            # Without a limit of its own: the scope only carries the stopwatch.
             stopwatch = Stopwatch(scope, math.inf)
             call = Call(ledger=self._state.ledger, emit=self._emit, stopwatch=stopwatch)
             try:
-                with stopwatch.request():
-                    return await self._model.start(self._prompt, call)
+                return await self._model.start(self._prompt, call)
             except EndpointError as error:
                 failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
         self._state.fail(failure)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+import attrs
 import trio
 
 from trio_beam.core.actions import Expansion, Outcome, Round
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.config import BeamSearchConfig, check_real, check_whole
 from trio_beam.core.prompt import check_prompt
 from trio_beam.core.registry import SCORERS
+from trio_beam.core.seeds import base_seed, sample_number
 from trio_beam.core.usage import Ledger
 from trio_beam.endpoint import Endpoint
 from trio_beam.errors import ConfigError, TrioBeamError
@@ -23,7 +27,7 @@ from trio_beam.search import beam_search
 from trio_beam.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from trio_beam.core.events import Event
     from trio_beam.core.prompt import PromptLike
@@ -90,6 +94,8 @@ class BeamSearchSampling:
         self.name = f"BeamSearch(α={alpha},width={beam_width},n={n_per_beam},tps={tokens_per_step})"
         self._num_expansions = 0
         self._best_score = 0.0
+        check_real("timeout", timeout, 0, above=True)
+        check_whole("max_concurrent", max_concurrent, 1)
         self._config(tokens_per_step)  # a bad parameter is known here, not at the first call
 
     def generate(
@@ -164,7 +170,11 @@ class BeamSearchSampling:
         """Expand all beams at the same time: (scored candidates, prompt tokens, completion tokens)."""
         expanded = [
             Expansion(
-                rank=rank, beam=beam, n=self.n_per_beam, max_tokens=self.tokens_per_step, seed=None
+                rank=rank,
+                beam=beam,
+                n=self.n_per_beam,
+                max_tokens=self.tokens_per_step,
+                seed=self._seed(block_num, rank),
             )
             for rank, beam in enumerate(active_beams)
         ]
@@ -176,9 +186,8 @@ class BeamSearchSampling:
         ]
         scores = SCORERS["power"](candidates, keeper.config)
         scored = [
-            candidate.parent.extend(candidate.continuation, score=score)
+            attrs.evolve(candidate, score=score)
             for candidate, score in zip(candidates, scores, strict=True)
-            if candidate.parent is not None and candidate.continuation is not None
         ]
         return scored, keeper.ledger.prompt_tokens, keeper.completion_tokens
 
@@ -186,7 +195,9 @@ class BeamSearchSampling:
         self, client: Endpoint, prompt: str, prefix: str, max_tokens: int, n: int
     ) -> tuple[list[_Sample], int, int]:
         """Sample n continuations of a text: (samples, prompt tokens, completion tokens)."""
-        expansion = Expansion(rank=0, beam=Beam(), n=n, max_tokens=max_tokens, seed=self.seed)
+        expansion = Expansion(
+            rank=0, beam=Beam(), n=n, max_tokens=max_tokens, seed=self._seed(0, 0, prefix)
+        )
         keeper = await self._run_round(client, prompt + prefix, [expansion], 0)
         samples: list[_Sample] = []
         for _, continuation in sorted(keeper.outcomes[0].continuations.items()):
@@ -208,9 +219,16 @@ class BeamSearchSampling:
             sampler, Round(number=number, expansions=tuple(expansions)), keeper, _ignore
         )
         for outcome in keeper.outcomes.values():
-            if outcome.error is not None:
-                raise outcome.error
+            if outcome.errors:
+                raise outcome.errors[0]
         return keeper
+
+    def _seed(self, block_num: int, rank: int, text: str = "") -> int | None:
+        """A seed for each beam (or text) of each block, derived from the search's own."""
+        if self.seed is None:
+            return None
+        number = sample_number(block_num + 1, rank, 0, width=self.beam_width, n=self.n_per_beam)
+        return base_seed(self.seed, text) + number
 
     def _config(self, max_tokens: int) -> BeamSearchConfig:
         return BeamSearchConfig(
@@ -235,10 +253,11 @@ class _OneRound:
         self.ledger = Ledger()
         self.outcomes: dict[int, Outcome] = {}
         self.cancel_siblings = False
+        self.quorum_reached = False
 
     def receive(self, outcome: Outcome) -> tuple[Event, ...]:
         self.outcomes[outcome.rank] = outcome
-        self.cancel_siblings = self.cancel_siblings or outcome.error is not None
+        self.cancel_siblings = self.cancel_siblings or bool(outcome.errors)
         return ()
 
     @property
@@ -260,6 +279,19 @@ def _in_asyncio() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C interrupt this thread; asyncio's own handler would wait for the loop, which waits."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run_in_asyncio(main: Callable[[], Awaitable[tuple[str, int, int]]]) -> tuple[str, int, int]:
@@ -285,9 +317,11 @@ def _run_in_asyncio(main: Callable[[], Awaitable[tuple[str, int, int]]]) -> tupl
     thread = threading.Thread(target=body, name="trio_beam.generate")
     thread.start()
     try:
-        thread.join()
+        with _interruptible():
+            thread.join()
     except BaseException:
-        if token:
+        # If it has not begun yet, or is over, there is nothing to cancel.
+        with suppress(IndexError, trio.RunFinishedError):
             token[0].run_sync_soon(scope.cancel)
         thread.join()
         raise

@@ -19,7 +19,7 @@ import select
 import ssl
 import time
 from collections import defaultdict, deque
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,12 +28,14 @@ import httpx
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
 _Origin: TypeAlias = tuple[bytes, str, int]
 _PORTS = {b"http": 80, b"https": 443}
 _READ_SIZE = 65536
+#: Where a response's extensions have its `Body`.
+BODY = "trio_beam.body"
 #: Most bytes of status line and headers in an answer.
 _MAX_HEAD = 128 * 1024
 
@@ -59,18 +61,21 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     @property
     def open_connections(self) -> int:
-        """Sockets that are open or being opened, idle ones included."""
+        """Sockets that are open or being opened, idle ones included that have not expired."""
+        now = time.monotonic()
+        for idle in self._idle.values():
+            while idle and idle[0].expires <= now:
+                self.drop(idle.popleft())
         return len(self._open)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its answer as soon as the head is in."""
         assert isinstance(request.stream, httpx.AsyncByteStream)
         body = b"".join([part async for part in request.stream])
-        while (connection := self._take(_origin(request.url))) is not None:
-            try:
+        if (connection := self._take(_origin(request.url))) is not None:
+            # It may have been closed by the server while it lay idle; then once more, on a new one.
+            with suppress(_ClosedWhileIdle):
                 return await self._exchange(connection, request, body)
-            except _ClosedWhileIdle:
-                continue  # the server gave it up while it lay idle; nothing was processed
         return await self._exchange(_Connection(_origin(request.url)), request, body)
 
     async def aclose(self) -> None:
@@ -91,11 +96,11 @@ class TrioTransport(httpx.AsyncBaseTransport):
         await self.aclose()
 
     async def _exchange(
-        self, connection: _Connection, request: httpx.Request, body: bytes
+        self, connection: _Connection, request: httpx.Request, content: bytes
     ) -> httpx.Response:
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         self._open.add(connection)
-        async with self._dropped_on_error(connection):
+        with self._dropped_on_error(connection):
             if connection.stream is None:
                 with (
                     _translated(request, _CONNECT),
@@ -104,14 +109,16 @@ class TrioTransport(httpx.AsyncBaseTransport):
                     await connection.open(self._context)
             with _translated(request, _EXCHANGE):
                 with _limit(timeouts, "write", httpx.WriteTimeout):
-                    await connection.send(request, body)
+                    await connection.send(request, content)
                 with _limit(timeouts, "read", httpx.ReadTimeout):
                     head = await connection.read_head()
+        body = Body(self, connection, request, timeouts)
         return httpx.Response(
             status_code=head.status_code,
             headers=head.headers.raw_items(),
-            stream=_Body(self, connection, request, timeouts),
+            stream=body,
             extensions={
+                BODY: body,
                 "http_version": b"HTTP/" + head.http_version,
                 "reason_phrase": bytes(head.reason),
             },
@@ -120,8 +127,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
     def _context(self) -> ssl.SSLContext:
         return self._ssl_context or _default_ssl_context()
 
-    @asynccontextmanager
-    async def _dropped_on_error(self, connection: _Connection) -> AsyncIterator[None]:
+    @contextmanager
+    def _dropped_on_error(self, connection: _Connection) -> Iterator[None]:
         try:
             yield
         except BaseException:
@@ -246,8 +253,12 @@ class _Connection:
             self._socket.socket.close()
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of an answer; closing it early closes the connection."""
+class Body(httpx.AsyncByteStream):
+    """The body of an answer; closing it early closes the connection.
+
+    An iterator and not a generator, which Trio could not close in time. A caller that wants the whole
+    body finds it under `BODY` in the response's extensions and saves httpx's generators around it.
+    """
 
     def __init__(
         self,
@@ -262,21 +273,37 @@ class _Body(httpx.AsyncByteStream):
         self._timeouts = timeouts
         self._complete = False
 
-    # httpx wants a generator here; it always closes its stream, which closes the connection.
-    async def __aiter__(self) -> AsyncIterator[bytes]:  # noqa: ASYNC900
-        while True:
-            with (
-                _translated(self._request, _EXCHANGE),
-                _limit(self._timeouts, "read", httpx.ReadTimeout),
-            ):
-                data = await self._connection.read_body()
-            if data is None:
-                break
-            yield data
+    def __aiter__(self) -> Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._complete:
+            raise StopAsyncIteration
+        with (
+            _translated(self._request, _EXCHANGE),
+            _limit(self._timeouts, "read", httpx.ReadTimeout),
+        ):
+            data = await self._connection.read_body()
+        if data is not None:
+            return data
         self._complete = True
         self._transport.give_back(self._connection)
+        raise StopAsyncIteration
+
+    async def read(self, most: int) -> bytes | None:
+        """The whole body as it was sent; None if it is longer than `most` bytes, which closes it."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in self:
+            size += len(part)
+            if size > most:
+                await self.aclose()
+                return None
+            parts.append(part)
+        return b"".join(parts)
 
     async def aclose(self) -> None:
+        """Close the connection unless the body was read to its end."""
         if not self._complete:
             self._transport.drop(self._connection)
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from trio_beam.core.actions import Outcome, Round
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation, Token
+from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.result import BeamFailure, SearchResult
 from trio_beam.core.state import BeamSearchState
 from trio_beam.errors import EndpointError
@@ -57,8 +58,17 @@ def opened(state: BeamSearchState) -> Round:
     return step
 
 
+def in_round_two(config: BeamSearchConfig) -> BeamSearchState:
+    """A search whose first round brought the beams "a" and "b", and whose second is open."""
+    state = BeamSearchState(config)
+    opened(state)
+    state.receive(answer(0, block("a", logprob=-1.0), block("b", logprob=-2.0)))
+    assert [expansion.beam.text for expansion in opened(state).expansions] == ["a", "b"]
+    return state
+
+
 def failed(rank: int, error: EndpointError) -> Outcome:
-    return Outcome(rank=rank, continuations={}, error=error)
+    return Outcome(rank=rank, continuations={}, errors=(error,))
 
 
 def texts(result: SearchResult) -> list[str]:

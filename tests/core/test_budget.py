@@ -67,6 +67,26 @@ def test_the_last_round_is_not_called_full_when_the_budget_shortened_it() -> Non
     assert over.stop_reason == "budget"
 
 
+def test_a_block_that_was_shortened_earlier_is_not_forgotten() -> None:
+    config = BeamSearchConfig(
+        beam_width=2, n_per_beam=1, tokens_per_step=2, max_tokens=6, max_total_tokens=7
+    )
+    state = BeamSearchState(config)
+    asked = []
+    for answers in (
+        [answer(0, block("a", "b"), block("c", "d"))],
+        [answer(0, block("e")), answer(1, block(reason="stop"))],
+        [answer(0, block("f", "g"))],
+    ):
+        asked.append([one.max_tokens for one in opened(state).expansions])
+        for one in answers:
+            state.receive(one)
+    step = state.step()
+    assert isinstance(step, Over)
+    assert asked == [[2], [1, 1], [2]]
+    assert step.stop_reason == "budget"
+
+
 def test_a_search_that_finishes_within_it_is_finished() -> None:
     config = BeamSearchConfig(
         beam_width=1, n_per_beam=1, tokens_per_step=4, max_tokens=8, max_total_tokens=2

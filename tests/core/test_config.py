@@ -47,6 +47,15 @@ BAD: dict[str, tuple[str, list[object]]] = {
         "a whole number from 1 up or None",
         [0, -1, 100.0, NAN, INF, True, "100", ()],
     ),
+    "max_requests": (
+        "a whole number from 1 up or None",
+        [0, -1, 100.0, NAN, INF, True, "100", ()],
+    ),
+    "quorum": (
+        "a finite number above 0 to 1 or None",
+        [0, -0.5, 1.01, NAN, INF, True, "1", ()],
+    ),
+    "quorum_grace": ("a finite number from 0 up", [-0.1, NAN, INF, True, "1", None]),
 }
 
 #: Values that go together badly: the field that is named, and its bound.
@@ -84,6 +93,9 @@ GOOD: list[dict[str, Any]] = [
     {"scorer": "power"},
     {"proposal": "sample"},
     *({"max_total_tokens": value} for value in (None, 4, 10**9)),
+    *({"max_requests": value} for value in (None, 1, 10**9)),
+    *({"quorum": value} for value in (None, 0.01, 1)),
+    *({"quorum_grace": value} for value in (0, 2.5)),
 ]
 
 FIELDS = [field.name for field in attrs.fields(BeamSearchConfig)]
@@ -165,7 +177,7 @@ def test_evolve_checks_again() -> None:
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:
-    assert attrs.asdict(BeamSearchConfig()) == {
+    contract = {
         "alpha": 4.0,
         "beam_width": 2,
         "n_per_beam": 2,
@@ -187,6 +199,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "proposal": "sample",
         "max_total_tokens": None,
     }
+    config = BeamSearchConfig()
+    assert {name: getattr(config, name) for name in contract} == contract
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_the_callers_list_may_change_afterwards() -> None:
 )
 def test_anything_else_is_refused(given: Any) -> None:
     with pytest.raises(
-        ConfigError, match="prompt must be a text that is not empty, or chat"
+        ConfigError, match=r"prompt must be a text .Unicode, not empty., or chat"
     ) as caught:
         check_prompt(given)
     assert caught.value.field == "prompt"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.core import reference
@@ -113,7 +113,11 @@ def _ask(number: int, expansion: Expansion) -> Ask:
     )
 
 
-@settings(deadline=None, max_examples=800)
+# Without the phase that explains a failure, which takes minutes here.
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+
+
+@settings(deadline=None, max_examples=800, phases=PHASES)
 @given(config=CONFIGS, data=st.data())
 def test_state_machine_agrees_with_the_naive_search(
     config: BeamSearchConfig, data: st.DataObject

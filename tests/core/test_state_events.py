@@ -53,7 +53,7 @@ def test_a_failure_is_told_beside_what_came() -> None:
     state = BeamSearchState(CONFIG)
     opened(state)
     error = ServerError("broken", status=500, attempts=2)
-    expanded, told = state.receive(Outcome(rank=0, continuations={1: block("a")}, error=error))
+    expanded, told = state.receive(Outcome(rank=0, continuations={1: block("a")}, errors=(error,)))
     assert expanded == BeamExpanded(round=1, rank=0, candidates=1, tokens=1)
     assert isinstance(told, BeamFailed)
     assert told.failure is state.failures[0]

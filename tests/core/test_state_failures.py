@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import math
 
+import attrs
 import pytest
 
-from tests.core.making import answer, block, failed, failure_pairs, opened, texts
+from tests.core.making import answer, block, failed, failure_pairs, in_round_two, opened, texts
 from trio_beam.core.actions import Failed, Outcome, Over
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import BeamExpanded, BeamFailed
 from trio_beam.core.result import BeamFailure
 from trio_beam.core.state import BeamSearchState
-from trio_beam.errors import ConnectionFailed, ContextOverflow, ServerError
+from trio_beam.errors import ConnectionFailed, ServerError
 
 CANCEL = BeamSearchConfig(beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=3)
-DROP = BeamSearchConfig(
-    beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=3, on_beam_failure="drop_beam"
-)
-DROP_NONE = BeamSearchConfig(
-    beam_width=2,
-    n_per_beam=1,
-    tokens_per_step=1,
-    max_tokens=3,
-    on_beam_failure="drop_beam",
-    min_beams=2,
-)
+DROP = attrs.evolve(CANCEL, on_beam_failure="drop_beam")
+BOTH_NEEDED = attrs.evolve(DROP, min_beams=2)
 BROKEN = ServerError("out of memory", status=500, attempts=3)
-FULL = ContextOverflow("too long", status=400)
-
-
-def in_round_two(config: BeamSearchConfig) -> BeamSearchState:
-    """A search whose first round brought the beams "a" and "b", and whose second is open."""
-    state = BeamSearchState(config)
-    opened(state)
-    state.receive(answer(0, block("a", logprob=-1.0), block("b", logprob=-2.0)))
-    assert [expansion.beam.text for expansion in opened(state).expansions] == ["a", "b"]
-    return state
 
 
 # -- cancel_siblings
@@ -87,7 +69,7 @@ def test_the_partial_result_has_what_siblings_brought_and_what_stood_before() ->
 
 def test_what_a_failed_beam_brought_before_it_failed_counts() -> None:
     state = in_round_two(CANCEL)
-    outcome = Outcome(rank=0, continuations={0: block("x")}, error=BROKEN)
+    outcome = Outcome(rank=0, continuations={0: block("x")}, errors=(BROKEN,))
     assert [type(event) for event in state.receive(outcome)] == [BeamExpanded, BeamFailed]
     assert "ax" in texts(state.result("failed"))
 
@@ -139,15 +121,15 @@ def test_a_dropped_beam_leaves_the_others_to_go_on() -> None:
 
 
 def test_a_beam_that_failed_after_some_samples_survives_by_them() -> None:
-    state = in_round_two(DROP_NONE)
-    state.receive(Outcome(rank=0, continuations={0: block("x")}, error=BROKEN))
+    state = in_round_two(BOTH_NEEDED)
+    state.receive(Outcome(rank=0, continuations={0: block("x")}, errors=(BROKEN,)))
     state.receive(answer(1, block("y")))
     assert len(opened(state).expansions) == 2
     assert failure_pairs(state.failures) == [("a", BROKEN)]
 
 
 def test_fewer_survivors_than_min_beams_end_the_search() -> None:
-    state = in_round_two(DROP_NONE)
+    state = in_round_two(BOTH_NEEDED)
     state.receive(failed(0, BROKEN))
     state.receive(answer(1, block("x")))
     step = state.step()
@@ -156,7 +138,7 @@ def test_fewer_survivors_than_min_beams_end_the_search() -> None:
 
 
 def test_ended_beams_count_as_survivors() -> None:
-    state = BeamSearchState(DROP_NONE)
+    state = BeamSearchState(BOTH_NEEDED)
     opened(state)
     state.receive(answer(0, block("a", reason="stop"), block("b")))
     opened(state)
@@ -174,7 +156,7 @@ def test_ended_beams_count_as_survivors() -> None:
 
 
 def test_min_beams_asks_for_no_more_survivors_than_there_were_beams() -> None:
-    state = BeamSearchState(DROP_NONE)
+    state = BeamSearchState(BOTH_NEEDED)
     opened(state)
     state.receive(answer(0, block("a"), block("a")))  # the same twice: one beam
     assert len(opened(state).expansions) == 1
@@ -201,7 +183,7 @@ def test_the_partial_result_has_the_beams_that_could_not_be_expanded(
 
 
 def test_the_partial_result_has_both_the_survivor_and_the_beam_that_was_missed() -> None:
-    state = in_round_two(DROP_NONE)
+    state = in_round_two(BOTH_NEEDED)
     state.receive(answer(0, block("x", logprob=-9.0)))
     state.receive(failed(1, BROKEN))
     assert isinstance(state.step(), Failed)
@@ -223,56 +205,3 @@ def test_failures_are_listed_in_an_order_of_their_own(ranks: tuple[int, int]) ->
     for rank in ranks:
         state.receive(failed(rank, BROKEN))
     assert failure_pairs(state.result("deadline").failures) == [("a", BROKEN), ("b", BROKEN)]
-
-
-# -- a full context
-
-
-@pytest.mark.parametrize("config", [CANCEL, DROP])
-def test_a_grown_beam_that_fills_the_context_ends_instead_of_failing(
-    config: BeamSearchConfig,
-) -> None:
-    state = in_round_two(config)
-    assert state.receive(failed(0, FULL)) == ()
-    assert not state.cancel_siblings
-    state.receive(answer(1, block("x", logprob=0.0)))
-    assert [one.beam.text for one in opened(state).expansions] == ["bx"]
-    best = state.result("deadline").beams[0]
-    assert (best.text, best.finish_reason, best.ended, best.finished) == (
-        "a",
-        "context",
-        True,
-        False,
-    )
-    assert not state.failures
-
-
-def test_a_full_context_adds_nothing_to_a_beam_that_got_some_samples() -> None:
-    state = in_round_two(DROP)
-    state.receive(Outcome(rank=0, continuations={0: block("x")}, error=FULL))
-    state.receive(answer(1, block("y")))
-    assert [one.beam.text for one in opened(state).expansions] == ["ax", "by"]
-    assert not state.failures
-
-
-def test_when_all_beams_fill_the_context_the_search_is_over() -> None:
-    state = in_round_two(CANCEL)
-    for rank in range(2):
-        state.receive(failed(rank, FULL))
-    step = state.step()
-    assert isinstance(step, Over)
-    result = state.result(step.stop_reason)
-    assert [(beam.text, beam.finish_reason) for beam in result.beams] == [
-        ("a", "context"),
-        ("b", "context"),
-    ]
-
-
-@pytest.mark.parametrize("config", [CANCEL, DROP])
-def test_a_prompt_that_fills_the_context_is_a_failure(config: BeamSearchConfig) -> None:
-    state = BeamSearchState(config)
-    opened(state)
-    state.receive(failed(0, FULL))
-    step = state.step()
-    assert isinstance(step, Failed)
-    assert [failure.error for failure in step.failures] == [FULL]

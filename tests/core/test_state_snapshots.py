@@ -7,7 +7,7 @@ import math
 import attrs
 import pytest
 
-from tests.core.making import answer, block, failed, opened, texts
+from tests.core.making import answer, block, failed, in_round_two, opened, texts
 from trio_beam.core.actions import Over
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.state import BeamSearchState
@@ -16,14 +16,6 @@ from trio_beam.errors import ServerError
 CONFIG = BeamSearchConfig(
     beam_width=2, n_per_beam=2, tokens_per_step=1, max_tokens=3, on_beam_failure="drop_beam"
 )
-
-
-def in_round_two() -> BeamSearchState:
-    state = BeamSearchState(CONFIG)
-    opened(state)
-    state.receive(answer(0, block("a", logprob=-1.0), block("b", logprob=-2.0)))
-    opened(state)
-    return state
 
 
 @pytest.mark.parametrize("rounds_opened", [0, 1])
@@ -37,14 +29,14 @@ def test_before_the_first_answer_there_is_nothing(rounds_opened: int) -> None:
 
 
 def test_between_two_rounds_it_has_the_beams_that_were_selected() -> None:
-    state = in_round_two()
+    state = in_round_two(CONFIG)
     result = state.result("deadline")
     assert texts(result) == ["a", "b"]
     assert result.rounds == 1
 
 
 def test_in_the_middle_of_a_round_it_has_what_arrived_and_what_is_waited_for() -> None:
-    state = in_round_two()
+    state = in_round_two(CONFIG)
     state.receive(answer(1, block("x", logprob=0.0), block("y", logprob=-0.5)))
     result = state.result("deadline")
     # -2 / 2**0.6 for "bx" and -2.5 / 2**0.6 for "by", against -1 for "a", which still waits.
@@ -54,7 +46,7 @@ def test_in_the_middle_of_a_round_it_has_what_arrived_and_what_is_waited_for() -
 
 
 def test_it_has_the_beams_that_ended_in_the_open_round() -> None:
-    state = in_round_two()
+    state = in_round_two(CONFIG)
     state.receive(answer(0, block("!", logprob=0.0, reason="stop")))
     best = state.result("deadline").beams[0]
     assert (best.text, best.finish_reason, best.finished) == ("a!", "stop", True)
@@ -69,7 +61,7 @@ def test_it_has_the_beams_that_ended_in_earlier_rounds() -> None:
 
 
 def test_it_has_a_beam_whose_expansion_failed() -> None:
-    state = in_round_two()
+    state = in_round_two(CONFIG)
     state.receive(failed(0, ServerError("broken", status=500)))
     result = state.result("deadline")
     assert texts(result) == ["a", "b"]
@@ -77,14 +69,14 @@ def test_it_has_a_beam_whose_expansion_failed() -> None:
 
 
 def test_it_counts_equal_candidates_once() -> None:
-    state = in_round_two()
+    state = in_round_two(CONFIG)
     state.receive(answer(0, block("x", logprob=0.0), block("x", logprob=0.0)))
     result = state.result("deadline")
     assert [(beam.text, beam.multiplicity) for beam in result.beams] == [("ax", 2), ("b", 1)]
 
 
 def test_it_is_exact_only_if_all_its_beams_are() -> None:
-    state = in_round_two()
+    state = in_round_two(CONFIG)
     assert state.result("deadline").exact
     approximate = attrs.evolve(block("x", logprob=0.0), exact=False)
     state.receive(answer(0, approximate, block("y", logprob=-0.5)))
@@ -92,7 +84,7 @@ def test_it_is_exact_only_if_all_its_beams_are() -> None:
 
 
 def test_to_ask_changes_nothing() -> None:
-    asked, left_alone = in_round_two(), in_round_two()
+    asked, left_alone = in_round_two(CONFIG), in_round_two(CONFIG)
     for state in (asked, left_alone):
         for rank in (1, 0):
             state.receive(answer(rank, block("x", reason="stop"), block("x", reason="stop")))
@@ -106,7 +98,7 @@ def test_to_ask_changes_nothing() -> None:
 
 
 def test_a_result_already_given_does_not_change() -> None:
-    state = in_round_two()
+    state = in_round_two(CONFIG)
     before = state.result("deadline")
     state.receive(failed(0, ServerError("broken", status=500)))
     state.receive(answer(1, block("x")))

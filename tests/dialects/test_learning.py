@@ -97,6 +97,24 @@ def test_the_limit_is_in_the_servers_words(words: str, asked: int, limit: int) -
     assert [sent(request).get("n", 1) for request in requests] == [asked, limit]
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 413])
+def test_only_a_bad_request_is_a_lesson(status: int) -> None:
+    """The same words behind another status are about something else, a quota for example."""
+    limits = Limits()
+    error = error_of(status, {}, TOO_MANY.body, url="http://server", now=0.0)
+    with pytest.raises(RequestRejected) as raised:
+        ask(OPENAI, error, dialect=OPENAI.dialect(limits), n=9)
+    assert raised.value is error
+    assert limits.n is None
+
+
+def test_no_fewer_log_probabilities_than_one() -> None:
+    error = TOO_MANY_LOGPROBS.refusal()
+    with pytest.raises(RequestRejected) as raised:
+        ask(OPENAI, error, top_logprobs=1)
+    assert raised.value is error
+
+
 def test_a_limit_without_a_number_is_one() -> None:
     refusal = RequestRejected("HTTP 400: 'n' is not supported", status=400)
     requests = ask(OPENAI, refusal, OPENAI.body, n=9).requests

@@ -35,6 +35,15 @@ def test_an_alternative_need_not_be_the_sampled_token() -> None:
     assert tokens[1].top == (Token(" the", -1.8001620769500732, 260, b" the"),)
 
 
+def test_no_more_alternatives_than_asked_for() -> None:
+    recorded = capture("xllamacpp__native_completion")
+    answer = recorded.answer()
+    for entry in answer["completion_probabilities"]:
+        entry["top_logprobs"] *= 3
+    tokens = only(ask(recorded, encode(answer), top_logprobs=2).value).tokens
+    assert [len(token.top) for token in tokens] == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("case", "counted"), [("xllamacpp__native_completion", 4), ("xllamacpp__native_eos", 40)]
 )
@@ -112,10 +121,11 @@ def test_more_entries_than_tokens_are_malformed() -> None:
         ask(recorded, encode(answer))
 
 
-def test_more_silent_tokens_than_a_character_has() -> None:
+@pytest.mark.parametrize("missing", [slice(4), slice(2, 6), slice(-4, None), slice(None)])
+def test_more_silent_tokens_than_a_character_has(missing: slice) -> None:
     """That is a server without log-probabilities: nothing is asked for again."""
     recorded = capture("xllamacpp__native_eos")
     answer = recorded.answer()
-    del answer["completion_probabilities"][:4]
+    del answer["completion_probabilities"][missing]
     with pytest.raises(LogprobsUnavailable):
         ask(recorded, encode(answer))

@@ -94,21 +94,23 @@ def test_an_echo_of_several_blocks() -> None:
     assert only(read("xllamacpp__chat_prefill", beam=beam)).data == b" 5."
 
 
-def _echo_with_cut_character() -> tuple[Capture, bytes]:
+def _echo_with_cut_character(prefix: str) -> tuple[Capture, bytes]:
     """No recording has both: the echo is that of one, the cut character that of another."""
     recorded = capture("xllamacpp__chat_prefill")
     answer = recorded.answer()
     choice = answer["choices"][0]
     cut = capture("xllamacpp__completions_utf8_mt5").answer()["choices"][0]
-    choice["message"]["content"] = "The sum of 2+3 is" + cut["text"]
+    choice["message"]["content"] = prefix + cut["text"]
     choice["logprobs"] = cut["logprobs"]
     choice["finish_reason"] = "length"
     return recorded, encode(answer)
 
 
-def test_an_echo_in_front_of_a_cut_character_is_taken_off() -> None:
-    recorded, body = _echo_with_cut_character()
-    continuation = only(ask(recorded, body).value)
+@pytest.mark.parametrize("prefix", ["The sum of 2+3 is", "漢字", "漢字漢字", "漢"])
+def test_an_echo_in_front_of_a_cut_character_is_taken_off(prefix: str) -> None:
+    """Also where the model repeats itself."""
+    recorded, body = _echo_with_cut_character(prefix)
+    continuation = only(ask(recorded, body, beam=beam_of(prefix)).value)
     assert continuation.data.decode() == "漢字"
     assert not continuation.exact
 

@@ -60,6 +60,13 @@ def test_missing_log_probabilities_are_not_exact(case: str) -> None:
     assert not only(read(case)).exact
 
 
+def test_missing_log_probabilities_are_not_exact_at_an_end() -> None:
+    recorded = capture("xllamacpp__completions_utf8_mt4")
+    answer = recorded.answer()
+    answer["choices"][0]["finish_reason"] = "stop"
+    assert not only(ask(recorded, encode(answer)).value).exact
+
+
 def test_missing_log_probabilities_are_not_exact_in_any_choice() -> None:
     """The server counts the first choice alone; the others end short of what was asked for."""
     recorded = capture("xllamacpp__completions_utf8_mt3")

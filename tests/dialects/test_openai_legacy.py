@@ -60,6 +60,31 @@ def test_end_of_text_counts_in_the_score_and_adds_no_text() -> None:
     assert continuation.exact
 
 
+def test_only_at_an_end_is_a_token_no_text() -> None:
+    """Elsewhere, a token that is missing in the text is a text that is not what the tokens spell."""
+    recorded = capture("vllm__completions_eos")
+    answer = recorded.answer()
+    answer["choices"][0]["finish_reason"] = "length"
+    continuation = only(ask(recorded, encode(answer), max_tokens=7).value)
+    assert continuation.tokens[-1].text == "<|im_end|>"
+    assert continuation.data == b"The answer is 5."
+    assert not continuation.exact
+
+
+def test_no_reason_for_the_end_is_none_to_stop() -> None:
+    recorded = capture("vllm__completions_logprobs")
+    answer = recorded.answer()
+    answer["choices"][0]["finish_reason"] = None
+    assert only(ask(recorded, encode(answer)).value).finish_reason == "length"
+
+
+def test_any_other_reason_is_the_servers_own() -> None:
+    recorded = capture("vllm__completions_logprobs")
+    answer = recorded.answer()
+    answer["choices"][0]["finish_reason"] = "content_filter"
+    assert only(ask(recorded, encode(answer)).value).finish_reason == "content_filter"
+
+
 def test_end_of_text_alone_is_a_block() -> None:
     recorded = capture("vllm__completions_eos")
     answer = recorded.answer()

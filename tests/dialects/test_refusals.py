@@ -75,20 +75,20 @@ def test_every_recorded_refusal_is_in_the_table() -> None:
         (b"[1, null]", "[1,null]"),
         (b"7", "7"),
         (b"null", "null"),
+        (b"true", "true"),
         (b'"words"', "words"),
         (b'{"error": "words"}', "words"),
+        (b'{"error": "\xff"}', '{"error": "\ufffd"}'),
         (b'{"error": {"error": "words"}}', "words"),
-        (b'{"detail": [{"loc": ["body"], "msg": "words"}]}', "words"),
+        (b'{"detail": [{"loc": ["body"], "msg": "words"}]}', '[{"loc":["body"],"msg":"words"}]'),
         (b'{"message": null, "detail": "words"}', "words"),
-        (b'{"error": {"message": null, "code": null}}', "null"),
-        (b'{"error": {"message": {"a": [null, "words"]}}}', "words"),
+        (b'{"error": {"message": null, "code": null}}', '{"message":null,"code":null}'),
+        (b'{"error": {"message": {"a": [null, "words"]}}}', '{"a":[null,"words"]}'),
     ],
 )
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422, 429, 500, 503])
 def test_bodies_of_any_shape_keep_their_words(status: int, body: bytes, words: str) -> None:
-    message = _error(status, body).message
-    assert words in message
-    assert str(status) in message
+    assert _error(status, body).message.split(" (")[0] == f"HTTP {status}: {words}"
 
 
 @pytest.mark.parametrize("body", [b"", b"  \n", b'""', b'{"error": ""}'])
@@ -99,6 +99,34 @@ def test_an_empty_body_still_says_the_status(body: bytes) -> None:
 @pytest.mark.parametrize("long", [b"x" * 10_000, encode({"error": {"message": "x" * 10_000}})])
 def test_a_long_body_is_cut(long: bytes) -> None:
     assert len(_error(400, long).message) < 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(401, "API key"), (403, "API key"), (404, "base URL"), (404, "model"), (405, "base URL")],
+)
+def test_what_the_caller_may_have_got_wrong(status: int, hint: str) -> None:
+    assert hint in _error(status, b"no").message
+    assert hint not in _error(400, b"no").message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "context_length_exceeded", "message": "too long"},
+        {"type": "exceed_context_size_error", "message": "too long"},
+        {"message": "This model's maximum context length is 8192 tokens."},
+        {"message": "the prompt does not fit into the context window"},
+    ],
+)
+def test_too_long_by_code_or_by_words(error: dict[str, str]) -> None:
+    assert isinstance(_error(400, encode({"error": error})), ContextOverflow)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 422])
+def test_words_on_the_context_behind_another_status(status: int) -> None:
+    error = _error(status, b"models of a larger context window cost more")
+    assert type(error) is RequestRejected
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

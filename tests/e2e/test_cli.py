@@ -138,6 +138,43 @@ def test_a_signal_prints_the_best_so_far(number: signal.Signals) -> None:
     assert "Traceback" not in err
 
 
+def test_a_second_signal_ends_it_at_once() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trio_beam", "generate", "Once upon a time", *LONG],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    while "tokens so far" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    # Which of the two was read first is the system's choice.
+    assert process.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert "Traceback" not in err
+
+
+def test_a_signal_while_standard_input_is_read() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "trio_beam", "generate", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stderr is not None
+        # The last module that is imported before standard input is read.
+        while "trio_beam.cli.local\n" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+
+
 def test_local_serves_until_it_is_interrupted() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "trio_beam", "local", "--port", "0"],
@@ -175,9 +212,12 @@ BAD = {
     "an empty stop": ["--stop", ""],
     "min-beams over the width": ["--min-beams", "9"],
     "a URL without scheme": ["--base-url", "127.0.0.1:8000"],
-    "a key that is not there": ["--api-key-env", "NO_SUCH_VARIABLE"],
+    "a key that is not there": ["--api-key-env", "NO_SUCH", "--base-url", "http://127.0.0.1:9/v1"],
     "an unknown dialect": ["--dialect", "klingon"],
     "a missing model file": ["--model-file", "none.gguf"],
+    "a model without its server": ["--model", "gpt-9"],
+    "a key without its server": ["--api-key-env", "HOME"],
+    "a password in a URL without scheme": ["--base-url", "me:hunter22@127.0.0.1/v1"],
     "two places at once": ["--local", "--base-url", "http://127.0.0.1:1/v1"],
 }
 
@@ -190,12 +230,26 @@ def test_bad_arguments_are_named(words: list[str]) -> None:
     named = words[0].removeprefix("--")
     assert named in done.stderr.replace("_", "-")
     assert "Traceback" not in done.stderr
+    assert "hunter22" not in done.stderr
+
+
+def test_a_key_given_for_the_name_of_its_variable_is_not_shown() -> None:
+    done = run("generate", "Once", "--base-url", "http://127.0.0.1:9", "--api-key-env", "sk-secret")
+    assert done.returncode == 2
+    assert "sk-secret" not in done.stderr
+
+
+def test_a_prompt_that_is_no_text() -> None:
+    words = [sys.executable, "-m", "trio_beam", "generate", "-"]
+    done = subprocess.run(words, input=b"\xff", capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert b"prompt must be a text" in done.stderr
 
 
 def test_an_empty_prompt() -> None:
     done = run("generate", "")
     assert done.returncode == 2
-    assert "prompt must be a text that is not empty" in done.stderr
+    assert "prompt must be a text (Unicode, not empty)" in done.stderr
 
 
 def test_a_search_that_fails(base_url: str) -> None:

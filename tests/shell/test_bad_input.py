@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.shell.mock_server import MockServer, answering
+from tests.shell.mock_server import MockServer, answering, completion
 from trio_beam import (
     BeamSearchConfig,
     ConfigError,
@@ -21,12 +21,27 @@ from trio_beam import (
 )
 from trio_beam.testing import FakeEndpoint
 
-KEY = "sk-very-secret-0123456789"
+KEY = "sk-very/secret+0123456789=="
 
 
 @pytest.mark.parametrize(
     "url",
-    ["", "127.0.0.1:8000/v1", "localhost", "ftp://x/v1", "http://", "http://x:99999/v1", 3, None],
+    [
+        "",
+        "127.0.0.1:8000/v1",
+        "localhost",
+        "ftp://x/v1",
+        "http://",
+        "http://x:99999/v1",
+        "http://x:0/v1",
+        "http://a..b/v1",
+        "http://.x/v1",
+        f"http://{'x' * 64}.com/v1",
+        "http://a\x01b/v1",
+        "http://a b/v1",
+        3,
+        None,
+    ],
 )
 def test_a_base_url_needs_scheme_and_host(url: Any) -> None:
     with pytest.raises(ConfigError, match="base_url must be a URL with its scheme"):
@@ -126,20 +141,26 @@ async def test_a_prompt_longer_than_the_context() -> None:
     assert isinstance(caught.value.failures[0].error, ContextOverflow)
 
 
+@pytest.mark.parametrize("body", ["WORDS", '{"error": {"message": "WORDS"}}'])
 @pytest.mark.parametrize("path", ["completions", "models"])
 @pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
 async def test_a_server_that_repeats_the_key_cannot_make_us_show_it(
-    status: int, path: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    status: int,
+    path: str,
+    body: str,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(0)
     words = f"no: Bearer {KEY}, user:pass-word, header-secret"
-    server = MockServer(answering(lambda: httpx.Response(status, text=words), *range(9)))
+    answer = body.replace("WORDS", words.replace("/", "\\/"))
+    server = MockServer(answering(lambda: httpx.Response(status, text=answer), *range(9)))
     shown: list[str] = []
     named = {"model": "m", "dialect": "openai"} if path == "completions" else {"model": None}
     async with (
         httpx.AsyncClient(transport=httpx.MockTransport(server.handle)) as client,
         Endpoint(
-            "http://user:pass-word@mock/v1?token=query-secret",
+            "http://user:pass-word@mock/v1",
             api_key=KEY,
             headers={"X-Secret": "header-secret"},
             retry=RetryPolicy(attempts=2, wait_initial=0, wait_max=0),
@@ -155,7 +176,7 @@ async def test_a_server_that_repeats_the_key_cannot_make_us_show_it(
     failure = caught.value.failures[0]
     shown += [str(caught.value), repr(caught.value), repr(failure.error), str(failure.error.url)]
     shown += [caplog.text, *capsys.readouterr()]
-    for secret in (KEY, "pass-word", "header-secret", "query-secret"):
+    for secret in (KEY, "pass-word", "header-secret"):
         assert secret not in "".join(shown)
 
 
@@ -169,3 +190,56 @@ async def test_user_and_password_in_the_url_are_sent_as_a_header() -> None:
     ):
         await beam_search(endpoint, "p", BeamSearchConfig(max_tokens=2))
     assert server.headers[0]["authorization"] == "Basic bWU6cHc="
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:hunter22@127.0.0.1:99999/v1",
+        "user:hunter22@127.0.0.1/v1",
+        "ftp://127.0.0.1/v1?key=hunter22",
+        "http://127.0.0.1/v1?key=hunter22",
+        "http://127.0.0.1/v1#hunter22",
+    ],
+)
+def test_a_password_is_not_in_the_error_about_a_url(url: str) -> None:
+    with pytest.raises(ConfigError, match="base_url") as caught:
+        Endpoint(url)
+    assert "hunter22" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x-a": 1}, {"x-a": "é"}, {"x-a": "a\nb"}, {"x a": "b"}, {"": "b"}, {1: "b"}]
+)
+def test_headers_that_http_does_not_allow(headers: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^headers must be"):
+        Endpoint("http://127.0.0.1/v1", headers=headers)
+
+
+@pytest.mark.parametrize("key", [" key", "key ", "ké", "a\nb"])
+def test_keys_that_http_does_not_allow(key: str) -> None:
+    with pytest.raises(ConfigError, match=r"^api_key must be"):
+        Endpoint("http://127.0.0.1/v1", api_key=key)
+
+
+def test_a_synchronous_client_is_refused() -> None:
+    with httpx.Client() as client, pytest.raises(ConfigError, match=r"^http_client must be"):
+        Endpoint("http://127.0.0.1/v1", http_client=client)  # type: ignore[arg-type]
+
+
+async def test_a_redirect_is_shown_without_secrets() -> None:
+    answer = httpx.Response(307, headers={"location": f"http://elsewhere/?key={KEY}"})
+    server = MockServer(answering(lambda: answer, 0))
+    async with server.endpoint(api_key=KEY) as endpoint:
+        with pytest.raises(SearchFailed, match="redirects to http://elsewhere") as caught:
+            await beam_search(endpoint, "p")
+    assert KEY not in str(caught.value)
+
+
+async def test_an_answer_longer_than_asked_for() -> None:
+    async def longer(number: int, body: dict[str, Any]) -> httpx.Response:
+        return httpx.Response(200, json=completion(body | {"max_tokens": body["max_tokens"] + 1}))
+
+    async with MockServer(longer).endpoint() as endpoint:
+        with pytest.raises(SearchFailed, match="has 3 tokens, where at most 2"):
+            await beam_search(endpoint, "p", BeamSearchConfig(max_tokens=2))

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import signal
+import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -137,6 +141,49 @@ def test_from_asyncio_errors_come_through() -> None:
 
     with pytest.raises(ConfigError, match="base_url"):
         asyncio.run(main())
+
+
+def test_ctrl_c_from_asyncio_cancels_the_search() -> None:
+    """asyncio's own handler would wait for the loop, which waits for the search."""
+    program = """
+import asyncio, types
+from trio_beam import BeamSearchSampling
+
+async def main():
+    client = types.SimpleNamespace(api_key="k", base_url=URL, default_model="m")
+    print("ready", flush=True)
+    BeamSearchSampling().generate(client, "p")
+
+asyncio.run(main())
+"""
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        with subprocess.Popen(
+            [sys.executable, "-c", f"URL = {url!r}\n{program}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            connection, _ = listener.accept()  # it has asked, and gets no answer
+            with connection:
+                process.send_signal(signal.SIGINT)
+                assert process.wait(30) != 0
+                assert process.stderr is not None
+                assert "KeyboardInterrupt" in process.stderr.read()
+
+
+def test_seeds_of_the_coroutines_differ() -> None:
+    strategy = sampler()
+    seeds = [strategy._seed(block, rank) for block in range(3) for rank in range(2)]
+    assert len(set(seeds)) == 6
+    assert sampler(seed=None)._seed(0, 0) is None
+
+
+@pytest.mark.parametrize(("field", "value"), [("timeout", 0), ("max_concurrent", 0)])
+def test_bad_parameters_are_named_as_they_were_given(field: str, value: int) -> None:
+    with pytest.raises(ConfigError, match=f"^{field} must be"):
+        BeamSearchSampling(**{field: value})  # type: ignore[arg-type]
 
 
 async def test_the_coroutines_take_an_open_endpoint() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import zlib
+
+import attrs
 import httpx
 import pytest
 import trio
@@ -18,6 +23,7 @@ from trio_beam import (
     BeamSearchConfig,
     ConnectionFailed,
     Endpoint,
+    MalformedResponse,
     RetryPolicy,
     SearchFailed,
     beam_search,
@@ -227,3 +233,94 @@ async def test_many_cancellations_leave_nothing() -> None:
                 assert statistics.open_connections is not None
                 assert statistics.open_connections <= 3
             assert (await beam_search(endpoint, "p", CONFIG)).stop_reason == "max_tokens"
+
+
+async def test_a_request_is_repeated_in_silence_once_at_most() -> None:
+    """A server that dies while it works looks like one that closed an idle connection."""
+    seen = 0
+
+    async def die(stream: trio.SocketStream, number: int) -> None:
+        nonlocal seen
+        body = await read_request(stream)
+        await stream.send_all(http_answer(completion(body)))
+        await read_request(stream)
+        seen += 1
+
+    config = attrs.evolve(CONFIG, beam_width=10, max_tokens=2)
+    with trio.fail_after(20):
+        async with raw_server(die) as server, open_endpoint(server.url, max_n=1) as endpoint:
+            await beam_search(endpoint, "p", config)
+            assert endpoint.statistics().open_connections == 10
+            with pytest.raises(SearchFailed):
+                await beam_search(endpoint, "p", attrs.evolve(config, beam_width=1))
+    assert seen <= 2
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_body(encoding: str) -> None:
+    async def compressed(stream: trio.SocketStream, number: int) -> None:
+        while True:
+            data = json.dumps(completion(await read_request(stream))).encode()
+            packed = gzip.compress(data) if encoding == "gzip" else zlib.compress(data)
+            await stream.send_all(http_answer(packed, headers=f"content-encoding: {encoding}\r\n"))
+
+    with trio.fail_after(20):
+        async with raw_server(compressed) as server, open_endpoint(server.url) as endpoint:
+            assert (await beam_search(endpoint, "p", CONFIG)).rounds == 3
+
+
+async def test_a_body_that_is_no_gzip() -> None:
+    async def broken(stream: trio.SocketStream, number: int) -> None:
+        while True:
+            await read_request(stream)
+            await stream.send_all(http_answer(b"hello", headers="content-encoding: gzip\r\n"))
+
+    with trio.fail_after(20):
+        async with raw_server(broken) as server, open_endpoint(server.url) as endpoint:
+            with pytest.raises(SearchFailed, match="cannot be decoded") as caught:
+                await beam_search(endpoint, "p", CONFIG)
+    assert isinstance(caught.value.failures[0].error, MalformedResponse)
+
+
+@pytest.mark.parametrize("head", ["content-length: 2147483648", "transfer-encoding: chunked"])
+async def test_an_answer_longer_than_the_limit(head: str) -> None:
+    async def endless(stream: trio.SocketStream, number: int) -> None:
+        await read_request(stream)
+        await stream.send_all(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode())
+        while True:
+            piece = b"x" * 1024
+            await stream.send_all(b"400\r\n%s\r\n" % piece if "chunked" in head else piece)
+
+    with trio.fail_after(20):
+        async with (
+            raw_server(endless) as server,
+            open_endpoint(server.url, max_answer_bytes=10_000) as endpoint,
+        ):
+            with pytest.raises(SearchFailed, match="longer than 10000 bytes"):
+                await beam_search(endpoint, "p", CONFIG)
+            assert endpoint.statistics().open_connections == 0
+            await server.disconnected.wait()
+
+
+async def test_a_short_body_that_unpacks_to_a_long_one() -> None:
+    async def bomb(stream: trio.SocketStream, number: int) -> None:
+        await read_request(stream)
+        packed = gzip.compress(b" " * 1_000_000)
+        await stream.send_all(http_answer(packed, headers="content-encoding: gzip\r\n"))
+
+    with trio.fail_after(20):
+        async with (
+            raw_server(bomb) as server,
+            open_endpoint(server.url, max_answer_bytes=100_000) as endpoint,
+        ):
+            with pytest.raises(SearchFailed, match="longer than 100000 bytes"):
+                await beam_search(endpoint, "p", CONFIG)
+
+
+async def test_an_entry_that_was_cancelled_leaves_nothing_open() -> None:
+    endpoint = Endpoint("http://127.0.0.1/v1")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await endpoint.__aenter__()
+    async with endpoint:
+        assert endpoint.statistics().open_connections == 0

@@ -147,11 +147,18 @@ def generate(
       trio-beam generate --base-url https://api.x.ai/v1 --model grok-3 --api-key-env XAI_API_KEY "..."
     """
     if prompt == "-":
-        prompt = sys.stdin.read()
+        prompt = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
     if given["local"] or given["model_file"]:
         if ctx.get_parameter_source("base_url") is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("--base-url names a server, --local the embedded model: which?")
         given["base_url"] = None
+    if given["base_url"] is None:
+        for name in ("model", "api_key_env"):
+            if given[name] is not None:
+                option = "--" + name.replace("_", "-")
+                raise click.UsageError(
+                    f"{option} goes with --base-url; without one, the model is ours"
+                )
     messages = [{"role": "user", "content": prompt}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
@@ -184,5 +191,9 @@ def _api_key(variable: str | None) -> str | None:
         return os.environ.get("OPENAI_API_KEY") or None
     key = os.environ.get(variable)
     if not key:
-        raise click.UsageError(f"--api-key-env: the environment has no {variable}")
+        # What is not a name may be the key itself, given by mistake.
+        name = (
+            variable if variable.isidentifier() and variable.isupper() else "variable of that name"
+        )
+        raise click.UsageError(f"--api-key-env: the environment has no {name}")
     return key

@@ -17,7 +17,7 @@ from trio_beam.core.config import BeamSearchConfig, real
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.prompt import PromptLike, check_prompt
-from trio_beam.core.result import SearchResult, StopReason
+from trio_beam.core.result import SearchResult
 from trio_beam.endpoint import Endpoint
 from trio_beam.errors import SearchFailed
 from trio_beam.local_server import serve_local
@@ -81,8 +81,7 @@ class OneSearch:
         )
 
     async def _run(self, endpoint: Endpoint) -> int:
-        stop_reason: StopReason = "deadline"
-        code = 0
+        error: SearchFailed | None = None
         with ExitStack() as shown:
             observers: list[Observer] = []
             if self.debug:
@@ -90,16 +89,16 @@ class OneSearch:
             elif not self.quiet:
                 observers.append(shown.enter_context(progress(Console(stderr=True))))
             self._search = Search(endpoint, self.prompt, self.config, observers)
-            result: SearchResult | None = None
-            with trio.move_on_after(math.inf if self.within is None else self.within):
-                try:
-                    result = await self._search.run()
-                except SearchFailed as failed:
-                    error, stop_reason, code = failed, "failed", 1
-        if code:
+            try:
+                result = await self._search.run_within(
+                    math.inf if self.within is None else self.within
+                )
+            except SearchFailed as failed:
+                error, result = failed, failed.partial
+        if error is not None:
             click.echo(f"Error: {error}", err=True)
-        self._print(result or self._search.best_so_far(stop_reason))
-        return code
+        self._print(result)
+        return 0 if error is None else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
     """Run the work of a command in a nursery of its own and return the exit code.
 
     A signal cancels everything, calls `on_signal` once all is gone, and gives 128 + its number. A second
-    one ends the process at once.
+    one ends the process at once; the embedded model notices and ends too.
 
     Raises:
         click.ClickException: what went wrong, in plain words.
@@ -56,17 +57,22 @@ async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
     async def watch(task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             task_status.started()
-            caught.append(await anext(signals))
-        nursery.cancel_scope.cancel(reason="a signal came")
+            async for number in signals:
+                if caught:
+                    os._exit(128 + number)
+                caught.append(number)
+                inner.cancel_scope.cancel(reason="a signal came")
 
-    async with trio.open_nursery() as nursery:
-        await nursery.start(watch)
-        codes.append(await work(nursery))
-        nursery.cancel_scope.cancel(reason="the work is done")
-    if caught:
-        on_signal()
-        return 128 + caught[0]
-    return codes[0]
+    async with trio.open_nursery() as outer:
+        await outer.start(watch)
+        async with trio.open_nursery() as inner:
+            codes.append(await work(inner))
+            inner.cancel_scope.cancel(reason="the work is done")
+        outer.cancel_scope.cancel(reason="all is gone")
+    if codes:
+        return codes[0]  # the work was done when the signal came
+    on_signal()
+    return 128 + caught[0]
 
 
 def _first(group: ExceptionGroup[TrioBeamError]) -> TrioBeamError:

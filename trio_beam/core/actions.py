@@ -68,11 +68,13 @@ class Outcome:
     Attributes:
         rank: which expansion.
         continuations: by sample index; fewer than asked for if something went wrong.
-        error: what went wrong; None if nothing did, or if it was cancelled.
-        cancelled: whether it was cancelled because of a sibling, or from outside.
+        errors: what went wrong, in the order of the samples; nothing, if it was cancelled.
+        cancelled: whether it was cancelled because of a sibling or the quorum, or from outside.
+        exhausted: whether a request of it was not sent because of the budget.
     """
 
     rank: int
     continuations: Mapping[int, Continuation]
-    error: EndpointError | None = None
+    errors: tuple[EndpointError, ...] = ()
     cancelled: bool = False
+    exhausted: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import attrs
 
@@ -18,35 +18,51 @@ if TYPE_CHECKING:
 
 def whole(minimum: int, *, optional: bool = False) -> Check:
     """An integer from `minimum` up (no bool, no float)."""
-    bound = f"a whole number from {minimum} up" + (" or None" if optional else "")
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if optional and value is None:
-            return
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            raise ConfigError(attribute.name, bound, value)
+        if not (optional and value is None):
+            check_whole(attribute.name, value, minimum, optional=optional)
 
     return check
+
+
+def check_whole(field: str, value: object, minimum: int, *, optional: bool = False) -> None:
+    """Raise `ConfigError` unless a value is an integer from `minimum` up."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        bound = f"a whole number from {minimum} up" + (" or None" if optional else "")
+        raise ConfigError(field, bound, value)
 
 
 def real(
     minimum: float, *, above: bool = False, most: float = math.inf, optional: bool = False
 ) -> Check:
     """A finite number from `minimum` up (or above it) to `most`."""
-    bound = f"a finite number {'above' if above else 'from'} {minimum:g}"
-    bound += f" to {most:g}" if most < math.inf else "" if above else " up"
-    bound += " or None" if optional else ""
 
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if optional and value is None:
-            return
-        if not _is_finite(value) or not minimum <= value <= most or (above and value == minimum):
-            raise ConfigError(attribute.name, bound, value)
+        if not (optional and value is None):
+            check_real(attribute.name, value, minimum, above=above, most=most, optional=optional)
 
     return check
 
 
-def _is_finite(value: Any) -> bool:
+def check_real(
+    field: str,
+    value: object,
+    minimum: float,
+    *,
+    above: bool = False,
+    most: float = math.inf,
+    optional: bool = False,
+) -> None:
+    """Raise `ConfigError` unless a value is a finite number within its bounds."""
+    if _is_finite(value) and minimum <= value <= most and not (above and value == minimum):
+        return
+    bound = f"a finite number {'above' if above else 'from'} {minimum:g}"
+    bound += f" to {most:g}" if most < math.inf else "" if above else " up"
+    raise ConfigError(field, bound + (" or None" if optional else ""), value)
+
+
+def _is_finite(value: object) -> TypeGuard[float]:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
@@ -114,7 +130,14 @@ class BeamSearchConfig:
         selection: which candidates stay.
         scorer: what a candidate is worth.
         proposal: how candidates come about.
-        max_total_tokens: most tokens that the search may generate, all beams together.
+        max_total_tokens: most tokens that the search may generate, all beams together. A request that
+            may overrun it is not sent; the search then ends with the best so far.
+        max_requests: most requests that the search may send, retries and hedges included.
+        quorum: share of a round's beams (above 0, up to 1) after which the round goes on without the
+            others, once they have had ``quorum_grace`` seconds more. None waits for all. It prefers what
+            comes fast, and short blocks come faster: the search is biased towards short answers, and
+            a seed no longer makes it repeatable.
+        quorum_grace: seconds that the others have left once the quorum is reached.
 
     Raises:
         ConfigError: names the field and its bound.
@@ -146,6 +169,11 @@ class BeamSearchConfig:
     scorer: str = attrs.field(default="power", validator=_registered(SCORERS))
     proposal: Literal["sample"] = attrs.field(default="sample", validator=word("sample"))
     max_total_tokens: int | None = attrs.field(default=None, validator=whole(1, optional=True))
+    max_requests: int | None = attrs.field(default=None, validator=whole(1, optional=True))
+    quorum: float | None = attrs.field(
+        default=None, validator=real(0, above=True, most=1, optional=True)
+    )
+    quorum_grace: float = attrs.field(default=0.0, validator=real(0))
 
     def __attrs_post_init__(self) -> None:
         if self.min_beams > self.beam_width:

@@ -91,6 +91,37 @@ class RequestRetried:
 
 
 @attrs.frozen(kw_only=True)
+class RequestHedged:
+    """A request has had no answer for `after` seconds and was sent once more."""
+
+    after: float
+
+
+@attrs.frozen(kw_only=True)
+class EndpointPaused:
+    """A server asked for a pause of `seconds`; no request of any search is sent meanwhile."""
+
+    seconds: float
+    error: EndpointError
+
+
+@attrs.frozen(kw_only=True)
+class QuorumReached:
+    """Enough candidates are in: the round goes on without those that are not in after the grace.
+
+    Attributes:
+        candidates: that are in.
+        expected: that were asked for.
+        grace: seconds that the others have left.
+    """
+
+    round: int
+    candidates: int
+    expected: int
+    grace: float
+
+
+@attrs.frozen(kw_only=True)
 class SearchFinished:
     """The search has its result."""
 
@@ -104,6 +135,9 @@ Event: TypeAlias = (
     | BeamFailed
     | RoundFinished
     | RequestRetried
+    | RequestHedged
+    | EndpointPaused
+    | QuorumReached
     | SearchFinished
 )
 Observer: TypeAlias = Callable[[Event], None]

@@ -21,7 +21,7 @@ class Prompt:
     messages: tuple[Mapping[str, Any], ...] | None = None
 
 
-_SHAPE = "a text that is not empty, or chat messages, each with a role and a content"
+_SHAPE = "a text (Unicode, not empty), or chat messages, each with a role and a content"
 
 
 def check_prompt(prompt: PromptLike) -> Prompt:
@@ -31,16 +31,46 @@ def check_prompt(prompt: PromptLike) -> Prompt:
         ConfigError: it is empty, or not of one of the two shapes.
     """
     given: Any = prompt  # callers without a type checker give anything
-    if isinstance(given, str) and given:
+    if isinstance(given, str):
+        if not given or not _is_text(given):
+            raise ConfigError("prompt", _SHAPE, given)
         return Prompt(text=given)
     if not isinstance(given, (list, tuple)) or not given:
         raise ConfigError("prompt", _SHAPE, given)
-    for message in given:
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise ConfigError("prompt", _SHAPE, message)
-        if message.get("content") is None:
-            raise ConfigError("prompt", _SHAPE, message)
-    if given[-1]["role"] == "assistant":
+    messages = tuple(_check_message(message) for message in given)
+    if messages[-1]["role"] == "assistant":
         bound = "chat messages that end before the assistant's: the search writes that one"
         raise ConfigError("prompt", bound, given[-1])
-    return Prompt(messages=tuple(given))
+    return Prompt(messages=messages)
+
+
+def _check_message(message: Any) -> dict[str, Any]:
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        raise ConfigError("prompt", _SHAPE, message)
+    if message.get("content") is None or not _is_json(dict(message)):
+        raise ConfigError("prompt", _SHAPE, message)
+    return dict(message)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON can carry a value as it is."""
+    match value:
+        case None | bool() | int() | float():
+            return True
+        case str():
+            return _is_text(value)
+        case list() | tuple():
+            return all(map(_is_json, value))
+        case dict():
+            return all(isinstance(key, str) and _is_json(value[key]) for key in value)
+        case _:
+            return False
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be encoded: a lone surrogate stands for a byte that was no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

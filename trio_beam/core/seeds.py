@@ -11,13 +11,15 @@ from __future__ import annotations
 from hashlib import blake2b
 
 
-def base_seed(seed: int) -> int:
-    """A number below 2**30 that is the same for the same seed on every machine.
+def base_seed(seed: int, text: str = "") -> int:
+    """A number below 2**30 that is the same for the same seed (and text) on every machine.
 
     It leaves room for 2**30 samples below 2**31: llama.cpp takes 32 bits and reads the largest as
     "random", and JSON schemas of other servers say int32.
     """
-    digest = blake2b(str(seed).encode(), digest_size=8, person=b"trio_beam").digest()
+    digest = blake2b(
+        f"{seed}{text}".encode("utf-8", "replace"), digest_size=8, person=b"trio_beam"
+    ).digest()
     return int.from_bytes(digest, "big") >> 34
 
 

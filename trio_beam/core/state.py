@@ -18,12 +18,19 @@ from trio_beam.core import stop
 from trio_beam.core.actions import Expansion, Failed, Outcome, Over, Round, Step
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import CONTEXT
-from trio_beam.core.events import BeamExpanded, BeamFailed, Event, RoundFinished, RoundStarted
+from trio_beam.core.events import (
+    BeamExpanded,
+    BeamFailed,
+    Event,
+    QuorumReached,
+    RoundFinished,
+    RoundStarted,
+)
 from trio_beam.core.registry import SCORERS, SELECTIONS
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
 from trio_beam.core.seeds import base_seed, sample_number
 from trio_beam.core.usage import Ledger
-from trio_beam.errors import ContextOverflow, TrioBeamError
+from trio_beam.errors import ContextOverflow, EndpointError, TrioBeamError
 from trio_beam.scorers.power import best_reachable
 
 if TYPE_CHECKING:
@@ -39,13 +46,16 @@ class BeamSearchState:
         config: its parameters.
         ledger: what it has cost so far.
         cancel_siblings: whether the rest of the current round should be cancelled.
+        quorum_reached: whether it should be cancelled after ``quorum_grace`` seconds.
     """
 
     def __init__(self, config: BeamSearchConfig) -> None:
         self.config = config
-        self.ledger = Ledger()
-        self._failures: dict[tuple[int, int], BeamFailure] = {}
+        self.ledger = Ledger(config.max_total_tokens, config.max_requests)
+        self._failures: dict[tuple[int, int, int], BeamFailure] = {}
         self.cancel_siblings = False
+        self.quorum_reached = False
+        self._exhausted = False
         self._base_seed = None if config.seed is None else base_seed(config.seed)
         self._active: list[Beam] = [Beam()]
         self._ended: list[Beam] = []
@@ -76,13 +86,14 @@ class BeamSearchState:
         if self._round is not None:
             if self._received < len(self._round.expansions):
                 raise TrioBeamError("step() before every beam of the round was received")
-            if not self._failed and self._enough_survive(self._round):
+            # A round that the budget cut short stays open: the beams that it left out stand as they are.
+            if not (self._failed or self._exhausted) and self._enough_survive(self._round):
                 events = (self._close_round(self._round),)
         if self._failed:
             return Failed(failures=self.failures)
-        reason = self._stop_reason()
+        reason = "budget" if self._exhausted else self._stop_reason()
         block = self._block_length()
-        if reason is None and block < 1:
+        if reason is None and (block < 1 or not self.ledger.allows(1)):
             reason = "budget"
         if reason is not None:
             self._over = Over(stop_reason=reason)
@@ -124,16 +135,17 @@ class BeamSearchState:
                     tokens=tokens,
                 )
             )
-        if outcome.error is not None:
-            events += self._note_failure(parent, outcome, number)
-        elif outcome.cancelled and not self._failed:
-            # Cancelled from outside: there is no next round to go on to.
+        self._exhausted = self._exhausted or outcome.exhausted
+        for error in outcome.errors:
+            events += self._note_failure(parent, outcome.rank, error, number)
+        if outcome.cancelled and not self.quorum_reached:
+            # Cancelled from outside, or because of a sibling: there is no next round to go on to.
             self._failed = True
-        return tuple(events)
+        return (*events, *self._check_quorum(self._round))
 
     def fail(self, failure: BeamFailure) -> None:
         """Note a failure before the first round."""
-        self._failures[0, 0] = failure
+        self._failures[0, 0, 0] = failure
         self._failed = True
 
     def result(self, stop_reason: StopReason) -> SearchResult:
@@ -158,7 +170,7 @@ class BeamSearchState:
         config = self.config
         self._outcomes = {}
         self._received = 0
-        self.cancel_siblings = False
+        self.cancel_siblings = self.quorum_reached = False
         expansions = tuple(
             Expansion(
                 rank=index,
@@ -182,8 +194,8 @@ class BeamSearchState:
 
     def _block_length(self) -> int:
         """Tokens a block, shortened so that the round fits into what is left of the budget."""
-        budget = self.config.max_total_tokens
-        if budget is None:
+        left = self.ledger.tokens_left
+        if left is None:
             return self.config.tokens_per_step
         first = self._completed == 0
         samples = (
@@ -191,7 +203,6 @@ class BeamSearchState:
             if first
             else self.config.n_per_beam * len(self._expandable())
         )
-        left = budget - self.ledger.completion_tokens
         block = min(self.config.tokens_per_step, left // max(samples, 1))
         wanted = max(
             (self.config.max_tokens - beam.length for beam in self._expandable()), default=0
@@ -201,25 +212,46 @@ class BeamSearchState:
 
     # -- receiving
 
-    def _note_failure(self, parent: Beam, outcome: Outcome, number: int) -> list[Event]:
-        error = outcome.error
-        assert error is not None
+    def _note_failure(
+        self, parent: Beam, rank: int, error: EndpointError, number: int
+    ) -> list[Event]:
         if isinstance(error, ContextOverflow) and parent.continuation is not None:
             # Not a failure: the beam has grown until it filled the context.
-            if not self._outcomes[outcome.rank]:
-                self._outcomes[outcome.rank] = [attrs.evolve(parent, finish_reason=CONTEXT)]
+            if not self._outcomes[rank]:
+                self._outcomes[rank] = [attrs.evolve(parent, finish_reason=CONTEXT)]
             return []
         failure = BeamFailure(beam=parent, error=error, attempts=error.attempts, round=number)
-        self._failures[number, outcome.rank] = failure
+        self._failures[number, rank, len(self._failures)] = failure
         if self.config.on_beam_failure == "cancel_siblings":
             self.cancel_siblings = self._failed = True
-        return [BeamFailed(failure=failure, rank=outcome.rank)]
+        return [BeamFailed(failure=failure, rank=rank)]
+
+    def _check_quorum(self, current: Round) -> list[Event]:
+        quorum = self.config.quorum
+        missing = self._received < len(current.expansions)
+        if quorum is None or self.quorum_reached or self._failed or not missing:
+            return []
+        candidates = sum(map(len, self._outcomes.values()))
+        expected = sum(expansion.n for expansion in current.expansions)
+        if candidates < quorum * expected:
+            return []
+        self.quorum_reached = True
+        return [
+            QuorumReached(
+                round=current.number,
+                candidates=candidates,
+                expected=expected,
+                grace=self.config.quorum_grace,
+            )
+        ]
 
     # -- closing a round
 
     def _enough_survive(self, current: Round) -> bool:
         """Whether ``min_beams`` are left; a round that had fewer to begin with needs all of them."""
         others = len(self._ended) + len(self._carried())
+        if not any(number == current.number for number, _, _ in self._failures):
+            return True
         survivors = others + sum(1 for beams in self._outcomes.values() if beams)
         expanded = others + len(current.expansions)
         self._failed = survivors < min(self.config.min_beams, expanded)

@@ -34,12 +34,14 @@ class WireRequest(Generic[T]):
             `msgspec.DecodeError` (a `msgspec.ValidationError` if it is JSON of another shape).
         body: JSON; None for a GET.
         at_root: which of the two `path` is behind.
+        most_tokens: the most that it may make the server generate, all choices together.
     """
 
     path: str
     decode: Callable[[bytes], T]
     body: bytes | None = None
     at_root: bool = False
+    most_tokens: int = 0
 
 
 #: Yields requests, is sent their decoded answers (or has an `EndpointError` thrown in), returns T.
@@ -48,10 +50,17 @@ Exchange: TypeAlias = Generator[WireRequest[Any], Any, T]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Answer:
-    """The continuations of one request, at least one, and what the server counted as prompt."""
+    """What an exchange has brought.
+
+    Attributes:
+        continuations: at least one.
+        prompt_tokens: what the server counted as prompt, over all requests of the exchange.
+        generated_besides: tokens that were generated to find something out and are in no continuation.
+    """
 
     continuations: tuple[Continuation, ...]
     prompt_tokens: int = 0
+    generated_besides: int = 0
 
 
 class ModelEntry(msgspec.Struct):

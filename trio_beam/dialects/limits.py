@@ -35,6 +35,10 @@ class Limits:
         """As many of `count` top log-probabilities as one request may ask for."""
         return count if self.logprobs is None else min(count, self.logprobs)
 
+    def fewer(self, n: int) -> None:
+        """The server sent only so many choices, where more were asked for."""
+        self.n = n if self.n is None else min(self.n, n)
+
     def learn(self, refusal: RequestRejected, *, n: int, logprobs: int) -> bool:
         """Learn from a refusal of a request for so many; whether a smaller one may do.
 
@@ -45,10 +49,10 @@ class Limits:
             return False
         words = refusal.message.removeprefix(f"HTTP {refusal.status}: ")
         if logprobs > 1 and _ABOUT_LOGPROBS.search(words):
-            self.logprobs = _limit_in(words, logprobs)
+            self.logprobs = self.cap_logprobs(_limit_in(words, logprobs))
             return True
         if n > 1 and _ABOUT_N.search(words):
-            self.n = _limit_in(words, n)
+            self.fewer(_limit_in(words, n))
             return True
         return False
 

@@ -189,13 +189,18 @@ class LlamaCpp(Dialect):
         if not natives:
             raise MalformedResponse("the answer holds no continuation")
         if len(natives) < n:
-            self.limits.n = len(natives)
+            self.limits.fewer(len(natives))
         continuations: list[Continuation] = []
+        repairs: list[int] = []  # the prompt tokens of each
         for native in natives:
-            tokens = yield from self._tokens(native, prompt, request)
+            tokens = yield from self._tokens(native, prompt, request, repairs)
             continuations.append(_continuation(native, tokens, request.max_tokens))
         # Every choice counts the same prompt; it was evaluated once.
-        return Answer(continuations=tuple(continuations), prompt_tokens=natives[0].tokens_evaluated)
+        return Answer(
+            continuations=tuple(continuations),
+            prompt_tokens=natives[0].tokens_evaluated + sum(repairs),
+            generated_besides=len(repairs),
+        )
 
     def _request(self, prompt: bytes, request: SampleRequest, n: int) -> WireRequest[Any]:
         fields: dict[str, Any] = {
@@ -213,7 +218,13 @@ class LlamaCpp(Dialect):
             fields["seed"] = request.seed
         decode = _decode_with_top if request.top_logprobs else _decode
         body = splice("prompt", b"[%s]" % prompt, fields)
-        return WireRequest(path="/completion", decode=decode, body=body, at_root=True)
+        return WireRequest(
+            path="/completion",
+            decode=decode,
+            body=body,
+            at_root=True,
+            most_tokens=n * request.max_tokens,
+        )
 
     def _tokenize(self, text: str) -> Exchange[list[int]]:
         fields = {"content": text, "add_special": True, "parse_special": True}
@@ -225,7 +236,7 @@ class LlamaCpp(Dialect):
     # -- log-probabilities that the server leaves out
 
     def _tokens(
-        self, native: _Native, prompt: bytes, request: SampleRequest
+        self, native: _Native, prompt: bytes, request: SampleRequest, repairs: list[int]
     ) -> Exchange[list[Token]]:
         entries = native.completion_probabilities
         _check_entries(native)
@@ -240,7 +251,9 @@ class LlamaCpp(Dialect):
                 if not silent or number not in native.tokens[at + 1 : at + 1 + _MOST_SILENT]:
                     repaired = token
                 else:  # the entry may be that of the same token further on: only its bytes tell
-                    repaired = yield from self._repair(prompt, native, at, request.top_logprobs)
+                    repaired = yield from self._repair(
+                        prompt, native, at, request.top_logprobs, repairs
+                    )
                 if repaired.bytes == token.bytes:
                     place += 1
                     silent = []
@@ -251,7 +264,7 @@ class LlamaCpp(Dialect):
             if len(silent) == _MOST_SILENT:
                 raise LogprobsUnavailable(_WITHOUT)
             if token is None:
-                token = yield from self._repair(prompt, native, at, request.top_logprobs)
+                token = yield from self._repair(prompt, native, at, request.top_logprobs, repairs)
             silent.append(token)
             tokens.append(token)
         if place < len(entries):
@@ -263,7 +276,9 @@ class LlamaCpp(Dialect):
         if token.bytes and token.text.encode() == token.bytes:
             self._plain_token = token.id
 
-    def _repair(self, prompt: bytes, native: _Native, at: int, top: int) -> Exchange[Token]:
+    def _repair(
+        self, prompt: bytes, native: _Native, at: int, top: int, repairs: list[int]
+    ) -> Exchange[Token]:
         """The log-probability and the bytes of token number `at` of a block.
 
         Another token, of whole characters, is forced by a logit bias, since for that one the server
@@ -289,10 +304,15 @@ class LlamaCpp(Dialect):
             }
             body = splice("prompt", b"[%s]" % prompt, fields)
             answer = yield WireRequest(
-                path="/completion", decode=_decode_with_top, body=body, at_root=True
+                path="/completion",
+                decode=_decode_with_top,
+                body=body,
+                at_root=True,
+                most_tokens=1,
             )
             if not isinstance(answer, _NativeWithTop) or not answer.completion_probabilities:
                 break
+            repairs.append(answer.tokens_evaluated)
             alternatives = answer.completion_probabilities[0].top_logprobs
             for found in alternatives:
                 if found.id == number:

@@ -157,14 +157,18 @@ class OpenAI(Dialect):
         if taken.api == "completions":
             fields["logprobs"] = top
             body = splice("prompt", b'"%s%s"' % (taken.json, prefix), fields)
-            return WireRequest(path="/completions", decode=_decode, body=body)
+            return WireRequest(
+                path="/completions", decode=_decode, body=body, most_tokens=n * request.max_tokens
+            )
         fields |= {"logprobs": True, "top_logprobs": top}
         messages = taken.json
         if request.beam.continuation is not None:
             messages += b',{"role":"assistant","content":"%s"}' % prefix
             fields |= {"continue_final_message": True, "add_generation_prompt": False}
         body = splice("messages", b"[%s]" % messages, fields)
-        return WireRequest(path="/chat/completions", decode=_decode, body=body)
+        return WireRequest(
+            path="/chat/completions", decode=_decode, body=body, most_tokens=n * request.max_tokens
+        )
 
     def _answer(
         self, completion: Completion, taken: Taken, request: SampleRequest, n: int
@@ -173,7 +177,7 @@ class OpenAI(Dialect):
         if not choices:
             raise MalformedResponse("the answer holds no choices")
         if len(choices) < n:
-            self.limits.n = len(choices)  # n was ignored, or cut down without a word
+            self.limits.fewer(len(choices))  # n was ignored, or cut down without a word
         usage = completion.usage or Counts()
         # The server's count of generated tokens is only sure to be this choice's if it is alone.
         generated = usage.completion_tokens if len(choices) == 1 else None
@@ -224,7 +228,12 @@ def _closest(tokens: list[Token], readings: list[bytes]) -> bytes:
     Such a character shows as U+FFFD at the end; sent back, it would spoil the prompt.
     """
     joined = b"".join([token.data for token in tokens])
-    data = next((data for data in readings if data.startswith(joined)), readings[0])
+    cut = [
+        data
+        for data in readings
+        if data.decode("utf-8", "replace").rstrip("\ufffd").encode() == joined
+    ]
+    data = next(iter([*cut, *(data for data in readings if data.startswith(joined))]), readings[0])
     return data.decode("utf-8", "replace").rstrip("\ufffd").encode()
 
 

@@ -1,0 +1,32 @@
+"""How long an endpoint has taken to answer, lately. Pure."""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+
+#: Answers that are remembered, and fewest from which a quantile is taken.
+_WINDOW = 256
+_FEWEST = 20
+
+
+class Latencies:
+    """The last answers' latencies, in seconds."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque()
+        self._sorted: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        """Note one."""
+        if len(self._recent) == _WINDOW:
+            oldest = self._recent.popleft()
+            del self._sorted[bisect.bisect_left(self._sorted, oldest)]
+        self._recent.append(seconds)
+        bisect.insort(self._sorted, seconds)
+
+    def quantile(self, share: float) -> float | None:
+        """The latency that such a share of the answers did not exceed; None while there are too few."""
+        if len(self._sorted) < _FEWEST:
+            return None
+        return self._sorted[min(len(self._sorted) - 1, int(share * len(self._sorted)))]
