@@ -17,7 +17,21 @@ SLOTS = 4
 
 @pytest.fixture(scope="session")
 def base_url() -> Iterator[str]:
-    """Its base URL. It runs in a nursery of a thread, since a session outlives every test's."""
+    """Its base URL."""
+    with served() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def own_base_url() -> Iterator[str]:
+    """One for the tests of a module: work that they abandon is not in the way of others."""
+    with served() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def served() -> Iterator[str]:
+    """A server in a nursery of a thread, since it outlives the nursery of any test."""
     found: list[str] = []
     ready = Event()
     scope = trio.CancelScope()

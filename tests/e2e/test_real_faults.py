@@ -20,6 +20,7 @@ from trio_beam import (
     ServerError,
     beam_search,
 )
+from trio_beam.core.events import Event, RoundStarted
 from trio_beam.transport import TrioTransport
 
 CONFIG = BeamSearchConfig(
@@ -31,24 +32,27 @@ CONFIG = BeamSearchConfig(
     on_beam_failure="drop_beam",
     early_stopping=False,
 )
-#: Of round 2: /models, /props and two requests of round 1 come before it.
-SECOND_ROUND = 4
-
 Fault = Callable[[], Awaitable[httpx.Response]]
 
 
 class Faulty(httpx.AsyncBaseTransport):
-    """The real transport, except for some requests."""
+    """The real transport, except for the first request of round 2. It is also the observer of it."""
 
-    def __init__(self, faults: dict[int, Fault]) -> None:
+    def __init__(self, fault: Fault) -> None:
         self.real = TrioTransport()
-        self.faults = faults
-        self.count = 0
+        self.fault = fault
+        self.armed = False
+        self.beams = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RoundStarted) and event.round == 2:
+            self.armed = True
+            self.beams = event.beams
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        number, self.count = self.count, self.count + 1
-        if number in self.faults:
-            return await self.faults[number]()
+        if self.armed:
+            self.armed = False
+            return await self.fault()
         return await self.real.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -70,75 +74,75 @@ async def hang() -> httpx.Response:
     raise AssertionError
 
 
-async def test_a_beam_that_fails_is_dropped(base_url: str) -> None:
-    transport = Faulty({SECOND_ROUND: error})
+async def test_a_beam_that_fails_is_dropped(own_base_url: str) -> None:
+    transport = Faulty(error)
     with trio.fail_after(120):
         async with (
             httpx.AsyncClient(transport=transport) as client,
-            Endpoint(base_url, http_client=client, retry=RetryPolicy(attempts=1)) as endpoint,
+            Endpoint(own_base_url, http_client=client, retry=RetryPolicy(attempts=1)) as endpoint,
         ):
-            result = await beam_search(endpoint, "Once upon a time", CONFIG)
+            result = await beam_search(endpoint, "Once upon a time", CONFIG, observers=[transport])
     assert result.rounds == 3
     assert [type(failure.error) for failure in result.failures] == [ServerError]
     assert transport.real.open_connections == 0
 
 
-async def test_a_reset_is_mended_by_a_retry_with_the_same_seed(base_url: str) -> None:
-    transport = Faulty({SECOND_ROUND: reset})
+async def test_a_reset_is_mended_by_a_retry_with_the_same_seed(own_base_url: str) -> None:
+    transport = Faulty(reset)
     retry = RetryPolicy(attempts=3, wait_initial=0.01)
     with trio.fail_after(120):
-        async with Endpoint(base_url) as endpoint:
+        async with Endpoint(own_base_url) as endpoint:
             undisturbed = await beam_search(endpoint, "Once upon a time", CONFIG)
         async with (
             httpx.AsyncClient(transport=transport) as client,
-            Endpoint(base_url, http_client=client, retry=retry) as endpoint,
+            Endpoint(own_base_url, http_client=client, retry=retry) as endpoint,
         ):
-            result = await beam_search(endpoint, "Once upon a time", CONFIG)
+            result = await beam_search(endpoint, "Once upon a time", CONFIG, observers=[transport])
     assert result.usage.retries == 1
     assert result.text == undisturbed.text
 
 
-async def test_a_beam_that_hangs_ends_at_its_timeout(base_url: str) -> None:
-    transport = Faulty({SECOND_ROUND: hang})
-    config = attrs.evolve(CONFIG, beam_timeout=3)
+async def test_a_beam_that_hangs_ends_at_its_timeout(own_base_url: str) -> None:
+    transport = Faulty(hang)
+    config = attrs.evolve(CONFIG, beam_timeout=15, tokens_per_step=2, max_tokens=6)
     with trio.fail_after(120):
         async with (
             httpx.AsyncClient(transport=transport) as client,
-            Endpoint(base_url, http_client=client) as endpoint,
+            Endpoint(own_base_url, http_client=client) as endpoint,
         ):
-            result = await beam_search(endpoint, "Once upon a time", config)
+            result = await beam_search(endpoint, "Once upon a time", config, observers=[transport])
             assert endpoint.statistics().in_flight == 0
     assert [type(failure.error) for failure in result.failures] == [BeamTimeout]
     assert result.rounds == 3
 
 
-async def test_one_failure_cancels_the_siblings(base_url: str) -> None:
-    transport = Faulty({SECOND_ROUND: error})
+async def test_one_failure_cancels_the_siblings(own_base_url: str) -> None:
+    transport = Faulty(error)
     config = attrs.evolve(
-        CONFIG, on_beam_failure="cancel_siblings", tokens_per_step=100, max_tokens=200
+        CONFIG, on_beam_failure="cancel_siblings", tokens_per_step=40, max_tokens=80
     )
     with trio.fail_after(120):
         async with (
             httpx.AsyncClient(transport=transport) as client,
-            Endpoint(base_url, http_client=client, retry=RetryPolicy(attempts=1)) as endpoint,
+            Endpoint(own_base_url, http_client=client, retry=RetryPolicy(attempts=1)) as endpoint,
         ):
             with pytest.raises(SearchFailed) as caught:
-                await beam_search(endpoint, "Once upon a time", config)
+                await beam_search(endpoint, "Once upon a time", config, observers=[transport])
             assert endpoint.statistics().in_flight == 0
     assert caught.value.partial.text
-    assert caught.value.partial.usage.cancelled == 2
+    assert caught.value.partial.usage.cancelled == transport.beams - 1 > 0
 
 
-async def test_a_prompt_longer_than_the_context(base_url: str) -> None:
+async def test_a_prompt_longer_than_the_context(own_base_url: str) -> None:
     with trio.fail_after(120):
-        async with Endpoint(base_url) as endpoint:
+        async with Endpoint(own_base_url) as endpoint:
             with pytest.raises(SearchFailed, match="exceeds the available context size") as caught:
                 await beam_search(endpoint, "word " * 3000, CONFIG)
     assert isinstance(caught.value.failures[0].error, ContextOverflow)
 
 
-async def test_a_wrong_path(base_url: str) -> None:
-    wrong = base_url.replace("/v1", "/v7")
+async def test_a_wrong_path(own_base_url: str) -> None:
+    wrong = own_base_url.replace("/v1", "/v7")
     with trio.fail_after(120):
         async with Endpoint(wrong) as endpoint:
             with pytest.raises(SearchFailed, match="File Not Found") as caught:
