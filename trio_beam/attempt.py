@@ -78,9 +78,9 @@ class HttpClient:
         """Close every connection; a client of the caller's stays open."""
         client, self._client = self._client, None
         if client is not None and self._given is None:
-            # Sockets are closed without waiting for anything, so the shield is short.
-            with trio.move_on_after(1, shield=True):
-                await client.aclose()
+            await client.aclose()
+        else:
+            await trio.lowlevel.checkpoint()
 
     @property
     def open_connections(self) -> int | None:
