@@ -9,10 +9,11 @@ The map, from the bottom up; imports point down only, and a test holds that:
 - `language_model`, `stopwatch`, `transport`, `endpoint`: the shell: a server, its connections, its limits.
 - `expansion`, `search`: one round as a nursery, and the loop around it.
 - `observers`: what can be shown while it runs. `testing`: a model without a server.
-- `sync`, `local_server`, `cli`: what is built on top.
+- `sync`, `batch`, `local_server`, `cli`: what is built on top.
 """
 
 from trio_beam.backoff import RetryPolicy
+from trio_beam.batch import SearchOutcome, search_many
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
@@ -75,6 +76,7 @@ __all__ = [
     "Sampler",
     "Search",
     "SearchFailed",
+    "SearchOutcome",
     "SearchResult",
     "ServerError",
     "Token",
@@ -82,5 +84,6 @@ __all__ = [
     "Usage",
     "beam_search",
     "beam_search_within",
+    "search_many",
     "serve_local",
 ]

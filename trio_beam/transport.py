@@ -341,6 +341,10 @@ def _reason(error: BaseException) -> str:
         return "; ".join(dict.fromkeys(map(_reason, error.exceptions)))
     if error.__cause__ is not None:
         return _reason(error.__cause__)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's, not the system's
+        return error.reason or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

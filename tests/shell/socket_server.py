@@ -51,7 +51,7 @@ async def raw_server(handler: Handler) -> AsyncIterator[RawServer]:
         nursery.cancel_scope.cancel()
 
 
-async def read_request(stream: trio.SocketStream) -> dict[str, Any]:
+async def read_request(stream: trio.abc.ReceiveStream) -> dict[str, Any]:
     """The JSON of the next request on a connection; `trio.BrokenResourceError` if there is none."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -73,7 +73,7 @@ async def wait_for_disconnect(stream: trio.SocketStream) -> None:
         await _some(stream)
 
 
-async def _some(stream: trio.SocketStream) -> bytes:
+async def _some(stream: trio.abc.ReceiveStream) -> bytes:
     data = await stream.receive_some()
     if not data:
         raise trio.BrokenResourceError
