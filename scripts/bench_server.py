@@ -20,10 +20,11 @@ from pathlib import Path
 import trio
 
 _NUMBER = {
-    name: re.compile(rb'"%s":(\d+)' % name.encode())
+    name: re.compile(rb'"%s":\s*(\d+)' % name.encode())
     for name in ("n", "n_cmpl", "max_tokens", "n_predict")
 }
 _counter = itertools.count(1000)
+_top = 0
 
 
 def _field(body: bytes, name: str, default: int) -> int:
@@ -45,6 +46,9 @@ def _rest(native: bool, tokens: int) -> tuple[str, str, str]:
         }
         return json.dumps([7] * (tokens - 1))[1:], json.dumps([entry] * (tokens - 1))[1:], ""
     logprobs = json.dumps([-1.5] * (tokens - 1))[1:]
+    if _top:
+        row = {f" alternative{number}": -1.5 - number for number in range(_top)}
+        logprobs += f',"top_logprobs":{json.dumps([row] * tokens)}'
     return "".join(words), json.dumps(words)[1:], logprobs
 
 
@@ -77,7 +81,10 @@ def answer(path: bytes, body: bytes) -> bytes:
     return f'{{"choices":[{choices}],"usage":{{"prompt_tokens":5}}}}'.encode()
 
 
-async def serve(latency: float) -> None:
+async def serve(latency: float, top: int) -> None:
+    global _top
+    _top = top
+
     async def handle(stream: trio.SocketStream) -> None:
         data = b""
         while True:
@@ -134,4 +141,6 @@ async def running(latency: float) -> AsyncIterator[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency", type=float, default=0.2, help="seconds before each answer")
-    trio.run(serve, parser.parse_args().latency)
+    parser.add_argument("--top", type=int, default=0, help="top log-probabilities a token")
+    options = parser.parse_args()
+    trio.run(serve, options.latency, options.top)
