@@ -24,7 +24,6 @@ _NUMBER = {
     for name in ("n", "n_cmpl", "max_tokens", "n_predict")
 }
 _counter = itertools.count(1000)
-_top = 0
 
 
 def _field(body: bytes, name: str, default: int) -> int:
@@ -33,7 +32,7 @@ def _field(body: bytes, name: str, default: int) -> int:
 
 
 @cache
-def _rest(native: bool, tokens: int) -> tuple[str, str, str]:
+def _rest(native: bool, tokens: int, top: int) -> tuple[str, str, str]:
     """Everything of a choice but its first token: the same for all."""
     words = [" word"] * (tokens - 1)
     if native:
@@ -46,16 +45,16 @@ def _rest(native: bool, tokens: int) -> tuple[str, str, str]:
         }
         return json.dumps([7] * (tokens - 1))[1:], json.dumps([entry] * (tokens - 1))[1:], ""
     logprobs = json.dumps([-1.5] * (tokens - 1))[1:]
-    if _top:
-        row = {f" alternative{number}": -1.5 - number for number in range(_top)}
+    if top:
+        row = {f" alternative{number}": -1.5 - number for number in range(top)}
         logprobs += f',"top_logprobs":{json.dumps([row] * tokens)}'
     return "".join(words), json.dumps(words)[1:], logprobs
 
 
-def _choice(native: bool, tokens: int, index: int) -> str:
+def _choice(native: bool, tokens: int, index: int, top: int) -> str:
     first = next(_counter)
     if native:
-        ids, entries, _ = _rest(True, tokens)
+        ids, entries, _ = _rest(True, tokens, 0)
         entry = json.dumps(
             {"id": first, "token": "x", "bytes": [120], "logprob": -1.0, "top_logprobs": []}
         )
@@ -63,28 +62,25 @@ def _choice(native: bool, tokens: int, index: int) -> str:
             f'{{"index":{index},"tokens":[{first},{ids},"stop_type":"limit","tokens_evaluated":5,'
             f'"completion_probabilities":[{entry},{entries}}}'
         )
-    text, words, logprobs = _rest(False, tokens)
+    text, words, logprobs = _rest(False, tokens, top)
     return (
         f'{{"index":{index},"text":" w{first}{text}","finish_reason":"length","logprobs":'
         f'{{"tokens":[" w{first}",{words},"token_logprobs":[-1.0,{logprobs}}}}}'
     )
 
 
-def answer(path: bytes, body: bytes) -> bytes:
+def answer(path: bytes, body: bytes, top: int) -> bytes:
     """The JSON of an answer."""
     native = path == b"/completion"
     n = _field(body, "n_cmpl" if native else "n", 1)
     tokens = _field(body, "n_predict" if native else "max_tokens", 16)
-    choices = ",".join(_choice(native, tokens, index) for index in range(n))
+    choices = ",".join(_choice(native, tokens, index, top) for index in range(n))
     if native:
         return f"[{choices}]".encode()
     return f'{{"choices":[{choices}],"usage":{{"prompt_tokens":5}}}}'.encode()
 
 
 async def serve(latency: float, top: int) -> None:
-    global _top
-    _top = top
-
     async def handle(stream: trio.SocketStream) -> None:
         data = b""
         while True:
@@ -102,7 +98,7 @@ async def serve(latency: float, top: int) -> None:
                 size += len(parts[-1])
             body, data = b"".join(parts)[:length], b"".join(parts)[length:]
             await trio.sleep(latency)
-            reply = answer(head.split(b" ", 2)[1], body)
+            reply = answer(head.split(b" ", 2)[1], body, top)
             await stream.send_all(
                 b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(reply) + reply
             )

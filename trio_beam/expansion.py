@@ -166,7 +166,7 @@ class _BeamTask:
             raise BeamTimeout(message, attempts=call.attempts)
         if not got:
             raise MalformedResponse("the answer holds no continuation", attempts=1)
-        longest = max(len(continuation.tokens) for continuation in got)
+        longest = max(map(len, got))
         if longest > self._expansion.max_tokens:
             asked = self._expansion.max_tokens
             message = f"the answer has {longest} tokens, where at most {asked} were asked for"

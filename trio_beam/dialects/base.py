@@ -12,7 +12,6 @@ import msgspec
 
 from trio_beam.core.registry import Registry
 from trio_beam.dialects.limits import Limits
-from trio_beam.errors import MalformedResponse
 
 if TYPE_CHECKING:
     from trio_beam.core.beam import Beam
@@ -166,17 +165,6 @@ def decoder_of(shape: Any) -> Callable[[bytes], Any]:
             raise msgspec.DecodeError(str(error)) from None
 
     return guarded
-
-
-def checked_logprob(value: float) -> float:
-    """A log-probability, in nats; rounding may leave it a hair above 0.
-
-    Raises:
-        MalformedResponse: it is further above.
-    """
-    if value > 1e-3:
-        raise MalformedResponse(f"a log-probability of {value} is above 0")
-    return min(value, 0.0)
 
 
 def encode_string(text: str) -> bytes:

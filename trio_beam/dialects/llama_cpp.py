@@ -25,11 +25,11 @@ from trio_beam.dialects.base import (
     ModelList,
     PrefixEncoder,
     WireRequest,
-    checked_logprob,
     decoder_of,
     encode_string,
     splice,
 )
+from trio_beam.dialects.sampled import SampledTokens, checked_logprob, checked_logprobs
 from trio_beam.errors import (
     EndpointError,
     LogprobsUnavailable,
@@ -193,8 +193,11 @@ class LlamaCpp(Dialect):
         continuations: list[Continuation] = []
         repairs: list[int] = []  # the prompt tokens of each
         for native in natives:
-            tokens = yield from self._tokens(native, prompt, request, repairs)
-            continuations.append(_continuation(native, tokens, request.max_tokens))
+            if len(native.completion_probabilities) == len(native.tokens):
+                continuations.append(self._whole(native, request))
+            else:
+                tokens = yield from self._tokens(native, prompt, request, repairs)
+                continuations.append(_repaired(native, tokens, request.max_tokens))
         # Every choice counts the same prompt; it was evaluated once.
         return Answer(
             continuations=tuple(continuations),
@@ -232,6 +235,30 @@ class LlamaCpp(Dialect):
         answer = yield WireRequest(path="/tokenize", decode=_decode_tokens, body=body, at_root=True)
         ids: list[int] = answer.tokens
         return ids
+
+    def _whole(self, native: _Native, request: SampleRequest) -> Continuation:
+        """A block of which nothing was left out."""
+        _check_entries(native)
+        entries, top = native.completion_probabilities, request.top_logprobs
+        values = checked_logprobs(entry.logprob for entry in entries)
+        for entry in entries if top else ():
+            assert isinstance(entry, _EntryWithTop)
+            checked_logprobs(other.logprob for other in entry.top_logprobs[:top])
+        if self._plain_token is None and entries:
+            self._note_plain(_from_entry(entries[0], (), 0))
+        sampled = SampledTokens(
+            [bytes(entry.bytes) for entry in entries],
+            [*native.tokens],
+            values,
+            lambda place: _from_entry(entries[place], (), top),
+        )
+        return Continuation(
+            tokens=sampled.tokens,
+            data=b"".join(sampled.pieces),
+            finish_reason=_reason(native, request.max_tokens),
+            keys=sampled.keys,
+            logprob=sum(values),
+        )
 
     # -- log-probabilities that the server leaves out
 
@@ -338,18 +365,18 @@ def _check_entries(native: _Native) -> None:
         raise LogprobsUnavailable(_WITHOUT)
 
 
-def _continuation(native: _Native, tokens: Sequence[Token], asked: int) -> Continuation:
-    if native.stop_type in ("eos", "word"):
-        reason = STOP
-    elif native.truncated or len(native.tokens) < asked:
-        reason = CONTEXT
-    else:
-        reason = LENGTH
+def _repaired(native: _Native, tokens: Sequence[Token], asked: int) -> Continuation:
     return Continuation(
         tokens=tuple(tokens),
         data=b"".join([token.bytes or b"" for token in tokens]),
-        finish_reason=reason,
+        finish_reason=_reason(native, asked),
     )
+
+
+def _reason(native: _Native, asked: int) -> str:
+    if native.stop_type in ("eos", "word"):
+        return STOP
+    return CONTEXT if native.truncated or len(native.tokens) < asked else LENGTH
 
 
 def _from_entry(entry: _Entry, silent: Sequence[Token], top: int) -> Token:
@@ -375,7 +402,7 @@ def _encode(ids: Iterable[int]) -> bytes:
 
 def _encode_ids(beam: Beam) -> bytes:
     assert beam.continuation is not None
-    return _encode([token.id for token in beam.continuation.tokens if token.id is not None])
+    return _encode([key for key in beam.continuation.keys if isinstance(key, int)])
 
 
 def _join(ids: Iterable[int]) -> bytes:

@@ -23,11 +23,11 @@ from trio_beam.dialects.base import (
     Exchange,
     PrefixEncoder,
     WireRequest,
-    checked_logprob,
     decoder_of,
     encode_string,
     splice,
 )
+from trio_beam.dialects.sampled import SampledTokens, checked_logprobs
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse, RequestRejected
 
 if TYPE_CHECKING:
@@ -194,101 +194,106 @@ def _continuation(
     choice: Choice, request: SampleRequest, echo: Beam | None, generated: int
 ) -> Continuation:
     text = (choice.message.content if choice.message else choice.text) or ""
-    tokens = _tokens(choice.logprobs, request.top_logprobs) if choice.logprobs else []
+    sampled = _sampled(choice.logprobs, request.top_logprobs) if choice.logprobs else None
     reason = choice.finish_reason or LENGTH
-    if text and not tokens:
-        raise LogprobsUnavailable(
-            "the server sent a text without log-probabilities; it cannot be searched over"
-            " (some servers have to be started with them enabled)"
-        )
-    if not text and not tokens:
+    if not sampled:
+        if text:
+            raise LogprobsUnavailable(
+                "the server sent a text without log-probabilities; it cannot be searched over"
+                " (some servers have to be started with them enabled)"
+            )
         return Continuation(tokens=(), data=b"", finish_reason=reason, generated=generated)
-    readings = [text.encode("utf-8", "replace")]
-    if echo is not None and echo.continuation is not None:
-        # llama.cpp sends the prefix back in front of what it added; the log-probabilities know.
-        prefix = "".join(beam.fragment for beam in echo.lineage()).encode("utf-8", "replace")
-        if readings[0].startswith(prefix):
-            readings.append(readings[0][len(prefix) :])
-    spelt = next((data for data in readings if _spells(tokens, data, reason)), None)
-    data = _closest(tokens, readings) if spelt is None else spelt
+    data, spelt = _data(sampled, text, echo, reason)
+    count = len(sampled)
     # Fewer tokens than it had room for: some have no log-probability, or the context is full.
-    short = generated > len(tokens) or (reason == LENGTH and len(tokens) < request.max_tokens)
+    short = generated > count or (reason == LENGTH and count < request.max_tokens)
     return Continuation(
-        tokens=tuple(tokens),
+        tokens=sampled.tokens,
         data=data,
         finish_reason=reason,
-        exact=spelt is not None and not short and request.beam.continuation is None,
-        generated=max(len(tokens), generated),
+        exact=spelt and not short and request.beam.continuation is None,
+        keys=sampled.keys,
+        logprob=sum(sampled.values),
+        generated=max(count, generated),
     )
 
 
-def _closest(tokens: list[Token], readings: list[bytes]) -> bytes:
+def _data(sampled: SampledTokens, text: str, echo: Beam | None, reason: str) -> tuple[bytes, bool]:
+    """(the bytes that a block adds, whether its tokens spell them)."""
+    whole = text.encode("utf-8", "replace")
+    readings = [whole]
+    if sampled.spell(whole, ended=reason == STOP):
+        return whole, True
+    if echo is not None and echo.continuation is not None:
+        # llama.cpp sends the prefix back in front of what it added; the log-probabilities know.
+        prefix = "".join(beam.fragment for beam in echo.lineage()).encode("utf-8", "replace")
+        if whole.startswith(prefix):
+            readings.append(whole[len(prefix) :])
+            if sampled.spell(readings[1], ended=reason == STOP):
+                return readings[1], True
+    return _closest(b"".join(sampled.pieces), readings), False
+
+
+def _closest(joined: bytes, readings: list[bytes]) -> bytes:
     """The text of a block whose tokens do not spell it, for one of them is a part of a character.
 
     Such a character shows as U+FFFD at the end; sent back, it would spoil the prompt.
     """
-    joined = b"".join([token.data for token in tokens])
-    cut = [
-        data
-        for data in readings
-        if data.decode("utf-8", "replace").rstrip("\ufffd").encode() == joined
-    ]
-    data = next(iter([*cut, *(data for data in readings if data.startswith(joined))]), readings[0])
-    return data.decode("utf-8", "replace").rstrip("\ufffd").encode()
+    whole = [data.decode("utf-8", "replace").rstrip("\ufffd").encode() for data in readings]
+    if joined in whole:
+        return joined
+    return next((data for data in whole if data.startswith(joined)), whole[0])
 
 
-def _spells(tokens: list[Token], data: bytes, reason: str) -> bool:
-    """Whether the tokens spell the text; an end-of-text token, which is not text, is blanked."""
-    joined = b"".join([token.data for token in tokens])
-    if joined == data:
-        return True
-    last = len(tokens[-1].data)
-    if reason == STOP and last and joined[:-last] == data:
-        tokens[-1] = tokens[-1]._replace(text="", bytes=b"")
-        return True
-    return False
-
-
-def _tokens(logprobs: Logprobs, top: int) -> list[Token]:
+def _sampled(logprobs: Logprobs, top: int) -> SampledTokens | None:
     if logprobs.content is not None:
-        return [_from_entry(entry, top) for entry in logprobs.content]
-    texts, values = logprobs.tokens or [], logprobs.token_logprobs or []
-    if len(texts) != len(values):
-        raise MalformedResponse(f"{len(texts)} tokens with {len(values)} log-probabilities")
-    tops = [*((logprobs.top_logprobs if top else None) or []), *[None] * len(texts)]
-    return [
-        Token(text, _checked(value), None, None, _legacy_top(row, top))
-        for text, value, row in zip(texts, values, tops, strict=False)
+        return _from_content(logprobs.content, top)
+    texts, given = logprobs.tokens or [], logprobs.token_logprobs or []
+    if len(texts) != len(given):
+        raise MalformedResponse(f"{len(texts)} tokens with {len(given)} log-probabilities")
+    values = checked_logprobs(given)
+    rows = (logprobs.top_logprobs if top else None) or []
+    checked_logprobs(max(row.values()) for row in rows if row)
+
+    def make(place: int) -> Token:
+        row = rows[place] if place < len(rows) else None
+        return Token(texts[place], values[place], None, None, _legacy_top(row, top))
+
+    pieces = [text.encode("utf-8", "replace") for text in texts]
+    return SampledTokens(pieces, [*pieces], values, make)
+
+
+def _from_content(entries: list[Entry], top: int) -> SampledTokens:
+    values = checked_logprobs(entry.logprob for entry in entries)
+    if top:
+        checked_logprobs(other.logprob for entry in entries for other in entry.top_logprobs[:top])
+
+    def make(place: int) -> Token:
+        entry = entries[place]
+        shown = tuple([_from_top(other) for other in entry.top_logprobs[:top]])
+        return Token(entry.token, values[place], entry.id, _bytes(entry.bytes), shown)
+
+    pieces = [
+        entry.token.encode("utf-8", "replace") if entry.bytes is None else bytes(entry.bytes)
+        for entry in entries
     ]
+    keys = [
+        piece if entry.id is None else entry.id
+        for entry, piece in zip(entries, pieces, strict=True)
+    ]
+    return SampledTokens(pieces, keys, values, make)
 
 
-def _from_entry(entry: Entry, top: int) -> Token:
-    alternatives = entry.top_logprobs[:top]
-    return Token(
-        entry.token,
-        _checked(entry.logprob),
-        entry.id,
-        None if entry.bytes is None else bytes(entry.bytes),
-        tuple(
-            Token(
-                t.token,
-                checked_logprob(t.logprob),
-                t.id,
-                None if t.bytes is None else bytes(t.bytes),
-            )
-            for t in alternatives
-        ),
-    )
+def _from_top(entry: TopEntry) -> Token:
+    return Token(entry.token, min(entry.logprob, 0.0), entry.id, _bytes(entry.bytes))
+
+
+def _bytes(numbers: list[int] | None) -> bytes | None:
+    return None if numbers is None else bytes(numbers)
 
 
 def _legacy_top(row: dict[str, float] | None, top: int) -> tuple[Token, ...]:
     if not row or not top:
         return ()
     best = sorted(row.items(), key=lambda item: -item[1])[:top]
-    return tuple(Token(text, checked_logprob(value)) for text, value in best)
-
-
-def _checked(value: float | None) -> float:
-    if value is None:
-        raise LogprobsUnavailable("the server sent a token without its log-probability")
-    return checked_logprob(value)
+    return tuple([Token(text, min(value, 0.0)) for text, value in best])
