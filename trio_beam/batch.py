@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -15,7 +15,7 @@ from trio_beam.errors import TrioBeamError
 from trio_beam.search import beam_search
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from trio_beam.core.events import Observer
     from trio_beam.core.result import SearchResult
@@ -88,11 +88,18 @@ async def search_many(
 
     async def feed(nursery: trio.Nursery) -> None:
         index = 0
-        async with send, aclosing(_read(prompts)) as read:
-            async for prompt in read:
-                await places.acquire_on_behalf_of(index)
-                nursery.start_soon(search, index, prompt, send.clone())
-                index += 1
+        read = prompts if isinstance(prompts, AsyncIterable) else _Each(prompts)
+        try:
+            async with send:
+                async for prompt in read:
+                    await places.acquire_on_behalf_of(index)
+                    nursery.start_soon(search, index, prompt, send.clone())
+                    index += 1
+        finally:
+            if isinstance(prompts, AsyncGenerator):
+                # Nobody else can close it in time.
+                with trio.move_on_after(1, shield=True):
+                    await prompts.aclose()
 
     with receive:
         async with trio.open_nursery() as nursery:
@@ -101,10 +108,17 @@ async def search_many(
             nursery.cancel_scope.cancel(reason="the block was left")
 
 
-async def _read(prompts: Prompts) -> AsyncGenerator[PromptLike, None]:
-    if isinstance(prompts, AsyncIterable):
-        async for prompt in prompts:
-            yield prompt
-    else:
-        for prompt in prompts:
-            yield prompt
+class _Each:
+    """An iterable, read as an asynchronous one."""
+
+    def __init__(self, prompts: Iterable[PromptLike]) -> None:
+        self._prompts = iter(prompts)
+
+    def __aiter__(self) -> _Each:
+        return self
+
+    async def __anext__(self) -> PromptLike:
+        await trio.lowlevel.checkpoint()
+        for prompt in self._prompts:
+            return prompt
+        raise StopAsyncIteration

@@ -147,3 +147,19 @@ async def test_the_same_seed_gives_the_same_outcomes(autojump_clock: MockClock) 
                 [outcome.result.text async for outcome in outcomes if outcome.result is not None]
             )
     assert texts[0] == texts[1]
+
+
+async def test_an_asynchronous_generator_is_closed(autojump_clock: MockClock) -> None:
+    closed = False
+
+    async def endless() -> AsyncIterator[str]:
+        nonlocal closed
+        try:
+            while True:
+                yield "p"
+        finally:
+            closed = True
+
+    async with search_many(FakeEndpoint(latency=1), endless(), CONFIG) as outcomes:
+        await outcomes.receive()
+    assert closed
