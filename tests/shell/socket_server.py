@@ -26,6 +26,7 @@ class RawServer:
         self.connections = 0
         self.open = 0
         self.disconnected = trio.Event()
+        self.empty = trio.Event()  # renewed with the first connection after it was set
 
 
 @asynccontextmanager
@@ -37,6 +38,8 @@ async def raw_server(handler: Handler) -> AsyncIterator[RawServer]:
     async def serve(stream: trio.SocketStream) -> None:
         number = server.connections
         server.connections += 1
+        if server.empty.is_set():
+            server.empty = trio.Event()
         server.open += 1
         try:
             await handler(stream, number)
@@ -44,6 +47,8 @@ async def raw_server(handler: Handler) -> AsyncIterator[RawServer]:
             server.disconnected.set()
         finally:
             server.open -= 1
+            if not server.open:
+                server.empty.set()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, serve, listeners)

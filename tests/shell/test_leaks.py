@@ -39,8 +39,8 @@ def tasks() -> int:
 
 async def all_gone(server: RawServer) -> None:
     """Wait until the server has seen all its peers go, and has ended their tasks."""
-    while server.open:
-        await trio.lowlevel.checkpoint()
+    await server.empty.wait()
+    assert server.open == 0
     await wait_all_tasks_blocked()
 
 
