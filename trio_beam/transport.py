@@ -382,5 +382,5 @@ def _peek(sock: trio.socket.SocketType) -> bool:
 
 @cache
 def _default_ssl_context() -> ssl.SSLContext:
-    """One for the whole process: it takes 40 ms to make."""
+    """One for the whole process: it reads all the authorities that are trusted."""
     return httpx.create_ssl_context()

@@ -116,8 +116,8 @@ def test_within_prints_the_best_so_far(base_url: str) -> None:
     assert "deadline after" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_prints_the_best_so_far(number: signal.Signals) -> None:
+def started() -> subprocess.Popen[str]:
+    """A long search on the embedded model, with its first round behind it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "trio_beam", "generate", "Once upon a time", *LONG],
         stdout=subprocess.PIPE,
@@ -129,6 +129,12 @@ def test_a_signal_prints_the_best_so_far(number: signal.Signals) -> None:
     assert process.stderr is not None
     while "tokens so far" not in process.stderr.readline():
         assert process.poll() is None
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_prints_the_best_so_far(number: signal.Signals) -> None:
+    process = started()
     # To the whole group, as a terminal does: the embedded model must not take it.
     os.killpg(process.pid, number)
     out, err = process.communicate(timeout=60)
@@ -139,17 +145,7 @@ def test_a_signal_prints_the_best_so_far(number: signal.Signals) -> None:
 
 
 def test_a_second_signal_ends_it_at_once() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trio_beam", "generate", "Once upon a time", *LONG],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    while "tokens so far" not in process.stderr.readline():
-        assert process.poll() is None
+    process = started()
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)

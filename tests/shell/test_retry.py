@@ -17,6 +17,7 @@ from trio_beam import (
     BeamSearchConfig,
     BeamTimeout,
     ConnectionFailed,
+    Endpoint,
     MalformedResponse,
     RateLimited,
     RequestRejected,
@@ -26,7 +27,7 @@ from trio_beam import (
     TrioBeamError,
     beam_search,
 )
-from trio_beam.core.events import Event, RequestRetried
+from trio_beam.core.events import EndpointPaused, Event, RequestRetried
 
 CONFIG = BeamSearchConfig(
     beam_width=2, n_per_beam=2, tokens_per_step=3, max_tokens=6, seed=1, early_stopping=False
@@ -196,3 +197,32 @@ async def test_a_retry_holds_no_slot_while_it_waits(autojump_clock: MockClock) -
     # Round 1 ends at 10; one beam is refused there; the other is served from 10, not from 510.
     assert server.times[:3] == [0, 10, 10]
     assert server.times[3] >= 260
+
+
+async def test_a_pause_holds_for_the_whole_endpoint(autojump_clock: MockClock) -> None:
+    """What the server asks of one search, another one on the same endpoint obeys as well."""
+    limited = httpx.Response(429, headers={"retry-after": "500"})
+    server = MockServer(answering(lambda: limited, 0), latency=10)
+    events: list[Event] = []
+    async with server.endpoint(retry=POLICY) as endpoint, trio.open_nursery() as nursery:
+        nursery.start_soon(beam_search_observed, endpoint, events)
+        await trio.sleep(1)
+        await beam_search(endpoint, "another", CONFIG)
+    assert server.times[0] == 0
+    assert min(server.times[1:]) == 500
+    assert [event.seconds for event in events if isinstance(event, EndpointPaused)] == [500]
+
+
+async def beam_search_observed(endpoint: Endpoint, events: list[Event]) -> None:
+    await beam_search(endpoint, "p", CONFIG, observers=[events.append])
+
+
+async def test_the_waits_of_a_request_are_bounded_together(autojump_clock: MockClock) -> None:
+    limited = httpx.Response(429, headers={"retry-after": "40"})
+    server = MockServer(answering(lambda: limited, *range(99)))
+    policy = RetryPolicy(attempts=50, wait_initial=0, wait_max=0, wait_total=100)
+    async with server.endpoint(retry=policy) as endpoint:
+        with pytest.raises(SearchFailed) as caught:
+            await beam_search(endpoint, "p", CONFIG)
+    assert server.times == [0, 40, 80]
+    assert caught.value.failures[0].attempts == 3

@@ -18,8 +18,7 @@ CONTEXT = "context"
 class Token(NamedTuple):
     """One sampled token.
 
-    A NamedTuple and not an attrs class, because a search makes hundreds of thousands of them and
-    this is three times cheaper to make.
+    A NamedTuple and not an attrs class, because a block may have hundreds and a tuple is cheap to make.
 
     Attributes:
         text: its text; not decodable alone if it is a part of a character (see ``bytes``).

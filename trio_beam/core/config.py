@@ -124,6 +124,7 @@ class BeamSearchConfig:
         early_stopping: True stops when ``beam_width`` beams have ended; ``"bound"`` when moreover no
             active beam can still beat the worst of them; False goes on to ``max_tokens``.
         beam_timeout: seconds that a beam may take in a round, waiting for a free slot not counted.
+            Where a beam takes several requests, because the server caps n, it holds for each.
         on_beam_failure: ``"cancel_siblings"`` ends the search with `SearchFailed`; ``"drop_beam"`` goes
             on with the others.
         min_beams: with ``"drop_beam"``, how many beams must survive a round.
