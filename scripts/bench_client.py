@@ -31,7 +31,7 @@ from trio_beam import BeamSearchConfig, Endpoint
 from trio_beam.core.beam import Beam
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Ledger
-from trio_beam.dialects.openai import _decode
+from trio_beam.dialects.openai import decode_without_top as _decode
 from trio_beam.language_model import Call, SampleRequest
 from trio_beam.stopwatch import Stopwatch
 
@@ -91,7 +91,7 @@ def ours(url: str, concurrency: int, requests: int) -> Measured:
                 n=1,
                 max_tokens=TOKENS,
                 temperature=config.proposal_temperature,
-                top_logprobs=5,
+                top_logprobs=0,
                 seed=None,
             )
             call = Call(

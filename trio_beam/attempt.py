@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import httpx
 import msgspec
@@ -20,13 +20,18 @@ from trio_beam.errors import (
     MalformedResponse,
     TrioBeamError,
 )
-from trio_beam.transport import BODY, Body, TrioTransport
+from trio_beam.connection import Answer
+from trio_beam.transport import Template, TrioTransport
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
     from trio_beam.address import Address
     from trio_beam.dialects.base import WireRequest
 
 T = TypeVar("T")
+#: Compressed bytes that are decompressed at once; they may become a thousand times as many.
+_SLICE = 16 * 1024
 
 
 class HttpClient:
@@ -56,12 +61,12 @@ class HttpClient:
         self._address = address
         self._limit = math.inf if attempt_timeout is None else attempt_timeout
         self._connect_timeout = connect_timeout
-        self._timeout = httpx.Timeout(None, connect=connect_timeout)
         self._keepalive_expiry = keepalive_expiry
         self._most_bytes = most_bytes
         self._given = client
         self._client: httpx.AsyncClient | None = None
         self._transport: TrioTransport | None = None
+        self._templates: dict[tuple[str, str], Template] = {}
 
     def open(self) -> None:
         """Make ready; sends nothing."""
@@ -97,46 +102,79 @@ class HttpClient:
         """
         url = self._address.url(request.path, at_root=request.at_root)
         with trio.move_on_after(self._limit) as scope:
-            response, body = await self._exchange(request, url)
+            answer = await self._exchange(request, url)
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
-        if not response.is_success:
-            raise self._refusal(response, body, url)
-        return self._decoded(request, response, body, url)
+        if answer.content is None:
+            raise MalformedResponse(f"the answer is longer than {self._most_bytes} bytes", url=url)
+        if not 200 <= answer.status < 300:
+            raise self._refusal(answer, url)
+        return self._decoded(request, answer, url)
 
-    async def _exchange(self, request: WireRequest[Any], url: str) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, request: WireRequest[Any], url: str) -> Answer:
         if self._client is None:
             raise TrioBeamError(
                 "the endpoint is not open: use it inside `async with Endpoint(...)`"
             )
-        built = self._client.build_request(
-            "GET" if request.body is None else "POST",
+        try:
+            if self._transport is None:
+                return await self._by_client(self._client, request, url)
+            template = self._template(self._client, request, url)
+            answer = await self._transport.fetch(
+                template,
+                request.body,
+                most=self._most_bytes,
+                connect_timeout=self._connect_timeout,
+            )
+            return self._decompressed(answer)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise self._translated(error, url) from error
+
+    def _template(self, client: httpx.AsyncClient, request: WireRequest[Any], url: str) -> Template:
+        key = url, request.method
+        if key not in self._templates:
+            built = client.build_request(request.method, url, headers=self._address.headers)
+            built.headers.pop("content-length", None)
+            self._templates[key] = Template(built)
+        return self._templates[key]
+
+    async def _by_client(
+        self, client: httpx.AsyncClient, request: WireRequest[Any], url: str
+    ) -> Answer:
+        """The caller's own client does it, whatever it is made of."""
+        built = client.build_request(
+            request.method,
             url,
             content=request.body,
             headers=self._address.headers,
-            timeout=self._timeout,
+            timeout=httpx.Timeout(None, connect=self._connect_timeout),
         )
-        try:
-            response = await self._client.send(built, stream=True)
-            async with aclosing(response):
-                body = await self._body(response)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise self._translated(error, url) from error
-        if body is None:
-            raise MalformedResponse(f"the answer is longer than {self._most_bytes} bytes", url=url)
-        return response, body
+        response = await client.send(built, stream=True)
+        parts: list[bytes] = []
+        size = 0
+        pieces = cast("AsyncGenerator[bytes]", response.aiter_bytes())
+        async with aclosing(response), aclosing(pieces):
+            async for part in pieces:
+                parts.append(part)
+                size += len(part)
+                if size > self._most_bytes:
+                    break
+        content = b"".join(parts) if size <= self._most_bytes else None
+        return Answer(response.status_code, response.headers.raw, content)
 
-    async def _body(self, response: httpx.Response) -> bytes | None:
-        """The whole body, decompressed; None if it is too long."""
-        ours: Body | None = response.extensions.get(BODY)
-        if ours is None:  # the caller's own client
-            content = await response.aread()
-        else:
-            raw = await ours.read(self._most_bytes)
-            if raw is None or "content-encoding" not in response.headers:
-                return raw
-            content = httpx.Response(200, headers=response.headers, content=raw).content
-        return None if len(content) > self._most_bytes else content
+    def _decompressed(self, answer: Answer) -> Answer:
+        """An answer whose body is as the server meant it; httpx knows the encodings."""
+        if answer.content is None or not any(n == b"content-encoding" for n, _ in answer.headers):
+            return answer
+        response = httpx.Response(200, headers=answer.headers, stream=_Slices(answer.content))
+        parts: list[bytes] = []
+        size = 0
+        for part in response.iter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > self._most_bytes:
+                return answer._replace(content=None)
+        return answer._replace(content=b"".join(parts))
 
     def _translated(self, error: Exception, url: str) -> EndpointError:
         words = self._address.redact(str(error)) or type(error).__name__
@@ -153,16 +191,16 @@ class HttpClient:
         kind = "cannot connect" if never_sent else "connection lost"
         return ConnectionFailed(f"{kind}: {words}", url=url, never_sent=never_sent)
 
-    def _refusal(self, response: httpx.Response, body: bytes, url: str) -> EndpointError:
-        error = error_of(response.status_code, response.headers, body, url=url, now=time.time())
+    def _refusal(self, answer: Answer, url: str) -> EndpointError:
+        headers, body = httpx.Headers(answer.headers), answer.content or b""
+        error = error_of(answer.status, headers, body, url=url, now=time.time())
         # The words, not the body: JSON may spell a secret in more than one way.
         error.message = self._address.redact(error.message)
         error.args = (error.message,)
         return error
 
-    def _decoded(
-        self, request: WireRequest[T], response: httpx.Response, body: bytes, url: str
-    ) -> T:
+    def _decoded(self, request: WireRequest[T], answer: Answer, url: str) -> T:
+        body = answer.content or b""
         try:
             return request.decode(body)
         except msgspec.ValidationError as error:
@@ -171,7 +209,18 @@ class HttpClient:
         except msgspec.DecodeError:
             shown = self._address.redact(describe(body))
             # A page of HTML is a wrong address, not a broken body.
-            transient = "html" not in response.headers.get("content-type", "")
+            transient = "html" not in httpx.Headers(answer.headers).get("content-type", "")
             raise MalformedResponse(
                 f"the answer is not JSON: {shown}", url=url, transient=transient
             ) from None
+
+
+class _Slices(httpx.SyncByteStream):
+    """A body in pieces, so that what it decompresses to can be counted on the way."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self._content), _SLICE):
+            yield self._content[start : start + _SLICE]

@@ -42,6 +42,11 @@ class WireRequest(Generic[T]):
     at_root: bool = False
     most_tokens: int = 0
 
+    @property
+    def method(self) -> str:
+        """GET or POST."""
+        return "GET" if self.body is None else "POST"
+
 
 #: Yields requests, is sent their decoded answers (or has an `EndpointError` thrown in), returns T.
 Exchange: TypeAlias = Generator[WireRequest[Any], Any, T]

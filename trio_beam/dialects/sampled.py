@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import cast
 
 import attrs
 
@@ -62,14 +63,16 @@ def checked_logprobs(values: Iterable[float | None]) -> list[float]:
         LogprobsUnavailable: one is missing.
         MalformedResponse: one is above 0 by more than rounding.
     """
-    found = list(values)
-    if None in found:
-        raise LogprobsUnavailable("the server sent a token without its log-probability")
-    known: list[float] = found  # type: ignore[assignment]  # None is not in it
-    highest = max(known, default=0.0)
+    found = cast("list[float]", list(values))
+    try:
+        highest = max(found, default=0.0)
+        positive = highest > 0
+    except TypeError:  # None is not ordered; looking for it would cost more than all the rest
+        message = "the server sent a token without its log-probability"
+        raise LogprobsUnavailable(message) from None
     if highest > _HAIR:
         raise MalformedResponse(f"a log-probability of {highest} is above 0")
-    return [min(value, 0.0) for value in known] if highest > 0 else known
+    return [min(value, 0.0) for value in found] if positive else found
 
 
 def checked_logprob(value: float | None) -> float:
