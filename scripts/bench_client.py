@@ -1,8 +1,10 @@
 """What a request costs the client: CPU (user + system) of this process, for each request.
 
 Answers of about 30 KB (192 tokens with 5 top log-probabilities) over loopback, warm keep-alive, from a
-server in processes of their own. Side by side in one run: our endpoint (decoded, scored and made
-into a continuation), AsyncOpenAI, aiohttp with the same decoder, and httpx with its own pool.
+server in a process of its own. Side by side in one run: our endpoint, AsyncOpenAI, aiohttp with the
+same decoder (the same request, and its answer made into the same scored continuation), aiohttp with
+`json`, and httpx with its own pool. "growth" is against the same client's lowest concurrency shown
+that is at least 100.
 
     uv run --group bench python scripts/bench_client.py
     uv run --group bench python scripts/bench_client.py --concurrency 100 --json
@@ -31,12 +33,19 @@ from trio_beam import BeamSearchConfig, Endpoint
 from trio_beam.core.beam import Beam
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Ledger
-from trio_beam.dialects.openai import decode_without_top as _decode
+from trio_beam.dialects.base import Exchange
+from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.openai import OpenAI
 from trio_beam.language_model import Call, SampleRequest
 from trio_beam.stopwatch import Stopwatch
 
 TOKENS = 192
-BODY = {"model": "m", "prompt": "Once upon a time", "max_tokens": TOKENS, "logprobs": 5}
+BODY: dict[str, Any] = {
+    "model": "m",
+    "prompt": "Once upon a time",
+    "max_tokens": TOKENS,
+    "logprobs": 5,
+}
 
 
 def cpu() -> float:
@@ -80,34 +89,33 @@ async def in_asyncio(one: Callable[[], Awaitable[Any]], concurrency: int, reques
     await asyncio.gather(*(worker() for _ in range(concurrency)))
 
 
+def sample_request() -> SampleRequest:
+    return SampleRequest(
+        beam=Beam(),
+        n=1,
+        max_tokens=TOKENS,
+        temperature=BeamSearchConfig().proposal_temperature,
+        top_logprobs=0,
+        seed=None,
+    )
+
+
 def ours(url: str, concurrency: int, requests: int) -> Measured:
     async def main() -> Measured:
         async with Endpoint(
             f"{url}/v1", model="m", dialect="openai", max_concurrent=concurrency
         ) as endpoint:
-            config = BeamSearchConfig()
-            request = SampleRequest(
-                beam=Beam(),
-                n=1,
-                max_tokens=TOKENS,
-                temperature=config.proposal_temperature,
-                top_logprobs=0,
-                seed=None,
-            )
-            call = Call(
-                ledger=Ledger(),
-                emit=lambda _: None,
-                stopwatch=Stopwatch(trio.CancelScope(), float("inf")),
-            )
-            sampler = await endpoint.start(Prompt(text="Once upon a time"), call)
+            request = sample_request()
+
+            def call() -> Call:
+                stopwatch = Stopwatch(trio.CancelScope(), float("inf"))
+                return Call(ledger=Ledger(), emit=lambda _: None, stopwatch=stopwatch)
+
+            sampler = await endpoint.start(Prompt(text=BODY["prompt"]), call())
 
             async def one() -> None:
-                call = Call(
-                    ledger=Ledger(),
-                    emit=lambda _: None,
-                    stopwatch=Stopwatch(trio.CancelScope(), float("inf")),
-                )
-                await sampler.sample(request, call)
+                [continuation] = await sampler.sample(request, call())
+                assert len(continuation) == TOKENS
 
             await in_trio(one, concurrency, concurrency * 2)
             start = cpu(), time.perf_counter()
@@ -124,7 +132,7 @@ def httpx_pool(url: str, concurrency: int, requests: int) -> Measured:
 
             async def one() -> None:
                 response = await client.post(f"{url}/v1/completions", json=BODY)
-                _decode(response.content)
+                json.loads(response.content)
 
             await in_trio(one, concurrency, concurrency * 2)
             start = cpu(), time.perf_counter()
@@ -139,7 +147,7 @@ def async_openai(url: str, concurrency: int, requests: int) -> Measured:
         async with openai.AsyncOpenAI(api_key="k", base_url=f"{url}/v1") as client:
 
             async def one() -> None:
-                await client.completions.create(**BODY)  # type: ignore[call-overload]
+                await client.completions.create(**BODY)
 
             await in_asyncio(one, concurrency, concurrency * 2)
             start = cpu(), time.perf_counter()
@@ -149,27 +157,57 @@ def async_openai(url: str, concurrency: int, requests: int) -> Measured:
     return asyncio.run(main())
 
 
-def aiohttp_msgspec(url: str, concurrency: int, requests: int) -> Measured:
+def in_aiohttp(
+    url: str, concurrency: int, requests: int, one: Callable[[aiohttp.ClientSession], Any]
+) -> Measured:
     async def main() -> Measured:
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as session:
-
-            async def one() -> None:
-                async with session.post(f"{url}/v1/completions", json=BODY) as response:
-                    _decode(await response.read())
-
-            await in_asyncio(one, concurrency, concurrency * 2)
+        async with aiohttp.ClientSession(url, connector=connector) as session:
+            await in_asyncio(lambda: one(session), concurrency, concurrency * 2)
             start = cpu(), time.perf_counter()
-            await in_asyncio(one, concurrency, requests)
+            await in_asyncio(lambda: one(session), concurrency, requests)
             return timed(requests, start)
 
     return asyncio.run(main())
+
+
+def aiohttp_same_decoder(url: str, concurrency: int, requests: int) -> Measured:
+    dialect = OpenAI("m", "auto", Limits())
+    taken = finish(dialect.take(Prompt(text=BODY["prompt"])), None)
+    request = sample_request()
+
+    async def one(session: aiohttp.ClientSession) -> None:
+        exchange = dialect.sample(taken, request)
+        wire = next(exchange)
+        async with session.post("/v1" + wire.path, data=wire.body) as response:
+            decoded = wire.decode(await response.read())
+        [continuation] = finish(exchange, decoded).continuations
+        assert len(continuation) == TOKENS
+
+    return in_aiohttp(url, concurrency, requests, one)
+
+
+def finish(exchange: Exchange[Any], answer: Any) -> Any:
+    try:
+        exchange.send(answer)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("one request more than was expected")
+
+
+def aiohttp_json(url: str, concurrency: int, requests: int) -> Measured:
+    async def one(session: aiohttp.ClientSession) -> None:
+        async with session.post("/v1/completions", json=BODY) as response:
+            json.loads(await response.read())
+
+    return in_aiohttp(url, concurrency, requests, one)
 
 
 CLIENTS = {
     "trio_beam": ours,
     "AsyncOpenAI": async_openai,
-    "aiohttp + msgspec": aiohttp_msgspec,
+    "aiohttp, same decoder": aiohttp_same_decoder,
+    "aiohttp, json": aiohttp_json,
     "httpx's own pool": httpx_pool,
 }
 
@@ -205,7 +243,20 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     finally:
         server.stdin.close()
         server.wait()
+    compare(rows)
     return rows
+
+
+def compare(rows: list[dict[str, Any]]) -> None:
+    of = {(row["client"], row["concurrency"]): row["cpu_us"] for row in rows}
+    least = min((at for _, at in of if at >= 100), default=None)
+    for row in rows:
+        openai_us = of.get(("AsyncOpenAI", row["concurrency"]))
+        least_us = of.get((row["client"], least)) if row["concurrency"] != least else None
+        row["against_openai"] = openai_us and round(row["cpu_us"] / openai_us, 3)
+        row["growth"] = (
+            round(row["cpu_us"] / least_us, 2) if least_us and row["concurrency"] > 100 else None
+        )
 
 
 def main() -> None:
@@ -223,12 +274,13 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    base = {row["concurrency"]: row["cpu_us"] for row in rows if row["client"] == "AsyncOpenAI"}
-    print(f"{'client':>20} {'at once':>8} {'CPU':>10} {'/ AsyncOpenAI':>14}")
+    print(f"{'client':>22} {'at once':>8} {'CPU':>10} {'/ AsyncOpenAI':>14} {'growth':>7}")
     for row in rows:
-        ratio = row["cpu_us"] / base[row["concurrency"]] if base else float("nan")
+        ratio, growth = row["against_openai"], row["growth"]
         print(
-            f"{row['client']:>20} {row['concurrency']:>8} {row['cpu_us']:>7.0f} us {ratio:>14.3f}"
+            f"{row['client']:>22} {row['concurrency']:>8} {row['cpu_us']:>7.0f} us"
+            f" {'-' if ratio is None else f'{ratio:.3f}':>14}"
+            f" {'-' if growth is None else f'{growth:.2f}':>7}"
         )
 
 

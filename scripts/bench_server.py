@@ -1,7 +1,8 @@
 """A completion server for benchmarks: answers after a fixed latency, with as little work as possible.
 
 It runs in a process of its own, so that its work is not counted as the client's. It speaks the
-OpenAI completions call and llama.cpp's own, and prints its port. Started by the benchmarks.
+OpenAI completions call and llama.cpp's own, and prints its port. A share of its answers may take many
+times as long as the others. Started by the benchmarks.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import random
 import re
 import subprocess
 import sys
@@ -80,7 +82,9 @@ def answer(path: bytes, body: bytes, top: int) -> bytes:
     return f'{{"choices":[{choices}],"usage":{{"prompt_tokens":5}}}}'.encode()
 
 
-async def serve(latency: float, top: int) -> None:
+async def serve(options: argparse.Namespace) -> None:
+    chance = random.Random(0)
+
     async def handle(stream: trio.SocketStream) -> None:
         data = b""
         while True:
@@ -97,8 +101,9 @@ async def serve(latency: float, top: int) -> None:
                 parts.append(bytes(await stream.receive_some()))
                 size += len(parts[-1])
             body, data = b"".join(parts)[:length], b"".join(parts)[length:]
-            await trio.sleep(latency)
-            reply = answer(head.split(b" ", 2)[1], body, top)
+            slow = chance.random() < options.stragglers
+            await trio.sleep(options.latency * (options.times if slow else 1))
+            reply = answer(head.split(b" ", 2)[1], body, options.top)
             await stream.send_all(
                 b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(reply) + reply
             )
@@ -116,9 +121,11 @@ async def serve(latency: float, top: int) -> None:
 
 
 @asynccontextmanager
-async def running(latency: float) -> AsyncIterator[str]:
+async def running(latency: float, *, stragglers: float = 0, times: float = 1) -> AsyncIterator[str]:
     """The server as a child process, while the block runs; yields its root URL."""
-    command = [sys.executable, str(Path(__file__)), "--latency", str(latency)]
+    options = {"latency": latency, "stragglers": stragglers, "times": times}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, str(Path(__file__)), *words]
     process = await trio.lowlevel.open_process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -138,5 +145,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency", type=float, default=0.2, help="seconds before each answer")
     parser.add_argument("--top", type=int, default=0, help="top log-probabilities a token")
-    options = parser.parse_args()
-    trio.run(serve, options.latency, options.top)
+    parser.add_argument("--stragglers", type=float, default=0, help="share of slow answers")
+    parser.add_argument("--times", type=float, default=1, help="how many times as long those take")
+    trio.run(serve, parser.parse_args())

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import trio
 
+from trio_beam.connection import Answer
 from trio_beam.dialects.refusals import describe, error_of
 from trio_beam.errors import (
     AttemptTimeout,
@@ -20,7 +21,6 @@ from trio_beam.errors import (
     MalformedResponse,
     TrioBeamError,
 )
-from trio_beam.connection import Answer
 from trio_beam.transport import Template, TrioTransport
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 #: Compressed bytes that are decompressed at once; they may become a thousand times as many.
-_SLICE = 16 * 1024
+_SLICE = 1024
+#: What was asked for, and its other name.
+_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
 
 
 class HttpClient:
@@ -133,7 +135,8 @@ class HttpClient:
     def _template(self, client: httpx.AsyncClient, request: WireRequest[Any], url: str) -> Template:
         key = url, request.method
         if key not in self._templates:
-            built = client.build_request(request.method, url, headers=self._address.headers)
+            headers = {"accept-encoding": "gzip, deflate", **self._address.headers}
+            built = client.build_request(request.method, url, headers=headers)
             built.headers.pop("content-length", None)
             self._templates[key] = Template(built)
         return self._templates[key]
@@ -164,9 +167,17 @@ class HttpClient:
 
     def _decompressed(self, answer: Answer) -> Answer:
         """An answer whose body is as the server meant it; httpx knows the encodings."""
-        if answer.content is None or not any(n == b"content-encoding" for n, _ in answer.headers):
+        if answer.content is None:
             return answer
-        response = httpx.Response(200, headers=answer.headers, stream=_Slices(answer.content))
+        words = b",".join(v for name, v in answer.headers if name == b"content-encoding")
+        codings = [word.strip().lower() for word in words.split(b",")]
+        known = [word for word in codings if word in _CODINGS]
+        if not known:  # a word that means nothing; the decoder will tell
+            return answer
+        if len(known) > 1:  # one in the other would grow a million times
+            raise httpx.DecodingError(f"it is compressed {len(known)} times")
+        headers = {b"content-encoding": known[0].removeprefix(b"x-")}
+        response = httpx.Response(200, headers=headers, stream=_Slices(answer.content))
         parts: list[bytes] = []
         size = 0
         for part in response.iter_bytes():
@@ -200,18 +211,20 @@ class HttpClient:
         return error
 
     def _decoded(self, request: WireRequest[T], answer: Answer, url: str) -> T:
-        body = answer.content or b""
+        body = answer.content
+        if not body:
+            raise MalformedResponse("the answer is empty", url=url, transient=True)
         try:
             return request.decode(body)
         except msgspec.ValidationError as error:
             shown = self._address.redact(describe(body))
             raise MalformedResponse(f"unexpected answer: {error}: {shown}", url=url) from None
-        except msgspec.DecodeError:
+        except msgspec.DecodeError as error:
             shown = self._address.redact(describe(body))
             # A page of HTML is a wrong address, not a broken body.
             transient = "html" not in httpx.Headers(answer.headers).get("content-type", "")
             raise MalformedResponse(
-                f"the answer is not JSON: {shown}", url=url, transient=transient
+                f"the answer is not JSON: {shown} ({error})", url=url, transient=transient
             ) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 from collections import deque
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import h11
@@ -69,7 +70,7 @@ class Connection:
         """Connect, and shake hands if the origin's scheme is https."""
         scheme, host, port = self.origin
         # The socket is ours from the moment it exists, so that a cancelled handshake closes it.
-        self.stream = self._socket = await trio.open_tcp_stream(host, port)
+        self.stream = self._socket = await _dial(host, port)
         if scheme == b"https":
             tls = trio.SSLStream(
                 self._socket, context(), server_hostname=host, https_compatible=True
@@ -149,28 +150,29 @@ class Connection:
         headers = list(head.headers.items())
         if head.length > most:
             return Answer(head.status, headers, None)
-        parts = [data[head.size :]]
-        missing = head.length - len(parts[0])
-        while missing > 0:
+        content = data[head.size :]
+        if len(content) < head.length:
+            content = await self._read_rest(bytearray(content), head.length)
+        self._plainly_done = len(content) == head.length
+        return Answer(head.status, headers, content[: head.length])
+
+    async def _read_rest(self, content: bytearray, length: int) -> bytes:
+        # A bytearray and not a list of parts: a peer that sends byte by byte costs no more memory.
+        while len(content) < length:
             part = await self._receive()
             if not part:
-                got = head.length - missing
-                message = f"the server closed the connection after {got} of {head.length} bytes"
+                message = f"the server closed the connection after {len(content)} of {length} bytes"
                 raise h11.RemoteProtocolError(message)
-            parts.append(part)
-            missing -= len(part)
-        self._plainly_done = missing == 0
-        return Answer(head.status, headers, b"".join(parts)[: head.length])
+            content += part
+        return bytes(content)
 
     async def _read_parts(self, most: int) -> bytes | None:
-        parts: list[bytes] = []
-        size = 0
+        content = bytearray()
         while (part := await self.read_body()) is not None:
-            size += len(part)
-            if size > most:
+            content += part
+            if len(content) > most:
                 return None
-            parts.append(part)
-        return b"".join(parts)
+        return bytes(content)
 
     async def read_head(self) -> h11.Response:
         """The head of the answer, behind any 1xx.
@@ -242,6 +244,22 @@ class Connection:
         """Close the socket now, without any farewell."""
         if self._socket is not None:
             self._socket.socket.close()
+
+
+async def _dial(host: str, port: int) -> trio.SocketStream:
+    """Connect; an address needs neither a thread that looks it up nor a race between several."""
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return await trio.open_tcp_stream(host, port)
+    family = trio.socket.AF_INET if version == 4 else trio.socket.AF_INET6
+    sock = trio.socket.socket(family, trio.socket.SOCK_STREAM)
+    try:
+        await sock.connect((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketStream(sock)
 
 
 def _peek(sock: trio.socket.SocketType) -> bool:

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from trio_beam.backoff import GiveUp, RetryPolicy, decide
-from trio_beam.core.events import EndpointPaused, RequestHedged, RequestRetried
+from trio_beam.core.events import EndpointPaused, LimitChanged, RequestHedged, RequestRetried
 from trio_beam.errors import (
     AttemptTimeout,
     BudgetExhausted,
@@ -136,6 +136,8 @@ class Dispatcher:
         """What a server asks of one request holds for all of them."""
         if not isinstance(error, (RateLimited, ServerError)) or not error.retry_after:
             return
+        if error.retry_after > self.retry.wait_total:
+            return  # nobody is to wait so long; each request finds out for itself
         until = trio.current_time() + error.retry_after
         if until > self._resume_at:
             self._resume_at = until
@@ -158,15 +160,23 @@ class Dispatcher:
             if isinstance(error, AttemptTimeout):
                 self._count_cancelled(call)
             if _is_overload(error):
+                limit = self.limiter.size
                 self.limiter.overloaded(generation)
+                self._note_limit(limit, call)
             if not _may_have_generated(error):
                 reservation.refund(request.most_tokens)
             raise
         reservation.answered(request.most_tokens)
         if request.most_tokens:
             self._latencies.add(trio.current_time() - start)
+            limit = self.limiter.size
             self.limiter.answered()
+            self._note_limit(limit, call)
         return answer
+
+    def _note_limit(self, before: int, call: Call) -> None:
+        if self.limiter.size != before:
+            call.emit(LimitChanged(limit=self.limiter.size, before=before))
 
     def _count_cancelled(self, call: Call) -> None:
         self.cancelled += 1

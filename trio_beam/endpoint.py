@@ -25,6 +25,7 @@ from trio_beam.dialects.base import (
     decoder_of,
 )
 from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.refusals import shorten
 from trio_beam.dispatch import Dispatcher
 from trio_beam.errors import (
     ConfigError,
@@ -277,7 +278,7 @@ class Endpoint:
         found = next((kind.name for kind in known if kind.recognises(models)), "openai")
         dialect = self._make_dialect(found, model or self._only(models))
         slots = await self.run_exchange(dialect.configure(), call, call.ledger.reservation())
-        if slots:
+        if slots is not None:
             wanted = self._settings.max_concurrent
             self._limiter.resize(slots if wanted == "auto" else min(wanted, slots))
         return dialect
@@ -301,7 +302,7 @@ class Endpoint:
         names = [entry.id for entry in models.data]
         if len(names) == 1:
             return names[0]
-        listed = ", ".join(names[:20]) or "none"
+        listed = shorten(", ".join(names[:20])) or "none"
         raise RequestRejected(
             f"name the model: the server lists {len(names)} ({listed})",
             url=self._address.url("/models"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from trio_beam.core.actions import Expansion, Outcome, Round
+from trio_beam.dialects.sampled import too_long
 from trio_beam.errors import BeamTimeout, BudgetExhausted, EndpointError, MalformedResponse
 from trio_beam.language_model import Call, Sampler, SampleRequest
 from trio_beam.stopwatch import Stopwatch
@@ -116,8 +117,7 @@ class _BeamTask:
         """Expand the beam and send exactly one outcome, whatever happens."""
         try:
             with self._scope:
-                async with trio.open_nursery() as nursery:
-                    self._ask(nursery, 0, self._expansion.n)
+                await self._ask(0, self._expansion.n)
         finally:
             send.send_nowait(self._outcome())
 
@@ -131,26 +131,32 @@ class _BeamTask:
             exhausted=self._exhausted,
         )
 
-    def _ask(self, nursery: trio.Nursery, first: int, count: int) -> None:
-        """Start the requests for samples `first` to `first + count - 1`."""
+    async def _ask(self, first: int, count: int) -> None:
+        """Get samples `first` to `first + count - 1`, by as many requests as it takes."""
         most = self._sampler.most_per_request or count
-        for start in range(first, first + count, most):
-            nursery.start_soon(self._request, nursery, start, min(most, first + count - start))
+        if count <= most:  # nearly always: it needs no nursery
+            got = await self._request(first, count)
+            if 0 < got < count:
+                await self._ask(first + got, count - got)
+            return
+        async with trio.open_nursery() as nursery:
+            for start in range(first, first + count, most):
+                nursery.start_soon(self._ask, start, min(most, first + count - start))
 
-    async def _request(self, nursery: trio.Nursery, first: int, count: int) -> None:
+    async def _request(self, first: int, count: int) -> int:
+        """Ask for samples once; how many came, 0 if it failed."""
         try:
             got = await self._sample(first, count)
         except BudgetExhausted:
             self._exhausted = True
-            return
+            return 0
         except EndpointError as error:
             self._errors[first] = error
             if self._config.on_beam_failure == "cancel_siblings":
-                nursery.cancel_scope.cancel(reason="a request of the same beam failed")
-            return
+                self._scope.cancel(reason="a request of the same beam failed")
+            return 0
         self._arrived.update(enumerate(got, first))
-        if len(got) < count:
-            self._ask(nursery, first + len(got), count - len(got))
+        return len(got)
 
     async def _sample(self, first: int, count: int) -> Sequence[Continuation]:
         """At least one and at most `count` continuations, within the beam's time."""
@@ -168,8 +174,7 @@ class _BeamTask:
             raise MalformedResponse("the answer holds no continuation", attempts=1)
         longest = max(map(len, got))
         if longest > self._expansion.max_tokens:
-            asked = self._expansion.max_tokens
-            message = f"the answer has {longest} tokens, where at most {asked} were asked for"
+            message = too_long(longest, self._expansion.max_tokens)
             raise MalformedResponse(message, attempts=1)
         return got[:count]
 

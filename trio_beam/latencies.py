@@ -26,7 +26,13 @@ class Latencies:
         bisect.insort(self._sorted, seconds)
 
     def quantile(self, share: float) -> float | None:
-        """The latency that such a share of the answers did not exceed; None while there are too few."""
-        if len(self._sorted) < _FEWEST:
+        """The latency that such a share of the answers did not exceed; None while there are too few.
+
+        No more than twice the median, so that stragglers, should they be more than the rest of the
+        share, do not pass for what is usual.
+        """
+        count = len(self._sorted)
+        if count < _FEWEST:
             return None
-        return self._sorted[min(len(self._sorted) - 1, int(share * len(self._sorted)))]
+        quantile = self._sorted[min(count - 1, int(share * count))]
+        return min(quantile, 2 * self._sorted[count // 2])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Hashable
 
 
 class FairLimiter:
@@ -26,7 +26,6 @@ class FairLimiter:
         size: most slots lent at the same time; with `adaptive` the size to begin with.
         adaptive: whether `answered` and `overloaded` change the size.
         most: greatest size that it may grow to.
-        changed: told every new size.
     """
 
     def __init__(
@@ -35,12 +34,10 @@ class FairLimiter:
         *,
         adaptive: bool = False,
         most: int | None = None,
-        changed: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._size = float(size)
         self._most = max(size, most or size)
         self._adaptive = adaptive
-        self._changed = changed
         self._lines: OrderedDict[Hashable, deque[trio.lowlevel.Task]] = OrderedDict()
         #: Counts the decreases; see `overloaded`.
         self.generation = 0
@@ -105,9 +102,7 @@ class FairLimiter:
             self._set(max(1, self.size // 2))
 
     def _set(self, size: float) -> None:
-        before, self._size = self.size, size
-        if self.size != before:
-            self._changed(self.size)
+        self._size = size
         self._hand_out()
 
     def _hand_out(self) -> None:

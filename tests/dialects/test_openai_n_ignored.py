@@ -25,7 +25,9 @@ def test_the_next_request_asks_for_one_without_the_field() -> None:
 def test_a_single_choice_has_the_count_to_itself() -> None:
     answer = IGNORED.answer()
     answer["usage"]["completion_tokens"] = 5  # two tokens that it does not show
-    assert ask(IGNORED, encode(answer)).value.continuations[0].generated == 5
+    for asked, generated in ((8, 5), (4, 4)):  # never more than it was allowed
+        replayed = ask(IGNORED, encode(answer), max_tokens=asked)
+        assert replayed.value.continuations[0].generated == generated
 
 
 def test_as_many_as_asked_for_teach_nothing() -> None:

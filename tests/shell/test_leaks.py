@@ -72,7 +72,7 @@ async def test_random_deadlines_leave_nothing(max_concurrent: int) -> None:
                 while endpoint.statistics().attempts < 4000:
                     async with trio.open_nursery() as nursery:
                         for _ in range(10):
-                            nursery.start_soon(one, source.expovariate(50))
+                            nursery.start_soon(one, source.expovariate(100))
                     statistics = endpoint.statistics()
                     assert (statistics.in_flight, statistics.waiting) == (0, 0)
                 assert statistics.cancelled > 300

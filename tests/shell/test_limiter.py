@@ -11,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.shell.mock_server import MockServer, answering
 from trio_beam import BeamSearchConfig, RetryPolicy, beam_search
+from trio_beam.core.events import Event, LimitChanged
 from trio_beam.limiter import FairLimiter
 
 
@@ -84,14 +85,17 @@ async def test_a_smaller_size_waits_for_slots_to_come_back(autojump_clock: MockC
 
 async def test_it_grows_by_one_for_each_round_of_answers(autojump_clock: MockClock) -> None:
     sizes: list[int] = []
-    limiter = FairLimiter(4, adaptive=True, most=6, changed=sizes.append)
+    limiter = FairLimiter(4, adaptive=True, most=6)
     order: list[str] = []
 
     async def answered() -> None:
         if not limiter.try_acquire():
             await limiter.acquire("a")
         await trio.sleep(1)
+        before = limiter.size
         limiter.answered()
+        if limiter.size != before:
+            sizes.append(limiter.size)
         limiter.release()
         order.append("a")
 
@@ -149,7 +153,12 @@ async def test_auto_is_visible_and_finds_what_a_server_takes(autojump_clock: Moc
     policy = RetryPolicy(attempts=50, wait_initial=0.1, wait_max=1)
     async with server.endpoint(max_concurrent="auto", max_n=1, retry=policy) as endpoint:
         assert endpoint.statistics().limit == 8
-        result = await beam_search(endpoint, "p", CONFIG)
+        events: list[Event] = []
+        result = await beam_search(endpoint, "p", CONFIG, observers=[events.append])
+        changes = [event for event in events if isinstance(event, LimitChanged)]
+        assert {change.limit - change.before > 0 for change in changes} == {True, False}
+        assert changes[0].before == 8
+        assert changes[-1].limit == endpoint.statistics().limit
         assert 4 <= endpoint.statistics().limit <= 11
     assert result.rounds == 6
     assert server.most_in_flight <= 12

@@ -106,6 +106,19 @@ class EndpointPaused:
 
 
 @attrs.frozen(kw_only=True)
+class LimitChanged:
+    """With ``max_concurrent="auto"``: the endpoint has found another limit, for all searches.
+
+    Attributes:
+        limit: most requests in flight from now on.
+        before: what it was.
+    """
+
+    limit: int
+    before: int
+
+
+@attrs.frozen(kw_only=True)
 class QuorumReached:
     """Enough candidates are in: the round goes on without those that are not in after the grace.
 
@@ -137,6 +150,7 @@ Event: TypeAlias = (
     | RequestRetried
     | RequestHedged
     | EndpointPaused
+    | LimitChanged
     | QuorumReached
     | SearchFinished
 )

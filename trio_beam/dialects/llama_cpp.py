@@ -29,7 +29,7 @@ from trio_beam.dialects.base import (
     encode_string,
     splice,
 )
-from trio_beam.dialects.sampled import SampledTokens, checked_logprob, checked_logprobs
+from trio_beam.dialects.sampled import SampledTokens, checked_logprob, checked_logprobs, too_long
 from trio_beam.errors import (
     EndpointError,
     LogprobsUnavailable,
@@ -150,9 +150,12 @@ class LlamaCpp(Dialect):
             props = yield WireRequest(path="/props", decode=_decode_props, at_root=True)
         except EndpointError:
             return None  # it can be switched off; the limit is then learnt from a refusal
-        if props.total_slots is not None and self.limits.n is None:
-            self.limits.n = props.total_slots
-        return props.total_slots  # type: ignore[no-any-return]  # an exchange is sent Any
+        slots: int | None = props.total_slots
+        if slots is None or slots < 1:
+            return None
+        if self.limits.n is None:
+            self.limits.n = slots
+        return slots
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Chat messages become token ids by the server's own template; a string stays one."""
@@ -193,6 +196,8 @@ class LlamaCpp(Dialect):
         continuations: list[Continuation] = []
         repairs: list[int] = []  # the prompt tokens of each
         for native in natives:
+            if len(native.tokens) > request.max_tokens:  # else each of them might be repaired
+                raise MalformedResponse(too_long(len(native.tokens), request.max_tokens))
             if len(native.completion_probabilities) == len(native.tokens):
                 continuations.append(self._whole(native, request))
             else:
@@ -201,7 +206,7 @@ class LlamaCpp(Dialect):
         # Every choice counts the same prompt; it was evaluated once.
         return Answer(
             continuations=tuple(continuations),
-            prompt_tokens=natives[0].tokens_evaluated + sum(repairs),
+            prompt_tokens=max(0, natives[0].tokens_evaluated) + sum(repairs),
             generated_besides=len(repairs),
         )
 
@@ -339,7 +344,7 @@ class LlamaCpp(Dialect):
             )
             if not isinstance(answer, _NativeWithTop) or not answer.completion_probabilities:
                 break
-            repairs.append(answer.tokens_evaluated)
+            repairs.append(max(0, answer.tokens_evaluated))
             alternatives = answer.completion_probabilities[0].top_logprobs
             for found in alternatives:
                 if found.id == number:

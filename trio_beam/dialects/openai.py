@@ -203,13 +203,14 @@ class OpenAI(Dialect):
             self.limits.fewer(len(choices))  # n was ignored, or cut down without a word
         usage = completion.usage or Counts()
         # The server's count of generated tokens is only sure to be this choice's if it is alone.
-        generated = usage.completion_tokens if len(choices) == 1 else None
+        counted = usage.completion_tokens if len(choices) == 1 else None
+        generated = min(counted or 0, request.max_tokens)
         echo = request.beam if taken.api == "chat" else None
         return Answer(
             continuations=tuple(
-                _continuation(choice, request, echo, generated or 0) for choice in choices
+                _continuation(choice, request, echo, generated) for choice in choices
             ),
-            prompt_tokens=usage.prompt_tokens or 0,
+            prompt_tokens=max(0, usage.prompt_tokens or 0),
         )
 
 

@@ -24,6 +24,7 @@ _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceede
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (size|length|window)|input_tokens", re.IGNORECASE
 )
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HINTS = {
     401: "is the API key right?",
     403: "is the API key allowed to do this?",
@@ -50,8 +51,8 @@ def error_of(
         return RateLimited(message, url=url, retry_after=retry_after(headers, now))
     if status >= 500:
         return ServerError(message, url=url, status=status, retry_after=retry_after(headers, now))
-    if 300 <= status < 400:
-        target = headers.get("location", "another place")
+    if status in _REDIRECTS:
+        target = _short(headers.get("location", "another place"))
         return RequestRejected(
             f"HTTP {status}: redirects to {target}; use that as the base URL",
             url=url,
@@ -73,9 +74,12 @@ def describe(body: bytes) -> str:
 def _read(body: bytes) -> tuple[str, set[str]]:
     """(the server's words, its machine-readable codes) from any of the shapes in use."""
     try:
-        answer: Any = msgspec.json.decode(body)
+        return _words_of(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return describe(body), set()
+
+
+def _words_of(answer: Any) -> tuple[str, set[str]]:
     error = answer.get("error", answer) if isinstance(answer, dict) else answer
     if not isinstance(error, dict):
         return _short(error), set()
@@ -83,6 +87,10 @@ def _read(body: bytes) -> tuple[str, set[str]]:
     return _short(words), {str(error[key]) for key in ("code", "type") if key in error}
 
 
-def _short(words: Any) -> str:
-    text = words if isinstance(words, str) else msgspec.json.encode(words).decode()
+def shorten(text: str) -> str:
+    """A text of a server's, short enough for a message."""
     return text if len(text) <= _MOST_WORDS else text[:_MOST_WORDS] + "..."
+
+
+def _short(words: Any) -> str:
+    return shorten(words if isinstance(words, str) else msgspec.json.encode(words).decode())

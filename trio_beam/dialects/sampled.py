@@ -75,6 +75,11 @@ def checked_logprobs(values: Iterable[float | None]) -> list[float]:
     return [min(value, 0.0) for value in found] if positive else found
 
 
+def too_long(tokens: int, asked: int) -> str:
+    """What is wrong with a block of more tokens than were asked for."""
+    return f"the answer has {tokens} tokens, where at most {asked} were asked for"
+
+
 def checked_logprob(value: float | None) -> float:
     """One log-probability, checked as `checked_logprobs` does."""
     return checked_logprobs([value])[0]
