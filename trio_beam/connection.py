@@ -108,7 +108,7 @@ class Connection:
                     while part := await self._read_some():
                         self._early.append(part)
                         if len(self._early) == _MOST_EARLY:
-                            return
+                            break
                 nursery.cancel_scope.cancel(reason="the server takes no more of the request in")
 
             nursery.start_soon(listen)
@@ -228,8 +228,8 @@ class Connection:
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
             finished = protocol.our_state is protocol.their_state is h11.DONE
-            # Bytes that nobody asked for: the connection cannot be trusted.
-            done = finished and not protocol.trailing_data[0]
+            # Neither bytes that nobody asked for, nor the end of the stream.
+            done = finished and protocol.trailing_data == (b"", False)
         sent, self._sent = self._sent, False
         self._heard = False
         self._used = True
