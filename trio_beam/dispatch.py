@@ -81,7 +81,7 @@ class Dispatcher:
         while True:
             attempt += 1
             try:
-                return await self._once(request, call, reservation)
+                return await self._once(request, call, reservation, again=attempt > 1)
             except EndpointError as error:
                 error.attempts = attempt
                 call.last_error = error
@@ -103,17 +103,17 @@ class Dispatcher:
                     wait=decision.seconds,
                 )
             call.emit(retried)
-            self.retries += 1
-            call.ledger.retries += 1
             waited += retried.wait
             await trio.sleep(retried.wait)
 
-    async def _once(self, request: WireRequest[T], call: Call, reservation: Reservation) -> T:
+    async def _once(
+        self, request: WireRequest[T], call: Call, reservation: Reservation, *, again: bool
+    ) -> T:
         generation = await self._enter(call)
         try:
             if (delay := self._hedge_delay()) is not None and request.most_tokens:
-                return await self._race(request, call, reservation, generation, delay)
-            return await self._attempt(request, call, reservation, generation)
+                return await self._race(request, call, reservation, generation, delay, again)
+            return await self._attempt(request, call, reservation, generation, again)
         finally:
             self.limiter.release()
 
@@ -144,9 +144,17 @@ class Dispatcher:
             call.emit(EndpointPaused(seconds=error.retry_after, error=error))
 
     async def _attempt(
-        self, request: WireRequest[T], call: Call, reservation: Reservation, generation: int
+        self,
+        request: WireRequest[T],
+        call: Call,
+        reservation: Reservation,
+        generation: int,
+        again: bool,
     ) -> T:
         reservation.reserve(request.most_tokens)
+        # Counted when it is sent, not when that is decided: the wait may be cancelled.
+        self.retries += again
+        call.ledger.retries += again
         self.attempts += 1
         call.attempts += 1
         call.ledger.requests += 1
@@ -197,13 +205,14 @@ class Dispatcher:
         reservation: Reservation,
         generation: int,
         delay: float,
+        again: bool,
     ) -> T:
         """Send a request, and once more if it has no answer after a delay; the first answer wins."""
         send, receive = trio.open_memory_channel[_Racer](2)
 
-        async def run() -> None:
+        async def run(again: bool) -> None:
             try:
-                answer = await self._attempt(request, call, reservation, generation)
+                answer = await self._attempt(request, call, reservation, generation, again)
             except (EndpointError, BudgetExhausted) as error:
                 send.send_nowait(_Racer(None, error))
             else:
@@ -211,13 +220,13 @@ class Dispatcher:
 
         async def run_hedge() -> None:
             try:
-                await run()
+                await run(False)
             finally:
                 self.limiter.release()
 
         with send, receive:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(run)
+                nursery.start_soon(run, again)
                 first: _Racer | None = None
                 with trio.move_on_after(delay):
                     first = await receive.receive()
