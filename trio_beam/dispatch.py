@@ -67,6 +67,7 @@ class Dispatcher:
     hedges: int = 0
     _latencies: Latencies = attrs.field(factory=Latencies, init=False)
     _random: random.Random = attrs.field(factory=random.Random, init=False)
+    _hedges_begun: int = attrs.field(default=0, init=False)
     _resume_at: float = attrs.field(default=float("-inf"), init=False)
 
     async def send(self, request: WireRequest[T], call: Call, reservation: Reservation) -> T:
@@ -93,7 +94,6 @@ class Dispatcher:
                     remaining=call.stopwatch.remaining,
                     waited=waited,
                 )
-                self._note_pause(error, call)
                 if isinstance(decision, GiveUp):
                     raise
                 retried = RequestRetried(
@@ -150,9 +150,13 @@ class Dispatcher:
         reservation: Reservation,
         generation: int,
         again: bool,
+        hedge_after: float | None = None,
     ) -> T:
         reservation.reserve(request.most_tokens)
-        # Counted when it is sent, not when that is decided: the wait may be cancelled.
+        # Counted when it is sent, not when that is decided: it may be cancelled before.
+        if hedge_after is not None:
+            self.hedges += 1
+            call.emit(RequestHedged(after=hedge_after))
         self.retries += again
         call.ledger.retries += again
         self.attempts += 1
@@ -165,6 +169,7 @@ class Dispatcher:
             self._count_cancelled(call)
             raise
         except EndpointError as error:
+            self._note_pause(error, call)  # at once: the other attempt of a race may take long
             if isinstance(error, AttemptTimeout):
                 self._count_cancelled(call)
             if _is_overload(error):
@@ -196,7 +201,8 @@ class Dispatcher:
         return self._latencies.quantile(0.95) if self.hedge_after == "p95" else self.hedge_after
 
     def _may_hedge(self) -> bool:
-        return self.hedges < self.hedge_share * self.attempts
+        paused = trio.current_time() < self._resume_at
+        return not paused and self._hedges_begun < self.hedge_share * self.attempts
 
     async def _race(
         self,
@@ -210,9 +216,11 @@ class Dispatcher:
         """Send a request, and once more if it has no answer after a delay; the first answer wins."""
         send, receive = trio.open_memory_channel[_Racer](2)
 
-        async def run(again: bool) -> None:
+        async def run(again: bool, hedge_after: float | None = None) -> None:
             try:
-                answer = await self._attempt(request, call, reservation, generation, again)
+                answer = await self._attempt(
+                    request, call, reservation, generation, again, hedge_after
+                )
             except (EndpointError, BudgetExhausted) as error:
                 send.send_nowait(_Racer(None, error))
             else:
@@ -220,7 +228,7 @@ class Dispatcher:
 
         async def run_hedge() -> None:
             try:
-                await run(False)
+                await run(False, delay)
             finally:
                 self.limiter.release()
 
@@ -238,8 +246,7 @@ class Dispatcher:
                         and self.limiter.try_acquire()
                     )
                     if hedged:
-                        self.hedges += 1
-                        call.emit(RequestHedged(after=delay))
+                        self._hedges_begun += 1
                         nursery.start_soon(run_hedge)
                     first = await receive.receive()
                     if hedged and first.error is not None:
