@@ -77,7 +77,7 @@ async def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     ways: list[tuple[str, Any]] = [
         ("trio_beam", None),
         ("trio_beam, hedge_after=p95", "p95"),
-        (f"trio_beam, hedge_after={1.2 * options.latency:g}", 1.2 * options.latency),
+        (f"trio_beam, hedge_after={1.1 * options.latency:g}", 1.1 * options.latency),
     ]
     ideal = options.rounds * options.latency
     rows: list[dict[str, Any]] = []

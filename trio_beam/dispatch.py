@@ -214,7 +214,8 @@ class Dispatcher:
         again: bool,
     ) -> T:
         """Send a request, and once more if it has no answer after a delay; the first answer wins."""
-        send, receive = trio.open_memory_channel[_Racer](2)
+        racers: list[_Racer] = []
+        begun = 1
 
         async def run(again: bool, hedge_after: float | None = None) -> None:
             try:
@@ -222,9 +223,13 @@ class Dispatcher:
                     request, call, reservation, generation, again, hedge_after
                 )
             except (EndpointError, BudgetExhausted) as error:
-                send.send_nowait(_Racer(None, error))
+                racers.append(_Racer(None, error))
             else:
-                send.send_nowait(_Racer(answer, None))
+                racers.append(_Racer(answer, None))
+            if racers[-1].error is None or len(racers) == begun:
+                # Shielded: an answer that came just before a cancellation from outside is kept.
+                nursery.cancel_scope.shield = True
+                nursery.cancel_scope.cancel(reason="the race is over")
 
         async def run_hedge() -> None:
             try:
@@ -232,29 +237,22 @@ class Dispatcher:
             finally:
                 self.limiter.release()
 
-        with send, receive:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(run, again)
-                first: _Racer | None = None
-                with trio.move_on_after(delay):
-                    first = await receive.receive()
-                if first is None:
-                    # Only where a slot is free: a hedge must not make others wait.
-                    hedged = (
-                        self._may_hedge()
-                        and reservation.allows(request.most_tokens)
-                        and self.limiter.try_acquire()
-                    )
-                    if hedged:
-                        self._hedges_begun += 1
-                        nursery.start_soon(run_hedge)
-                    first = await receive.receive()
-                    if hedged and first.error is not None:
-                        first = await receive.receive()
-                nursery.cancel_scope.cancel(reason="the other attempt has answered")
-        if first.error is not None:
-            raise first.error
-        return first.answer  # type: ignore[return-value]  # it went through a channel of both kinds
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, again)
+            await trio.sleep(delay)
+            # Only where a slot is free: a hedge must not make others wait.
+            if (
+                self._may_hedge()
+                and reservation.allows(request.most_tokens)
+                and self.limiter.try_acquire()
+            ):
+                self._hedges_begun += 1
+                begun = 2
+                nursery.start_soon(run_hedge)
+        winner = next((racer for racer in racers if racer.error is None), racers[-1])
+        if winner.error is not None:
+            raise winner.error
+        return winner.answer  # type: ignore[return-value]  # the list holds both kinds
 
 
 def _is_overload(error: EndpointError) -> bool:

@@ -26,6 +26,7 @@ from trio_beam import (
     ServerError,
     TrioBeamError,
     beam_search,
+    beam_search_within,
 )
 from trio_beam.core.events import EndpointPaused, Event, RequestRetried
 
@@ -226,3 +227,12 @@ async def test_the_waits_of_a_request_are_bounded_together(autojump_clock: MockC
             await beam_search(endpoint, "p", CONFIG)
     assert server.times == [0, 40, 80]
     assert caught.value.failures[0].attempts == 3
+
+
+async def test_a_retry_counts_when_it_is_sent(autojump_clock: MockClock) -> None:
+    server = MockServer(answering(lambda: httpx.Response(500), 1))
+    async with server.endpoint(retry=attrs.evolve(POLICY, wait_initial=60)) as endpoint:
+        result = await beam_search_within(1.5, endpoint, "p", CONFIG)
+        assert endpoint.statistics().retries == 0
+    assert result.stop_reason == "deadline"
+    assert (result.usage.requests, result.usage.retries) == (len(server.times), 0)

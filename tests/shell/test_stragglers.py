@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import attrs
@@ -10,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.shell.mock_server import Before, MockServer
+from tests.shell.mock_server import Before, MockServer, completion
 from trio_beam import BeamSearchConfig, BeamTimeout, SearchFailed, beam_search
 from trio_beam.core.events import Event, QuorumReached, RequestHedged
 from trio_beam.latencies import Latencies
@@ -103,6 +104,72 @@ async def test_one_that_fails_leaves_it_to_the_other(autojump_clock: MockClock) 
         result = await beam_search(endpoint, "p", CONFIG)
         assert endpoint.statistics().hedges == 1
     assert result.usage.retries == 0
+
+
+async def test_no_hedge_is_sent_in_a_pause(autojump_clock: MockClock) -> None:
+    async def before(number: int, body: dict[str, Any]) -> httpx.Response | None:
+        if number == 1:
+            return httpx.Response(429, headers={"retry-after": "20"})
+        await trio.sleep(10 if number == 2 else 0)
+        return None
+
+    server = MockServer(before)
+    async with server.endpoint(hedge_after=5, hedge_share=1) as endpoint:
+        await beam_search(endpoint, "p", CONFIG)
+        assert endpoint.statistics().hedges == 0
+    assert server.times[:5] == [0, 1, 1, 1, 1]
+    assert server.times[5] >= 1 + 20
+
+
+async def test_a_pause_holds_for_all_while_a_race_goes_on(autojump_clock: MockClock) -> None:
+    """The hedge is told to slow down, and the first attempt is not answered for long after."""
+
+    async def before(number: int, body: dict[str, Any]) -> httpx.Response | None:
+        if number == 5:
+            return httpx.Response(429, headers={"retry-after": "20"})
+        await trio.sleep(50 if number == 2 else 0)
+        return None
+
+    server = MockServer(before)
+    async with (
+        server.endpoint(hedge_after=5, hedge_share=1) as endpoint,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(beam_search, endpoint, "p", CONFIG)
+        await trio.sleep(10)
+        nursery.start_soon(beam_search, endpoint, "q", CONFIG)
+    assert server.times[5] == 1 + 5
+    assert server.times[6] == 1 + 5 + 20
+    assert server.bodies[6]["prompt"] == "q"
+
+
+async def test_an_answer_at_the_moment_of_a_cancellation_is_kept(
+    autojump_clock: MockClock,
+) -> None:
+    """A beam fails as its sibling's answer comes, which is as its hedge is sent."""
+
+    prompts: list[str] = []  # of no beam, of one, and of its sibling that fails
+    answered: set[str] = set()
+
+    async def before(number: int, body: dict[str, Any]) -> httpx.Response:
+        if body["prompt"] not in prompts:
+            prompts.append(body["prompt"])
+        await trio.sleep(1)
+        if body["prompt"] in prompts[2:]:
+            return httpx.Response(400)
+        answered.add(json.dumps(body))
+        return httpx.Response(200, json=completion(body))
+
+    config = attrs.evolve(CONFIG, beam_width=2)
+    options = {"hedge_after": 1, "hedge_share": 1, "max_concurrent": 3}  # one of two is hedged
+    for _ in range(20):  # Trio draws the order of what happens at the same moment
+        prompts.clear()
+        answered.clear()
+        async with MockServer(before).endpoint(**options) as endpoint:
+            with pytest.raises(SearchFailed) as caught:
+                await beam_search(endpoint, "p", config)
+        # Of two answers to the same request one counts.
+        assert caught.value.partial.usage.prompt_tokens == 7 * len(answered)
 
 
 async def test_both_may_hang_until_the_beams_time_is_over(autojump_clock: MockClock) -> None:
