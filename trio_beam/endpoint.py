@@ -133,8 +133,9 @@ class Endpoint:
         keepalive_expiry: seconds after which an idle connection is not used again.
         max_answer_bytes: longest body that is read, decompressed.
         hedge_after: seconds without an answer after which a request is sent once more, if a slot is
-            free; the first answer wins and the other attempt's socket is closed. ``"p95"``: after the time
-            within which 95 % of the last answers came. None: never.
+            free, and a last time after as many again; the first answer wins and the other attempts'
+            sockets are closed. ``"p95"``: after the time within which 95 % of the last answers came.
+            None: never.
         hedge_share: most such extra requests, as a share of all.
         retry: how often a request is sent, and when.
         http_client: an `httpx.AsyncClient` of your own (proxies, client certificates, a mock); it is

@@ -58,6 +58,15 @@ async def test_a_hedge_overtakes_a_straggler_and_changes_nothing(
     assert server.cancelled == 1
 
 
+async def test_a_hedge_that_straggles_is_hedged_once(autojump_clock: MockClock) -> None:
+    server = MockServer(late(200, 2, 5, 6))  # 5 and 6 are its hedges
+    async with server.endpoint(hedge_after=5, hedge_share=1) as endpoint:
+        await beam_search(endpoint, "p", attrs.evolve(CONFIG, max_tokens=4))
+        assert endpoint.statistics().hedges == 2
+    assert server.times == [0, 1, 1, 1, 1, 6, 11]
+    assert server.bodies[2] == server.bodies[5] == server.bodies[6]
+
+
 async def test_without_hedging_a_straggler_is_waited_for(autojump_clock: MockClock) -> None:
     async with MockServer(late(200, 2)).endpoint() as endpoint:
         await beam_search(endpoint, "p", CONFIG)
