@@ -216,6 +216,11 @@ class HttpClient:
             raise MalformedResponse("the answer is empty", url=url, transient=True)
         try:
             return request.decode(body)
+        except EndpointError as error:  # in the middle of a stream, behind a 200
+            error.url = url
+            error.message = self._address.redact(error.message)
+            error.args = (error.message,)
+            raise
         except msgspec.ValidationError as error:
             shown = self._address.redact(describe(body))
             raise MalformedResponse(f"unexpected answer: {error}: {shown}", url=url) from None

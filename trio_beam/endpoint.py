@@ -109,6 +109,7 @@ class _Settings:
         validator=_or_word("p95", real(0, above=True, optional=True))
     )
     hedge_share: float = attrs.field(validator=real(0, most=1))
+    stream: bool = attrs.field(validator=word(True, False))
 
 
 class Endpoint:
@@ -137,6 +138,9 @@ class Endpoint:
             sockets are closed. ``"p95"``: after the time within which 95 % of the last answers came.
             None: never.
         hedge_share: most such extra requests, as a share of all.
+        stream: ask for answers as streams of server-sent events. The results are the same; it costs more
+            work on both sides, and is for servers that notice only while they stream that a request was
+            cancelled (llama.cpp, when it is busy).
         retry: how often a request is sent, and when.
         http_client: an `httpx.AsyncClient` of your own (proxies, client certificates, a mock); it is
             used as it is and not closed.
@@ -162,6 +166,7 @@ class Endpoint:
         max_answer_bytes: int = 256 * 2**20,
         hedge_after: float | Literal["p95"] | None = None,
         hedge_share: float = 0.1,
+        stream: bool = False,
         retry: RetryPolicy | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
@@ -175,6 +180,7 @@ class Endpoint:
             max_answer_bytes=max_answer_bytes,
             hedge_after=hedge_after,
             hedge_share=hedge_share,
+            stream=stream,
         )
         self._address = Address.parse(base_url, api_key=api_key, headers=headers)
         if dialect != "auto" and dialect not in DIALECTS.names():
@@ -285,7 +291,8 @@ class Endpoint:
         return dialect
 
     def _make_dialect(self, name: str, model: str) -> Dialect:
-        return DIALECTS[name](model, self._settings.api, Limits(n=self._settings.max_n))
+        settings = self._settings
+        return DIALECTS[name](model, settings.api, Limits(n=settings.max_n), settings.stream)
 
     async def _list_models(self, call: Call) -> ModelList:
         try:

@@ -88,14 +88,16 @@ class Dialect(ABC):
         api: which of the two OpenAI calls to use; ``"auto"``: completions for a string, chat for
             messages.
         limits: most choices and log-probabilities a request, as far as they are known.
+        stream: whether answers are asked for as streams, where the dialect can read them.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, model: str, api: Api, limits: Limits) -> None:
+    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         self.model = model
         self.api: Api = api
         self.limits = limits
+        self.stream = stream
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:

@@ -28,6 +28,7 @@ from trio_beam.dialects.base import (
     splice,
 )
 from trio_beam.dialects.sampled import SampledTokens, checked_logprobs
+from trio_beam.dialects.sse import cut_short, decoder_of_stream
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse, RequestRejected
 
 if TYPE_CHECKING:
@@ -112,11 +113,88 @@ class Completion(msgspec.Struct, Generic[L]):
     usage: Counts | None = None
 
 
+class ChunkChoice(msgspec.Struct, Generic[L]):
+    """A piece of one continuation: ``text`` in completions, ``delta`` in chat."""
+
+    index: int = 0
+    text: str | None = None
+    delta: Message | None = None
+    finish_reason: str | None = None
+    logprobs: L | None = None
+
+
+class Chunk(msgspec.Struct, Generic[L]):
+    """One event of a stream; one that closes may hold the server's count and no choice."""
+
+    choices: list[ChunkChoice[L]] = []
+    usage: Counts | None = None
+
+
 #: What is decoded of an answer, with alternatives or without.
 _Completion: TypeAlias = Completion[LogprobsWithTop] | Completion[Logprobs]
 _Choice: TypeAlias = Choice[LogprobsWithTop] | Choice[Logprobs]
+_AnyLogprobs = TypeVar("_AnyLogprobs", Logprobs, LogprobsWithTop)
 decode_with_top = decoder_of(Completion[LogprobsWithTop])
 decode_without_top = decoder_of(Completion[Logprobs])
+
+
+def join_chunks(chunks: Sequence[Chunk[_AnyLogprobs]], done: bool) -> Completion[_AnyLogprobs]:
+    """The answer that a stream amounts to.
+
+    Choices come interleaved, each ends with its reason. Their counts are one for all (vLLM) or one for
+    each (llama.cpp), whose prompt is the same.
+
+    Args:
+        chunks: in the order of the wire.
+        done: whether the stream came to its ``[DONE]``.
+
+    Raises:
+        MalformedResponse: it ended before that, and before every choice had ended.
+    """
+    choices: dict[int, Choice[_AnyLogprobs]] = {}
+    usage: Counts | None = None
+    for chunk in chunks:
+        for piece in chunk.choices:
+            choice = choices.setdefault(piece.index, Choice(index=piece.index, text=""))
+            added = piece.delta.content if piece.delta else piece.text
+            choice.text = (choice.text or "") + (added or "")
+            choice.finish_reason = piece.finish_reason or choice.finish_reason
+            if piece.logprobs is not None:
+                choice.logprobs = _joined(choice.logprobs, piece.logprobs)
+        if chunk.usage is not None:
+            usage = _added(usage, chunk.usage)
+    if not done and not (choices and all(choice.finish_reason for choice in choices.values())):
+        raise cut_short()
+    return Completion(choices=list(choices.values()), usage=usage)
+
+
+def _joined(before: _AnyLogprobs | None, more: _AnyLogprobs) -> _AnyLogprobs:
+    if before is None:
+        return more
+    for field in more.__struct_fields__:
+        known, value = getattr(before, field), getattr(more, field)
+        if known is None:
+            setattr(before, field, value)
+        elif value is not None:
+            known.extend(value)
+    return before
+
+
+def _added(before: Counts | None, more: Counts) -> Counts:
+    if before is None:
+        return more
+    return Counts(
+        prompt_tokens=max(before.prompt_tokens or 0, more.prompt_tokens or 0),
+        completion_tokens=(before.completion_tokens or 0) + (more.completion_tokens or 0),
+    )
+
+
+_stream_with_top = decoder_of_stream(
+    decoder_of(Chunk[LogprobsWithTop]), join_chunks, decode_with_top
+)
+_stream_without_top = decoder_of_stream(
+    decoder_of(Chunk[Logprobs]), join_chunks, decode_without_top
+)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -176,7 +254,11 @@ class OpenAI(Dialect):
         if request.seed is not None:
             fields["seed"] = request.seed
         prefix = taken.prefix(request.beam)
-        decode = decode_with_top if request.top_logprobs else decode_without_top
+        if self.stream:
+            fields |= {"stream": True, "stream_options": {"include_usage": True}}
+            decode = _stream_with_top if request.top_logprobs else _stream_without_top
+        else:
+            decode = decode_with_top if request.top_logprobs else decode_without_top
         most_tokens = n * request.max_tokens
         if taken.api == "completions":
             fields["logprobs"] = top
