@@ -1,0 +1,100 @@
+"""The server of llama-cpp-python: text in, text and legacy log-probabilities out.
+
+One continuation a request, whatever `n` says, one request at a time. It puts the begin-of-text
+token in front of every prompt. A chat cannot be searched: a last assistant message is closed and a
+new turn opened behind it, and no call renders the template, so nothing could be continued.
+
+A token that ends a text is neither in its log-probabilities nor in its counts, so a block that
+ended is not exact.
+
+Recorded: 0.2.60. From its source (``llama.py``, ``server/types.py``, ``server/app.py``): the
+defaults of the sampling fields, the owner in ``/v1/models``, the refusal without ``logits_all``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+import msgspec
+
+from trio_beam.core.block import STOP
+from trio_beam.dialects.base import DIALECTS, Answer, Api, Exchange, ModelList, WireRequest
+from trio_beam.dialects.openai import OpenAI, Taken
+from trio_beam.dialects.told_apart import told_apart
+from trio_beam.errors import ConfigError, LogprobsUnavailable, ServerError
+
+if TYPE_CHECKING:
+    from trio_beam.core.block import Continuation
+    from trio_beam.core.prompt import Prompt
+    from trio_beam.dialects.limits import Limits
+    from trio_beam.language_model import SampleRequest
+
+#: What would change the distribution unless it is sent: top-k 40, min-p 0.05 and, in 0.2.60, a
+#: penalty of 1.1 for repetitions. To go behind other fields in a JSON object.
+_PLAIN = msgspec.json.encode({"top_k": 0, "min_p": 0, "repeat_penalty": 1})[1:]
+
+
+@DIALECTS.register("llama_cpp_python")
+class LlamaCppPython(OpenAI):
+    """Strings only; one choice a request."""
+
+    name: ClassVar[str] = "llama_cpp_python"
+
+    def __init__(self, model: str, api: Api, limits: Limits) -> None:
+        super().__init__(model, api, limits)
+        self.limits.n = 1
+
+    @classmethod
+    def recognises(cls, models: ModelList) -> bool:
+        """By the owner that it names."""
+        return any(entry.owned_by == "me" for entry in models.data)
+
+    def take(self, prompt: Prompt) -> Exchange[Taken]:
+        """Encode the prompt; sends nothing.
+
+        Raises:
+            ConfigError: it is a chat.
+        """
+        if prompt.messages is not None:
+            bound = (
+                "a string with llama-cpp-python, whose server opens a new turn where a chat is to be"
+                " continued: write the model's chat template into a string, or use another server"
+            )
+            raise ConfigError("prompt", bound, "chat messages")
+        if self.api == "chat":
+            raise ConfigError("api", "'completions' or 'auto' with llama-cpp-python", self.api)
+        taken = yield from super().take(prompt)
+        return taken
+
+    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+        """One request for one continuation.
+
+        Raises:
+            LogprobsUnavailable: the server was started without them.
+        """
+        try:
+            answer = yield from super().sample(taken, request)
+        except ServerError as error:
+            if "logits_all" not in error.message:
+                raise
+            message = (
+                "start the server with `--logits_all true`: without it, it has no log-probabilities"
+            )
+            raise LogprobsUnavailable(message, url=error.url, attempts=error.attempts) from error
+        return answer
+
+    def _request(self, taken: Taken, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+        wire = super()._request(taken, request, n, top)
+        assert wire.body is not None
+        return attrs.evolve(wire, body=wire.body[:-1] + b"," + _PLAIN)
+
+    def _answer(self, completion: Any, taken: Taken, request: SampleRequest, n: int) -> Answer:
+        answer = super()._answer(completion, taken, request, n)
+        return attrs.evolve(answer, continuations=tuple(map(_honest, answer.continuations)))
+
+
+def _honest(continuation: Continuation) -> Continuation:
+    ended = continuation.finish_reason == STOP
+    told = told_apart(continuation)
+    return attrs.evolve(told, exact=False) if ended and told.exact else told

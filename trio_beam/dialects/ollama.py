@@ -1,0 +1,204 @@
+"""Ollama's own generate call: text in, text and raw log-probabilities out.
+
+A string goes out with ``raw``, past the model's template. A chat is rendered once by the server's
+own template (``_debug_render_only``) and goes on as a string, for whether a last assistant message
+is continued is up to each model's template: some close it and open a new turn. No token ids go in
+or come back, so a beam is continued by its text.
+
+One continuation a request; at most 20 alternatives a token. Bytes that are no whole character
+come as U+FFFD, and those at the end of a block are left out of its text. The token that ends a
+text is counted and not reported, so a block that ended is not exact. Log-probabilities are
+computed before temperature; since Ollama has more than one engine and that was read of only some,
+a block at a temperature other than 1 is not exact either.
+
+The context is the server's own ``num_ctx`` (to change it would load the model anew). A prompt that
+does not fit is refused, where by default its beginning would be dropped without a word.
+
+From documentation: ``docs/api.md``, ``docs/openapi.yaml``; and source: ``api/types.go``,
+``server/routes.go``, ``runner/common/logprob.go``, ``openai/openai.go``; versions 0.12.11 (the
+first with log-probabilities) to 0.30; issues 13497 and 16196. Not run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+import msgspec
+
+from trio_beam.core.block import CONTEXT, LENGTH
+from trio_beam.dialects.base import (
+    DIALECTS,
+    Answer,
+    Api,
+    Exchange,
+    ModelList,
+    PrefixEncoder,
+    WireRequest,
+    decoder_of,
+    encode_string,
+    splice,
+)
+from trio_beam.dialects.openai import (
+    Choice,
+    Completion,
+    Counts,
+    EntryWithTop,
+    LogprobsWithTop,
+    OpenAI,
+    Taken,
+)
+from trio_beam.dialects.told_apart import told_apart
+from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse
+
+if TYPE_CHECKING:
+    from trio_beam.core.block import Continuation
+    from trio_beam.core.prompt import Prompt
+    from trio_beam.dialects.limits import Limits
+    from trio_beam.language_model import SampleRequest
+
+#: The server refuses to give more alternatives.
+_MOST_TOP = 20
+#: Everything that a model's own file or the server's defaults could turn on, turned off.
+_PLAIN: dict[str, Any] = {
+    "top_p": 1,
+    "top_k": 0,
+    "min_p": 0,
+    "typical_p": 1,
+    "repeat_penalty": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+}
+
+
+class _Generated(msgspec.Struct):
+    response: str
+    done: bool
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    logprobs: list[EntryWithTop] | None = None
+
+
+class _DebugInfo(msgspec.Struct):
+    rendered_template: str = ""
+    image_count: int = 0
+
+
+class _Rendered(msgspec.Struct):
+    info: _DebugInfo | None = msgspec.field(default=None, name="_debug_info")
+
+
+_decode_generated = decoder_of(_Generated)
+_decode_rendered = decoder_of(_Rendered)
+
+
+@DIALECTS.register("ollama")
+class Ollama(OpenAI):
+    """Strings, and chats rendered by the server; one choice a request."""
+
+    name: ClassVar[str] = "ollama"
+
+    def __init__(self, model: str, api: Api, limits: Limits) -> None:
+        super().__init__(model, api, limits)
+        self.limits.n = 1
+        self.limits.logprobs = self.limits.cap_logprobs(_MOST_TOP)
+
+    @classmethod
+    def recognises(cls, models: ModelList) -> bool:
+        """By the owner of its own library's models; models from elsewhere have other owners."""
+        return any(entry.owned_by == "library" for entry in models.data)
+
+    def take(self, prompt: Prompt) -> Exchange[Taken]:
+        """Chat messages become text by the server's own template; a string stays as it is.
+
+        Raises:
+            ConfigError: the messages have images, which do not go into a text.
+            MalformedResponse: the server did not render them.
+        """
+        prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
+        messages = prompt.messages
+        if prompt.text is not None and self.api == "chat":
+            messages = ({"role": "user", "content": prompt.text},)
+        text = prompt.text or ""
+        if messages is not None:
+            rendered: _Rendered = yield self._render(messages)
+            if rendered.info is None or not rendered.info.rendered_template:
+                raise MalformedResponse(
+                    "the server did not render the chat; use a newer Ollama, or a string prompt"
+                )
+            if rendered.info.image_count:
+                raise ConfigError("prompt", "chat messages of text only with Ollama", messages)
+            text = rendered.info.rendered_template
+        return Taken(api="completions", json=encode_string(text), prefix=prefix)
+
+    def _render(self, messages: Any) -> WireRequest[_Rendered]:
+        fields = {
+            "model": self.model,
+            "messages": messages,
+            "stream": False,
+            "truncate": False,
+            "_debug_render_only": True,
+            "options": {"num_predict": 1},  # for a server that does not know the field above
+        }
+        body = msgspec.json.encode(fields)
+        return WireRequest(path="/api/chat", decode=_decode_rendered, body=body, at_root=True)
+
+    def _request(self, taken: Taken, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+        options = {
+            "num_predict": request.max_tokens,
+            "temperature": request.temperature,
+            **_PLAIN,
+        }
+        if request.seed is not None:
+            options["seed"] = request.seed
+        fields: dict[str, Any] = {
+            "model": self.model,
+            "raw": True,
+            "stream": False,
+            "think": False,  # else what a model thinks would be cut out of its text
+            "truncate": False,
+            "shift": False,
+            "logprobs": True,
+            "top_logprobs": min(top, request.top_logprobs),
+            "options": options,
+        }
+        prefix = taken.prefix(request.beam)
+        return WireRequest(
+            path="/api/generate",
+            decode=_decode,
+            body=splice("prompt", b'"%s%s"' % (taken.json, prefix), fields),
+            at_root=True,
+            most_tokens=n * request.max_tokens,
+        )
+
+    def _answer(self, completion: Any, taken: Taken, request: SampleRequest, n: int) -> Answer:
+        choice = completion.choices[0]
+        if choice.text and choice.logprobs is None:
+            raise LogprobsUnavailable(
+                "the server sent a text without log-probabilities; Ollama has them since 0.12.11"
+            )
+        answer = super()._answer(completion, taken, request, n)
+        (continuation,) = answer.continuations
+        return attrs.evolve(answer, continuations=(_honest(continuation, request),))
+
+
+def _decode(body: bytes) -> Completion[LogprobsWithTop]:
+    """An answer, in the shape that all of the OpenAI family is read in."""
+    generated: _Generated = _decode_generated(body)
+    if not generated.done:
+        raise msgspec.ValidationError("the answer is not whole: `done` is false")
+    entries = generated.logprobs
+    logprobs = LogprobsWithTop(content=entries) if entries is not None else None
+    counts = Counts(generated.prompt_eval_count, generated.eval_count)
+    choice = Choice(text=generated.response, finish_reason=generated.done_reason, logprobs=logprobs)
+    return Completion(choices=[choice], usage=counts)
+
+
+def _honest(continuation: Continuation, request: SampleRequest) -> Continuation:
+    told = told_apart(continuation)
+    reason = told.finish_reason
+    if reason == LENGTH and told.generated < request.max_tokens:
+        reason = CONTEXT  # which is not shifted, for it was asked not to be
+    exact = told.exact and request.temperature == 1
+    return attrs.evolve(told, finish_reason=reason, exact=exact)

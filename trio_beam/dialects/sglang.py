@@ -1,0 +1,411 @@
+"""SGLang's own generate call: token ids in and out.
+
+A prompt becomes token ids by the server's ``/tokenize``, a chat by its own template, and the beam's
+ids go behind them. That call came in the autumn of 2025 (pull request 9545), for strings only; for
+messages it is there in the summer of 2026 (29444 tells of it).
+
+Log-probabilities of what was sampled are scaled by the temperature, unless the server was started
+with ``SGLANG_RETURN_ORIGINAL_LOGPROB``, which a client cannot see. Those of a prompt are not. So
+at a temperature other than 0 (which is sampled as 1, from the best) and 1, the blocks are sent once
+more behind their prompt, and read with it (`_read_again`): one more request, and exact.
+
+The text is decoded with the tokens before it, but not by halves of characters: where a block may
+begin or end inside one, its ids are detokenized together with some before them (`_spell`).
+
+Seeds count only with ``--enable-deterministic-inference``. Such a server gives all requests without
+a seed the same (42), so a search without one finds one and the same continuation everywhere.
+
+From documentation: docs.sglang.io, "Sampling Parameters", "SGLang Native APIs" and "Deterministic
+Inference"; and source, as of the summer of 2026: ``managers/io_struct.py``,
+``managers/tokenizer_manager.py``, ``managers/detokenizer_manager.py``, ``layers/sampler.py``,
+``sampling/sampling_params.py``, ``entrypoints/openai/serving_tokenize.py``. Not run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import attrs
+import msgspec
+
+from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.dialects.base import (
+    DIALECTS,
+    Answer,
+    Dialect,
+    Exchange,
+    ModelList,
+    PrefixEncoder,
+    WireRequest,
+    decoder_of,
+    splice,
+)
+from trio_beam.dialects.sampled import checked_logprobs, too_long
+from trio_beam.errors import (
+    ContextOverflow,
+    LogprobsUnavailable,
+    MalformedResponse,
+    RequestRejected,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.prompt import Prompt
+    from trio_beam.language_model import SampleRequest
+
+#: Everything that the model's own file or the server's preferences could turn on, turned off.
+_PLAIN: dict[str, Any] = {
+    "top_p": 1,
+    "top_k": -1,
+    "min_p": 0,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "repetition_penalty": 1,
+}
+#: Tokens in front of a block that are decoded with it. A character has at most 4, so that between
+#: one cut at their beginning and one open at their end there is at least a whole one.
+_CONTEXT_TOKENS = 16
+#: What a decoder makes of bytes that are no character, or not yet.
+_BROKEN = "\ufffd"
+
+#: Log-probability, token id, text.
+_Row: TypeAlias = tuple[float | None, int, str | None]
+
+
+class _Reason(msgspec.Struct):
+    type: str
+    matched: Any = None
+    message: str | None = None
+    status_code: int | None = None
+
+
+class _Meta(msgspec.Struct):
+    finish_reason: _Reason | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int | None = None
+    output_token_logprobs: list[_Row] | None = None
+    output_top_logprobs: list[list[_Row] | None] | None = None
+    input_token_logprobs: list[_Row] | None = None
+    input_top_logprobs: list[list[_Row] | None] | None = None
+
+
+class _Generated(msgspec.Struct):
+    text: str
+    meta_info: _Meta
+
+
+class _Tokenized(msgspec.Struct):
+    tokens: list[int]
+
+
+class _Detokenized(msgspec.Struct):
+    text: list[str]
+
+
+_decode = decoder_of(list[_Generated] | _Generated)
+_decode_tokens = decoder_of(_Tokenized)
+_decode_texts = decoder_of(_Detokenized)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Taken:
+    """A prompt as token ids, in JSON too."""
+
+    ids: Sequence[int]
+    json: bytes
+    prefix: PrefixEncoder
+
+
+@attrs.define(eq=False)
+class _Block:
+    """What was sampled, with its log-probabilities and its bytes once they are known."""
+
+    text: str
+    rows: list[_Row]
+    tops: Sequence[list[_Row] | None]
+    reason: str
+    #: The last token ends the text and is none of it.
+    ended: bool
+    generated: int
+    data: bytes = b""
+    exact: bool = True
+
+    @property
+    def ids(self) -> list[int]:
+        return [number for _, number, _ in self.rows]
+
+    @property
+    def visible(self) -> list[int]:
+        """The ids that make text."""
+        return self.ids[:-1] if self.ended else self.ids
+
+
+@DIALECTS.register("sglang")
+class SGLang(Dialect):
+    """Token ids in and out; exact."""
+
+    name: ClassVar[str] = "sglang"
+
+    @classmethod
+    def recognises(cls, models: ModelList) -> bool:
+        """By the owner that it names."""
+        return any(entry.owned_by == "sglang" for entry in models.data)
+
+    def take(self, prompt: Prompt) -> Exchange[Taken]:
+        """Have the prompt made into token ids.
+
+        Raises:
+            RequestRejected: the server is too old for it.
+        """
+        messages = prompt.messages
+        if prompt.text is not None and self.api == "chat":
+            messages = ({"role": "user", "content": prompt.text},)
+        what = {"prompt": prompt.text} if messages is None else {"messages": messages}
+        body = msgspec.json.encode({"model": self.model, **what})
+        try:
+            answer: _Tokenized = yield WireRequest(
+                path="/tokenize", decode=_decode_tokens, body=body, at_root=True
+            )
+        except ContextOverflow:
+            raise
+        except RequestRejected as refusal:
+            without_messages = messages is not None and "Field required" in refusal.message
+            if refusal.status != 404 and not without_messages:
+                raise
+            what_not = "no /tokenize" if messages is None else "no /tokenize for chat messages"
+            message = f"this SGLang has {what_not}; use a newer one, or dialect='openai'"
+            raise RequestRejected(
+                f"{message} ({refusal.message})",
+                status=refusal.status,
+                url=refusal.url,
+                attempts=refusal.attempts,
+            ) from refusal
+        if not answer.tokens:
+            raise MalformedResponse("the tokenizer makes no tokens of this prompt")
+        return Taken(
+            ids=answer.tokens, json=_join(answer.tokens), prefix=PrefixEncoder(_encode_beam)
+        )
+
+    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+        """One request, and up to two more: for log-probabilities, and for cut characters."""
+        prompt = taken.json + taken.prefix(request.beam)
+        while True:
+            n = self.limits.cap_n(request.n)
+            top = self.limits.cap_logprobs(request.top_logprobs)
+            try:
+                answer = yield self._request(prompt, request, n, top)
+            except RequestRejected as refusal:
+                if not self.limits.learn(refusal, n=n, logprobs=top):
+                    raise
+            else:
+                break
+        generated: list[_Generated] = (answer if isinstance(answer, list) else [answer])[:n]
+        if not generated:
+            raise MalformedResponse("the answer holds no continuation")
+        if len(generated) < n:
+            self.limits.fewer(len(generated))
+        blocks = [_block(one, request) for one in generated]
+        prompt_tokens = max(0, generated[0].meta_info.prompt_tokens)
+        if request.temperature not in (0, 1):
+            prompt_tokens += yield from self._read_again(prompt, taken, request, blocks)
+        yield from self._spell(taken, request.beam, blocks)
+        return Answer(
+            continuations=tuple(_continuation(block, request) for block in blocks),
+            prompt_tokens=prompt_tokens,
+        )
+
+    def _request(self, prompt: bytes, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+        sampling: dict[str, Any] = {
+            "max_new_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            **_PLAIN,
+        }
+        ids = b"[%s]" % prompt
+        each: Any = sampling
+        if request.seed is not None and n > 1:
+            # `n` would sample all of them with the same seed; a batch has one for each.
+            ids = b"[%s]" % b",".join([ids] * n)
+            each = [{**sampling, "sampling_seed": request.seed + place} for place in range(n)]
+        elif request.seed is not None:
+            sampling["sampling_seed"] = request.seed
+        elif n > 1:
+            sampling["n"] = n
+        return WireRequest(
+            path="/generate",
+            decode=_decode,
+            body=splice("input_ids", ids, self._fields(each, top)),
+            at_root=True,
+            most_tokens=n * request.max_tokens,
+        )
+
+    def _fields(self, sampling: Any, top: int, start: int = -1) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "sampling_params": sampling,
+            "return_logprob": True,
+            "logprob_start_len": start,
+            "top_logprobs_num": top,
+            "return_text_in_logprobs": True,
+            "stream": False,
+        }
+
+    def _read_again(
+        self, prompt: bytes, taken: Taken, request: SampleRequest, blocks: list[_Block]
+    ) -> Exchange[int]:
+        """Give the blocks their log-probabilities as parts of prompts; returns the prompt tokens."""
+        read = [block for block in blocks if block.rows]
+        if not read:
+            return 0
+        ids = b",".join([b"[%s%s]" % (prompt, _encode(block.ids)) for block in read])
+        # The first of what is asked for has none, so the token before the block is asked for too.
+        start = len(taken.ids) + request.beam.length - 1
+        sampling = {"max_new_tokens": 0, "temperature": 1, **_PLAIN}
+        top = self.limits.cap_logprobs(request.top_logprobs)
+        answer = yield WireRequest(
+            path="/generate",
+            decode=_decode,
+            body=splice("input_ids", b"[%s]" % ids, self._fields(sampling, top, start)),
+            at_root=True,
+        )
+        given: list[_Generated] = answer if isinstance(answer, list) else [answer]
+        if len(given) != len(read):
+            raise MalformedResponse(f"{len(given)} answers to {len(read)} prompts")
+        for block, one in zip(read, given, strict=True):
+            _reason(one.meta_info)
+            count = len(block.rows)
+            rows = (one.meta_info.input_token_logprobs or [])[-count:]
+            if not rows:
+                raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
+            if [number for _, number, _ in rows] != block.ids:
+                raise MalformedResponse("the log-probabilities are not those of the tokens")
+            block.rows = rows
+            block.tops = (one.meta_info.input_top_logprobs or [])[-count:]
+        return sum(max(0, one.meta_info.prompt_tokens) for one in given)
+
+    def _spell(self, taken: Taken, beam: Beam, blocks: list[_Block]) -> Exchange[None]:
+        """Give the blocks their bytes, so that joined to the beam's they spell whole characters."""
+        begins_inside = _is_open(beam)
+        unclear: list[_Block] = []
+        for block in blocks:
+            block.data = block.text.encode("utf-8", "replace")
+            if block.visible and (begins_inside or block.text.endswith(_BROKEN)):
+                unclear.append(block)
+        if not unclear:
+            return
+        before = _last_ids(taken, beam)
+        texts = [before, *([*before, *block.visible] for block in unclear)]
+        body = msgspec.json.encode({"model": self.model, "tokens": texts})
+        answer: _Detokenized = yield WireRequest(
+            path="/detokenize", decode=_decode_texts, body=body, at_root=True
+        )
+        if len(answer.text) != len(texts):
+            raise MalformedResponse(f"{len(answer.text)} texts for {len(texts)} lists of tokens")
+        known = answer.text[0].rstrip(_BROKEN)
+        for block, text in zip(unclear, answer.text[1:], strict=True):
+            # What is left of a character may be completed by the next block, if there is one.
+            whole = text.rstrip(_BROKEN) if block.reason == LENGTH else text
+            if whole.startswith(known):
+                block.data = whole[len(known) :].encode("utf-8", "replace")
+            else:  # a tokenizer that changes what is before: its ids are right, its text is close
+                block.data = block.text.rstrip(_BROKEN).encode("utf-8", "replace")
+                block.exact = False
+
+
+def _block(one: _Generated, request: SampleRequest) -> _Block:
+    meta = one.meta_info
+    reason = _reason(meta)
+    rows = meta.output_token_logprobs or []
+    if not rows and (one.text or meta.completion_tokens):
+        raise LogprobsUnavailable("the server sent tokens without log-probabilities")
+    if len(rows) > request.max_tokens:
+        raise MalformedResponse(too_long(len(rows), request.max_tokens))
+    generated = max(len(rows), min(meta.completion_tokens or 0, request.max_tokens))
+    return _Block(
+        text=one.text,
+        rows=rows,
+        tops=meta.output_top_logprobs or [],
+        reason=reason.type,
+        ended=reason.type == STOP and bool(rows) and reason.matched in (rows[-1][1], [rows[-1][1]]),
+        generated=generated,
+        exact=generated == len(rows),
+    )
+
+
+def _reason(meta: _Meta) -> _Reason:
+    reason = meta.finish_reason or _Reason(LENGTH)
+    if reason.type == "abort":
+        message = f"the server gave the request up: {reason.message or 'without a reason'}"
+        raise ServerError(message, status=reason.status_code or 500)
+    return reason
+
+
+def _continuation(block: _Block, request: SampleRequest) -> Continuation:
+    values = checked_logprobs(value for value, _, _ in block.rows)
+    top = request.top_logprobs
+    shown = [_tops(row, top) for row in block.tops] if top else []
+    if shown and len(shown) != len(values):
+        raise MalformedResponse(f"{len(values)} tokens with {len(shown)} rows of alternatives")
+
+    def make() -> tuple[Token, ...]:
+        tokens = [
+            Token(text or "", values[place], number, None, shown[place] if shown else ())
+            for place, (_, number, text) in enumerate(block.rows)
+        ]
+        if block.ended:
+            tokens[-1] = tokens[-1]._replace(text="", bytes=b"")
+        return tuple(tokens)
+
+    return Continuation(
+        tokens=make,
+        data=block.data,
+        finish_reason=block.reason,
+        exact=block.exact,
+        keys=block.ids,
+        logprob=sum(values),
+        generated=block.generated,
+    )
+
+
+def _tops(rows: list[_Row] | None, top: int) -> tuple[Token, ...]:
+    given = [row for row in rows or [] if row[0] is not None][:top]
+    values = checked_logprobs(value for value, _, _ in given)
+    return tuple(
+        [
+            Token(text or "", value, number)
+            for value, (_, number, text) in zip(values, given, strict=True)
+        ]
+    )
+
+
+def _is_open(beam: Beam) -> bool:
+    """Whether the beam may end inside a character."""
+    if beam.continuation is None or not len(beam.continuation):
+        return False
+    return beam.continuation.tokens[-1].text.endswith(_BROKEN)
+
+
+def _last_ids(taken: Taken, beam: Beam) -> list[int]:
+    """The last ids of the prompt with the beam behind it, as context for decoding."""
+    ids: list[int] = []
+    node: Beam | None = beam
+    while node is not None and node.continuation is not None and len(ids) < _CONTEXT_TOKENS:
+        ids = [*(key for key in node.continuation.keys if isinstance(key, int)), *ids]
+        node = node.parent
+    return [*taken.ids[-_CONTEXT_TOKENS:], *ids][-_CONTEXT_TOKENS:]
+
+
+def _join(ids: Iterable[int]) -> bytes:
+    return ",".join(map(str, ids)).encode()
+
+
+def _encode(ids: Iterable[int]) -> bytes:
+    """Ids to go behind others in a JSON array."""
+    return "".join([f",{number}" for number in ids]).encode()
+
+
+def _encode_beam(beam: Beam) -> bytes:
+    assert beam.continuation is not None
+    return _encode([key for key in beam.continuation.keys if isinstance(key, int)])
