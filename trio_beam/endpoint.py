@@ -291,8 +291,12 @@ class Endpoint:
         return dialect
 
     def _make_dialect(self, name: str, model: str) -> Dialect:
-        settings = self._settings
-        return DIALECTS[name](model, settings.api, Limits(n=settings.max_n), settings.stream)
+        settings, kind = self._settings, DIALECTS[name]
+        if settings.stream and not kind.can_stream:
+            raise ConfigError(
+                "stream", f"False with the dialect {name!r}, which reads no streams", True
+            )
+        return kind(model, settings.api, Limits(n=settings.max_n), settings.stream)
 
     async def _list_models(self, call: Call) -> ModelList:
         try:

@@ -88,10 +88,17 @@ class Dialect(ABC):
         api: which of the two OpenAI calls to use; ``"auto"``: completions for a string, chat for
             messages.
         limits: most choices and log-probabilities a request, as far as they are known.
-        stream: whether answers are asked for as streams, where the dialect can read them.
+        stream: whether answers are asked for as streams.
     """
 
     name: ClassVar[str]
+    #: Whether it can ask for answers as streams.
+    can_stream: ClassVar[bool] = False
+    #: What is known of servers of this kind and cannot be tried in a minute.
+    notes: ClassVar[tuple[str, ...]] = ()
+    #: What the server calls itself, and its longest sequence in tokens, once `configure` has asked.
+    server: str | None = None
+    context_tokens: int | None = None
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         self.model = model

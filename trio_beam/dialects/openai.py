@@ -29,6 +29,7 @@ from trio_beam.dialects.base import (
 )
 from trio_beam.dialects.sampled import SampledTokens, checked_logprobs
 from trio_beam.dialects.sse import cut_short, decoder_of_stream
+from trio_beam.dialects.told_apart import told_apart
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse, RequestRejected
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ class OpenAI(Dialect):
     """Text in, text and log-probabilities out."""
 
     name: ClassVar[str] = "openai"
+    can_stream: ClassVar[bool] = True
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Encode the prompt; sends nothing."""
@@ -313,7 +315,7 @@ def _continuation(
     count = len(sampled)
     # Fewer tokens than it had room for: some have no log-probability, or the context is full.
     short = generated > count or (reason == LENGTH and count < request.max_tokens)
-    return Continuation(
+    continuation = Continuation(
         tokens=sampled.tokens,
         data=data,
         finish_reason=reason,
@@ -322,6 +324,7 @@ def _continuation(
         logprob=sum(sampled.values),
         generated=max(count, generated),
     )
+    return continuation if spelt else told_apart(continuation)
 
 
 def _data(sampled: SampledTokens, text: str, echo: Beam | None, reason: str) -> tuple[bytes, bool]:
