@@ -36,6 +36,7 @@ from trio_beam.dialects.llama_cpp_wire import (
     EntryWithTop,
     Native,
     decode_props,
+    decode_slots,
     decode_template,
     decode_tokens,
     decoder,
@@ -69,6 +70,8 @@ class LlamaCpp(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "llama_cpp"
+    takes_ids: ClassVar[bool] = True
+    shape = "native"
     can_stream: ClassVar[bool] = True
     notes: ClassVar[tuple[str, ...]] = (
         "while it works on other requests, llama.cpp notices a closed connection only with stream=True",
@@ -97,6 +100,12 @@ class LlamaCpp(Dialect):
         if self.limits.n is None:
             self.limits.n = slots
         return slots
+
+    def running(self) -> Exchange[int | None]:
+        """The slots that are busy."""
+        slots = yield WireRequest(path="/slots", decode=decode_slots, at_root=True)
+        busy: int = sum(slot.is_processing for slot in slots)
+        return busy
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Chat messages become token ids by the server's own template; a string stays one."""

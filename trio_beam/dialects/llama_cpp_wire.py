@@ -109,6 +109,10 @@ class _Props(msgspec.Struct):
     default_generation_settings: _Settings = msgspec.field(default_factory=_Settings)
 
 
+class _Slot(msgspec.Struct):
+    is_processing: bool
+
+
 def join_events(events: Sequence[Event], _done: bool) -> list[Native]:
     """The continuations that a stream amounts to.
 
@@ -139,6 +143,7 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Native]:
 decode_template = decoder_of(_Templated)
 decode_tokens = decoder_of(_Tokenized)
 decode_props = decoder_of(_Props)
+decode_slots = decoder_of(list[_Slot])
 decode_with_top = decoder_of(list[NativeWithTop] | NativeWithTop)
 _decode_without_top = decoder_of(list[Native] | Native)
 _stream_with_top = decoder_of_stream(decoder_of(EventWithTop), join_events, decode_with_top)

@@ -98,6 +98,7 @@ class Ollama(OpenAI):
     """Strings, and chats rendered by the server; one choice a request."""
 
     name: ClassVar[str] = "ollama"
+    shape = "native"
     can_stream: ClassVar[bool] = False
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:

@@ -143,6 +143,8 @@ class SGLang(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "sglang"
+    takes_ids: ClassVar[bool] = True
+    shape = "native"
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:

@@ -37,6 +37,7 @@ from trio_beam.dialects.vllm_wire import (
     decode_tokenized,
     decode_version,
     decoder,
+    read_running,
 )
 from trio_beam.errors import (
     ContextOverflow,
@@ -77,6 +78,8 @@ class VLLM(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "vllm"
+    takes_ids: ClassVar[bool] = True
+    shape = "legacy"
     can_stream: ClassVar[bool] = True
 
     @classmethod
@@ -93,6 +96,11 @@ class VLLM(Dialect):
         self.server = f"vLLM {answer.version}"
         return None
 
+    def running(self) -> Exchange[int | None]:
+        """Its own gauge."""
+        running: int | None = yield WireRequest(path="/metrics", decode=read_running, at_root=True)
+        return running
+
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """A chat becomes token ids by the server's own template; a string stays one."""
         prefix = PrefixEncoder(ids_of)
@@ -107,6 +115,7 @@ class VLLM(Dialect):
         answer = yield WireRequest(
             path="/tokenize", decode=decode_tokenized, body=body, at_root=True
         )
+        self.context_tokens = answer.max_model_len
         if not answer.tokens:
             raise MalformedResponse("the chat template makes no tokens of these messages")
         return Taken(text=None, ids=answer.tokens, prefix=prefix)
@@ -134,8 +143,9 @@ class VLLM(Dialect):
             taken.ids = choices[0].prompt_token_ids
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
+        known: list[str] = []  # what stands before the blocks, once somebody needs it
         for choice in choices:
-            continuation = yield from self._continuation(choice, taken, request, spent)
+            continuation = yield from self._continuation(choice, taken, request, spent, known)
             continuations.append(continuation)
         counted = completion.usage.prompt_tokens if completion.usage else None
         return Answer(
@@ -166,7 +176,12 @@ class VLLM(Dialect):
         )
 
     def _continuation(
-        self, choice: Choice, taken: Taken, request: SampleRequest, spent: list[int]
+        self,
+        choice: Choice,
+        taken: Taken,
+        request: SampleRequest,
+        spent: list[int],
+        known: list[str],
     ) -> Exchange[Continuation]:
         ids = choice.token_ids
         if ids is None:
@@ -201,7 +216,12 @@ class VLLM(Dialect):
         ended = reason == STOP and choice.stop_reason is None
         spelt = sampled.spell(data, ended=ended)
         if not spelt or _is_open(request.beam) or (reason == LENGTH and not texts[-1]):
-            data = yield from self._spell(taken, request.beam, ids[:-1] if ended else ids, reason)
+            visible = ids[:-1] if ended else ids
+            before = last_ids(taken.ids or [], request.beam)
+            if not known:
+                known.append((yield from self._detokenize(before)))
+            text = yield from self._detokenize([*before, *visible])
+            data = whole_part(known[0], text, open_ended=reason == LENGTH)
         return Continuation(
             tokens=sampled.tokens,
             data=data,
@@ -227,13 +247,6 @@ class VLLM(Dialect):
             raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
         spent.append(max(0, (answer.usage and answer.usage.prompt_tokens) or 0))
         return choice.logprobs.token_logprobs[-len(ids) :]
-
-    def _spell(self, taken: Taken, beam: Beam, ids: list[int], reason: str) -> Exchange[bytes]:
-        """The bytes that a block adds, so that joined to the beam's they spell whole characters."""
-        before = last_ids(taken.ids or [], beam)
-        known = yield from self._detokenize(before)
-        text = yield from self._detokenize([*before, *ids])
-        return whole_part(known, text, open_ended=reason == LENGTH)
 
     def _detokenize(self, ids: list[int]) -> Exchange[str]:
         if not ids:

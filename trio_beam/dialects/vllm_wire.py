@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -45,6 +46,7 @@ class Completion(msgspec.Struct):
 
 class _Tokenized(msgspec.Struct):
     tokens: list[int]
+    max_model_len: int | None = None
 
 
 class _Detokenized(msgspec.Struct):
@@ -99,6 +101,15 @@ decode_detokenized = decoder_of(_Detokenized)
 decode_version = decoder_of(_Version)
 _decode = decoder_of(Completion)
 _decode_stream = decoder_of_stream(_decode, join_chunks, _decode)
+
+
+_RUNNING = re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
+
+
+def read_running(body: bytes) -> int | None:
+    """The requests under way, of Prometheus metrics."""
+    found = _RUNNING.findall(body)
+    return int(sum(map(float, found))) if found else None
 
 
 def decoder(*, stream: bool) -> Callable[[bytes], Completion]:
