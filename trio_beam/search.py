@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from typing import TYPE_CHECKING
 
 import trio
@@ -77,6 +78,10 @@ async def beam_search_within(
     return await Search(endpoint, prompt, config, observers).run_within(seconds)
 
 
+#: Bits of chance for a search without a seed.
+_ENTROPY_BITS = 62
+
+
 class Search:
     """One search. For callers who want the best so far after they cancelled it themselves."""
 
@@ -92,7 +97,7 @@ class Search:
             raise ConfigError("config", "a BeamSearchConfig", config)
         self._prompt: Prompt = check_prompt(prompt)
         self._model = model
-        self._state = BeamSearchState(self.config)
+        self._state = BeamSearchState(self.config, secrets.randbits(_ENTROPY_BITS))
         self._observers = tuple(observers)
         self._ran = False
 

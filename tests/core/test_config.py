@@ -40,7 +40,7 @@ BAD: dict[str, tuple[str, list[object]]] = {
         ["drop", "", "DROP_BEAM", None, True, 0],
     ),
     "min_beams": ("a whole number from 1 up", [0, -1, 1.0, NAN, INF, True, "1", None]),
-    "selection": ("one of 'top_k'", ["best", "", "TOP_K", None, 1, True, ["top_k"]]),
+    "selection": ("one of 'resample', 'top_k'", ["best", "", "TOP_K", None, 1, True, ["top_k"]]),
     "scorer": ("one of 'power'", ["sum", "", "Power", None, 1, True, ["power"]]),
     "proposal": ("one of 'sample'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
@@ -55,6 +55,7 @@ BAD: dict[str, tuple[str, list[object]]] = {
         "a finite number above 0 to 1 or None",
         [0, -0.5, 1.01, NAN, INF, True, "1", ()],
     ),
+    "ess_threshold": ("a finite number from 0 to 1", [-0.1, 1.1, NAN, INF, True, "1", None]),
     "quorum_grace": ("a finite number from 0 up", [-0.1, NAN, INF, True, "1", None]),
 }
 
@@ -90,6 +91,8 @@ GOOD: list[dict[str, Any]] = [
     *({"on_beam_failure": value} for value in ("cancel_siblings", "drop_beam")),
     *({"min_beams": value} for value in (1, 2)),
     {"selection": "top_k"},
+    {"selection": "resample"},
+    *({"ess_threshold": value} for value in (0, 0.5, 1)),
     {"scorer": "power"},
     {"proposal": "sample"},
     *({"max_total_tokens": value} for value in (None, 4, 10**9)),
@@ -195,6 +198,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "on_beam_failure": "cancel_siblings",
         "min_beams": 1,
         "selection": "top_k",
+        "ess_threshold": 0.5,
         "scorer": "power",
         "proposal": "sample",
         "max_total_tokens": None,

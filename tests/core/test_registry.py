@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.core.making import block, chain
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.registry import SCORERS, SELECTIONS, Registry
+from trio_beam.core.scoring import Closing
 from trio_beam.errors import ConfigError
 
 BEAMS = [
@@ -61,15 +63,26 @@ def test_a_scorer_gives_one_number_for_each_beam_and_favours_the_probable(name: 
     assert better > worse
 
 
+def closing(beams: Sequence[Beam]) -> Closing:
+    return Closing(
+        round=2, ended=[], carried=[], groups=[[beam] for beam in beams], chance=lambda _: 0.5
+    )
+
+
 @pytest.mark.parametrize("name", SELECTIONS.names())
 @pytest.mark.parametrize("width", [1, 2, 9])
 def test_a_selection_keeps_at_most_as_many_as_the_width(name: str, width: int) -> None:
-    config = BeamSearchConfig(selection=name, beam_width=width)
-    chosen = SELECTIONS[name](BEAMS, config)
-    assert 1 <= len(chosen) <= width
-    assert all(any(beam is one for one in BEAMS) for beam in chosen)
-    assert len(SELECTIONS[name]([], config)) == 0
+    config = BeamSearchConfig(selection=name, beam_width=width, ess_threshold=1)
+    population = SELECTIONS[name](closing(BEAMS[:width]), config)
+    chosen = [*population.active, *population.ended]
+    assert 1 <= len(chosen) <= 2 * width
+    assert all(any(beam.same_tokens(one) for one in BEAMS) for beam in chosen)
+    assert all(beam.ended for beam in population.ended)
+    assert not any(beam.ended for beam in population.active)
+    nothing = SELECTIONS[name](closing([]), config)
+    assert not [*nothing.active, *nothing.ended]
 
 
 def test_top_k_keeps_the_first() -> None:
-    assert list(SELECTIONS["top_k"](BEAMS, BeamSearchConfig(beam_width=3))) == BEAMS[:3]
+    kept = SELECTIONS["top_k"](closing(BEAMS), BeamSearchConfig(beam_width=3))
+    assert list(kept.active) == BEAMS[:3]

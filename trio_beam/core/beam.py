@@ -32,6 +32,8 @@ class Beam:
         finish_reason: the server's word; ``"length"`` if the beam could go on.
         exact: whether every block of it was continued by token ids with true log-probabilities.
         multiplicity: how many candidates had these very tokens.
+        weight: with ``selection="resample"``, on the beams of a result: the share of p^alpha that it stands
+            for; all of them sum to 1. None otherwise.
     """
 
     parent: Beam | None = None
@@ -43,6 +45,9 @@ class Beam:
     finish_reason: str = LENGTH
     exact: bool = True
     multiplicity: int = 1
+    weight: float | None = None
+    #: With weights: of the particle, in nats, unnormalised.
+    log_weight: float = 0.0
     #: Characters that the last block completed.
     fragment: str = ""
     #: Bytes of a character that the last block began and did not end.

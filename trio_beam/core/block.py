@@ -62,6 +62,8 @@ class Continuation:
         keys: what makes each token the same as another (`Token.key`).
         logprob: sum of the tokens' log-probabilities, in nats.
         generated: tokens that the server generated for it (never less than the number of tokens).
+        proposal: log-probability (nats) of each token in the distribution that it was sampled from; None
+            where that is the model's own (temperature 1).
     """
 
     _tokens: tuple[Token, ...] | Callable[[], tuple[Token, ...]]
@@ -71,6 +73,7 @@ class Continuation:
     keys: Sequence[int | bytes] = attrs.field()
     logprob: float = attrs.field()
     generated: int = attrs.field()
+    proposal: Sequence[float] | None = None
 
     @keys.default
     def _keys(self) -> Sequence[int | bytes]:
@@ -83,6 +86,11 @@ class Continuation:
     @generated.default
     def _count(self) -> int:
         return len(self.keys)
+
+    @property
+    def proposal_logprob(self) -> float:
+        """The log-probability with which it was sampled, in nats."""
+        return self.logprob if self.proposal is None else sum(self.proposal)
 
     @property
     def tokens(self) -> tuple[Token, ...]:
@@ -108,4 +116,5 @@ class Continuation:
             finish_reason=finish_reason,
             exact=self.exact,
             generated=self.generated,
+            proposal=None if self.proposal is None else self.proposal[:count],
         )

@@ -129,6 +129,8 @@ class BeamSearchConfig:
             on with the others.
         min_beams: with ``"drop_beam"``, how many beams must survive a round.
         selection: which candidates stay.
+        ess_threshold: with ``selection="resample"``: particles are drawn anew when they are worth fewer
+            than this share of their number (effective sample size); from 0 (never) to 1.
         scorer: what a candidate is worth.
         proposal: how candidates come about.
         max_total_tokens: most tokens that the search may generate, all beams together. A request that
@@ -167,6 +169,7 @@ class BeamSearchConfig:
     )
     min_beams: int = attrs.field(default=1, validator=whole(1))
     selection: str = attrs.field(default="top_k", validator=_registered(SELECTIONS))
+    ess_threshold: float = attrs.field(default=0.5, validator=real(0, most=1))
     scorer: str = attrs.field(default="power", validator=_registered(SCORERS))
     proposal: Literal["sample"] = attrs.field(default="sample", validator=word("sample"))
     max_total_tokens: int | None = attrs.field(default=None, validator=whole(1, optional=True))
@@ -193,6 +196,11 @@ class BeamSearchConfig:
                 f"at least beam_width * n_per_beam ({self.samples_per_round}), one token for each",
                 self.max_total_tokens,
             )
+
+    @property
+    def weighted(self) -> bool:
+        """Whether beams are particles with weights."""
+        return self.selection == "resample"
 
     @property
     def samples_per_round(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
+
+import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
@@ -12,5 +14,42 @@ from trio_beam.core.config import BeamSearchConfig
 #: not set yet when a scorer sees it.
 Scorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Sequence[float]]
 
-#: The scored candidates that can go on, best first, to those that stay active, best first.
-Selection: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Sequence[Beam]]
+
+@attrs.frozen(kw_only=True, eq=False)
+class Closing:
+    """A round whose candidates are all in and scored.
+
+    Attributes:
+        round: its number, from 1.
+        ended: beams that ended before, best first.
+        carried: beams that have all the tokens they may have, and were not expanded.
+        groups: the candidates of each expanded beam, in the order of the samples.
+        chance: a uniform number from 0 up to but not 1 for each name that it is asked by.
+    """
+
+    round: int
+    ended: Sequence[Beam]
+    carried: Sequence[Beam]
+    groups: Sequence[Sequence[Beam]]
+    chance: Callable[[str], float]
+
+    @property
+    def candidates(self) -> list[Beam]:
+        """What came of the round, and what was carried over it, best first."""
+        return rank([*self.carried, *(beam for group in self.groups for beam in group)])
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Population:
+    """What stays: the beams that go on, and those that have ended, each best first."""
+
+    active: Sequence[Beam]
+    ended: Sequence[Beam]
+
+
+Selection: TypeAlias = Callable[[Closing, BeamSearchConfig], Population]
+
+
+def rank(beams: Iterable[Beam]) -> list[Beam]:
+    """Best score first. The sort is stable: equal scores keep their order, parent's rank, then sample."""
+    return sorted(beams, key=lambda beam: -beam.score)

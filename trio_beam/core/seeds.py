@@ -35,3 +35,9 @@ def sample_number(round_number: int, beam: int, sample: int, *, width: int, n: i
         n: the search's ``n_per_beam``.
     """
     return (round_number - 1) * width * n + beam * n + sample
+
+
+def uniform(seed: int, text: str) -> float:
+    """A number from 0 up to but not 1: the same for the same seed and text, for others another."""
+    digest = blake2b(f"{seed} {text}".encode(), digest_size=8, person=b"trio_beam draw").digest()
+    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)

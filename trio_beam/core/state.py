@@ -10,6 +10,7 @@ A round costs as much as its new tokens: beams share their prefixes (`core.beam`
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import attrs
@@ -26,21 +27,28 @@ from trio_beam.core.events import (
     RoundFinished,
     RoundStarted,
 )
+from trio_beam.core.particles import drawn_first
 from trio_beam.core.registry import SCORERS, SELECTIONS
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
-from trio_beam.core.seeds import base_seed, sample_number
+from trio_beam.core.scoring import Closing, rank
+from trio_beam.core.seeds import base_seed, sample_number, uniform
 from trio_beam.core.usage import Ledger
 from trio_beam.errors import ContextOverflow, EndpointError, TrioBeamError
 from trio_beam.scorers.power import best_reachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from trio_beam.core.block import Continuation
     from trio_beam.core.config import BeamSearchConfig
 
 
 class BeamSearchState:
     """One search, from the empty beam to its result.
+
+    Args:
+        config: its parameters.
+        entropy: a number that stands for chance where the configuration has no seed.
 
     Attributes:
         config: its parameters.
@@ -49,8 +57,9 @@ class BeamSearchState:
         quorum_reached: whether it should be cancelled after ``quorum_grace`` seconds.
     """
 
-    def __init__(self, config: BeamSearchConfig) -> None:
+    def __init__(self, config: BeamSearchConfig, entropy: int = 0) -> None:
         self.config = config
+        self._entropy = entropy if config.seed is None else config.seed
         self.ledger = Ledger(config.max_total_tokens, config.max_requests)
         self._failures: dict[tuple[int, int, int], BeamFailure] = {}
         self.cancel_siblings = False
@@ -119,7 +128,7 @@ class BeamSearchState:
         number = self._round.number
         parent = self._round.expansions[outcome.rank].beam
         self._outcomes[outcome.rank] = [
-            stop.extend(parent, continuation, self.config.stop)
+            self._child(parent, continuation)
             for _, continuation in sorted(outcome.continuations.items())
         ]
         self._received += 1
@@ -150,8 +159,12 @@ class BeamSearchState:
 
     def result(self, stop_reason: StopReason) -> SearchResult:
         """The best so far, at any moment; what came back of an unfinished round counts too."""
-        beams = self._ended if stop_reason == "finished" else rank(self._standing())
-        beams = [beam for beam in beams if beam.continuation is not None][: self.config.beam_width]
+        if self.config.weighted:
+            beams = drawn_first(self._standing(), uniform(self._entropy, "answer"))
+        else:
+            beams = self._ended if stop_reason == "finished" else rank(self._standing())
+            beams = [beam for beam in beams if beam.continuation is not None]
+            beams = beams[: self.config.beam_width]
         return SearchResult(
             text=beams[0].text if beams else "",
             score=beams[0].score if beams else -math.inf,
@@ -212,6 +225,15 @@ class BeamSearchState:
 
     # -- receiving
 
+    def _child(self, parent: Beam, continuation: Continuation) -> Beam:
+        child = stop.extend(parent, continuation, self.config.stop)
+        if not self.config.weighted:
+            return child
+        block = child.continuation
+        assert block is not None
+        gained = self.config.alpha * block.logprob - block.proposal_logprob
+        return attrs.evolve(child, log_weight=parent.log_weight + gained)
+
     def _note_failure(
         self, parent: Beam, rank: int, error: EndpointError, number: int
     ) -> list[Event]:
@@ -260,26 +282,38 @@ class BeamSearchState:
     def _close_round(self, current: Round) -> Event:
         arrived = self._arrived()
         self._ended, fresh = self._distinct(arrived)
-        scored = rank([*self._carried(), *self._score(fresh)])
-        select = SELECTIONS[self.config.selection]
-        self._active = list(select([beam for beam in scored if not beam.ended], self.config))
-        ended = [beam for beam in scored if beam.ended]
-        self._ended = rank([*self._ended, *ended])[: self.config.beam_width]
+        closing = Closing(
+            round=current.number,
+            ended=self._ended,
+            carried=self._carried(),
+            groups=self._by_parent(self._score(fresh)),
+            chance=lambda what: uniform(self._entropy, f"round {current.number} {what}"),
+        )
+        population = SELECTIONS[self.config.selection](closing, self.config)
+        self._active, self._ended = list(population.active), list(population.ended)
         self._completed = current.number
         self._round = None
+        best = max((beam.score for beam in closing.candidates), default=-math.inf)
         return RoundFinished(
             round=current.number,
             rounds=self.config.rounds,
             candidates=len(arrived),
             active=len(self._active),
             ended=len(self._ended),
-            best_score=scored[0].score if scored else -math.inf,
+            best_score=best,
             completion_tokens=self.ledger.completion_tokens,
         )
 
+    def _by_parent(self, beams: Sequence[Beam]) -> list[list[Beam]]:
+        """The candidates of each expanded beam; a parent may stand there more than once."""
+        if not self.config.weighted:
+            return [list(beams)]  # for the others only the order counts
+        rest = iter(beams)
+        return [list(islice(rest, len(self._outcomes[rank]))) for rank in sorted(self._outcomes)]
+
     def _distinct(self, beams: Sequence[Beam]) -> tuple[list[Beam], list[Beam]]:
         """Make one of candidates with the same tokens, which counts them: (those ended before, new)."""
-        if not self.config.deduplicate:
+        if not self.config.deduplicate or self.config.weighted:
             return self._ended, list(beams)
         kept = list(self._ended)
         places: dict[tuple[int, int, bool], list[int]] = {}
@@ -332,11 +366,6 @@ class BeamSearchState:
     def _carried(self) -> list[Beam]:
         """Active beams that already have all the tokens they may have."""
         return [beam for beam in self._active if beam.length >= self.config.max_tokens]
-
-
-def rank(beams: Iterable[Beam]) -> list[Beam]:
-    """Best score first. The sort is stable: equal scores keep their order, parent's rank, then sample."""
-    return sorted(beams, key=lambda beam: -beam.score)
 
 
 def _identity(beam: Beam) -> tuple[int, int, bool]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_beam.core.registry import SELECTIONS
+from trio_beam.core.scoring import Closing, Population, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
     from trio_beam.core.config import BeamSearchConfig
 
 
 @SELECTIONS.register("top_k")
-def top_k(beams: Sequence[Beam], config: BeamSearchConfig) -> Sequence[Beam]:
-    """The first ``beam_width`` of the beams, which come best first."""
-    return beams[: config.beam_width]
+def top_k(closing: Closing, config: BeamSearchConfig) -> Population:
+    """Of the candidates that can go on the best ``beam_width``, and as many of those that have ended."""
+    candidates = closing.candidates
+    ended = [beam for beam in candidates if beam.ended]
+    return Population(
+        active=[beam for beam in candidates if not beam.ended][: config.beam_width],
+        ended=rank([*closing.ended, *ended])[: config.beam_width],
+    )

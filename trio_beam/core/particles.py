@@ -1,0 +1,52 @@
+"""What a population of particles amounts to: distinct beams with their shares, and one drawn by them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_beam.core.weights import normalise, systematic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trio_beam.core.beam import Beam
+
+
+def drawn_first(particles: Sequence[Beam], at: float) -> list[Beam]:
+    """The distinct beams with their weights: first the one that is drawn, then the heaviest.
+
+    Particles with the same tokens are one beam of their joint weight, which counts them.
+
+    Args:
+        particles: with their log-weights.
+        at: a uniform number, for the draw.
+    """
+    particles = [beam for beam in particles if beam.continuation is not None]
+    if not particles:
+        return []
+    weights = normalise([beam.log_weight for beam in particles])
+    distinct: list[Beam] = []
+    for beam, weight in zip(particles, weights, strict=True):
+        twin = next(
+            (
+                place
+                for place, other in enumerate(distinct)
+                if beam.ended == other.ended and beam.same_tokens(other)
+            ),
+            None,
+        )
+        if twin is None:
+            distinct.append(attrs.evolve(beam, weight=weight))
+        else:
+            known = distinct[twin]
+            distinct[twin] = attrs.evolve(
+                known,
+                weight=(known.weight or 0.0) + weight,
+                multiplicity=known.multiplicity + beam.multiplicity,
+            )
+    shares = [beam.weight or 0.0 for beam in distinct]
+    answer = distinct[systematic(shares, 1, at)[0]]
+    others = [beam for beam in distinct if beam is not answer]
+    return [answer, *sorted(others, key=lambda beam: -(beam.weight or 0.0))]
