@@ -117,6 +117,10 @@ def test_answers_are_drawn_from_p_alpha(alpha: float, changes: dict[str, Any]) -
 
 
 def test_more_particles_are_nearer() -> None:
-    near = [distances(4.0, width, 1500)[0] for width in (1, 4, 16)]
+    """Also at alpha 4, where resampling is of little use here: what ends early looks bad too early."""
+    near = [distances(2.0, width, 1500)[0] for width in (1, 2, 4, 8)]
     assert near == sorted(near, reverse=True)
-    assert near[0] > 0.4 > 0.25 > near[-1]
+    assert near[0] > 0.3 > 0.12 > near[-1]
+    near = [distances(4.0, width, 1000, ess_threshold=0.0)[0] for width in (1, 4, 16)]
+    assert near == sorted(near, reverse=True)
+    assert near[0] > 0.5 > 0.12 > near[-1]
