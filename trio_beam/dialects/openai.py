@@ -308,7 +308,9 @@ def _continuation(
                 "the server sent a text without log-probabilities; it cannot be searched over"
                 " (some servers have to be started with them enabled)"
             )
-        return Continuation(tokens=(), data=b"", finish_reason=reason, generated=generated)
+        return Continuation(
+            tokens=(), data=b"", finish_reason=reason, exact=not generated, generated=generated
+        )
     data, spelt = _data(sampled, text, echo, reason)
     count = len(sampled)
     # Fewer tokens than it had room for: some have no log-probability, or the context is full.
