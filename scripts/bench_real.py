@@ -58,7 +58,7 @@ async def search(base_url: str, options: argparse.Namespace, seed: int) -> tuple
     tokens = 0
     sent: list[bytes] = []
 
-    async def note(request: httpx.Request) -> None:
+    async def note(request: httpx.Request) -> None:  # noqa: ASYNC124  # httpx awaits it
         if request.url.path == "/completion":
             sent.append(request.content)
 

@@ -14,6 +14,7 @@ The map, from the bottom up; imports point down only, and a test holds that:
 
 from trio_beam.backoff import RetryPolicy
 from trio_beam.batch import SearchOutcome, search_many
+from trio_beam.capabilities import Capabilities
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
@@ -58,6 +59,7 @@ __all__ = [
     "BeamTimeout",
     "BudgetExhausted",
     "Call",
+    "Capabilities",
     "ConfigError",
     "ConnectionFailed",
     "ContextOverflow",

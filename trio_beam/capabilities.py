@@ -94,6 +94,6 @@ def _reasons(found: Capabilities) -> list[str]:
         reasons.append("the same seed gave other tokens: a search cannot be repeated")
     if found.continues_chat is False:
         reasons.append(
-            "an assistant's message is not continued: a chat can be searched in one block only"
+            "an assistant's message is not continued, so a chat cannot be searched; a string can"
         )
     return reasons

@@ -6,6 +6,7 @@ runs in the task that asks for it.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import attrs
@@ -15,6 +16,7 @@ from trio_beam.address import Address
 from trio_beam.attempt import HttpClient
 from trio_beam.backoff import RetryPolicy
 from trio_beam.core.config import real, whole, word
+from trio_beam.core.usage import Ledger
 from trio_beam.dialects.base import (
     DIALECTS,
     Api,
@@ -34,19 +36,23 @@ from trio_beam.errors import (
     RequestRejected,
     ServerError,
 )
+from trio_beam.language_model import Call
 from trio_beam.limiter import FairLimiter
+from trio_beam.probe import Probe
+from trio_beam.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     import httpx
 
+    from trio_beam.capabilities import Capabilities
     from trio_beam.core.block import Continuation
     from trio_beam.core.config import Check
     from trio_beam.core.prompt import Prompt
     from trio_beam.core.usage import Reservation
-    from trio_beam.language_model import Call, SampleRequest
+    from trio_beam.language_model import SampleRequest
 
 T = TypeVar("T")
 _decode_models = decoder_of(ModelList)
@@ -214,6 +220,8 @@ class Endpoint:
             hedge_share=hedge_share,
         )
         self._finding = trio.Lock()
+        self._probing = trio.Lock()
+        self._capabilities: Capabilities | None = None
         self._dialect: Dialect | None = None
 
     @property
@@ -272,6 +280,40 @@ class Endpoint:
         taken = await self.run_exchange(self._dialect.take(prompt), call, call.ledger.reservation())
         return _EndpointSampler(self, self._dialect, taken)
 
+    async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
+        """What the server can do: asked, and tried by some twenty small requests. Once; then it is known.
+
+        Args:
+            progress: told in a few words what is being tried.
+
+        Raises:
+            EndpointError: the server cannot be reached, or not be searched over.
+        """
+        async with self._probing:
+            if self._capabilities is None:
+                self._capabilities = await self._probe(progress)
+        return self._capabilities
+
+    async def _probe(self, progress: Callable[[str], None] | None) -> Capabilities:
+        with trio.CancelScope() as scope:
+            # Without a limit of its own: the scope only carries the stopwatch.
+            stopwatch = Stopwatch(scope, math.inf)
+            call = Call(ledger=Ledger(), emit=_ignore, stopwatch=stopwatch)
+
+            async def ask(exchange: Exchange[T]) -> T:
+                return await self.run_exchange(exchange, call, call.ledger.reservation())
+
+            async with self._finding:
+                if self._dialect is None:
+                    self._dialect = await self._find_dialect(call)
+            dialect = self._dialect
+
+            def streaming() -> Dialect:
+                return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
+
+            return await Probe(ask, dialect, streaming, self.base_url, progress or _ignore).run()
+        raise AssertionError("nobody cancels this scope")
+
     # -- what is this server?
 
     async def _find_dialect(self, call: Call) -> Dialect:
@@ -291,8 +333,12 @@ class Endpoint:
         return dialect
 
     def _make_dialect(self, name: str, model: str) -> Dialect:
-        settings = self._settings
-        return DIALECTS[name](model, settings.api, Limits(n=settings.max_n), settings.stream)
+        settings, kind = self._settings, DIALECTS[name]
+        if settings.stream and not kind.can_stream:
+            raise ConfigError(
+                "stream", f"False with the dialect {name!r}, which reads no streams", True
+            )
+        return kind(model, settings.api, Limits(n=settings.max_n), settings.stream)
 
     async def _list_models(self, call: Call) -> ModelList:
         try:
@@ -340,6 +386,10 @@ class Endpoint:
             raise
         finally:
             exchange.close()
+
+
+def _ignore(_: object) -> None:
+    """An observer of nothing."""
 
 
 class _EndpointSampler:

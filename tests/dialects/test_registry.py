@@ -26,6 +26,7 @@ ANSWERS = {
     "ollama": "documented_ollama__generate",
     "openai": "vllm__completions_logprobs",
     "sglang": "documented_sglang__generate",
+    "vllm": "vllm__completions_return_token_ids",
 }
 #: Those whose server gives one choice a request.
 ONE_CHOICE = {"llama_cpp_python", "ollama"}

@@ -88,10 +88,21 @@ class Dialect(ABC):
         api: which of the two OpenAI calls to use; ``"auto"``: completions for a string, chat for
             messages.
         limits: most choices and log-probabilities a request, as far as they are known.
-        stream: whether answers are asked for as streams, where the dialect can read them.
+        stream: whether answers are asked for as streams.
     """
 
     name: ClassVar[str]
+    #: Whether it can ask for answers as streams.
+    can_stream: ClassVar[bool] = False
+    #: Whether a prompt, and a beam behind it, travel as token ids.
+    takes_ids: ClassVar[bool] = False
+    #: Shape of the log-probabilities: ``"native"``, ``"content"`` or ``"legacy"``, once it is known.
+    shape: str | None = None
+    #: What is known of servers of this kind and cannot be tried in a minute.
+    notes: ClassVar[tuple[str, ...]] = ()
+    #: What the server calls itself, and its longest sequence in tokens, once `configure` has asked.
+    server: str | None = None
+    context_tokens: int | None = None
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         self.model = model
@@ -110,6 +121,16 @@ class Dialect(ABC):
 
         Only for a dialect that was found, not for one that was named.
         """
+        yield from ()
+        return None
+
+    def continues_chat(self) -> Exchange[bool | None]:
+        """Whether the last message of a chat, the assistant's, is continued; None if it cannot be told."""
+        yield from ()
+        return True
+
+    def running(self) -> Exchange[int | None]:
+        """How many requests the server works on now; None if it does not tell."""
         yield from ()
         return None
 

@@ -36,14 +36,15 @@ from trio_beam.dialects.llama_cpp_wire import (
     EntryWithTop,
     Native,
     decode_props,
+    decode_slots,
     decode_template,
     decode_tokens,
     decoder,
-    ids_of,
     reason_of,
     token_of,
 )
 from trio_beam.dialects.sampled import SampledTokens, checked_logprobs, too_long
+from trio_beam.dialects.spelling import ids_of
 from trio_beam.errors import EndpointError, MalformedResponse, RequestRejected
 
 if TYPE_CHECKING:
@@ -69,6 +70,12 @@ class LlamaCpp(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "llama_cpp"
+    takes_ids: ClassVar[bool] = True
+    shape = "native"
+    can_stream: ClassVar[bool] = True
+    notes: ClassVar[tuple[str, ...]] = (
+        "while it works on other requests, llama.cpp notices a closed connection only with stream=True",
+    )
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
@@ -85,12 +92,20 @@ class LlamaCpp(Dialect):
             props = yield WireRequest(path="/props", decode=decode_props, at_root=True)
         except EndpointError:
             return None  # it can be switched off; the limit is then learnt from a refusal
+        self.server = f"llama.cpp {props.build_info}" if props.build_info else "llama.cpp"
+        self.context_tokens = props.default_generation_settings.n_ctx
         slots: int | None = props.total_slots
         if slots is None or slots < 1:
             return None
         if self.limits.n is None:
             self.limits.n = slots
         return slots
+
+    def running(self) -> Exchange[int | None]:
+        """The slots that are busy."""
+        slots = yield WireRequest(path="/slots", decode=decode_slots, at_root=True)
+        busy: int = sum(slot.is_processing for slot in slots)
+        return busy
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Chat messages become token ids by the server's own template; a string stays one."""

@@ -41,8 +41,8 @@ class LlamaCppPython(OpenAI):
 
     name: ClassVar[str] = "llama_cpp_python"
 
-    def __init__(self, model: str, api: Api, limits: Limits) -> None:
-        super().__init__(model, api, limits)
+    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
+        super().__init__(model, api, limits, stream)
         self.limits.n = 1
 
     @classmethod

@@ -19,10 +19,10 @@ from trio_beam.dialects.llama_cpp_wire import (
     NativeWithTop,
     decode_tokens,
     decode_with_top,
-    more_ids,
     token_of,
     token_of_top,
 )
+from trio_beam.dialects.spelling import more_ids
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
 #: Byte-level tokens inside one character: it has at most 4 bytes, and its last token is reported.

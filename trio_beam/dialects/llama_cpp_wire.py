@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +13,7 @@ from trio_beam.dialects.sampled import checked_logprob
 from trio_beam.dialects.sse import cut_short, decoder_of_stream
 
 if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
+    pass
 
 #: What of an answer is needed; the rest (the settings, the prompt) is longer than the block.
 FIELDS = [
@@ -99,8 +99,18 @@ class _Tokenized(msgspec.Struct):
     tokens: list[int]
 
 
+class _Settings(msgspec.Struct):
+    n_ctx: int | None = None
+
+
 class _Props(msgspec.Struct):
     total_slots: int | None = None
+    build_info: str | None = None
+    default_generation_settings: _Settings = msgspec.field(default_factory=_Settings)
+
+
+class _Slot(msgspec.Struct):
+    is_processing: bool
 
 
 def join_events(events: Sequence[Event], _done: bool) -> list[Native]:
@@ -133,6 +143,7 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Native]:
 decode_template = decoder_of(_Templated)
 decode_tokens = decoder_of(_Tokenized)
 decode_props = decoder_of(_Props)
+decode_slots = decoder_of(list[_Slot])
 decode_with_top = decoder_of(list[NativeWithTop] | NativeWithTop)
 _decode_without_top = decoder_of(list[Native] | Native)
 _stream_with_top = decoder_of_stream(decoder_of(EventWithTop), join_events, decode_with_top)
@@ -168,14 +179,3 @@ def token_of(entry: Entry, silent: Sequence[Token], top: int) -> Token:
 def token_of_top(top: Top) -> Token:
     """An alternative."""
     return Token(top.token, checked_logprob(top.logprob), top.id, bytes(top.bytes))
-
-
-def more_ids(ids: Iterable[int]) -> bytes:
-    """Ids to go behind others in a JSON array."""
-    return "".join([f",{number}" for number in ids]).encode()
-
-
-def ids_of(beam: Beam) -> bytes:
-    """Those of a beam's last block, in the same form."""
-    assert beam.continuation is not None
-    return more_ids([key for key in beam.continuation.keys if isinstance(key, int)])

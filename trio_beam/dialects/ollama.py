@@ -98,9 +98,11 @@ class Ollama(OpenAI):
     """Strings, and chats rendered by the server; one choice a request."""
 
     name: ClassVar[str] = "ollama"
+    shape = "native"
+    can_stream: ClassVar[bool] = False
 
-    def __init__(self, model: str, api: Api, limits: Limits) -> None:
-        super().__init__(model, api, limits)
+    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
+        super().__init__(model, api, limits, stream)
         self.limits.n = 1
         self.limits.logprobs = self.limits.cap_logprobs(_MOST_TOP)
 

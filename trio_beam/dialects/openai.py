@@ -29,6 +29,7 @@ from trio_beam.dialects.base import (
 )
 from trio_beam.dialects.sampled import SampledTokens, checked_logprobs
 from trio_beam.dialects.sse import cut_short, decoder_of_stream
+from trio_beam.dialects.told_apart import told_apart
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse, RequestRejected
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
     from trio_beam.core.beam import Beam
     from trio_beam.core.prompt import Prompt
     from trio_beam.language_model import SampleRequest
+
+
+#: Asks for the last message, the assistant's, to be continued: vLLM, SGLang; llama.cpp does so anyway.
+_CONTINUE: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}
+#: Most tokens that a word of one token may add to a prompt without a new turn.
+_OWN_TOKENS = 3
 
 
 class TopEntry(msgspec.Struct):
@@ -211,9 +218,46 @@ class OpenAI(Dialect):
     """Text in, text and log-probabilities out."""
 
     name: ClassVar[str] = "openai"
+    can_stream: ClassVar[bool] = True
+
+    #: Whether nobody has named this dialect, so that the server may be anything.
+    _guessed = False
+    _continues: bool | None = None
+
+    def configure(self) -> Exchange[int | None]:
+        """Asks nothing: there is no call for that."""
+        self._guessed = True
+        slots = yield from super().configure()
+        return slots
+
+    def continues_chat(self) -> Exchange[bool | None]:
+        """By the server's count: what is continued adds its own token to the prompt, and no new turn."""
+        counts: list[int] = []
+        user = {"role": "user", "content": "Count."}
+        for more in ([], [{"role": "assistant", "content": "One"}]):
+            flags = _CONTINUE if more else {}
+            fields = {"model": self.model, "max_tokens": 1, "messages": [user, *more], **flags}
+            body = msgspec.json.encode(fields)
+            try:
+                answer: _Completion = yield WireRequest(
+                    path="/chat/completions", decode=decode_without_top, body=body, most_tokens=1
+                )
+            except RequestRejected:
+                return False
+            if answer.usage is None or answer.usage.prompt_tokens is None:
+                return None
+            counts.append(answer.usage.prompt_tokens)
+        added = counts[1] - counts[0]
+        return True if added == 1 else False if added > _OWN_TOKENS else None
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
-        """Encode the prompt; sends nothing."""
+        """Encode the prompt.
+
+        For a chat it asks a server that nobody has named, once, whether it continues messages.
+
+        Raises:
+            ConfigError: it does not.
+        """
         yield from ()
         if prompt.messages is not None and self.api == "completions":
             raise ConfigError(
@@ -225,6 +269,15 @@ class OpenAI(Dialect):
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
         if messages is None:
             return Taken(api="completions", json=encode_string(prompt.text or ""), prefix=prefix)
+        if self._guessed and self._continues is None:
+            # A server that does not tell is taken at its word, which is that it is OpenAI's.
+            self._continues = (yield from self.continues_chat()) is not False
+        if self._continues is False:
+            bound = (
+                "a string: this server opens a new turn where the assistant's message is to be"
+                " continued (name the dialect if that is wrong)"
+            )
+            raise ConfigError("prompt", bound, "chat messages")
         return Taken(api="chat", json=msgspec.json.encode(messages)[1:-1], prefix=prefix)
 
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
@@ -269,15 +322,22 @@ class OpenAI(Dialect):
         messages = taken.json
         if request.beam.continuation is not None:
             messages += b',{"role":"assistant","content":"%s"}' % prefix
-            fields |= {"continue_final_message": True, "add_generation_prompt": False}
+            fields |= _CONTINUE
         body = splice("messages", b"[%s]" % messages, fields)
         path = "/chat/completions"
         return WireRequest(path=path, decode=decode, body=body, most_tokens=most_tokens)
+
+    def _note_shape(self, choices: Sequence[_Choice]) -> None:
+        if self.shape is None:
+            given = next((choice.logprobs for choice in choices if choice.logprobs), None)
+            if given is not None:
+                self.shape = "content" if given.content is not None else "legacy"
 
     def _answer(
         self, completion: _Completion, taken: Taken, request: SampleRequest, n: int
     ) -> Answer:
         given: Sequence[_Choice] = completion.choices
+        self._note_shape(given)
         choices = sorted(given, key=lambda choice: choice.index)[:n]
         if not choices:
             raise MalformedResponse("the answer holds no choices")
@@ -315,7 +375,7 @@ def _continuation(
     count = len(sampled)
     # Fewer tokens than it had room for: some have no log-probability, or the context is full.
     short = generated > count or (reason == LENGTH and count < request.max_tokens)
-    return Continuation(
+    continuation = Continuation(
         tokens=sampled.tokens,
         data=data,
         finish_reason=reason,
@@ -324,6 +384,7 @@ def _continuation(
         logprob=sum(sampled.values),
         generated=max(count, generated),
     )
+    return continuation if spelt else told_apart(continuation)
 
 
 def _data(sampled: SampledTokens, text: str, echo: Beam | None, reason: str) -> tuple[bytes, bool]:

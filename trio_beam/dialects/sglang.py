@@ -41,6 +41,7 @@ from trio_beam.dialects.base import (
     splice,
 )
 from trio_beam.dialects.sampled import checked_logprobs, too_long
+from trio_beam.dialects.spelling import BROKEN, ids_of, last_ids, more_ids
 from trio_beam.errors import (
     ContextOverflow,
     LogprobsUnavailable,
@@ -50,7 +51,7 @@ from trio_beam.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from trio_beam.core.beam import Beam
     from trio_beam.core.prompt import Prompt
@@ -65,12 +66,6 @@ _PLAIN: dict[str, Any] = {
     "presence_penalty": 0,
     "repetition_penalty": 1,
 }
-#: Tokens in front of a block that are decoded with it. A character has at most 4, so that between
-#: one cut at their beginning and one open at their end there is at least a whole one.
-_CONTEXT_TOKENS = 16
-#: What a decoder makes of bytes that are no character, or not yet.
-_BROKEN = "\ufffd"
-
 #: Log-probability, token id, text.
 _Row: TypeAlias = tuple[float | None, int, str | None]
 
@@ -148,6 +143,8 @@ class SGLang(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "sglang"
+    takes_ids: ClassVar[bool] = True
+    shape = "native"
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
@@ -186,7 +183,9 @@ class SGLang(Dialect):
         if not answer.tokens:
             raise MalformedResponse("the tokenizer makes no tokens of this prompt")
         return Taken(
-            ids=answer.tokens, json=_join(answer.tokens), prefix=PrefixEncoder(_encode_beam)
+            ids=answer.tokens,
+            json=",".join(map(str, answer.tokens)).encode(),
+            prefix=PrefixEncoder(ids_of),
         )
 
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
@@ -259,7 +258,7 @@ class SGLang(Dialect):
         read = [block for block in blocks if block.rows]
         if not read:
             return 0
-        ids = b",".join([b"[%s%s]" % (prompt, _encode(block.ids)) for block in read])
+        ids = b",".join([b"[%s%s]" % (prompt, more_ids(block.ids)) for block in read])
         # The first of what is asked for has none, so the token before the block is asked for too.
         start = len(taken.ids) + request.beam.length - 1
         sampling = {"max_new_tokens": 0, "temperature": 1, **_PLAIN}
@@ -291,11 +290,11 @@ class SGLang(Dialect):
         unclear: list[_Block] = []
         for block in blocks:
             block.data = block.text.encode("utf-8", "replace")
-            if block.visible and (begins_inside or block.text.endswith(_BROKEN)):
+            if block.visible and (begins_inside or block.text.endswith(BROKEN)):
                 unclear.append(block)
         if not unclear:
             return
-        before = _last_ids(taken, beam)
+        before = last_ids(taken.ids, beam)
         texts = [before, *([*before, *block.visible] for block in unclear)]
         body = msgspec.json.encode({"model": self.model, "tokens": texts})
         answer: _Detokenized = yield WireRequest(
@@ -303,14 +302,14 @@ class SGLang(Dialect):
         )
         if len(answer.text) != len(texts):
             raise MalformedResponse(f"{len(answer.text)} texts for {len(texts)} lists of tokens")
-        known = answer.text[0].rstrip(_BROKEN)
+        known = answer.text[0].rstrip(BROKEN)
         for block, text in zip(unclear, answer.text[1:], strict=True):
             # What is left of a character may be completed by the next block, if there is one.
-            whole = text.rstrip(_BROKEN) if block.reason == LENGTH else text
+            whole = text.rstrip(BROKEN) if block.reason == LENGTH else text
             if whole.startswith(known):
                 block.data = whole[len(known) :].encode("utf-8", "replace")
             else:  # a tokenizer that changes what is before: its ids are right, its text is close
-                block.data = block.text.rstrip(_BROKEN).encode("utf-8", "replace")
+                block.data = block.text.rstrip(BROKEN).encode("utf-8", "replace")
                 block.exact = False
 
 
@@ -384,28 +383,4 @@ def _is_open(beam: Beam) -> bool:
     """Whether the beam may end inside a character."""
     if beam.continuation is None or not len(beam.continuation):
         return False
-    return beam.continuation.tokens[-1].text.endswith(_BROKEN)
-
-
-def _last_ids(taken: Taken, beam: Beam) -> list[int]:
-    """The last ids of the prompt with the beam behind it, as context for decoding."""
-    ids: list[int] = []
-    node: Beam | None = beam
-    while node is not None and node.continuation is not None and len(ids) < _CONTEXT_TOKENS:
-        ids = [*(key for key in node.continuation.keys if isinstance(key, int)), *ids]
-        node = node.parent
-    return [*taken.ids[-_CONTEXT_TOKENS:], *ids][-_CONTEXT_TOKENS:]
-
-
-def _join(ids: Iterable[int]) -> bytes:
-    return ",".join(map(str, ids)).encode()
-
-
-def _encode(ids: Iterable[int]) -> bytes:
-    """Ids to go behind others in a JSON array."""
-    return "".join([f",{number}" for number in ids]).encode()
-
-
-def _encode_beam(beam: Beam) -> bytes:
-    assert beam.continuation is not None
-    return _encode([key for key in beam.continuation.keys if isinstance(key, int)])
+    return beam.continuation.tokens[-1].text.endswith(BROKEN)

@@ -1,0 +1,266 @@
+"""vLLM's completions call: token ids in and out.
+
+A string goes out as it is in the first round; the answer tells its token ids, and from then on prompt
+and beam travel as ids. A chat becomes ids by the server's own template (``/tokenize``). A
+log-probability that is missing is asked for again with the block as a part of the prompt (``echo``).
+
+vLLM leaves a character out of the text until it is whole, and shows the tokens inside it as "". Where a
+block begins or ends inside one, its ids are detokenized together with some before them.
+
+Recorded: 0.32.0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+import msgspec
+
+from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.dialects.base import (
+    DIALECTS,
+    Answer,
+    Dialect,
+    Exchange,
+    ModelList,
+    PrefixEncoder,
+    WireRequest,
+    encode_string,
+    splice,
+)
+from trio_beam.dialects.sampled import SampledTokens, checked_logprobs, too_long
+from trio_beam.dialects.spelling import ids_of, last_ids, whole_part
+from trio_beam.dialects.vllm_wire import (
+    Choice,
+    decode_detokenized,
+    decode_tokenized,
+    decode_version,
+    decoder,
+    read_running,
+)
+from trio_beam.errors import (
+    ContextOverflow,
+    EndpointError,
+    LogprobsUnavailable,
+    MalformedResponse,
+    RequestRejected,
+)
+
+if TYPE_CHECKING:
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.prompt import Prompt
+    from trio_beam.language_model import SampleRequest
+
+#: Whatever the model's own generation_config.json says, nothing but the temperature may shape the samples.
+_PLAIN: dict[str, Any] = {"top_p": 1, "top_k": -1, "min_p": 0, "repetition_penalty": 1}
+
+
+@attrs.define(kw_only=True, eq=False)
+class Taken:
+    """A prompt: its text in JSON, its ids as far as they are known, or both."""
+
+    text: bytes | None
+    ids: list[int] | None
+    prefix: PrefixEncoder
+
+    def json(self, beam: Beam) -> bytes:
+        """The prompt with a beam behind it."""
+        if self.ids is None:
+            if beam.continuation is not None or self.text is None:
+                raise MalformedResponse("the server has not told the token ids of the prompt")
+            return self.text
+        return b"[%s%s]" % (",".join(map(str, self.ids)).encode(), self.prefix(beam))
+
+
+@DIALECTS.register("vllm")
+class VLLM(Dialect):
+    """Token ids in and out; exact."""
+
+    name: ClassVar[str] = "vllm"
+    takes_ids: ClassVar[bool] = True
+    shape = "legacy"
+    can_stream: ClassVar[bool] = True
+
+    @classmethod
+    def recognises(cls, models: ModelList) -> bool:
+        """By the owner that it names."""
+        return any(entry.owned_by == "vllm" for entry in models.data)
+
+    def configure(self) -> Exchange[int | None]:
+        """Its version; how many sequences it works on is not told, and it queues the rest."""
+        try:
+            answer = yield WireRequest(path="/version", decode=decode_version, at_root=True)
+        except EndpointError:
+            return None
+        self.server = f"vLLM {answer.version}"
+        return None
+
+    def running(self) -> Exchange[int | None]:
+        """Its own gauge."""
+        running: int | None = yield WireRequest(path="/metrics", decode=read_running, at_root=True)
+        return running
+
+    def take(self, prompt: Prompt) -> Exchange[Taken]:
+        """A chat becomes token ids by the server's own template; a string stays one."""
+        prefix = PrefixEncoder(ids_of)
+        messages = prompt.messages
+        if prompt.text is not None and self.api == "chat":
+            messages = ({"role": "user", "content": prompt.text},)
+        if messages is None:
+            text = b'"%s"' % encode_string(prompt.text or "")
+            return Taken(text=text, ids=None, prefix=prefix)
+        fields = {"model": self.model, "messages": messages, "add_generation_prompt": True}
+        body = msgspec.json.encode(fields)
+        answer = yield WireRequest(
+            path="/tokenize", decode=decode_tokenized, body=body, at_root=True
+        )
+        self.context_tokens = answer.max_model_len
+        if not answer.tokens:
+            raise MalformedResponse("the chat template makes no tokens of these messages")
+        return Taken(text=None, ids=answer.tokens, prefix=prefix)
+
+    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+        """One request, or a few while the server's limits are being learnt, and the repairs."""
+        while True:
+            n = self.limits.cap_n(request.n)
+            top = self.limits.cap_logprobs(request.top_logprobs)
+            try:
+                completion = yield self._request(taken, request, n, top)
+            except RequestRejected as refusal:
+                if isinstance(refusal, ContextOverflow):
+                    raise
+                if not self.limits.learn(refusal, n=n, logprobs=top):
+                    raise
+            else:
+                break
+        choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)[:n]
+        if not choices:
+            raise MalformedResponse("the answer holds no choices")
+        if len(choices) < n:
+            self.limits.fewer(len(choices))
+        if taken.ids is None:
+            taken.ids = choices[0].prompt_token_ids
+        continuations: list[Continuation] = []
+        spent: list[int] = []  # the prompt tokens of each repair
+        known: list[str] = []  # what stands before the blocks, once somebody needs it
+        for choice in choices:
+            continuation = yield from self._continuation(choice, taken, request, spent, known)
+            continuations.append(continuation)
+        counted = completion.usage.prompt_tokens if completion.usage else None
+        return Answer(
+            continuations=tuple(continuations),
+            prompt_tokens=max(0, counted or 0) + sum(spent),
+        )
+
+    def _request(self, taken: Taken, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+        fields: dict[str, Any] = {
+            "model": self.model,
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            **_PLAIN,
+            "logprobs": top,
+            "return_token_ids": True,
+        }
+        if n > 1:
+            fields["n"] = n
+        if request.seed is not None:
+            fields["seed"] = request.seed
+        if self.stream:
+            fields |= {"stream": True, "stream_options": {"include_usage": True}}
+        return WireRequest(
+            path="/completions",
+            decode=decoder(stream=self.stream),
+            body=splice("prompt", taken.json(request.beam), fields),
+            most_tokens=n * request.max_tokens,
+        )
+
+    def _continuation(
+        self,
+        choice: Choice,
+        taken: Taken,
+        request: SampleRequest,
+        spent: list[int],
+        known: list[str],
+    ) -> Exchange[Continuation]:
+        ids = choice.token_ids
+        if ids is None:
+            raise MalformedResponse(
+                "the server does not tell token ids: use a newer vLLM, or dialect='openai'"
+            )
+        if len(ids) > request.max_tokens:
+            raise MalformedResponse(too_long(len(ids), request.max_tokens))
+        reason = choice.finish_reason or LENGTH
+        if not ids:
+            return Continuation(tokens=(), data=b"", finish_reason=reason)
+        logprobs = choice.logprobs
+        if logprobs is None or len(logprobs.tokens) != len(ids):
+            raise LogprobsUnavailable("the server sent tokens without log-probabilities")
+        given = logprobs.token_logprobs
+        if len(given) != len(ids) or None in given:
+            given = yield from self._read_again(taken, request.beam, ids, spent)
+        values = checked_logprobs(given)
+        texts = logprobs.tokens
+        rows = logprobs.top_logprobs or []
+        checked_logprobs(max(row.values()) for row in rows if row and request.top_logprobs)
+
+        def make(place: int) -> Token:
+            row = rows[place] if place < len(rows) and request.top_logprobs else None
+            best = sorted((row or {}).items(), key=lambda item: -item[1])[: request.top_logprobs]
+            shown = tuple([Token(text, min(value, 0.0)) for text, value in best])
+            return Token(texts[place], values[place], ids[place], None, shown)
+
+        pieces = [text.encode("utf-8", "replace") for text in texts]
+        sampled = SampledTokens(pieces, [*ids], values, make)
+        data = choice.text.encode("utf-8", "replace")
+        ended = reason == STOP and choice.stop_reason is None
+        spelt = sampled.spell(data, ended=ended)
+        if not spelt or _is_open(request.beam) or (reason == LENGTH and not texts[-1]):
+            visible = ids[:-1] if ended else ids
+            before = last_ids(taken.ids or [], request.beam)
+            if not known:
+                known.append((yield from self._detokenize(before)))
+            text = yield from self._detokenize([*before, *visible])
+            data = whole_part(known[0], text, open_ended=reason == LENGTH)
+        return Continuation(
+            tokens=sampled.tokens,
+            data=data,
+            finish_reason=reason,
+            keys=sampled.keys,
+            logprob=sum(values),
+        )
+
+    def _read_again(
+        self, taken: Taken, beam: Beam, ids: list[int], spent: list[int]
+    ) -> Exchange[list[float | None]]:
+        """The log-probabilities of a block as a part of a prompt."""
+        assert taken.ids is not None
+        whole = b"%s,%s]" % (taken.json(beam)[:-1], ",".join(map(str, ids)).encode())
+        fields = {"model": self.model, "max_tokens": 0, "echo": True, "logprobs": 0}
+        answer = yield WireRequest(
+            path="/completions",
+            decode=decoder(stream=False),
+            body=splice("prompt", whole, fields),
+        )
+        choice: Choice | None = next(iter(answer.choices), None)
+        if choice is None or choice.logprobs is None:
+            raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
+        spent.append(max(0, (answer.usage and answer.usage.prompt_tokens) or 0))
+        return choice.logprobs.token_logprobs[-len(ids) :]
+
+    def _detokenize(self, ids: list[int]) -> Exchange[str]:
+        if not ids:
+            return ""
+        body = msgspec.json.encode({"model": self.model, "tokens": ids})
+        answer = yield WireRequest(
+            path="/detokenize", decode=decode_detokenized, body=body, at_root=True
+        )
+        text: str = answer.prompt
+        return text
+
+
+def _is_open(beam: Beam) -> bool:
+    """Whether the beam may end inside a character."""
+    if beam.continuation is None or not len(beam.continuation):
+        return False
+    return beam.continuation.tokens[-1].text == ""

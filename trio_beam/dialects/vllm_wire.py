@@ -1,0 +1,117 @@
+"""What vLLM answers, as data; streams are joined to what they amount to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from trio_beam.dialects.base import decoder_of
+from trio_beam.dialects.sse import cut_short, decoder_of_stream
+
+
+class Logprobs(msgspec.Struct):
+    """Parallel lists, one entry a token."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None] | None = None
+
+
+class Choice(msgspec.Struct):
+    """One continuation, or, in a stream, a piece of it."""
+
+    index: int = 0
+    text: str = ""
+    finish_reason: str | None = None
+    stop_reason: int | str | None = None
+    logprobs: Logprobs | None = None
+    token_ids: list[int] | None = None
+    prompt_token_ids: list[int] | None = None
+
+
+class Counts(msgspec.Struct):
+    """The server's own count."""
+
+    prompt_tokens: int | None = None
+
+
+class Completion(msgspec.Struct):
+    """The answer, or an event of a stream."""
+
+    choices: list[Choice]
+    usage: Counts | None = None
+
+
+class _Tokenized(msgspec.Struct):
+    tokens: list[int]
+    max_model_len: int | None = None
+
+
+class _Detokenized(msgspec.Struct):
+    prompt: str
+
+
+class _Version(msgspec.Struct):
+    version: str
+
+
+def join_chunks(chunks: Sequence[Completion], done: bool) -> Completion:
+    """The answer that a stream amounts to.
+
+    Raises:
+        MalformedResponse: it ended before ``[DONE]`` and before every choice had.
+    """
+    choices: dict[int, Choice] = {}
+    usage: Counts | None = None
+    for chunk in chunks:
+        usage = chunk.usage or usage
+        for piece in chunk.choices:
+            whole = choices.get(piece.index)
+            if whole is None:
+                choices[piece.index] = piece
+            else:
+                _extend(whole, piece)
+    if not done and not (choices and all(choice.finish_reason for choice in choices.values())):
+        raise cut_short()
+    return Completion(list(choices.values()), usage)
+
+
+def _extend(whole: Choice, piece: Choice) -> None:
+    whole.text += piece.text
+    whole.finish_reason = piece.finish_reason or whole.finish_reason
+    whole.stop_reason = whole.stop_reason if piece.stop_reason is None else piece.stop_reason
+    if piece.token_ids is not None:
+        whole.token_ids = [*(whole.token_ids or []), *piece.token_ids]
+    if piece.logprobs is None:
+        return
+    if whole.logprobs is None:
+        whole.logprobs = piece.logprobs
+        return
+    whole.logprobs.tokens += piece.logprobs.tokens
+    whole.logprobs.token_logprobs += piece.logprobs.token_logprobs
+    if piece.logprobs.top_logprobs is not None:
+        known = whole.logprobs.top_logprobs or []
+        whole.logprobs.top_logprobs = [*known, *piece.logprobs.top_logprobs]
+
+
+decode_tokenized = decoder_of(_Tokenized)
+decode_detokenized = decoder_of(_Detokenized)
+decode_version = decoder_of(_Version)
+_decode = decoder_of(Completion)
+_decode_stream = decoder_of_stream(_decode, join_chunks, _decode)
+
+
+_RUNNING = re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
+
+
+def read_running(body: bytes) -> int | None:
+    """The requests under way, of Prometheus metrics."""
+    found = _RUNNING.findall(body)
+    return int(sum(map(float, found))) if found else None
+
+
+def decoder(*, stream: bool) -> Callable[[bytes], Completion]:
+    """What reads an answer, as a stream or as JSON."""
+    return _decode_stream if stream else _decode
