@@ -15,6 +15,7 @@ from trio_beam.dialects.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
 from trio_beam.dialects.openai import OpenAI
 from trio_beam.dialects.refusals import error_of
+from trio_beam.dialects.vllm import VLLM
 from trio_beam.errors import EndpointError
 from trio_beam.language_model import SampleRequest
 
@@ -87,6 +88,15 @@ class Capture:
         """A dialect that would have sent the request."""
         kind = LlamaCpp if self.path == "/completion" else OpenAI
         return kind("smol", "auto", limits or Limits(), stream=self.stream)
+
+    def vllm(self) -> Dialect:
+        """vLLM's own, for an answer that has its token ids."""
+        return VLLM("smol", "auto", Limits(), stream=self.stream)
+
+    def kinds(self) -> list[Callable[[], Dialect]]:
+        """What makes the dialects that read the answer by itself."""
+        with_ids = self.path == "/v1/completions" and self.asked.get("return_token_ids")
+        return [self.dialect, self.vllm] if with_ids else [self.dialect]
 
     def prompt(self) -> PromptLike:
         """The prompt, without the assistant's message that the server was to continue."""

@@ -170,7 +170,7 @@ class VLLM(Dialect):
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
         return WireRequest(
             path="/completions",
-            decode=decoder(stream=self.stream),
+            decode=decoder(stream=self.stream, n=n),
             body=splice("prompt", taken.json(request.beam), fields),
             most_tokens=n * request.max_tokens,
         )
