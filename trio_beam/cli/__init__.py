@@ -12,6 +12,7 @@ import click
 from trio_beam import __version__
 from trio_beam.cli.generate import generate
 from trio_beam.cli.local import local
+from trio_beam.cli.probe import probe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,8 +25,10 @@ def cli() -> None:
       trio-beam generate "Once upon a time"
       trio-beam generate --base-url http://127.0.0.1:8000/v1 --chat "Why is the sky blue?"
       trio-beam local --port 8080
+      trio-beam probe http://127.0.0.1:8000/v1
     """
 
 
 cli.add_command(generate)
 cli.add_command(local)
+cli.add_command(probe)

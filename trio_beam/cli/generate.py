@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import attrs
 import click
 
 from trio_beam.cli.one_search import OneSearch
-from trio_beam.cli.running import plain_errors, run
+from trio_beam.cli.running import plain_errors, read_api_key, run
 from trio_beam.core.config import BeamSearchConfig
 
 _DEFAULTS = BeamSearchConfig()
@@ -127,6 +126,7 @@ _DEFAULTS = BeamSearchConfig()
     "--max-concurrent", type=int, default=100, show_default=True, help="Requests in flight."
 )
 @click.option("--attempt-timeout", type=float, metavar="SECONDS", default=300.0, show_default=True)
+@click.option("--stream", is_flag=True, help="Ask for answers as streams.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 @click.option("--debug", is_flag=True, help="Print the [BeamSearch] lines on standard error.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -163,7 +163,7 @@ def generate(
     if system:
         messages.insert(0, {"role": "system", "content": system})
     with plain_errors():
-        given["api_key"] = _api_key(given.pop("api_key_env"))
+        given["api_key"] = read_api_key(given.pop("api_key_env"))
         work = OneSearch(
             prompt=messages if chat or system else prompt,
             config=_config(given),
@@ -184,16 +184,3 @@ def _config(given: dict[str, Any]) -> BeamSearchConfig:
     values["early_stopping"] = {"true": True, "false": False}.get(given["early_stopping"], "bound")
     values["use_length_penalty"] = given["length_penalty"] != 0
     return BeamSearchConfig(**values)
-
-
-def _api_key(variable: str | None) -> str | None:
-    if variable is None:
-        return os.environ.get("OPENAI_API_KEY") or None
-    key = os.environ.get(variable)
-    if not key:
-        # What is not a name may be the key itself, given by mistake.
-        name = (
-            variable if variable.isidentifier() and variable.isupper() else "variable of that name"
-        )
-        raise click.UsageError(f"--api-key-env: the environment has no {name}")
-    return key

@@ -40,6 +40,7 @@ class OneSearch:
     dialect: str
     max_concurrent: int
     attempt_timeout: float
+    stream: bool
     within: float | None = attrs.field(validator=real(0, optional=True))
     as_json: bool
     debug: bool
@@ -78,6 +79,7 @@ class OneSearch:
             dialect=self.dialect,
             max_concurrent=self.max_concurrent,
             attempt_timeout=self.attempt_timeout,
+            stream=self.stream,
         )
 
     async def _run(self, endpoint: Endpoint) -> int:

@@ -34,6 +34,7 @@ from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
 from trio_beam.dialects.llama_cpp_wire import (
     FIELDS,
     SAMPLING,
+    STREAM_FIELDS,
     EntryWithTop,
     Native,
     decode_props,
@@ -193,7 +194,7 @@ class LlamaCpp(Dialect):
             "temperature": request.temperature,
             "n_probs": max(1, request.top_logprobs),
             "return_tokens": True,
-            "response_fields": FIELDS,
+            "response_fields": STREAM_FIELDS if stream else FIELDS,
             **SAMPLING,
         }
         if n > 1:

@@ -24,6 +24,8 @@ FIELDS = [
     "completion_probabilities",
     "index",
 ]
+#: What tells, besides, that a stream has come to its end, and how much of it was not shown.
+STREAM_FIELDS = [*FIELDS, "stop", "tokens_predicted"]
 #: The only sampler that may run; all others would change the distribution that is searched.
 SAMPLING: dict[str, Any] = {
     "samplers": ["temperature"],

@@ -382,11 +382,14 @@ def _continuation(
     count = len(sampled)
     # Fewer tokens than it had room for: some have no log-probability, or the context is full.
     short = generated > count or (reason == LENGTH and count < request.max_tokens)
+    # An end of text that is not among the tokens was sampled, and is missing in the score: in the streams
+    # of llama.cpp's chat, for one.
+    silent_end = reason == STOP and sampled.pieces[-1] != b""
     continuation = Continuation(
         tokens=sampled.tokens,
         data=data,
         finish_reason=reason,
-        exact=spelt and not short and request.beam.continuation is None,
+        exact=spelt and not (short or silent_end) and request.beam.continuation is None,
         keys=sampled.keys,
         logprob=sum(sampled.values),
         generated=max(count, generated),

@@ -1,0 +1,130 @@
+"""``trio-beam probe``: what a server can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+import trio
+
+from trio_beam.capabilities import Capabilities
+from trio_beam.cli.running import plain_errors, read_api_key, run
+from trio_beam.endpoint import Endpoint
+from trio_beam.local_server import serve_local
+
+
+@click.command()
+@click.argument("url", required=False, envvar="OPENAI_BASE_URL")
+@click.option("--model", help="Its name; may be left out if the server lists only one.")
+@click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="Environment variable with the API key.  [default: OPENAI_API_KEY]",
+)
+@click.option(
+    "--dialect", default="auto", show_default=True, help="How the server speaks: auto or a name."
+)
+@click.option("--local", is_flag=True, help="Probe the embedded model.")
+@click.option("--attempt-timeout", type=float, metavar="SECONDS", default=60.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@click.pass_context
+def probe(ctx: click.Context, /, url: str | None, **given: Any) -> None:
+    r"""Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.
+
+    It asks the server what it is, and tries what a search depends on by some twenty small requests:
+    200 tokens, and one longer request that is given up. Without a URL, here or in OPENAI_BASE_URL, the
+    embedded model is probed.
+
+    \b
+    Examples:
+      trio-beam probe http://127.0.0.1:8000/v1
+      trio-beam probe --json http://127.0.0.1:11434/v1 --model smollm2:135m
+      trio-beam probe --local
+    """
+    if given["local"]:
+        if ctx.get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("URL names a server, --local the embedded model: which?")
+        url = None
+    with plain_errors():
+        options = {
+            "model": given["model"] if url else None,
+            "api_key": read_api_key(given["api_key_env"]) if url else None,
+            "dialect": given["dialect"],
+            "attempt_timeout": given["attempt_timeout"],
+        }
+        Endpoint(
+            url or "http://127.0.0.1/v1", **options
+        )  # what is wrong is said before anything starts
+
+    def say(words: str) -> None:
+        if not given["quiet"]:
+            click.echo(words, err=True)
+
+    async def work(nursery: trio.Nursery) -> int:
+        base_url = url
+        if base_url is None:
+            say("starting the embedded model")
+            base_url = await nursery.start(_serve)
+        async with Endpoint(base_url, **options) as endpoint:
+            found = await endpoint.capabilities(progress=say)
+        if given["as_json"]:
+            click.echo(msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=2))
+        else:
+            click.echo(describe(found))
+        return 0
+
+    ctx.exit(run(work))
+
+
+async def _serve(task_status: trio.TaskStatus[str]) -> None:
+    await serve_local(task_status=task_status)
+
+
+def describe(found: Capabilities) -> str:
+    """A report to be read."""
+    lines = [f"{title + ':':<24}{words}" for title, words in _rows(found)]
+    lines += [f"note: {note}" for note in found.notes]
+    if found.inexact:
+        lines += ["", "A search here is inexact:"]
+        lines += [f"- {reason}" for reason in found.inexact]
+    else:
+        lines += ["", "A search here is exact."]
+    return "\n".join(lines)
+
+
+def _rows(found: Capabilities) -> list[tuple[str, str]]:
+    choices = "one" if not found.n else f"up to {found.max_n}" if found.max_n else "many"
+    if found.choices_differ is not None:
+        choices += ", each a sample of its own" if found.choices_differ else ", all the same"
+    shown = f"up to {found.max_logprobs}" if found.max_logprobs else "any number of"
+    scale = {True: "the model's own", False: "scaled by the temperature", None: "basis unknown"}
+    seed = _word(found.seed_repeats, "repeats", "does not repeat")
+    if found.seed_plus_index is not None:
+        seed += _word(found.seed_plus_index, ", choice i is seed + i", ", choice i is not seed + i")
+    return [
+        ("server", f"{found.server or 'unknown'} at {found.base_url}"),
+        ("spoken to as", found.dialect),
+        ("model", found.model),
+        ("context", f"{found.context_tokens} tokens" if found.context_tokens else "unknown"),
+        ("at the same time", f"{found.slots} sequences" if found.slots else "unknown"),
+        ("choices in a request", choices),
+        ("seed", seed),
+        (
+            "log-probabilities",
+            f"{found.logprobs}, {shown} alternatives, {scale[found.raw_logprobs]}",
+        ),
+        ("end of text", _word(found.end_of_text_counted, "counted", "not counted")),
+        ("token ids", f"in: {_word(found.token_ids_in)}, out: {_word(found.token_ids_out)}"),
+        ("chat is continued", _word(found.continues_chat)),
+        ("streams", _word(found.streams)),
+        (
+            "a closed connection",
+            _word(found.stops_when_closed, "stops the work", "does not stop it"),
+        ),
+    ]
+
+
+def _word(known: bool | None, yes: str = "yes", no: str = "no") -> str:
+    return {True: yes, False: no, None: "unknown"}[known]
