@@ -130,7 +130,12 @@ class Capture:
 
 def capture(case: str) -> Capture:
     """The recorded exchange of that name."""
-    data = json.loads((CAPTURES / f"{case}.json").read_text("utf-8"))
+    return load(CAPTURES / f"{case}.json")
+
+
+def load(path: Path) -> Capture:
+    """The recorded exchange in a file."""
+    data = json.loads(path.read_text("utf-8"))
     request, response = data["request"], data["response"]
     body = response["body"]
     if "event-stream" in response["headers"].get("content-type", "") and isinstance(body, list):

@@ -6,6 +6,7 @@ Bounded: each of these is to take seconds. `msgspec.DecodeError` is what the end
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -61,17 +62,26 @@ ODD = [
     *(b'"\\ud800"', b'"\\udc00x"', b'"\\ud83e\\udd9c"', b'"\xff"', b'"\xed\xa0\x80"', b'"\\u0000"'),
     *(b"[" * 2000, b"[" * 2000 + b"]" * 2000, b'{"a":' * 2000 + b"1" + b"}" * 2000),
 ]
+NAMES = [
+    *("choices", "index", "text", "delta", "message", "content", "finish_reason", "usage"),
+    *("logprobs", "tokens", "token_logprobs", "top_logprobs", "token_ids", "id", "token", "bytes"),
+    *(
+        "logprob",
+        "completion_probabilities",
+        "tokens_predicted",
+        "stop",
+        "missing",
+        "error",
+        "code",
+    ),
+    *("prompt_tokens", "completion_tokens", "prompt", "data", "owned_by", "total_slots"),
+]
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                "choices index text delta message content logprobs tokens token_logprobs"
-                " top_logprobs finish_reason usage prompt_tokens completion_tokens stop"
-                " completion_probabilities id token bytes logprob token_ids tokens_predicted"
-                " error code data owned_by prompt total_slots missing".split()
-            ),
+            st.sampled_from(NAMES),
             inner,
             max_size=4,
         )
@@ -288,7 +298,5 @@ DECODERS = [decode_props, decode_template, decode_tokens, decoder_of(ModelList)]
 @unhurried(300)
 @given(st.sampled_from(DECODERS), st.sampled_from(ODD) | ANY_JSON | st.binary(max_size=60))
 def test_what_is_no_completion(decode: Callable[[bytes], Any], body: bytes) -> None:
-    try:
+    with contextlib.suppress(*EXPECTED):
         decode(body)
-    except EXPECTED:
-        pass

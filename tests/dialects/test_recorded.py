@@ -1,19 +1,17 @@
 """Every recorded answer is parsed to the tokens, ids, bytes and scores that it holds.
 
-What it holds is read here a second time, with nothing but json. A new recording is expected to be
+What it holds is read a second time by `plain`, with nothing but json. A new recording is expected to be
 whole and exact, unless one of the tables below says what is wrong with it.
 """
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.dialects.plain import check_same, choices_of, usage_of
 from tests.dialects.replay import ask, capture, captures, completed, drive, encode, sent, taken
-from trio_beam.core.block import Token
 from trio_beam.dialects.base import ModelList, decoder_of
 from trio_beam.dialects.llama_cpp_wire import decode_template, decode_tokens
 from trio_beam.errors import LogprobsUnavailable
@@ -21,8 +19,6 @@ from trio_beam.errors import LogprobsUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.dialects.replay import Capture
-    from trio_beam.core.block import Continuation
     from trio_beam.dialects.base import WireRequest
 
 _NOT_ASKED = "they were not asked for"
@@ -102,116 +98,6 @@ TABLES = [set(WITHOUT_LOGPROBS), set(INEXACT), set(HIDDEN), ASKED_AGAIN]
 READ = sorted(set(COMPLETED) - set(WITHOUT_LOGPROBS) - set(HIDDEN) - ASKED_AGAIN)
 
 
-class Plain(NamedTuple):
-    """One choice, as the JSON has it."""
-
-    text: str
-    tokens: list[Token]
-    reason: str | None
-
-    @property
-    def logprob(self) -> float:
-        return math.fsum(token.logprob for token in self.tokens)
-
-
-def _joined(events: list[Any]) -> list[dict[str, Any]]:
-    """The choices of a stream, in the shape that they have without one."""
-    texts: dict[int, str] = defaultdict(str)
-    rows: dict[int, dict[str, list[Any]]] = {}
-    reasons: dict[int, str] = {}
-    for event in events:
-        for choice in event["choices"]:
-            place = choice["index"]
-            texts[place] += choice.get("text") or choice.get("delta", {}).get("content") or ""
-            for name, row in (choice.get("logprobs") or {}).items():
-                rows.setdefault(place, defaultdict(list))[name].extend(row)
-            if choice.get("finish_reason"):
-                reasons[place] = choice["finish_reason"]
-    return [
-        {
-            "index": place,
-            "text": texts[place],
-            "logprobs": rows.get(place),
-            "finish_reason": reasons[place],
-        }
-        for place in texts
-    ]
-
-
-def _content(entry: dict[str, Any], top: int) -> Token:
-    data = None if entry.get("bytes") is None else bytes(entry["bytes"])
-    others = tuple(_content(other, 0) for other in entry.get("top_logprobs", [])[:top])
-    return Token(entry["token"], entry["logprob"], entry.get("id"), data, others)
-
-
-def _legacy(logprobs: dict[str, Any], top: int) -> list[Token]:
-    tokens = []
-    for place, text in enumerate(logprobs["tokens"]):
-        row = logprobs["top_logprobs"][place] or {}
-        best = sorted(row, key=lambda other: -row[other])[:top]
-        others = tuple(Token(other, row[other]) for other in best)
-        tokens.append(Token(text, logprobs["token_logprobs"][place], None, None, others))
-    return tokens
-
-
-def _plain(choice: dict[str, Any], top: int) -> Plain:
-    text = choice["message"]["content"] if "message" in choice else choice["text"]
-    logprobs = choice["logprobs"] or {"content": []}
-    if "content" in logprobs:
-        tokens = [_content(entry, top) for entry in logprobs["content"]]
-    else:
-        tokens = _legacy(logprobs, top)
-    spelt = "".join(token.text for token in tokens[:-1])
-    if choice["finish_reason"] == "stop" and tokens and tokens[-1].text and text == spelt:
-        tokens[-1] = tokens[-1]._replace(text="", bytes=b"")  # ended by a token that is no text
-    return Plain(text, tokens, choice["finish_reason"])
-
-
-def _native(answer: dict[str, Any], asked: int, top: int) -> Plain:
-    reason = "stop" if answer["stop_type"] == "eos" else "length"
-    if len(answer["tokens"]) < asked and reason == "length":
-        reason = "context"
-    tokens = [_content(entry, top) for entry in answer["completion_probabilities"]]
-    assert [token.id for token in tokens] == answer["tokens"]
-    return Plain(answer["content"], tokens, reason)
-
-
-def _choices(recorded: Capture) -> list[Plain]:
-    asked = recorded.request()
-    if recorded.path == "/completion":
-        given = recorded.answer()
-        rows = given if isinstance(given, list) else [given]
-        return [_native(row, asked.max_tokens, asked.top_logprobs) for row in rows]
-    rows = _joined(recorded.events()) if recorded.stream else recorded.answer()["choices"]
-    rows = sorted(rows, key=lambda row: row["index"])[: asked.n]
-    return [_plain(row, asked.top_logprobs) for row in rows]
-
-
-def _usage(recorded: Capture) -> tuple[int, int | None]:
-    """(tokens of the prompt, tokens that were generated), as far as the server counts them."""
-    if recorded.path == "/completion":
-        given = recorded.answer()
-        row = given[0] if isinstance(given, list) else given
-        return row.get("tokens_evaluated", 0), row["tokens_predicted"]
-    answers = recorded.events() if recorded.stream else [recorded.answer()]
-    counts = [answer["usage"] for answer in answers if answer.get("usage")]
-    if not counts:
-        return 0, None
-    prompt = max(count["prompt_tokens"] for count in counts)
-    return prompt, sum(count["completion_tokens"] for count in counts)
-
-
-def _same(found: Continuation, plain: Plain) -> None:
-    """The tokens are the same; `plain.text` is what the block added."""
-    assert list(found.tokens) == plain.tokens
-    keys = [token.key for token in plain.tokens]
-    if b"".join(token.data for token in plain.tokens) != plain.text.encode():
-        keys[-1] = found.data  # the tokens do not spell the text: only it tells blocks apart
-    assert list(found.keys) == keys
-    assert found.logprob == pytest.approx(plain.logprob, abs=1e-9)
-    assert found.finish_reason == plain.reason
-
-
 def test_the_tables_are_of_recordings_and_each_is_in_one() -> None:
     named = [case for table in TABLES for case in table]
     assert set(named) <= set(COMPLETED)
@@ -223,14 +109,14 @@ def test_the_tables_are_of_recordings_and_each_is_in_one() -> None:
 def test_an_answer_is_what_it_holds(case: str) -> None:
     recorded = capture(case)
     beam = recorded.beam()
-    plain = _choices(recorded)
+    plain = choices_of(recorded)
     answer = ask(recorded).value
     for found, expected in zip(answer.continuations, plain, strict=True):
         text = expected.text.removeprefix(beam.text) if case in ECHOED else expected.text
-        _same(found, expected._replace(text=text))
+        check_same(found, expected._replace(text=text))
         assert found.data.decode() == text.rstrip("\ufffd")  # which stands for what was cut
         assert found.exact == (case not in INEXACT and beam.continuation is None)
-    prompt, generated = _usage(recorded)
+    prompt, generated = usage_of(recorded)
     assert answer.prompt_tokens == prompt
     assert answer.generated_besides == 0
     if len(plain) == 1 and generated is not None:
