@@ -250,6 +250,8 @@ ERRORS = [
     (b'data: {"error":{"message":"words","code":"exceeded"}}', ServerError),
     (b'data: {"error":{"message":"words","code":null}}', ServerError),
     (b'data: {"error":{"message":"words","code":{}}}', ServerError),
+    (b'data: {"error":{"message":"words","code":200}}', ServerError),
+    (b'data: {"error":{"message":"words","code":-32600}}', ServerError),
     (b'data: {"error":"words"}', ServerError),
     (b'data: {"error":["words"]}', ServerError),
     (b'data: {"object":"error","choices":[],"error":{"message":"words"}}', ServerError),
