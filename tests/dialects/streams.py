@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.dialects.replay import capture
+from tests.dialects.replay import Capture, capture, completed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from trio_beam.dialects.base import Answer
 
 DONE = "[DONE]"
 #: Where the choices of a recorded stream have more than one.
@@ -18,6 +20,12 @@ INTERLEAVED = (
     "xllamacpp__stream_chat_n2_prefill",
     "xllamacpp__stream_completions_n2",
 )
+#: Those that are read by one request.
+STREAMS = [
+    case
+    for case in completed(stream=True)
+    if case not in ("transformersserve__chat_stream", "xllamacpp__native_stream_utf8")
+]
 
 
 def stream_of(events: Iterable[Any], *, done: bool = True) -> bytes:
@@ -62,3 +70,19 @@ def woven(sources: Sequence[Sequence[Any]], order: Iterable[int]) -> list[Any]:
     left = [list(source) for source in sources]
     events = [left[place].pop(0) for place in order if left[place]]
     return events + [event for source in left for event in source]
+
+
+def as_stream(recorded: Capture) -> Capture:
+    """The same answer to a request for a stream."""
+    asked = recorded.asked | {"stream": True}
+    return Capture(recorded.path, asked, 200, recorded.headers, recorded.body)
+
+
+def shown(answer: Answer) -> list[Any]:
+    """All that an answer says; first of its continuations, then of their counts, then of its own."""
+    each = [
+        (found.tokens, list(found.keys), found.data, found.finish_reason, found.exact)
+        for found in answer.continuations
+    ]
+    generated = [(found.logprob, found.generated) for found in answer.continuations]
+    return [each, generated, answer.prompt_tokens, answer.generated_besides]

@@ -79,7 +79,7 @@ INEXACT = {
 }
 #: llama.cpp sends the assistant's text back in front of what it added.
 ECHOED = {"xllamacpp__chat_prefill", "xllamacpp__chat_prefill_trailing_space"}
-#: The places of tokens whose log-probabilities have to be asked for again, and how their bytes are known.
+#: The places of tokens whose log-probabilities have to be asked for again.
 HIDDEN = {
     "xllamacpp__native_utf8_mt1": [0],
     "xllamacpp__native_utf8_mt2": [0, 1],

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from tests.dialects.replay import Capture, ask, capture, captures, completed, encode
 from tests.dialects.strategies import unhurried
-from tests.dialects.streams import DONE, INTERLEAVED, choices_of, native_events, stream_of
+from tests.dialects.streams import (
+    DONE,
+    INTERLEAVED,
+    STREAMS,
+    as_stream,
+    choices_of,
+    native_events,
+    stream_of,
+)
 from trio_beam.dialects.base import ModelList, decoder_of
 from trio_beam.dialects.limits import Limits
 from trio_beam.dialects.llama_cpp_wire import decode_props, decode_template, decode_tokens
@@ -28,19 +36,7 @@ if TYPE_CHECKING:
 #: The second is made into a `MalformedResponse` by whoever reads the body.
 EXPECTED = (EndpointError, msgspec.DecodeError)
 JSON = completed(stream=False)
-#: Others cannot be read when they are whole: without log-probabilities, or to be asked for again.
-STREAMS = [
-    case
-    for case in completed(stream=True)
-    if case not in ("transformersserve__chat_stream", "xllamacpp__native_stream_utf8")
-]
 NATIVE = "xllamacpp__native_n_cmpl2_fields"
-
-
-def _as_stream(recorded: Capture) -> Capture:
-    """The same, asked for as a stream."""
-    asked = recorded.asked | {"stream": True}
-    return Capture(recorded.path, asked, 200, recorded.headers, recorded.body)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["", "asked for as a stream"])
@@ -49,7 +45,7 @@ def _as_stream(recorded: Capture) -> Capture:
 @given(st.data())
 def test_json(case: str, stream: bool, data: st.DataObject) -> None:
     """Also where a stream was asked for and plain JSON comes."""
-    recorded = _as_stream(capture(case)) if stream else capture(case)
+    recorded = as_stream(capture(case)) if stream else capture(case)
     length = data.draw(st.integers(0, len(recorded.body) - 1))
     for kind in recorded.kinds():
         with pytest.raises(EXPECTED):
@@ -105,7 +101,7 @@ def _ended(body: bytes) -> set[int]:
     return ended
 
 
-def _shown(answer: Answer) -> list[Any]:
+def _blocks(answer: Answer) -> list[Any]:
     return [
         (found.tokens, list(found.keys), found.data, found.finish_reason, found.logprob)
         for found in answer.continuations
@@ -122,7 +118,7 @@ def _check_cut(
         assert dialect.limits.n is None  # nothing was learnt from it
     else:
         answer = ask(recorded, body[:length], dialect=dialect).value
-        assert _shown(answer) == _shown(whole)
+        assert _blocks(answer) == _blocks(whole)
         exact = zip(answer.continuations, whole.continuations, strict=True)
         assert all(now.exact <= before.exact for now, before in exact)
 
@@ -172,25 +168,25 @@ def test_a_stream_whose_choices_come_one_after_the_other(case: str) -> None:
 
 
 def test_a_native_stream_anywhere() -> None:
-    recorded = _as_stream(capture(NATIVE))
+    recorded = as_stream(capture(NATIVE))
     first, second = json.loads(recorded.body)
     one, other = native_events(first), native_events(second)
     woven = [event for pair in zip(one, other, strict=True) for event in pair]
     body = stream_of(woven, done=False)
     whole = ask(recorded, body).value
-    assert _shown(whole) == _shown(ask(capture(NATIVE)).value)
+    assert _blocks(whole) == _blocks(ask(capture(NATIVE)).value)
     for length in range(len(body)):
         _check_cut(recorded, body, length, whole, recorded.dialect(Limits()))
 
 
 def test_a_native_stream_without_its_second_choice_is_asked_again() -> None:
     """Nothing ends such a stream, so that one without the second may be whole, or cut in between."""
-    recorded = _as_stream(capture(NATIVE))
+    recorded = as_stream(capture(NATIVE))
     first, second = json.loads(recorded.body)
     dialect = recorded.dialect()
     whole = encode([first, second])
     replayed = ask(recorded, stream_of(native_events(first), done=False), whole, dialect=dialect)
-    assert _shown(replayed.value) == _shown(ask(capture(NATIVE)).value)
+    assert _blocks(replayed.value) == _blocks(ask(capture(NATIVE)).value)
     assert replayed.value.generated_besides == len(first["tokens"])
     assert dialect.limits.n is None
     only = encode([first])
