@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 import pytest
 
@@ -24,10 +22,6 @@ from trio_beam.errors import (
     RequestRejected,
     ServerError,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 NATIVE = capture("xllamacpp__native_n_cmpl2_fields")
 ERRORS = [

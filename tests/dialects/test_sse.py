@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dialects.strategies import unhurried
 from trio_beam.dialects.sse import read_events
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,9 +23,6 @@ from tests.dialects.streams import (
 )
 from trio_beam.dialects.base import DIALECTS
 from trio_beam.dialects.limits import Limits
-
-if TYPE_CHECKING:
-    pass
 
 HIDDEN = capture("xllamacpp__native_stream_utf8")
 NATIVE = capture("xllamacpp__native_n_cmpl2_fields")
