@@ -15,6 +15,7 @@ from trio_beam.dialects.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
 from trio_beam.dialects.openai import OpenAI
 from trio_beam.dialects.refusals import error_of
+from trio_beam.dialects.vllm import VLLM
 from trio_beam.errors import EndpointError
 from trio_beam.language_model import SampleRequest
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CAPTURES = Path(__file__).parent / "captures"
+#: Where completions are asked for.
+COMPLETIONS = ("/v1/completions", "/v1/chat/completions", "/completion")
 
 
 def encode(answer: Any) -> bytes:
@@ -60,9 +63,22 @@ class Capture:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is a stream of server-sent events."""
+        return (
+            self.status == 200 and isinstance(self.asked, dict) and bool(self.asked.get("stream"))
+        )
+
     def answer(self) -> Any:
         """A copy of the answer's JSON, free to be changed."""
+        assert not self.stream, "a stream is no JSON"
         return json.loads(self.body)
+
+    def events(self) -> list[Any]:
+        """The JSON of a stream's events, without the ``[DONE]`` behind them."""
+        lines = [line.removeprefix("data: ") for line in self.body.decode().split("\n")]
+        return [json.loads(line) for line in lines if line not in ("", "[DONE]")]
 
     def refusal(self) -> EndpointError:
         """The error that the endpoint would make of it."""
@@ -71,7 +87,16 @@ class Capture:
     def dialect(self, limits: Limits | None = None) -> Dialect:
         """A dialect that would have sent the request."""
         kind = LlamaCpp if self.path == "/completion" else OpenAI
-        return kind("smol", "auto", limits or Limits())
+        return kind("smol", "auto", limits or Limits(), stream=self.stream)
+
+    def vllm(self) -> Dialect:
+        """vLLM's own, for an answer that has its token ids."""
+        return VLLM("smol", "auto", Limits(), stream=self.stream)
+
+    def kinds(self) -> list[Callable[[], Dialect]]:
+        """What makes the dialects that read the answer by itself."""
+        with_ids = self.path == "/v1/completions" and self.asked.get("return_token_ids")
+        return [self.dialect, self.vllm] if with_ids else [self.dialect]
 
     def prompt(self) -> PromptLike:
         """The prompt, without the assistant's message that the server was to continue."""
@@ -97,7 +122,7 @@ class Capture:
             "n": asked.get("n", asked.get("n_cmpl", 1)),
             "max_tokens": asked.get("max_tokens", asked.get("n_predict")),
             "temperature": asked.get("temperature", 1.0),
-            "top_logprobs": top,
+            "top_logprobs": int(top),  # true means one
             "seed": asked.get("seed"),
         }
         return SampleRequest(**(values | changes))
@@ -105,20 +130,38 @@ class Capture:
 
 def capture(case: str) -> Capture:
     """The recorded exchange of that name."""
-    data = json.loads((CAPTURES / f"{case}.json").read_text("utf-8"))
+    return load(CAPTURES / f"{case}.json")
+
+
+def load(path: Path) -> Capture:
+    """The recorded exchange in a file."""
+    data = json.loads(path.read_text("utf-8"))
     request, response = data["request"], data["response"]
+    body = response["body"]
+    if "event-stream" in response["headers"].get("content-type", "") and isinstance(body, list):
+        body = "\n".join(body) + "\n"
     return Capture(
         request["path"],
         request["json"],
         response["status"],
         response["headers"],
-        encode(response["body"]),
+        encode(body),
     )
 
 
 def captures(pattern: str) -> list[str]:
     """The names of the recorded exchanges that fit a pattern."""
     return sorted(path.stem for path in CAPTURES.glob(f"{pattern}.json"))
+
+
+def completed(*, stream: bool) -> list[str]:
+    """The names of those that a dialect reads: what was generated, as JSON or as a stream."""
+    found = [(case, capture(case)) for case in captures("*")]
+    return [
+        case
+        for case, recorded in found
+        if recorded.status == 200 and recorded.path in COMPLETIONS and recorded.stream == stream
+    ]
 
 
 @attrs.frozen

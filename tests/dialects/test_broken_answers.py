@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.dialects.replay import ask, capture, captures, drive, encode, taken
+from tests.dialects.replay import ask, capture, completed, drive, encode, taken
 from tests.dialects.strategies import unhurried
 from trio_beam.errors import EndpointError
 
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 #: What the endpoint turns into a `MalformedResponse`, and what is one of ours already.
 EXPECTED = (msgspec.DecodeError, EndpointError)
-COMPLETED = [
-    case
-    for case in captures("*")
-    if capture(case).status == 200
-    and capture(case).path in ("/v1/completions", "/v1/chat/completions", "/completion")
-]
+COMPLETED = completed(stream=False)
 
 Place = tuple[str | int, ...]
 

@@ -20,11 +20,15 @@ from trio_beam.errors import (
 )
 
 EXPECTED: dict[str, tuple[type[EndpointError], int, str]] = {
+    "llamacpppython0260__completions_batch": (ServerError, 500, "internal_server_error"),
+    "llamacpppython0260__completions_token_ids_prompt": (ServerError, 500, "a valid string"),
     "llamacpppython0260__err_ctx": (ContextOverflow, 400, "you requested 3003 tokens"),
     "llamacpppython0260__err_malformed": (ServerError, 500, "Internal Server Error"),
     "transformersserve__completions_token_ids": (RequestRejected, 400, "prompt must be a string."),
     "transformersserve__err_bad_model": (ServerError, 500, "Internal Server Error"),
     "vllm__chat_prefill_both_true": (RequestRejected, 400, "Cannot set both"),
+    "vllm__chat_render": (RequestRejected, 403, "Scale-out endpoints are disabled"),
+    "vllm__completions_logprobs_-1": (RequestRejected, 400, "greater than max allowed: 20"),
     "vllm__completions_logprobs_21": (RequestRejected, 400, "greater than max allowed: 20"),
     "vllm__completions_logprobs_100": (RequestRejected, 400, "greater than max allowed: 20"),
     "vllm__completions_max_tokens_0": (RequestRejected, 400, "max_tokens must be at least 1"),
@@ -35,6 +39,7 @@ EXPECTED: dict[str, tuple[type[EndpointError], int, str]] = {
     "vllm__err_empty_prompt": (RequestRejected, 400, "must be provided and non-empty"),
     "vllm__err_malformed": (RequestRejected, 400, "JSON decode error"),
     "vllm__err_type": (RequestRejected, 400, "int_parsing"),
+    "vllm__inference_generate": (RequestRejected, 403, "Scale-out endpoints are disabled"),
     "xllamacpp__chat_top_logprobs_without": (RequestRejected, 400, "requires logprobs"),
     "xllamacpp__completions_n_gt_parallel": (RequestRejected, 400, "but got 9"),
     "xllamacpp__err_404": (RequestRejected, 404, "File Not Found"),

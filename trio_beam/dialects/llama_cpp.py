@@ -4,7 +4,8 @@ A string prompt goes out as it is, a chat through ``/apply-template`` and ``/tok
 the beam as token ids, so that a block is continued from the very tokens that were sampled. The
 server leaves out the log-probabilities of tokens inside a character that is not complete; they are
 asked for again (`llama_cpp_repair`). A stream does not even show such tokens: a block that has some
-is asked for once more without one, by the same seed.
+is asked for once more without one, by the same seed. So is a stream of too few choices: it may have
+been cut, for nothing marks its end.
 
 Recorded: b11549.
 """
@@ -133,7 +134,8 @@ class LlamaCpp(Dialect):
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
         lost: list[Native] = []
         natives = yield from self._natives(prompt, request, self.stream)
-        if any(native.missing for native in natives):
+        fewer = len(natives) < self.limits.cap_n(request.n)
+        if self.stream and (fewer or any(native.missing for native in natives)):
             lost = natives
             natives = yield from self._natives(prompt, request, False)
         continuations: list[Continuation] = []
@@ -179,7 +181,7 @@ class LlamaCpp(Dialect):
         natives = sorted(natives, key=lambda native: native.index)[:n]
         if not natives:
             raise MalformedResponse("the answer holds no continuation")
-        if len(natives) < n:
+        if len(natives) < n and not stream:  # nothing ends a stream: it may have been cut
             self.limits.fewer(len(natives))
         return natives
 

@@ -33,7 +33,7 @@ from trio_beam.dialects.told_apart import told_apart
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse, RequestRejected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from trio_beam.core.beam import Beam
     from trio_beam.core.prompt import Prompt
@@ -145,7 +145,9 @@ decode_with_top = decoder_of(Completion[LogprobsWithTop])
 decode_without_top = decoder_of(Completion[Logprobs])
 
 
-def join_chunks(chunks: Sequence[Chunk[_AnyLogprobs]], done: bool) -> Completion[_AnyLogprobs]:
+def join_chunks(
+    chunks: Sequence[Chunk[_AnyLogprobs]], done: bool, n: int
+) -> Completion[_AnyLogprobs]:
     """The answer that a stream amounts to.
 
     Choices come interleaved, each ends with its reason. Their counts are one for all (vLLM) or one for
@@ -154,9 +156,10 @@ def join_chunks(chunks: Sequence[Chunk[_AnyLogprobs]], done: bool) -> Completion
     Args:
         chunks: in the order of the wire.
         done: whether the stream came to its ``[DONE]``.
+        n: the choices that were asked for.
 
     Raises:
-        MalformedResponse: it ended before that, and before every choice had ended.
+        MalformedResponse: it ended before that, and before all of them had.
     """
     choices: dict[int, Choice[_AnyLogprobs]] = {}
     usage: Counts | None = None
@@ -170,7 +173,8 @@ def join_chunks(chunks: Sequence[Chunk[_AnyLogprobs]], done: bool) -> Completion
                 choice.logprobs = _joined(choice.logprobs, piece.logprobs)
         if chunk.usage is not None:
             usage = _added(usage, chunk.usage)
-    if not done and not (choices and all(choice.finish_reason for choice in choices.values())):
+    ended = sum(choice.finish_reason is not None for choice in choices.values())
+    if not done and ended < max(n, len(choices)):
         raise cut_short()
     return Completion(choices=list(choices.values()), usage=usage)
 
@@ -196,12 +200,17 @@ def _added(before: Counts | None, more: Counts) -> Counts:
     )
 
 
-_stream_with_top = decoder_of_stream(
-    decoder_of(Chunk[LogprobsWithTop]), join_chunks, decode_with_top
-)
-_stream_without_top = decoder_of_stream(
-    decoder_of(Chunk[Logprobs]), join_chunks, decode_without_top
-)
+_chunk_with_top = decoder_of(Chunk[LogprobsWithTop])
+_chunk_without_top = decoder_of(Chunk[Logprobs])
+
+
+def _decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], _Completion]:
+    """What reads an answer, with alternatives or without, as a stream of n choices or as JSON."""
+    plain = decode_with_top if top else decode_without_top
+    if not stream:
+        return plain
+    chunk = _chunk_with_top if top else _chunk_without_top
+    return decoder_of_stream(chunk, lambda chunks, done: join_chunks(chunks, done, n), plain)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -309,9 +318,7 @@ class OpenAI(Dialect):
         prefix = taken.prefix(request.beam)
         if self.stream:
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
-            decode = _stream_with_top if request.top_logprobs else _stream_without_top
-        else:
-            decode = decode_with_top if request.top_logprobs else decode_without_top
+        decode = _decoder(top=request.top_logprobs > 0, stream=self.stream, n=n)
         most_tokens = n * request.max_tokens
         if taken.api == "completions":
             fields["logprobs"] = top
@@ -368,7 +375,9 @@ def _continuation(
                 "the server sent a text without log-probabilities; it cannot be searched over"
                 " (some servers have to be started with them enabled)"
             )
-        return Continuation(tokens=(), data=b"", finish_reason=reason, generated=generated)
+        return Continuation(
+            tokens=(), data=b"", finish_reason=reason, exact=not generated, generated=generated
+        )
     data, spelt = _data(sampled, text, echo, reason)
     count = len(sampled)
     # Fewer tokens than it had room for: some have no log-probability, or the context is full.

@@ -8,10 +8,11 @@ for half an answer, so its streams are read to the end first, by the same code a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from trio_beam.dialects.base import decoder_of
 from trio_beam.dialects.refusals import error_of
 from trio_beam.errors import EndpointError, MalformedResponse
 
@@ -20,15 +21,11 @@ T = TypeVar("T")
 _DONE = b"[DONE]"
 
 
-class _Failure(msgspec.Struct):
-    code: int | str | None = None
-
-
 class _MayFail(msgspec.Struct):
-    error: _Failure | str | None = None
+    error: Any = None
 
 
-_look = msgspec.json.Decoder(_MayFail).decode
+_look = decoder_of(_MayFail)
 
 
 def read_events(body: bytes) -> Iterator[bytes]:
@@ -36,18 +33,19 @@ def read_events(body: bytes) -> Iterator[bytes]:
     data: list[bytes] = []
     lines = body.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
     for line in lines:
-        if not line.endswith((b"\n", b"\r")):
+        text = line.rstrip(b"\r\n")
+        if text == line:
             return
-        name, _, value = line.rstrip(b"\r\n").partition(b":")
-        if name == b"" and value == b"":
-            if data:
+        name, _, value = text.partition(b":")
+        if not text:
+            if any(data):
                 yield b"\n".join(data)
             data = []
-        elif name in (
-            b"data",
-            b"error",
-        ):  # the second is no field of the standard, but of llama.cpp's
+        elif name == b"data":
             data.append(value.removeprefix(b" "))
+        elif name == b"error":  # no field of the standard, but of llama.cpp until September 2025
+            value = value.removeprefix(b" ")
+            data.append(value if b'"error"' in value else b'{"error":%s}' % value)
 
 
 def decoder_of_stream(
@@ -82,15 +80,12 @@ def cut_short() -> MalformedResponse:
 
 
 def _raise_error(data: bytes) -> None:
-    try:
-        failure = _look(data).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return  # whoever decodes it will tell
+    failure = _look(data).error
     if failure is not None:
         raise _error_in(failure, data)
 
 
-def _error_in(failure: _Failure | str, data: bytes) -> EndpointError:
-    code = failure.code if isinstance(failure, _Failure) else None
+def _error_in(failure: Any, data: bytes) -> EndpointError:
+    code = failure.get("code") if isinstance(failure, dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
     return error_of(status, {}, data, url="", now=0.0)

@@ -140,7 +140,7 @@ class VLLM(Dialect):
         if len(choices) < n:
             self.limits.fewer(len(choices))
         if taken.ids is None:
-            taken.ids = choices[0].prompt_token_ids
+            taken.ids = choices[0].prompt_token_ids or None
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
         known: list[str] = []  # what stands before the blocks, once somebody needs it
@@ -170,7 +170,7 @@ class VLLM(Dialect):
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
         return WireRequest(
             path="/completions",
-            decode=decoder(stream=self.stream),
+            decode=decoder(stream=self.stream, n=n),
             body=splice("prompt", taken.json(request.beam), fields),
             most_tokens=n * request.max_tokens,
         )
@@ -234,7 +234,8 @@ class VLLM(Dialect):
         self, taken: Taken, beam: Beam, ids: list[int], spent: list[int]
     ) -> Exchange[list[float | None]]:
         """The log-probabilities of a block as a part of a prompt."""
-        assert taken.ids is not None
+        if taken.ids is None:
+            raise LogprobsUnavailable("the server sent tokens without log-probabilities")
         whole = b"%s,%s]" % (taken.json(beam)[:-1], ",".join(map(str, ids)).encode())
         fields = {"model": self.model, "max_tokens": 0, "echo": True, "logprobs": 0}
         answer = yield WireRequest(
@@ -246,7 +247,10 @@ class VLLM(Dialect):
         if choice is None or choice.logprobs is None:
             raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
         spent.append(max(0, (answer.usage and answer.usage.prompt_tokens) or 0))
-        return choice.logprobs.token_logprobs[-len(ids) :]
+        given = choice.logprobs.token_logprobs[-len(ids) :]
+        if len(given) < len(ids):
+            raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
+        return given
 
     def _detokenize(self, ids: list[int]) -> Exchange[str]:
         if not ids:

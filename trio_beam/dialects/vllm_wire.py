@@ -57,11 +57,11 @@ class _Version(msgspec.Struct):
     version: str
 
 
-def join_chunks(chunks: Sequence[Completion], done: bool) -> Completion:
-    """The answer that a stream amounts to.
+def join_chunks(chunks: Sequence[Completion], done: bool, n: int) -> Completion:
+    """The answer that a stream of n choices amounts to.
 
     Raises:
-        MalformedResponse: it ended before ``[DONE]`` and before every choice had.
+        MalformedResponse: it ended before ``[DONE]`` and before all of them had.
     """
     choices: dict[int, Choice] = {}
     usage: Counts | None = None
@@ -73,7 +73,8 @@ def join_chunks(chunks: Sequence[Completion], done: bool) -> Completion:
                 choices[piece.index] = piece
             else:
                 _extend(whole, piece)
-    if not done and not (choices and all(choice.finish_reason for choice in choices.values())):
+    ended = sum(choice.finish_reason is not None for choice in choices.values())
+    if not done and ended < max(n, len(choices)):
         raise cut_short()
     return Completion(list(choices.values()), usage)
 
@@ -100,7 +101,6 @@ decode_tokenized = decoder_of(_Tokenized)
 decode_detokenized = decoder_of(_Detokenized)
 decode_version = decoder_of(_Version)
 _decode = decoder_of(Completion)
-_decode_stream = decoder_of_stream(_decode, join_chunks, _decode)
 
 
 _RUNNING = re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
@@ -112,6 +112,8 @@ def read_running(body: bytes) -> int | None:
     return int(sum(map(float, found))) if found else None
 
 
-def decoder(*, stream: bool) -> Callable[[bytes], Completion]:
-    """What reads an answer, as a stream or as JSON."""
-    return _decode_stream if stream else _decode
+def decoder(*, stream: bool, n: int = 1) -> Callable[[bytes], Completion]:
+    """What reads an answer, as a stream of n choices or as JSON."""
+    if not stream:
+        return _decode
+    return decoder_of_stream(_decode, lambda chunks, done: join_chunks(chunks, done, n), _decode)

@@ -1,0 +1,52 @@
+"""What a cancelled search leaves running on a real llama.cpp server: with streams, nothing."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+import trio
+
+from trio_beam import BeamSearchConfig, Endpoint, beam_search
+
+#: So long that nothing would end by itself while it is waited for.
+LONG = BeamSearchConfig(
+    beam_width=1, n_per_beam=2, tokens_per_step=900, max_tokens=900, early_stopping=False
+)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_stream_that_is_cancelled_frees_the_server(own_base_url: str, busy: bool) -> None:
+    """Another client keeps the server busy: without a stream, it would not look at the connection."""
+    root = own_base_url.removesuffix("/v1")
+
+    async def keep_busy(client: httpx.AsyncClient) -> None:
+        body = {"prompt": "Count:", "n_predict": 4}
+        while True:
+            (await client.post(f"{root}/completion", json=body)).raise_for_status()
+
+    async def remaining(client: httpx.AsyncClient) -> list[int]:
+        """Tokens that are still to come of each long one."""
+        slots = (await client.get(f"{root}/slots")).json()
+        counts = [slot["next_token"][0]["n_remain"] for slot in slots if slot["is_processing"]]
+        return [count for count in counts if count > 10]
+
+    with trio.fail_after(120):
+        async with (
+            httpx.AsyncClient(timeout=60) as client,
+            Endpoint(own_base_url, stream=True) as endpoint,
+            trio.open_nursery() as nursery,
+        ):
+            if busy:
+                nursery.start_soon(keep_busy, client)
+            async with trio.open_nursery() as searching:
+                searching.start_soon(beam_search, endpoint, "Once upon a time", LONG)
+                while len(await remaining(client)) < 2:  # noqa: ASYNC110  # of another process
+                    await trio.sleep(0.05)
+                searching.cancel_scope.cancel()
+            last = [900]
+            while left := await remaining(client):
+                last = left
+                await trio.sleep(0.05)
+            assert min(last) > 450  # given up, and not run to the end
+            assert endpoint.statistics().in_flight == 0
+            nursery.cancel_scope.cancel()
