@@ -41,7 +41,10 @@ BAD: dict[str, tuple[str, list[object]]] = {
     ),
     "min_beams": ("a whole number from 1 up", [0, -1, 1.0, NAN, INF, True, "1", None]),
     "selection": ("one of 'resample', 'top_k'", ["best", "", "TOP_K", None, 1, True, ["top_k"]]),
-    "scorer": ("one of 'power'", ["sum", "", "Power", None, 1, True, ["power"]]),
+    "scorer": (
+        "one of 'mean_logprob', 'power', or a function",
+        ["sum", "", "Power", None, 1, True, ["power"]],
+    ),
     "proposal": ("one of 'sample'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
         "a whole number from 1 up or None",
@@ -94,6 +97,8 @@ GOOD: list[dict[str, Any]] = [
     {"selection": "resample"},
     *({"ess_threshold": value} for value in (0, 0.5, 1)),
     {"scorer": "power"},
+    {"scorer": "mean_logprob"},
+    {"scorer": len},
     {"proposal": "sample"},
     *({"max_total_tokens": value} for value in (None, 4, 10**9)),
     *({"max_requests": value} for value in (None, 1, 10**9)),
