@@ -14,7 +14,13 @@ import trio
 
 from trio_beam.core.actions import Expansion, Outcome, Round
 from trio_beam.dialects.sampled import too_long
-from trio_beam.errors import BeamTimeout, BudgetExhausted, EndpointError, MalformedResponse
+from trio_beam.errors import (
+    BeamTimeout,
+    BudgetExhausted,
+    EndpointError,
+    LogprobsUnavailable,
+    MalformedResponse,
+)
 from trio_beam.language_model import Call, Sampler, SampleRequest
 from trio_beam.stopwatch import Stopwatch
 
@@ -172,11 +178,22 @@ class _BeamTask:
             raise BeamTimeout(message, attempts=call.attempts)
         if not got:
             raise MalformedResponse("the answer holds no continuation", attempts=1)
+        self._check_proposal(got)
         longest = max(map(len, got))
         if longest > self._expansion.max_tokens:
             message = too_long(longest, self._expansion.max_tokens)
             raise MalformedResponse(message, attempts=1)
         return got[:count]
+
+    def _check_proposal(self, got: Sequence[Continuation]) -> None:
+        config = self._config
+        if config.weighted and config.proposal_temperature != 1:
+            if any(block.proposal is None and len(block) for block in got):
+                raise LogprobsUnavailable(
+                    "the model does not say how probable its samples were at"
+                    f" proposal_temperature={config.proposal_temperature:g};"
+                    " with selection='resample' it has to be 1"
+                )
 
     def _sample_request(self, first: int, count: int) -> SampleRequest:
         seed = self._expansion.seed
