@@ -187,13 +187,13 @@ class _BeamTask:
 
     def _check_proposal(self, got: Sequence[Continuation]) -> None:
         config = self._config
-        if config.weighted and config.proposal_temperature != 1:
-            if any(block.proposal is None and len(block) for block in got):
-                raise LogprobsUnavailable(
-                    "the model does not say how probable its samples were at"
-                    f" proposal_temperature={config.proposal_temperature:g};"
-                    " with selection='resample' it has to be 1"
-                )
+        known = not config.weighted or config.proposal_temperature == 1
+        if not known and any(block.proposal is None and len(block) for block in got):
+            raise LogprobsUnavailable(
+                "the model does not say how probable its samples were at"
+                f" proposal_temperature={config.proposal_temperature:g};"
+                " with selection='resample' it has to be 1"
+            )
 
     def _sample_request(self, first: int, count: int) -> SampleRequest:
         seed = self._expansion.seed
