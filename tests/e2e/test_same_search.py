@@ -86,7 +86,7 @@ async def test_every_block_length_gives_the_same_text(own_base_url: str, prompt:
     config = attrs.evolve(CONFIG, beam_width=1, n_per_beam=1, proposal_temperature=0, max_tokens=12)
     texts = set()
     for block in range(1, 9):
-        for stream in (False, True):
+        for stream in (False, True) if block in (1, 3) else (False,):
             result = await find(
                 own_base_url,
                 prompt,
