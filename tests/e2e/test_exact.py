@@ -145,7 +145,7 @@ def ids_of(beam: Beam) -> list[int]:
     return [token.id for token in beam.tokens if token.id is not None]
 
 
-def essence(result: SearchResult) -> list[tuple[list[int], str, float]]:
+def essence(result: SearchResult) -> list[tuple[list[int], str, Any]]:
     return [(ids_of(beam), beam.text, pytest.approx(beam.score, abs=1e-4)) for beam in result.beams]
 
 
