@@ -30,8 +30,11 @@ def own_base_url() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def served(slots: int = SLOTS, threads: int | None = None) -> Iterator[str]:
-    """A server in a nursery of a thread, since it outlives the nursery of any test."""
+def served(slots: int = SLOTS, threads: int = 1) -> Iterator[str]:
+    """A server in a nursery of a thread, since it outlives the nursery of any test.
+
+    With one thread: several wait for each other, which takes many times as long on a busy machine.
+    """
     found: list[str] = []
     ready = Event()
     scope = trio.CancelScope()
