@@ -19,7 +19,6 @@ Logarithms are natural (nats), and of the tokens behind t only: what is in front
 from __future__ import annotations
 
 import math
-from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,26 +63,18 @@ def acceptance(old: Beam, new: Beam, position: int, alpha: float) -> float:
 
 def _log_weight(beam: Beam, position: int, alpha: float) -> float:
     """Log of p^alpha / q of the tokens from a position on."""
-    wanted = math.fsum(_behind(beam, position, proposal=False))
-    if wanted == -math.inf:
-        return wanted
-    return alpha * wanted - math.fsum(_behind(beam, position, proposal=True))
-
-
-def _behind(beam: Beam, position: int, *, proposal: bool) -> list[float]:
-    """The log-probabilities of the tokens from a position on: the model's own, or the proposal's."""
-    blocks: list[list[float]] = []
+    wanted: list[float] = []
+    sampled: list[float] = []
     node: Beam | None = beam
     while node is not None and node.continuation is not None and node.length > position:
         block = node.continuation
-        if proposal and block.proposal is not None:
-            values = list(block.proposal)
-        else:
-            values = [token.logprob for token in block.tokens]
-        start = node.length - len(block)
-        blocks.append(values[max(0, position - start) :])
+        first = max(0, position - (node.length - len(block)))
+        values = [token.logprob for token in block.tokens[first:]]
+        wanted += values
+        sampled += values if block.proposal is None else block.proposal[first:]
         node = node.parent
-    return list(chain.from_iterable(blocks))
+    total = math.fsum(wanted)
+    return total if total == -math.inf else alpha * total - math.fsum(sampled)
 
 
 def knows_proposal(beam: Beam, temperature: float) -> bool:
