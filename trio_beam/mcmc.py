@@ -53,10 +53,12 @@ async def mcmc(
 
     The result's ``beams`` are the chains' texts, each of the same ``weight``: first one drawn at random,
     which is the answer, then the others by chain. ``score`` is ``alpha * logprob``, in nats. ``rounds`` are
-    the blocks that every chain has behind it. ``stop_reason`` is ``"finished"`` if every text has ended,
+    the blocks that every chain has behind it. ``exact`` says that every text that was compared had true
+    log-probabilities, the rejected ones too. ``stop_reason`` is ``"finished"`` if every text has ended,
     ``"max_tokens"`` if not, ``"budget"`` if a chain made fewer steps than it should.
 
-    When this returns, raises or is cancelled, no task and no request of it is left.
+    When this returns, raises or is cancelled, no task and no request of it is left. To bound its time, put
+    it under a cancel scope of your own, or use `mcmc_within`.
 
     Args:
         endpoint: an open `Endpoint`, or any other `LanguageModel`.

@@ -54,15 +54,19 @@ def acceptance(old: Beam, new: Beam, position: int, alpha: float) -> float:
     """
     if not position < min(positions(old), positions(new)):
         return 0.0  # there is no way back: the position would never be drawn
-    before, after = (_log_weight(beam, position, alpha) for beam in (old, new))
-    if before == -math.inf:
+    wanted, sampled = _logprobs(old, position)
+    wanted_new, sampled_new = _logprobs(new, position)
+    if wanted == -math.inf:
         return 1.0  # it should not have come up; anything is better
-    ratio = after - before + math.log(positions(old)) - math.log(positions(new))
+    if wanted_new == -math.inf:
+        return 0.0
+    ratio = alpha * (wanted_new - wanted) - (sampled_new - sampled)
+    ratio += math.log(positions(old)) - math.log(positions(new))
     return math.exp(min(ratio, 0.0))
 
 
-def _log_weight(beam: Beam, position: int, alpha: float) -> float:
-    """Log of p^alpha / q of the tokens from a position on."""
+def _logprobs(beam: Beam, position: int) -> tuple[float, float]:
+    """Logarithms of p and q of the tokens from a position on."""
     wanted: list[float] = []
     sampled: list[float] = []
     node: Beam | None = beam
@@ -73,8 +77,7 @@ def _log_weight(beam: Beam, position: int, alpha: float) -> float:
         wanted += values
         sampled += values if block.proposal is None else block.proposal[first:]
         node = node.parent
-    total = math.fsum(wanted)
-    return total if total == -math.inf else alpha * total - math.fsum(sampled)
+    return math.fsum(wanted), math.fsum(sampled)
 
 
 def knows_proposal(beam: Beam, temperature: float) -> bool:
