@@ -70,7 +70,7 @@ def distances(alpha: float, chains: int, **changes: Any) -> tuple[float, float]:
 
 
 #: So many that what is left of the beginning (exactly: a total variation of less than 0.005) is far below
-#: the noise of 300 texts.
+#: the noise of 250 texts.
 STEPS = {1.0: 4, 2.0: 16, 4.0: 24}
 
 
@@ -80,7 +80,7 @@ STEPS = {1.0: 4, 2.0: 16, 4.0: 24}
 def test_texts_are_drawn_from_p_alpha(alpha: float, block: int, temperature: float) -> None:
     """Each of the 12 fails at 3.1 standard deviations, one set of seeds in 1000: together one in 80."""
     _, deviations = distances(
-        alpha, 300, tokens_per_step=block, steps=STEPS[alpha], proposal_temperature=temperature
+        alpha, 250, tokens_per_step=block, steps=STEPS[alpha], proposal_temperature=temperature
     )
     assert deviations < 3.1
 
