@@ -34,6 +34,9 @@ def main() -> None:
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
     params.endpoint_props = params.endpoint_slots = params.endpoint_metrics = True
+    # No cache of prompts besides the slots' own: it would be given the keys and values of a choice
+    # before they are copied to its slot, as after a request of several choices and one token.
+    params.cache_ram_mib = 0
     params.ui = False
     params.verbosity = 0
     server = xllamacpp.Server(params)

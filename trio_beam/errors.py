@@ -16,6 +16,7 @@
     │   └── LogprobsUnavailable     server    an answer without the log-probabilities that a score needs
     ├── LocalModelError             caller    the embedded model is not installed or did not start
     ├── BudgetExhausted             internal  a request would overrun the search's budget; ends the search
+    ├── ScorerError             caller    a scorer raised, or gave no number for each candidate
     └── SearchFailed                          the search as a whole; ``failures``, ``partial``
 
 What is worth another attempt is decided in one place, ``trio_beam.backoff``.
@@ -173,6 +174,18 @@ class BudgetExhausted(TrioBeamError):
     A `LanguageModel` may raise it; a search takes it for its end (``stop_reason="budget"``) and never
     lets it out.
     """
+
+
+class ScorerError(TrioBeamError):
+    """A scorer raised, or gave something else than a number for each candidate.
+
+    Attributes:
+        scorer: its name.
+    """
+
+    def __init__(self, scorer: str, what: str) -> None:
+        super().__init__(f"the scorer {scorer!r} {what}")
+        self.scorer = scorer
 
 
 class SearchFailed(TrioBeamError):

@@ -14,7 +14,13 @@ import trio
 
 from trio_beam.core.actions import Expansion, Outcome, Round
 from trio_beam.dialects.sampled import too_long
-from trio_beam.errors import BeamTimeout, BudgetExhausted, EndpointError, MalformedResponse
+from trio_beam.errors import (
+    BeamTimeout,
+    BudgetExhausted,
+    EndpointError,
+    LogprobsUnavailable,
+    MalformedResponse,
+)
 from trio_beam.language_model import Call, Sampler, SampleRequest
 from trio_beam.stopwatch import Stopwatch
 
@@ -122,7 +128,8 @@ class _BeamTask:
             send.send_nowait(self._outcome())
 
     def _outcome(self) -> Outcome:
-        complete = len(self._arrived) == self._expansion.n
+        enumerated = bool(self._arrived) and self._config.proposal == "enumerate"
+        complete = enumerated or len(self._arrived) == self._expansion.n
         return Outcome(
             rank=self._expansion.rank,
             continuations=self._arrived,
@@ -133,10 +140,11 @@ class _BeamTask:
 
     async def _ask(self, first: int, count: int) -> None:
         """Get samples `first` to `first + count - 1`, by as many requests as it takes."""
-        most = self._sampler.most_per_request or count
+        enumerates = self._config.proposal == "enumerate"
+        most = count if enumerates else self._sampler.most_per_request or count
         if count <= most:  # nearly always: it needs no nursery
             got = await self._request(first, count)
-            if 0 < got < count:
+            if 0 < got < count and not enumerates:
                 await self._ask(first + got, count - got)
             return
         async with trio.open_nursery() as nursery:
@@ -172,11 +180,22 @@ class _BeamTask:
             raise BeamTimeout(message, attempts=call.attempts)
         if not got:
             raise MalformedResponse("the answer holds no continuation", attempts=1)
+        self._check_proposal(got)
         longest = max(map(len, got))
         if longest > self._expansion.max_tokens:
             message = too_long(longest, self._expansion.max_tokens)
             raise MalformedResponse(message, attempts=1)
         return got[:count]
+
+    def _check_proposal(self, got: Sequence[Continuation]) -> None:
+        config = self._config
+        known = not config.weighted or config.proposal_temperature == 1
+        if not known and any(block.proposal is None and len(block) for block in got):
+            raise LogprobsUnavailable(
+                "the model does not say how probable its samples were at"
+                f" proposal_temperature={config.proposal_temperature:g};"
+                " with selection='resample' it has to be 1"
+            )
 
     def _sample_request(self, first: int, count: int) -> SampleRequest:
         seed = self._expansion.seed
@@ -187,4 +206,5 @@ class _BeamTask:
             temperature=self._config.proposal_temperature,
             top_logprobs=self._config.top_logprobs,
             seed=None if seed is None else seed + first,
+            enumerate=self._config.proposal == "enumerate",
         )

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_beam.core.actions import Over, Round
+from trio_beam.core.actions import Failed, Over, Round, Scoring
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, check_real
 from trio_beam.core.events import Event, Observer, SearchFinished, SearchStarted
 from trio_beam.core.prompt import Prompt, PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
+from trio_beam.core.scoring import name_of
 from trio_beam.core.state import BeamSearchState
 from trio_beam.errors import (
     BudgetExhausted,
     ConfigError,
     EndpointError,
+    ScorerError,
     SearchFailed,
     TrioBeamError,
 )
@@ -115,13 +117,40 @@ class Search:
             sampler = await self._start()
         except BudgetExhausted:
             return self._finished("budget")
-        while isinstance(step := self._state.step(), Round):
-            self._emit_all(step.events)
-            await run_round(sampler, step, self._state, self._emit)
+        step = await self._rounds(sampler)
         self._emit_all(step.events)
         if not isinstance(step, Over):
             raise self._failure(step.failures)
         return self._finished(step.stop_reason)
+
+    async def _rounds(self, sampler: Sampler) -> Over | Failed:
+        """One round after the other, each with its scores, until the machine says that it is over."""
+        while True:
+            try:
+                step = self._state.step()
+                if isinstance(step, Scoring):
+                    await self._have_scored(step)
+            except ScorerError as error:
+                self._state.fail_scoring()
+                raise self._failed_by(error) from ExceptionGroup("the scorer failed", [error])
+            if isinstance(step, Round):
+                self._emit_all(step.events)
+                await run_round(sampler, step, self._state, self._emit)
+            elif not isinstance(step, Scoring):
+                return step
+
+    async def _have_scored(self, scoring: Scoring) -> None:
+        try:
+            scores = await scoring.scorer(scoring.beams, self.config)
+        except Exception as error:
+            raise ScorerError(name_of(self.config.scorer), f"failed: {error!r}") from error
+        self._state.take_scores(scoring.beams, scores)
+
+    def _failed_by(self, error: ScorerError) -> SearchFailed:
+        partial = self.best_so_far("failed")
+        return SearchFailed(
+            f"the search failed: {error}", failures=partial.failures, partial=partial
+        )
 
     async def run_within(self, seconds: float) -> SearchResult:
         """Search to the end, or until `seconds` are over; once only.

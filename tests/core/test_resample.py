@@ -11,7 +11,7 @@ import pytest
 from tests.core.chain import LENGTH_OF_TEXT, powers, search
 from trio_beam.core.config import BeamSearchConfig
 
-RUNS = 400
+RUNS = 300
 WIDTH = 4
 
 
@@ -33,14 +33,14 @@ def tokens_of(beam: Any) -> tuple[int, ...]:
 @pytest.mark.parametrize("alpha", [1.0, 2.0, 4.0])
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("block", [1, 3])
-@pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_weights_estimate_p_alpha_without_bias(
     alpha: float, n: int, block: int, threshold: float
 ) -> None:
     """The mean weight of each text over many searches is its p^alpha, however few the particles.
 
     Texts too rare to be counted by themselves are counted together. Each mean is about normal about
-    the truth; at 4.5 standard errors, some 20 texts and 36 cases this fails once in 140 sets of seeds, of
+    the truth; at 4.5 standard errors, some 20 texts and 24 cases this fails once in 300 sets of seeds, of
     which it has one that is fixed.
     """
     exact = powers(alpha)

@@ -30,7 +30,7 @@ def own_base_url() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def served() -> Iterator[str]:
+def served(slots: int = SLOTS, threads: int | None = None) -> Iterator[str]:
     """A server in a nursery of a thread, since it outlives the nursery of any test."""
     found: list[str] = []
     ready = Event()
@@ -43,7 +43,9 @@ def served() -> Iterator[str]:
             async with trio.open_nursery() as nursery:
 
                 async def start(task_status: trio.TaskStatus[str]) -> None:
-                    await serve_local(slots=SLOTS, context=1024, task_status=task_status)
+                    await serve_local(
+                        slots=slots, context=1024, threads=threads, task_status=task_status
+                    )
 
                 found.append(await nursery.start(start))
                 ready.set()

@@ -107,6 +107,32 @@ _DEFAULTS = BeamSearchConfig()
     show_default=True,
 )
 @click.option(
+    "--selection",
+    default=_DEFAULTS.selection,
+    show_default=True,
+    help="Which candidates stay: top_k (the best) or resample (by chance, as p^alpha says).",
+)
+@click.option(
+    "--proposal",
+    type=click.Choice(["sample", "enumerate"]),
+    default=_DEFAULTS.proposal,
+    show_default=True,
+    help="sample, or enumerate: classical beam search, with --tokens-per-step 1.",
+)
+@click.option(
+    "--ess-threshold",
+    type=float,
+    default=_DEFAULTS.ess_threshold,
+    show_default=True,
+    help="With resample: resample below this share of effective particles.",
+)
+@click.option(
+    "--scorer",
+    default=_DEFAULTS.scorer,
+    show_default=True,
+    help="What a candidate is worth: power or mean_logprob.",
+)
+@click.option(
     "--within", type=float, metavar="SECONDS", help="Return the best so far after that time."
 )
 @click.option(

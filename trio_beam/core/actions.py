@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -12,6 +12,9 @@ from trio_beam.core.block import Continuation
 from trio_beam.core.events import Event
 from trio_beam.core.result import BeamFailure, StopReason
 from trio_beam.errors import EndpointError
+
+if TYPE_CHECKING:
+    from trio_beam.core.scoring import AsyncScorer
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -58,7 +61,18 @@ class Failed:
     events: tuple[Event, ...] = ()
 
 
-Step: TypeAlias = Round | Over | Failed
+@attrs.frozen(kw_only=True, eq=False)
+class Scoring:
+    """All outcomes of the round are in: score these by a scorer that has to be awaited.
+
+    Give its scores to ``take_scores``.
+    """
+
+    scorer: AsyncScorer
+    beams: tuple[Beam, ...]
+
+
+Step: TypeAlias = Round | Scoring | Over | Failed
 
 
 @attrs.frozen(kw_only=True, eq=False)

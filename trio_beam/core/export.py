@@ -36,6 +36,7 @@ def _beam(beam: Beam) -> dict[str, Any]:
         "finish_reason": beam.finish_reason,
         "exact": beam.exact,
         "multiplicity": beam.multiplicity,
+        **({} if beam.weight is None else {"weight": beam.weight}),
         "tokens": [_token(token) for token in beam.tokens],
     }
 

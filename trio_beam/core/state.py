@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import math
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
 from trio_beam.core import stop
-from trio_beam.core.actions import Expansion, Failed, Outcome, Over, Round, Step
+from trio_beam.core.actions import Expansion, Failed, Outcome, Over, Round, Scoring, Step
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import CONTEXT
 from trio_beam.core.events import (
@@ -30,10 +30,10 @@ from trio_beam.core.events import (
 from trio_beam.core.particles import drawn_first
 from trio_beam.core.registry import SCORERS, SELECTIONS
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
-from trio_beam.core.scoring import Closing, rank
+from trio_beam.core.scoring import Closing, check_scores, is_async, name_of, rank
 from trio_beam.core.seeds import base_seed, sample_number, uniform
 from trio_beam.core.usage import Ledger
-from trio_beam.errors import ContextOverflow, EndpointError, TrioBeamError
+from trio_beam.errors import ContextOverflow, EndpointError, ScorerError, TrioBeamError
 from trio_beam.scorers.power import best_reachable
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from trio_beam.core.block import Continuation
     from trio_beam.core.config import BeamSearchConfig
+    from trio_beam.core.scoring import AsyncScorer, Scorer
 
 
 class BeamSearchState:
@@ -74,6 +75,9 @@ class BeamSearchState:
         self._completed = 0
         self._failed = False
         self._over: Over | None = None
+        self._scorer = SCORERS[config.scorer] if isinstance(config.scorer, str) else config.scorer
+        self._scores: list[float] | None = None  # of the open round, where they were waited for
+        self._unscorable = False
         self._shortened = False  # whether the budget has made a block shorter
 
     @property
@@ -97,6 +101,8 @@ class BeamSearchState:
                 raise TrioBeamError("step() before every beam of the round was received")
             # A round that the budget cut short stays open: the beams that it left out stand as they are.
             if not (self._failed or self._exhausted) and self._enough_survive(self._round):
+                if (scoring := self._to_be_scored()) is not None:
+                    return scoring
                 events = (self._close_round(self._round),)
         if self._failed:
             return Failed(failures=self.failures)
@@ -151,6 +157,10 @@ class BeamSearchState:
             # Cancelled from outside, or because of a sibling: there is no next round to go on to.
             self._failed = True
         return (*events, *self._check_quorum(self._round))
+
+    def fail_scoring(self) -> None:
+        """The scorer has failed: what stands is what the rounds before have left."""
+        self._unscorable = self._failed = True
 
     def fail(self, failure: BeamFailure) -> None:
         """Note a failure before the first round."""
@@ -292,7 +302,7 @@ class BeamSearchState:
         population = SELECTIONS[self.config.selection](closing, self.config)
         self._active, self._ended = list(population.active), list(population.ended)
         self._completed = current.number
-        self._round = None
+        self._round = self._scores = None
         best = max((beam.score for beam in closing.candidates), default=-math.inf)
         return RoundFinished(
             round=current.number,
@@ -329,12 +339,35 @@ class BeamSearchState:
                 kept[twin] = attrs.evolve(kept[twin], multiplicity=kept[twin].multiplicity + 1)
         return kept[: len(self._ended)], kept[len(self._ended) :]
 
+    def _to_be_scored(self) -> Scoring | None:
+        """What the caller has to have scored, for a scorer that cannot be called from here."""
+        if self._scores is not None or not is_async(self._scorer):
+            return None
+        scorer = cast("AsyncScorer", self._scorer)
+        _, fresh = self._distinct(self._arrived())
+        return Scoring(scorer=scorer, beams=tuple(fresh))
+
+    def take_scores(self, beams: Sequence[Beam], scores: object) -> None:
+        """Take the scores of the candidates of a `Scoring`.
+
+        Raises:
+            ScorerError: they are not one number for each.
+        """
+        self._scores = check_scores(self.config.scorer, scores, beams)
+
     def _score(self, beams: Sequence[Beam]) -> list[Beam]:
-        name = self.config.scorer
-        scores = SCORERS[name](beams, self.config)
-        if len(scores) != len(beams) or any(map(math.isnan, scores)):
-            raise TrioBeamError(f"scorer {name!r} must return one number for each candidate")
+        scores = self._scores
+        if scores is None:
+            scores = self._call_scorer(beams)
         return [attrs.evolve(beam, score=score) for beam, score in zip(beams, scores, strict=True)]
+
+    def _call_scorer(self, beams: Sequence[Beam]) -> list[float]:
+        scorer = cast("Scorer", self._scorer)
+        try:
+            scores = scorer(beams, self.config)
+        except Exception as error:
+            raise ScorerError(name_of(self.config.scorer), f"failed: {error!r}") from error
+        return check_scores(self.config.scorer, scores, beams)
 
     def _stop_reason(self) -> StopReason | None:
         if not self._active:
@@ -352,9 +385,14 @@ class BeamSearchState:
 
     # -- the best so far
 
+    @property
+    def _unscored(self) -> bool:
+        """Whether what came back of the open round has no scores, or cannot have any."""
+        return self._unscorable or (self._scores is None and is_async(self._scorer))
+
     def _standing(self) -> list[Beam]:
         """All beams that stand now; for those of an open round, what came back of them."""
-        if self._round is None:
+        if self._round is None or self._unscored:
             return [*self._ended, *self._active]
         ended, fresh = self._distinct(self._arrived())
         waiting = [e.beam for e in self._round.expansions if not self._outcomes.get(e.rank)]
