@@ -7,7 +7,8 @@ The map, from the bottom up; imports point down only, and a test holds that:
   `scorers` and `selection`: one file each.
 - `dialects`, `backoff`: the wire, still pure: what to send to which server, and what its answer means.
 - `language_model`, `stopwatch`, `transport`, `endpoint`: the shell: a server, its connections, its limits.
-- `expansion`, `search`: one round as a nursery, and the loop around it.
+- `expansion`, `search`: one round as a nursery, and the loop around it. `mcmc`: chains instead of
+  rounds, with the same requests.
 - `observers`: what can be shown while it runs. `testing`: a model without a server.
 - `sync`, `batch`, `local_server`, `cli`: what is built on top.
 """
@@ -18,6 +19,7 @@ from trio_beam.capabilities import Capabilities
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.registry import load_all
 from trio_beam.core.result import BeamFailure, SearchResult
 from trio_beam.core.usage import Usage
@@ -42,6 +44,7 @@ from trio_beam.errors import (
 )
 from trio_beam.language_model import Call, LanguageModel, Sampler, SampleRequest
 from trio_beam.local_server import serve_local
+from trio_beam.mcmc import mcmc, mcmc_within
 from trio_beam.search import Search, beam_search, beam_search_within
 from trio_beam.sync import BeamSearchSampling
 
@@ -72,6 +75,7 @@ __all__ = [
     "LocalModelError",
     "LogprobsUnavailable",
     "MalformedResponse",
+    "McmcConfig",
     "RateLimited",
     "RequestRejected",
     "RetryPolicy",
@@ -88,6 +92,8 @@ __all__ = [
     "Usage",
     "beam_search",
     "beam_search_within",
+    "mcmc",
+    "mcmc_within",
     "search_many",
     "serve_local",
 ]

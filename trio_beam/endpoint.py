@@ -406,7 +406,8 @@ class _EndpointSampler:
 
     async def sample(self, request: SampleRequest, call: Call) -> Sequence[Continuation]:
         reservation = call.ledger.reservation()
-        exchange = self._dialect.sample(self._taken, request)
+        ask = self._dialect.enumerate if request.enumerate else self._dialect.sample
+        exchange = ask(self._taken, request)
         answer = await self._endpoint.run_exchange(exchange, call, reservation)
         generated = sum(continuation.generated for continuation in answer.continuations)
         reservation.settle(generated + answer.generated_besides)

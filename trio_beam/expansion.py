@@ -128,7 +128,8 @@ class _BeamTask:
             send.send_nowait(self._outcome())
 
     def _outcome(self) -> Outcome:
-        complete = len(self._arrived) == self._expansion.n
+        enumerated = bool(self._arrived) and self._config.proposal == "enumerate"
+        complete = enumerated or len(self._arrived) == self._expansion.n
         return Outcome(
             rank=self._expansion.rank,
             continuations=self._arrived,
@@ -139,10 +140,11 @@ class _BeamTask:
 
     async def _ask(self, first: int, count: int) -> None:
         """Get samples `first` to `first + count - 1`, by as many requests as it takes."""
-        most = self._sampler.most_per_request or count
+        enumerates = self._config.proposal == "enumerate"
+        most = count if enumerates else self._sampler.most_per_request or count
         if count <= most:  # nearly always: it needs no nursery
             got = await self._request(first, count)
-            if 0 < got < count:
+            if 0 < got < count and not enumerates:
                 await self._ask(first + got, count - got)
             return
         async with trio.open_nursery() as nursery:
@@ -204,4 +206,5 @@ class _BeamTask:
             temperature=self._config.proposal_temperature,
             top_logprobs=self._config.top_logprobs,
             seed=None if seed is None else seed + first,
+            enumerate=self._config.proposal == "enumerate",
         )

@@ -33,6 +33,8 @@ class SampleRequest:
         temperature: of the sampling; nothing else may shape the distribution.
         top_logprobs: alternatives wanted beside each token.
         seed: continuation i is sampled with ``seed + i``; None: the model's own randomness.
+        enumerate: instead of samples, the n most probable next tokens, each a continuation of one token,
+            the most probable first; fewer only where the vocabulary has no more.
     """
 
     beam: Beam
@@ -41,6 +43,7 @@ class SampleRequest:
     temperature: float
     top_logprobs: int
     seed: int | None
+    enumerate: bool = False
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -5,6 +5,7 @@ And searches over it without Trio: the machine's rounds are answered here.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import random
@@ -28,6 +29,7 @@ _NEXT = {
 LENGTH_OF_TEXT = 4
 
 
+@functools.cache
 def logprobs(last: int | None, temperature: float = 1.0) -> list[float]:
     """The log-probabilities of the next token, in nats."""
     scaled = [math.log(p) / temperature for p in _NEXT[last]]

@@ -45,7 +45,7 @@ BAD: dict[str, tuple[str, list[object]]] = {
         "one of 'mean_logprob', 'power', or a function",
         ["sum", "", "Power", None, 1, True, ["power"]],
     ),
-    "proposal": ("one of 'sample'", ["guess", "", "Sample", None, 1, True]),
+    "proposal": ("one of 'sample', 'enumerate'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
         "a whole number from 1 up or None",
         [0, -1, 100.0, NAN, INF, True, "100", ()],
@@ -100,6 +100,7 @@ GOOD: list[dict[str, Any]] = [
     {"scorer": "mean_logprob"},
     {"scorer": len},
     {"proposal": "sample"},
+    {"proposal": "enumerate", "tokens_per_step": 1},
     *({"max_total_tokens": value} for value in (None, 4, 10**9)),
     *({"max_requests": value} for value in (None, 1, 10**9)),
     *({"quorum": value} for value in (None, 0.01, 1)),

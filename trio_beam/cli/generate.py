@@ -113,6 +113,13 @@ _DEFAULTS = BeamSearchConfig()
     help="Which candidates stay: top_k (the best) or resample (by chance, as p^alpha says).",
 )
 @click.option(
+    "--proposal",
+    type=click.Choice(["sample", "enumerate"]),
+    default=_DEFAULTS.proposal,
+    show_default=True,
+    help="sample, or enumerate: classical beam search, with --tokens-per-step 1.",
+)
+@click.option(
     "--ess-threshold",
     type=float,
     default=_DEFAULTS.ess_threshold,

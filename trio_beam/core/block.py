@@ -61,7 +61,8 @@ class Continuation:
             missing or approximate.
         keys: what makes each token the same as another (`Token.key`).
         logprob: sum of the tokens' log-probabilities, in nats.
-        generated: tokens that the server generated for it (never less than the number of tokens).
+        generated: tokens that the server generated for it: never less than the number of tokens, but 0 where
+            they were not sampled (``proposal="enumerate"``).
         proposal: log-probability (nats) of each token in the distribution that it was sampled from; None
             where that is the model's own (temperature 1).
     """

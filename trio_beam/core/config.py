@@ -148,7 +148,9 @@ class BeamSearchConfig:
             than this share of their number (effective sample size); from 0 (never) to 1.
         scorer: what a candidate is worth: a name, or any function of all candidates of a round and this
             configuration that returns a number for each (higher is better), or a coroutine function.
-        proposal: how candidates come about.
+        proposal: how candidates come about: ``"sample"``, or ``"enumerate"``: each beam is continued by its
+            ``n_per_beam`` most probable next tokens (the first round: ``beam_width * n_per_beam``), which is
+            classical beam search; ``tokens_per_step`` must be 1.
         max_total_tokens: most tokens that the search may generate, all beams together. A request that
             may overrun it is not sent; the search then ends with the best so far.
         max_requests: most requests that the search may send, retries and hedges included.
@@ -189,7 +191,9 @@ class BeamSearchConfig:
     scorer: str | Scorer | AsyncScorer = attrs.field(
         default="power", validator=_callable_or(_registered(SCORERS))
     )
-    proposal: Literal["sample"] = attrs.field(default="sample", validator=word("sample"))
+    proposal: Literal["sample", "enumerate"] = attrs.field(
+        default="sample", validator=word("sample", "enumerate")
+    )
     max_total_tokens: int | None = attrs.field(default=None, validator=whole(1, optional=True))
     max_requests: int | None = attrs.field(default=None, validator=whole(1, optional=True))
     quorum: float | None = attrs.field(
@@ -204,11 +208,23 @@ class BeamSearchConfig:
                 "True or False with another scorer than 'power', whose bound is not known",
                 self.early_stopping,
             )
+        if self.proposal == "enumerate":
+            if self.tokens_per_step != 1:
+                raise ConfigError(
+                    "tokens_per_step", "1 with proposal='enumerate'", self.tokens_per_step
+                )
+            if self.weighted:
+                raise ConfigError(
+                    "proposal",
+                    "'sample' with selection='resample', which weighs what was drawn by chance",
+                    self.proposal,
+                )
         if self.min_beams > self.beam_width:
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
             )
-        if self.proposal_temperature == 0 and self.samples_per_round > 1:
+        sampled = self.proposal == "sample"
+        if sampled and self.proposal_temperature == 0 and self.samples_per_round > 1:
             raise ConfigError(
                 "proposal_temperature",
                 "above 0 (at 0 all continuations are the same) unless beam_width and n_per_beam are 1",

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import attrs
 
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.result import BeamFailure, SearchResult
 from trio_beam.errors import EndpointError
 
@@ -135,6 +136,53 @@ class QuorumReached:
 
 
 @attrs.frozen(kw_only=True)
+class McmcStarted:
+    """`mcmc` is about to send its first request."""
+
+    config: McmcConfig
+
+
+@attrs.frozen(kw_only=True)
+class ChainExtended:
+    """The text of a chain has one more block.
+
+    Attributes:
+        chain: its number, from 0.
+        block: the number of the block, from 1.
+        blocks: the most that there will be.
+        length: tokens of the text now.
+    """
+
+    chain: int
+    block: int
+    blocks: int
+    length: int
+
+
+@attrs.frozen(kw_only=True)
+class ChainStepped:
+    """A chain has made one Metropolis-Hastings step.
+
+    Attributes:
+        chain: its number, from 0.
+        block: the number of the block that it is at, from 1.
+        step: the number of the step in the block, from 1.
+        position: tokens that were kept; those behind were sampled anew.
+        length: tokens of the text that was proposed.
+        probability: with which it was to be accepted.
+        accepted: whether it was.
+    """
+
+    chain: int
+    block: int
+    step: int
+    position: int
+    length: int
+    probability: float
+    accepted: bool
+
+
+@attrs.frozen(kw_only=True)
 class SearchFinished:
     """The search has its result."""
 
@@ -152,6 +200,9 @@ Event: TypeAlias = (
     | EndpointPaused
     | LimitChanged
     | QuorumReached
+    | McmcStarted
+    | ChainExtended
+    | ChainStepped
     | SearchFinished
 )
 Observer: TypeAlias = Callable[[Event], None]

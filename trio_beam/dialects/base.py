@@ -10,12 +10,16 @@ from weakref import WeakKeyDictionary
 import attrs
 import msgspec
 
+from trio_beam.core.block import LENGTH, STOP, Continuation
 from trio_beam.core.registry import Registry
 from trio_beam.dialects.limits import Limits
+from trio_beam.errors import LogprobsUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trio_beam.core.beam import Beam
-    from trio_beam.core.block import Continuation
+    from trio_beam.core.block import Token
     from trio_beam.core.prompt import Prompt
     from trio_beam.language_model import SampleRequest
 
@@ -141,6 +145,52 @@ class Dialect(ABC):
     @abstractmethod
     def sample(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
         """Ask for continuations of a beam behind a prompt that `take` has taken."""
+
+    def enumerate(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
+        """The most probable next tokens of a beam, ``request.n`` of them, each a continuation.
+
+        Read from the alternatives of a sample of one token, unless a dialect has a better way. Inexact:
+        by its text alone nobody can tell the token that ends a text.
+
+        Raises:
+            LogprobsUnavailable: the server shows fewer.
+        """
+        one = attrs.evolve(
+            request, n=1, max_tokens=1, top_logprobs=request.n, temperature=1.0, enumerate=False
+        )
+        answer = yield from self.sample(taken, one)
+        block = answer.continuations[0]
+        tokens = block.tokens
+        if len(tokens) != 1:
+            raise LogprobsUnavailable("the server shows no next tokens: it sampled none")
+        return attrs.evolve(
+            answer,
+            continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
+            generated_besides=answer.generated_besides + 1,
+        )
+
+
+def one_token_blocks(tokens: Sequence[Token], n: int, *, exact: bool) -> tuple[Continuation, ...]:
+    """A continuation for each token; one without bytes ends the text.
+
+    Raises:
+        LogprobsUnavailable: they are fewer than asked for.
+    """
+    if len(tokens) < n:
+        raise LogprobsUnavailable(
+            f"the server shows {len(tokens)} next tokens, where {n} were asked for:"
+            " n_per_beam, and in the first round beam_width * n_per_beam, may be at most as many"
+        )
+    return tuple(
+        Continuation(
+            tokens=(token,),
+            data=token.data,
+            finish_reason=LENGTH if token.data else STOP,
+            exact=exact and token.id is not None,
+            generated=0,  # the server chose one, and only showed the others
+        )
+        for token in tokens[:n]
+    )
 
 
 DIALECTS: Registry[type[Dialect]] = Registry("dialect")

@@ -28,6 +28,7 @@ from trio_beam.dialects.base import (
     PrefixEncoder,
     WireRequest,
     encode_string,
+    one_token_blocks,
     splice,
 )
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
@@ -162,6 +163,20 @@ class LlamaCpp(Dialect):
             continuations=tuple(continuations),
             prompt_tokens=sum(evaluated) + sum(spent),
             generated_besides=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
+        )
+
+    def enumerate(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+        """The next tokens, read beside one that is forced: a sampled one may be a part of a character."""
+        spent: list[int] = []
+        prompt = taken.json + taken.prefix(request.beam)
+        shown = max(request.n, request.top_logprobs)
+        tokens = yield from self._repairer.next_tokens(prompt, shown, spent)
+        best = tuple((tokens or [])[: request.top_logprobs])
+        found = [token._replace(top=best) for token in tokens or []]
+        return Answer(
+            continuations=one_token_blocks(found, request.n, exact=True),
+            prompt_tokens=sum(spent),
+            generated_besides=len(spent),
         )
 
     def _natives(

@@ -101,36 +101,49 @@ class Repairer:
         """The log-probability and the bytes of token number `at` of a block."""
         number = native.tokens[at]
         prompt += more_ids(native.tokens[:at])
-        if self.plain is None:
-            self.plain = yield from self._find_plain()
         for count in _REPAIR_TOP:
-            fields = {
-                "model": self.model,
-                "n_predict": 1,
-                "temperature": 1,
-                "n_probs": count,
-                "logit_bias": [[self.plain, 1000]],
-                "return_tokens": True,
-                "response_fields": FIELDS,
-                **SAMPLING,
-            }
-            body = splice("prompt", b"[%s]" % prompt, fields)
-            answer = yield WireRequest(
-                path="/completion",
-                decode=decode_with_top,
-                body=body,
-                at_root=True,
-                most_tokens=1,
-            )
-            if not isinstance(answer, NativeWithTop) or not answer.completion_probabilities:
+            alternatives = yield from self.next_tokens(prompt, count, spent)
+            if alternatives is None:
                 break
-            spent.append(max(0, answer.tokens_evaluated))
-            alternatives = answer.completion_probabilities[0].top_logprobs
             for found in alternatives:
                 if found.id == number:
-                    shown = tuple(token_of_top(other) for other in alternatives[:top])
-                    return token_of_top(found)._replace(top=shown)
+                    return found._replace(top=tuple(alternatives[:top]))
         raise LogprobsUnavailable(f"the server gives no log-probability for token {number}")
+
+    def next_tokens(
+        self, prompt: bytes, count: int, spent: list[int]
+    ) -> Exchange[list[Token] | None]:
+        """The most probable tokens behind a prompt, the most probable first; None if it shows none.
+
+        Args:
+            prompt: elements of a JSON array.
+            count: how many.
+            spent: takes the prompt tokens of the request.
+        """
+        if self.plain is None:
+            self.plain = yield from self._find_plain()
+        fields = {
+            "model": self.model,
+            "n_predict": 1,
+            "temperature": 1,
+            "n_probs": count,
+            "logit_bias": [[self.plain, 1000]],
+            "return_tokens": True,
+            "response_fields": FIELDS,
+            **SAMPLING,
+        }
+        body = splice("prompt", b"[%s]" % prompt, fields)
+        answer = yield WireRequest(
+            path="/completion",
+            decode=decode_with_top,
+            body=body,
+            at_root=True,
+            most_tokens=1,
+        )
+        if not isinstance(answer, NativeWithTop) or not answer.completion_probabilities:
+            return None
+        spent.append(max(0, answer.tokens_evaluated))
+        return [token_of_top(one) for one in answer.completion_probabilities[0].top_logprobs]
 
     def _find_plain(self) -> Exchange[int]:
         body = msgspec.json.encode({"content": "a", "add_special": True, "parse_special": True})

@@ -188,6 +188,19 @@ class SGLang(Dialect):
             prefix=PrefixEncoder(ids_of),
         )
 
+    def enumerate(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+        """Not here.
+
+        Raises:
+            LogprobsUnavailable: always.
+        """
+        del taken, request
+        yield from ()
+        raise LogprobsUnavailable(
+            "SGLang shows no bytes of tokens inside a character, so they cannot be"
+            " enumerated: use proposal='sample', or dialect='openai' (inexact)"
+        )
+
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
         """One request, and up to two more: for log-probabilities, and for cut characters."""
         prompt = taken.json + taken.prefix(request.beam)

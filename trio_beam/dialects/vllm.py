@@ -120,6 +120,19 @@ class VLLM(Dialect):
             raise MalformedResponse("the chat template makes no tokens of these messages")
         return Taken(text=None, ids=answer.tokens, prefix=prefix)
 
+    def enumerate(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+        """Not here.
+
+        Raises:
+            LogprobsUnavailable: always.
+        """
+        del taken, request
+        yield from ()
+        raise LogprobsUnavailable(
+            "vLLM does not tell which of its next tokens end the text, so they cannot be"
+            " enumerated: use proposal='sample', or dialect='openai' (inexact)"
+        )
+
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt, and the repairs."""
         while True:

@@ -1,0 +1,42 @@
+"""The beginning of a beam, cut between any two of its tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_beam.core.block import LENGTH, Continuation
+
+if TYPE_CHECKING:
+    from trio_beam.core.beam import Beam
+
+
+def prefix(beam: Beam, count: int) -> Beam:
+    """The first `count` tokens of a beam, as a beam that can be continued.
+
+    It shares every whole block with the beam, and costs the block that is cut and the number of blocks.
+    Where the tokens of that block do not spell its text (``exact=False`` already, on a server that is
+    continued by text), its text is what they do spell.
+
+    Args:
+        beam: may have ended; its prefix has not.
+        count: from 0 to the number of its tokens.
+    """
+    node = beam
+    while node.parent is not None and node.parent.length >= count:
+        node = node.parent
+    block, parent = node.continuation, node.parent
+    if block is None or parent is None:
+        return node  # the empty beam
+    if node.length == count and not node.ended:
+        return node
+    tokens = block.tokens[: count - parent.length]
+    proposal = None if block.proposal is None else block.proposal[: len(tokens)]
+    return parent.extend(
+        Continuation(
+            tokens=tokens,
+            data=b"".join([token.data for token in tokens]),
+            finish_reason=LENGTH,
+            exact=block.exact,
+            proposal=proposal,
+        )
+    )
