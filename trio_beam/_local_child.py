@@ -34,8 +34,8 @@ def main() -> None:
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
     params.endpoint_props = params.endpoint_slots = params.endpoint_metrics = True
-    # No cache of prompts besides the slots' own: it would be given the keys and values of a choice
-    # before they are copied to its slot, as after a request of several choices and one token.
+    # No cache of prompts besides the slots' own: with it, and requests of several choices, llama.cpp
+    # now and then answers from a wrong context (docs/servers.md; tests/e2e/test_exact.py).
     params.cache_ram_mib = 0
     params.ui = False
     params.verbosity = 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import attrs
 import pytest
@@ -145,8 +144,12 @@ def ids_of(beam: Beam) -> list[int]:
     return [token.id for token in beam.tokens if token.id is not None]
 
 
-def essence(result: SearchResult) -> list[tuple[list[int], str, Any]]:
-    return [(ids_of(beam), beam.text, pytest.approx(beam.score, abs=1e-4)) for beam in result.beams]
+def spelt(result: SearchResult) -> list[tuple[list[int], str, int]]:
+    return [(ids_of(beam), beam.text, beam.multiplicity) for beam in result.beams]
+
+
+def scores(result: SearchResult) -> list[float]:
+    return [beam.score for beam in result.beams]
 
 
 def test_the_cases_are_all_there_should_be() -> None:
@@ -188,13 +191,14 @@ async def test_exact(one: str, other: str, script: str) -> None:
             nursery.start_soon(run, one, 1)
             nursery.start_soon(run, other, -1)
         for mine, theirs in zip(found[one], found[other], strict=True):
-            assert essence(mine) == essence(theirs)
+            assert spelt(mine) == spelt(theirs)
+            assert scores(mine) == pytest.approx(scores(theirs), abs=1e-4)
             assert mine.usage.completion_tokens == theirs.usage.completion_tokens
         async with (
-            scorer(one, SLOTS) as scores,
-            scorer(other, SLOTS) as other_scores,
+            scorer(one, SLOTS) as judge,
+            scorer(other, SLOTS) as other_judge,
             trio.open_nursery() as nursery,
         ):
             for number, case in enumerate(which):
-                server, searched = (scores, other) if number % 2 else (other_scores, one)
+                server, searched = (judge, other) if number % 2 else (other_judge, one)
                 nursery.start_soon(check, server, case, found[searched][number])
