@@ -78,6 +78,7 @@ class LlamaCpp(Dialect):
     can_stream: ClassVar[bool] = True
     notes: ClassVar[tuple[str, ...]] = (
         "while it works on other requests, llama.cpp notices a closed connection only with stream=True",
+        "llama.cpp's cache of prompts may answer from a wrong context: --cache-ram 0, or max_n=1",
     )
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:

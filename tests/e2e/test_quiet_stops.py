@@ -1,0 +1,70 @@
+"""What a cancelled search leaves running on llama.cpp without streams: nothing, if nobody else is there.
+
+The server looks for closed connections after a second in which nothing else has happened
+(docs/servers.md); to ask it how it is doing is something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+import trio
+
+from trio_beam import BeamSearchConfig, Endpoint, beam_search
+
+#: As many tokens as there is room for; nobody waits for them.
+CONFIG = BeamSearchConfig(
+    beam_width=2, n_per_beam=1, tokens_per_step=900, max_tokens=900, seed=1, early_stopping=False
+)
+#: Half of what the search would have generated.
+HALF = 900
+PROMPT = "1, 2, 3, 4, 5, 6,"
+
+
+async def busy(client: httpx.AsyncClient, root: str) -> int:
+    """How many slots work."""
+    slots = (await client.get(f"{root}/slots")).json()
+    return sum(slot["is_processing"] for slot in slots)
+
+
+async def generated(client: httpx.AsyncClient, root: str) -> int:
+    """How many tokens the server has generated."""
+    lines = (await client.get(f"{root}/metrics")).text.splitlines()
+    (line,) = [one for one in lines if one.startswith("llamacpp:tokens_predicted_total ")]
+    return int(float(line.split()[1]))
+
+
+async def until(condition: Callable[[], Awaitable[bool]], every: float = 0.02) -> None:
+    """Wait and ask until it is so; the deadline is the test's."""
+    await trio.sleep(every)
+    while not await condition():  # noqa: ASYNC110  # another process sets no event
+        await trio.sleep(every)
+
+
+async def cancel_in_the_middle(client: httpx.AsyncClient, root: str) -> None:
+    """Search until both of its samples are being generated."""
+
+    async def under_way() -> bool:
+        return await busy(client, root) == 2
+
+    async with Endpoint(f"{root}/v1") as endpoint, trio.open_nursery() as nursery:
+        nursery.start_soon(beam_search, endpoint, PROMPT, CONFIG)
+        await until(under_way)
+        nursery.cancel_scope.cancel()
+    assert endpoint.statistics().in_flight == 0
+
+
+async def test_without_streams_a_quiet_server_stops_too(own_base_url: str) -> None:
+    root = own_base_url.removesuffix("/v1")
+    with trio.fail_after(60):
+        async with httpx.AsyncClient(timeout=None) as client:
+
+            async def idle() -> bool:
+                return not await busy(client, root)
+
+            await until(idle)
+            before = await generated(client, root)
+            await cancel_in_the_middle(client, root)
+            await until(idle, every=2)  # more questions would keep the server from looking
+            assert await generated(client, root) - before < HALF
