@@ -30,10 +30,12 @@ def own_base_url() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def served(slots: int = SLOTS, threads: int = 1) -> Iterator[str]:
+def served(slots: int = SLOTS, threads: int | None = None) -> Iterator[str]:
     """A server in a nursery of a thread, since it outlives the nursery of any test.
 
-    With one thread: several wait for each other, which takes many times as long on a busy machine.
+    Args:
+        slots: sequences at the same time.
+        threads: None: one a core, which is fastest; but they wait for each other on a busy machine.
     """
     found: list[str] = []
     ready = Event()

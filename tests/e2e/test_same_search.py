@@ -23,7 +23,6 @@ PROMPTS: dict[str, PromptLike] = {
 WAYS: dict[str, dict[str, Any]] = {
     "streamed": {"stream": True},
     "one choice a request": {"max_n": 1},
-    "streamed, one choice a request": {"stream": True, "max_n": 1},
     "one after the other": {"max_concurrent": 1},
     "named": {"dialect": "llama_cpp", "model": "any"},
 }
