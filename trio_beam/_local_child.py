@@ -40,7 +40,8 @@ def main() -> None:
     params.ui = False
     params.verbosity = 0
     server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
     sys.stdin.buffer.read()
     del server  # stops it
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,14 +116,16 @@ def test_no_server() -> None:
 
 
 @contextlib.contextmanager
-def parrot(silent: str = "") -> Iterator[str]:
-    """A server that sends the key back, everywhere; to one path it never answers."""
+def parrot(silent: str = "", asked: threading.Event | None = None) -> Iterator[str]:
+    """A server that sends the key back, everywhere; to one path it never answers, but says it was asked."""
     gone = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             if self.path == silent:
+                if asked is not None:
+                    asked.set()
                 gone.wait(60)
             key = self.headers.get("authorization", "").removeprefix("Bearer ")
             body = json.dumps({"data": [{"id": "m"}], "error": f"wrong key {key}"}).encode()
@@ -167,14 +168,12 @@ def test_a_key_is_nowhere_in_the_files(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
-    with parrot(silent="/v1/completions") as url:
+    asked = threading.Event()
+    with parrot(silent="/v1/completions", asked=asked) as url:
         words = [sys.executable, str(SCRIPT), url, "--out", str(tmp_path), "--name", "x"]
         child = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
         assert child.stderr is not None
-        for line in iter(child.stderr.readline, ""):
-            if "props" in line:  # the next is the first completion, which has no answer
-                break
-        time.sleep(0.2)
+        assert asked.wait(60)  # the first completion, which has no answer
         child.send_signal(signal.SIGINT)
         rest = child.stderr.read()
         assert child.wait(20) == 130
