@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.chain import LENGTH_OF_TEXT, powers, search
+from tests.core.chain import LENGTH_OF_TEXT, powers, search, tokens_of
 from trio_beam.core.config import BeamSearchConfig
 
 RUNS = 200
@@ -24,10 +24,6 @@ def config(**changes: Any) -> BeamSearchConfig:
         "max_tokens": LENGTH_OF_TEXT,
     }
     return BeamSearchConfig(**(values | changes))
-
-
-def tokens_of(beam: Any) -> tuple[int, ...]:
-    return tuple(token.id for token in beam.tokens)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 2.0, 4.0])
