@@ -77,7 +77,7 @@ def future(beam: Beam, blocks: Sequence[Continuation], config: BeamSearchConfig)
     """
     gained: list[float] = []
     for block in blocks:
-        sampled = stop.extend(beam, block, config.stop).continuation
+        sampled = stop.extend(beam, block, config.stop).continuation if config.stop else block
         assert sampled is not None
         gained.append(config.alpha * sampled.logprob - sampled.proposal_logprob)
     return log_mean(gained) if gained else 0.0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import attrs
-
 from trio_beam.core.actions import Asking, Scoring
 from trio_beam.core.judge import Judge
 from trio_beam.core.lookahead import look_ahead
@@ -134,11 +132,7 @@ class RoundEnd:
     def take_scores(self, scores: Mapping[Beam, float | None]) -> None:
         """Give each candidate its score; those that have none are dropped."""
         self._groups = [
-            [
-                attrs.evolve(beam, score=score)
-                for beam in group
-                if (score := scores[beam]) is not None
-            ]
+            [beam.but(score=score) for beam in group if (score := scores[beam]) is not None]
             for group in self._groups
         ]
         self.scored = True
@@ -196,7 +190,7 @@ def merged(ended: Sequence[Beam], beams: Sequence[Beam]) -> tuple[list[Beam], li
             kept.append(beam)
         else:
             more = kept[twin].multiplicity + beam.multiplicity
-            kept[twin] = attrs.evolve(kept[twin], multiplicity=more)
+            kept[twin] = kept[twin].but(multiplicity=more)
     return kept[: len(ended)], kept[len(ended) :]
 
 

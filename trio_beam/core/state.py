@@ -258,7 +258,7 @@ class BeamSearchState:
         block = child.continuation
         assert block is not None
         gained = self.config.alpha * block.logprob - block.proposal_logprob
-        return attrs.evolve(child, log_weight=parent.log_weight + gained)
+        return child.but(log_weight=parent.log_weight + gained)
 
     def _note_failure(
         self, parent: Beam, rank: int, error: EndpointError, number: int
@@ -266,7 +266,7 @@ class BeamSearchState:
         if isinstance(error, ContextOverflow) and parent.continuation is not None:
             # Not a failure: the beam has grown until it filled the context.
             if not self._outcomes[rank]:
-                self._outcomes[rank] = [attrs.evolve(parent, finish_reason=CONTEXT)]
+                self._outcomes[rank] = [parent.but(finish_reason=CONTEXT)]
             return []
         failure = BeamFailure(beam=parent, error=error, attempts=error.attempts, round=number)
         self._failures[number, 0, rank, len(self._failures)] = failure

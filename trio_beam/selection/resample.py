@@ -59,11 +59,12 @@ class Resample(Selection):
         return Population.of(drawn)
 
     def ahead(self, closing: Closing, config: BeamSearchConfig) -> Sequence[Beam]:
-        """Every candidate that has a future, if it may be time to resample."""
+        """Every candidate that has a future, if some may be dropped."""
         if not config.lookahead_tokens or _is_last(closing, config):
             return ()
         families = _families(closing, config)
-        if not _unequal(families, config):
+        # One is to be drawn of each family that has several, whether or not it is time to resample.
+        if config.n_per_beam == 1 and not _unequal(families, config):
             return ()
         return [
             member.beam
@@ -100,8 +101,10 @@ class _Family:
     def shares(self) -> list[_Member]:
         """The members, each with its share of the weight."""
         less = math.log(len(self.members))
+        if not less:
+            return list(self.members)
         return [
-            _Member(attrs.evolve(one.beam, log_weight=one.beam.log_weight - less), one.future)
+            _Member(one.beam.but(log_weight=one.beam.log_weight - less), one.future)
             for one in self.members
         ]
 
@@ -136,7 +139,4 @@ def _draw(members: Sequence[_Member], count: int, at: float) -> list[Beam]:
     places = systematic(normalise(promises), count, at)
     # All are worth the same, and together what they were: the mean stays an estimate of the sum of p^alpha.
     each = log_sum(promises) - math.log(count)
-    return [
-        attrs.evolve(members[place].beam, log_weight=each - members[place].future)
-        for place in places
-    ]
+    return [members[place].beam.but(log_weight=each - members[place].future) for place in places]
