@@ -19,7 +19,7 @@ import attrs
 import msgspec
 
 from trio_beam.core.block import STOP
-from trio_beam.dialects.base import DIALECTS, Answer, Api, Exchange, ModelList, WireRequest
+from trio_beam.dialects.base import DIALECTS, Answer, Api, Exchange, WireRequest
 from trio_beam.dialects.openai import OpenAI, Taken
 from trio_beam.dialects.told_apart import told_apart
 from trio_beam.errors import ConfigError, LogprobsUnavailable, ServerError
@@ -40,15 +40,11 @@ class LlamaCppPython(OpenAI):
     """Strings only; one choice a request."""
 
     name: ClassVar[str] = "llama_cpp_python"
+    owner: ClassVar[str | None] = "me"
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self.limits.n = 1
-
-    @classmethod
-    def recognises(cls, models: ModelList) -> bool:
-        """By the owner that it names."""
-        return any(entry.owned_by == "me" for entry in models.data)
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Encode the prompt; sends nothing.

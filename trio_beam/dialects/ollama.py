@@ -32,7 +32,6 @@ from trio_beam.dialects.base import (
     Answer,
     Api,
     Exchange,
-    ModelList,
     PrefixEncoder,
     WireRequest,
     decoder_of,
@@ -98,6 +97,8 @@ class Ollama(OpenAI):
     """Strings, and chats rendered by the server; one choice a request."""
 
     name: ClassVar[str] = "ollama"
+    #: Of its own library's models; models from elsewhere have other owners.
+    owner: ClassVar[str | None] = "library"
     shape = "native"
     can_stream: ClassVar[bool] = False
 
@@ -105,11 +106,6 @@ class Ollama(OpenAI):
         super().__init__(model, api, limits, stream)
         self.limits.n = 1
         self.limits.logprobs = self.limits.cap_logprobs(_MOST_TOP)
-
-    @classmethod
-    def recognises(cls, models: ModelList) -> bool:
-        """By the owner of its own library's models; models from elsewhere have other owners."""
-        return any(entry.owned_by == "library" for entry in models.data)
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Chat messages become text by the server's own template; a string stays as it is.
@@ -119,9 +115,7 @@ class Ollama(OpenAI):
             MalformedResponse: the server did not render them.
         """
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
-        messages = prompt.messages
-        if prompt.text is not None and self.api == "chat":
-            messages = ({"role": "user", "content": prompt.text},)
+        messages = self._messages_of(prompt)
         text = prompt.text or ""
         if messages is not None:
             rendered: _Rendered = yield self._render(messages)

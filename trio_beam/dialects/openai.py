@@ -272,9 +272,7 @@ class OpenAI(Dialect):
             raise ConfigError(
                 "api", "'chat' or 'auto' for chat messages with this dialect", self.api
             )
-        messages = prompt.messages
-        if prompt.text is not None and self.api == "chat":
-            messages = ({"role": "user", "content": prompt.text},)
+        messages = self._messages_of(prompt)
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
         if messages is None:
             return Taken(api="completions", json=encode_string(prompt.text or ""), prefix=prefix)
@@ -291,16 +289,12 @@ class OpenAI(Dialect):
 
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt."""
-        while True:
-            n = self.limits.cap_n(request.n)
-            top = self.limits.cap_logprobs(max(1, request.top_logprobs))
-            try:
-                completion = yield self._request(taken, request, n, top)
-            except RequestRejected as refusal:
-                if not self.limits.learn(refusal, n=n, logprobs=top):
-                    raise
-            else:
-                return self._answer(completion, taken, request, n)
+        completion, n = yield from self._within_limits(
+            request.n,
+            max(1, request.top_logprobs),
+            lambda n, top: self._request(taken, request, n, top),
+        )
+        return self._answer(completion, taken, request, n)
 
     def _request(
         self, taken: Taken, request: SampleRequest, n: int, top: int

@@ -34,7 +34,6 @@ from trio_beam.dialects.base import (
     Answer,
     Dialect,
     Exchange,
-    ModelList,
     PrefixEncoder,
     WireRequest,
     decoder_of,
@@ -143,13 +142,13 @@ class SGLang(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "sglang"
+    owner: ClassVar[str | None] = "sglang"
     takes_ids: ClassVar[bool] = True
+    cannot_enumerate: ClassVar[str | None] = (
+        "SGLang shows no bytes of tokens inside a character, so they cannot be"
+        " enumerated: use proposal='sample', or dialect='openai' (inexact)"
+    )
     shape = "native"
-
-    @classmethod
-    def recognises(cls, models: ModelList) -> bool:
-        """By the owner that it names."""
-        return any(entry.owned_by == "sglang" for entry in models.data)
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Have the prompt made into token ids.
@@ -157,9 +156,7 @@ class SGLang(Dialect):
         Raises:
             RequestRejected: the server is too old for it.
         """
-        messages = prompt.messages
-        if prompt.text is not None and self.api == "chat":
-            messages = ({"role": "user", "content": prompt.text},)
+        messages = self._messages_of(prompt)
         what = {"prompt": prompt.text} if messages is None else {"messages": messages}
         body = msgspec.json.encode({"model": self.model, **what})
         try:
@@ -188,32 +185,14 @@ class SGLang(Dialect):
             prefix=PrefixEncoder(ids_of),
         )
 
-    def enumerate(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
-        """Not here.
-
-        Raises:
-            LogprobsUnavailable: always.
-        """
-        del taken, request
-        yield from ()
-        raise LogprobsUnavailable(
-            "SGLang shows no bytes of tokens inside a character, so they cannot be"
-            " enumerated: use proposal='sample', or dialect='openai' (inexact)"
-        )
-
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
         """One request, and up to two more: for log-probabilities, and for cut characters."""
         prompt = taken.json + taken.prefix(request.beam)
-        while True:
-            n = self.limits.cap_n(request.n)
-            top = self.limits.cap_logprobs(request.top_logprobs)
-            try:
-                answer = yield self._request(prompt, request, n, top)
-            except RequestRejected as refusal:
-                if not self.limits.learn(refusal, n=n, logprobs=top):
-                    raise
-            else:
-                break
+        answer, n = yield from self._within_limits(
+            request.n,
+            request.top_logprobs,
+            lambda n, top: self._request(prompt, request, n, top),
+        )
         generated: list[_Generated] = (answer if isinstance(answer, list) else [answer])[:n]
         if not generated:
             raise MalformedResponse("the answer holds no continuation")
