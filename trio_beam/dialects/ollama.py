@@ -38,16 +38,14 @@ from trio_beam.dialects.base import (
     encode_string,
     splice,
 )
-from trio_beam.dialects.openai import (
+from trio_beam.dialects.openai import OpenAI, Taken
+from trio_beam.dialects.openai_wire import (
     Choice,
     Completion,
     Counts,
     EntryWithTop,
     LogprobsWithTop,
-    OpenAI,
-    Taken,
 )
-from trio_beam.dialects.told_apart import told_apart
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse
 
 if TYPE_CHECKING:
@@ -192,9 +190,8 @@ def _decode(body: bytes) -> Completion[LogprobsWithTop]:
 
 
 def _honest(continuation: Continuation, request: SampleRequest) -> Continuation:
-    told = told_apart(continuation)
-    reason = told.finish_reason
-    if reason == LENGTH and told.generated < request.max_tokens:
+    reason = continuation.finish_reason
+    if reason == LENGTH and continuation.generated < request.max_tokens:
         reason = CONTEXT  # which is not shifted, for it was asked not to be
-    exact = told.exact and request.temperature == 1
-    return attrs.evolve(told, finish_reason=reason, exact=exact)
+    exact = continuation.exact and request.temperature == 1
+    return attrs.evolve(continuation, finish_reason=reason, exact=exact)
