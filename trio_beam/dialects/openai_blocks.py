@@ -8,7 +8,7 @@ import attrs
 
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.dialects.openai_wire import EntryWithTop, LogprobsWithTop
-from trio_beam.dialects.sampled import SampledTokens, checked_logprobs
+from trio_beam.dialects.sampled import SampledTokens, best_of, checked_logprobs
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _sampled(logprobs: Logprobs | LogprobsWithTop, top: int) -> SampledTokens | 
 
     def make(place: int) -> Token:
         row = rows[place] if place < len(rows) else None
-        return Token(texts[place], values[place], None, None, _legacy_top(row, top))
+        return Token(texts[place], values[place], None, None, best_of(row, top))
 
     pieces = _encoded(texts)
     return SampledTokens(pieces, [*pieces], values, make)
@@ -157,10 +157,3 @@ def _from_top(entry: TopEntry) -> Token:
 
 def _bytes(numbers: list[int] | None) -> bytes | None:
     return None if numbers is None else bytes(numbers)
-
-
-def _legacy_top(row: dict[str, float] | None, top: int) -> tuple[Token, ...]:
-    if not row or not top:
-        return ()
-    best = sorted(row.items(), key=lambda item: -item[1])[:top]
-    return tuple([Token(text, min(value, 0.0)) for text, value in best])

@@ -28,8 +28,8 @@ from trio_beam.dialects.base import (
     encode_string,
     splice,
 )
-from trio_beam.dialects.sampled import SampledTokens, checked_logprobs, too_long
-from trio_beam.dialects.spelling import ids_of, last_ids, whole_part
+from trio_beam.dialects.sampled import SampledTokens, best_of, checked_logprobs, too_long
+from trio_beam.dialects.spelling import ids_of, last_ids, last_text, whole_part
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_detokenized,
@@ -198,9 +198,7 @@ class VLLM(Dialect):
         checked_logprobs(max(row.values()) for row in rows if row and request.top_logprobs)
 
         def make(place: int) -> Token:
-            row = rows[place] if place < len(rows) and request.top_logprobs else None
-            best = sorted((row or {}).items(), key=lambda item: -item[1])[: request.top_logprobs]
-            shown = tuple([Token(text, min(value, 0.0)) for text, value in best])
+            shown = best_of(rows[place] if place < len(rows) else None, request.top_logprobs)
             return Token(texts[place], values[place], ids[place], None, shown)
 
         pieces = [text.encode("utf-8", "replace") for text in texts]
@@ -208,13 +206,16 @@ class VLLM(Dialect):
         data = choice.text.encode("utf-8", "replace")
         ended = reason == STOP and choice.stop_reason is None
         spelt = sampled.spell(data, ended=ended)
-        if not spelt or _is_open(request.beam) or (reason == LENGTH and not texts[-1]):
+        if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
             visible = ids[:-1] if ended else ids
             before = last_ids(taken.ids or [], request.beam)
             if not known:
                 known.append((yield from self._detokenize(before)))
             text = yield from self._detokenize([*before, *visible])
-            data = whole_part(known[0], text, open_ended=reason == LENGTH)
+            part = whole_part(known[0], text, open_ended=reason == LENGTH)
+            if part is None:
+                raise MalformedResponse("the detokenizer changes the text in front of a block")
+            data = part
         return Continuation(
             tokens=sampled.tokens,
             data=data,
@@ -254,10 +255,3 @@ class VLLM(Dialect):
         )
         text: str = answer.prompt
         return text
-
-
-def _is_open(beam: Beam) -> bool:
-    """Whether the beam may end inside a character."""
-    if beam.continuation is None or not len(beam.continuation):
-        return False
-    return beam.continuation.tokens[-1].text == ""
