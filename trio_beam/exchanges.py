@@ -79,7 +79,10 @@ class DialectSampler:
             EndpointError: none could be had.
         """
         reservation = call.ledger.reservation()
-        ask = self._dialect.enumerate if request.enumerate else self._dialect.sample
+        dialect = self._dialect
+        ask = dialect.enumerate if request.enumerate else dialect.sample
+        if request.weigh:
+            ask = dialect.weigh
         answer = await self._exchanges.run(ask(self._taken, request), call, reservation)
         generated = sum(continuation.generated for continuation in answer.continuations)
         reservation.settle(generated + answer.generated_besides)

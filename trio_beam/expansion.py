@@ -189,12 +189,10 @@ class _BeamTask:
 
     def _check_proposal(self, got: Sequence[Continuation]) -> None:
         config = self._config
-        known = not config.weighted or config.proposal_temperature == 1
-        if not known and any(block.proposal is None and len(block) for block in got):
+        if config.weighs and any(block.proposal is None and len(block) for block in got):
             raise LogprobsUnavailable(
                 "the model does not say how probable its samples were at"
-                f" proposal_temperature={config.proposal_temperature:g};"
-                " with selection='resample' it has to be 1"
+                f" proposal_temperature={config.proposal_temperature:g}: it has to be 1"
             )
 
     def _sample_request(self, first: int, count: int) -> SampleRequest:
@@ -207,4 +205,5 @@ class _BeamTask:
             top_logprobs=self._config.top_logprobs,
             seed=None if seed is None else seed + first,
             enumerate=self._config.proposal == "enumerate",
+            weigh=self._config.weighs,
         )

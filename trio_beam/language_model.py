@@ -35,6 +35,8 @@ class SampleRequest:
         seed: continuation i is sampled with ``seed + i``; None: the model's own randomness.
         enumerate: instead of samples, the n most probable next tokens, each a continuation of one token,
             the most probable first; fewer only where the vocabulary has no more.
+        weigh: whether each continuation is to say how probable it was at `temperature`
+            (``Continuation.proposal``).
     """
 
     beam: Beam
@@ -44,6 +46,7 @@ class SampleRequest:
     top_logprobs: int
     seed: int | None
     enumerate: bool = False
+    weigh: bool = False
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_beam.core.beam import Beam
+from trio_beam.beginning import ENTROPY_BITS, search_failed, start
 from trio_beam.core.config import check_real
 from trio_beam.core.events import Event, McmcStarted, Observer, SearchFinished
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.mcmc_state import McmcState
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
-from trio_beam.errors import BudgetExhausted, ConfigError, EndpointError, SearchFailed
+from trio_beam.errors import BudgetExhausted, ConfigError, SearchFailed
 from trio_beam.expansion import run_round
-from trio_beam.language_model import Call, Sampler
-from trio_beam.stopwatch import Stopwatch
+from trio_beam.language_model import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,8 +67,7 @@ async def mcmc(
 
     Raises:
         SearchFailed: from an `ExceptionGroup` of the causes; ``partial`` has the texts as they stood.
-        ConfigError: the prompt or the configuration is not usable; or ``proposal_temperature`` is not 1,
-            and the first answer does not say how probable its samples were.
+        ConfigError: the prompt or the configuration is not usable.
     """
     return await _Run(endpoint, prompt, config, observers).run()
 
@@ -98,10 +96,6 @@ async def mcmc_within(
     return run.standing("deadline")
 
 
-#: Bits of chance for a run without a seed.
-_ENTROPY_BITS = 62
-
-
 class _Run:
     """One call of `mcmc`."""
 
@@ -117,7 +111,7 @@ class _Run:
             raise ConfigError("config", "an McmcConfig", config)
         self._prompt = check_prompt(prompt)
         self._model = model
-        self._state = McmcState(self._config, secrets.randbits(_ENTROPY_BITS))
+        self._state = McmcState(self._config, secrets.randbits(ENTROPY_BITS))
         self._observers = tuple(observers)
 
     async def run(self) -> SearchResult:
@@ -131,12 +125,6 @@ class _Run:
         await self._run_chains(sampler)
         if self._state.failed:
             raise self._failure()
-        if self._state.blind:
-            raise ConfigError(
-                "proposal_temperature",
-                "1 with this server, which does not say how probable its samples are at another",
-                self._config.proposal_temperature,
-            )
         return self._finished(self._state.stop_reason())
 
     def standing(self, stop_reason: StopReason) -> SearchResult:
@@ -149,15 +137,10 @@ class _Run:
         return result
 
     async def _start(self) -> Sampler:
-        with trio.CancelScope() as scope:
-            # Without a limit of its own: the scope only carries the stopwatch.
-            stopwatch = Stopwatch(scope, math.inf)
-            call = Call(ledger=self._state.ledger, emit=self._emit, stopwatch=stopwatch)
-            try:
-                return await self._model.start(self._prompt, call)
-            except EndpointError as error:
-                failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
-        self._state.fail(failure)
+        started = await start(self._model, self._prompt, self._state.ledger, self._emit)
+        if not isinstance(started, BeamFailure):
+            return started
+        self._state.fail(started)
         raise self._failure()
 
     async def _run_chains(self, sampler: Sampler) -> None:
@@ -172,7 +155,7 @@ class _Run:
                     )
                 for _ in chains:
                     await receive.receive()
-                    if self._state.failed or self._state.blind:
+                    if self._state.failed:
                         for scope in scopes:
                             scope.cancel(reason="another chain failed")
 
@@ -192,19 +175,8 @@ class _Run:
             ended.send_nowait(None)
 
     def _failure(self) -> SearchFailed:
-        failures = self._state.failures
-        last = failures[-1]
-        when = f"in block {last.round}" if last.round else "before its first block"
-        more = f" ({len(failures) - 1} more failures)" if len(failures) > 1 else ""
-        error = SearchFailed(
-            f"the chains failed {when}: {last.error}{more}",
-            failures=failures,
-            partial=self.standing("failed"),
-        )
-        error.__cause__ = ExceptionGroup(
-            "what went wrong with its requests", [failure.error for failure in failures]
-        )
-        return error
+        partial = self.standing("failed")
+        return search_failed(self._state.failures, partial, what="the chains", step="block")
 
     def _emit(self, event: Event) -> None:
         for observer in self._observers:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_beam.beginning import ENTROPY_BITS, search_failed, start
 from trio_beam.core.actions import Asking, Failed, Over, Round, Scoring
-from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, check_real
 from trio_beam.core.events import Event, Observer, SearchFinished, SearchStarted
 from trio_beam.core.prompt import Prompt, PromptLike, check_prompt
@@ -19,7 +19,6 @@ from trio_beam.core.state import BeamSearchState
 from trio_beam.errors import (
     BudgetExhausted,
     ConfigError,
-    EndpointError,
     ScorerError,
     SearchFailed,
     TrioBeamError,
@@ -27,8 +26,7 @@ from trio_beam.errors import (
 )
 from trio_beam.expansion import run_round
 from trio_beam.judging import JudgeSampler
-from trio_beam.language_model import Call, Sampler
-from trio_beam.stopwatch import Stopwatch
+from trio_beam.language_model import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,10 +81,6 @@ async def beam_search_within(
     return await Search(endpoint, prompt, config, observers).run_within(seconds)
 
 
-#: Bits of chance for a search without a seed.
-_ENTROPY_BITS = 62
-
-
 class Search:
     """One search. For callers who want the best so far after they cancelled it themselves."""
 
@@ -102,7 +96,7 @@ class Search:
             raise ConfigError("config", "a BeamSearchConfig", config)
         self._prompt: Prompt = check_prompt(prompt)
         self._model = model
-        self._state = BeamSearchState(self.config, secrets.randbits(_ENTROPY_BITS))
+        self._state = BeamSearchState(self.config, secrets.randbits(ENTROPY_BITS))
         self._observers = tuple(observers)
         self._ran = False
 
@@ -195,30 +189,15 @@ class Search:
             raise self._failed_by(error) from ExceptionGroup("the vote failed", [error])
 
     async def _start(self) -> Sampler:
-        with trio.CancelScope() as scope:
-            # Without a limit of its own: the scope only carries the stopwatch.
-            stopwatch = Stopwatch(scope, math.inf)
-            call = Call(ledger=self._state.ledger, emit=self._emit, stopwatch=stopwatch)
-            try:
-                return await self._model.start(self._prompt, call)
-            except EndpointError as error:
-                failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
-        self._state.fail(failure)
-        raise self._failure((failure,))
+        started = await start(self._model, self._prompt, self._state.ledger, self._emit)
+        if not isinstance(started, BeamFailure):
+            return started
+        self._state.fail(started)
+        raise self._failure((started,))
 
     def _failure(self, failures: Sequence[BeamFailure]) -> SearchFailed:
-        last = failures[-1]
-        when = f"in round {last.round}" if last.round else "before its first round"
-        more = f" ({len(failures) - 1} more failures before)" if len(failures) > 1 else ""
-        error = SearchFailed(
-            f"the search failed {when}: {last.error}{more}",
-            failures=failures,
-            partial=self._state.result("failed", voted=False),
-        )
-        error.__cause__ = ExceptionGroup(
-            "what went wrong with its requests", [failure.error for failure in failures]
-        )
-        return error
+        partial = self._state.result("failed", voted=False)
+        return search_failed(failures, partial, what="the search", step="round")
 
     def _emit(self, event: Event) -> None:
         for observer in self._observers:

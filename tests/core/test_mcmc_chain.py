@@ -136,13 +136,6 @@ def test_a_silent_end_can_be_drawn_again() -> None:
     assert not chain.exact
 
 
-def test_without_log_q_it_is_blind() -> None:
-    chain = make(proposal_temperature=0.5)
-    give(chain, "a", "b")
-    assert chain.end == "blind"
-    assert chain.step() is None
-
-
 def test_a_share_that_is_used_up_ends_the_chain_where_it_stands() -> None:
     chain = make(ledger=Ledger(3), at=0.0)
     give(chain, "a", "b")

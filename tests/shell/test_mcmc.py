@@ -14,6 +14,7 @@ from tests.shell.mock_server import MockServer, answering
 from trio_beam import (
     BeamTimeout,
     ConfigError,
+    LogprobsUnavailable,
     McmcConfig,
     RequestRejected,
     RetryPolicy,
@@ -235,9 +236,9 @@ async def test_a_prompt_that_is_refused(autojump_clock: MockClock) -> None:
 
 async def test_without_log_q_another_temperature_is_refused(autojump_clock: MockClock) -> None:
     model = FakeEndpoint(latency=1)
-    with pytest.raises(ConfigError, match=r"^proposal_temperature must be 1 with this") as caught:
+    with pytest.raises(SearchFailed, match=r"in block 1: .*it has to be 1") as caught:
         await mcmc(model, "p", attrs.evolve(CONFIG, proposal_temperature=0.5))
-    assert caught.value.field == "proposal_temperature"
+    assert all(isinstance(one.error, LogprobsUnavailable) for one in caught.value.failures)
     assert trio.current_time() == 1
     assert model.in_flight == 0
 

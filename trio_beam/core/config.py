@@ -278,6 +278,11 @@ class BeamSearchConfig:
         return SELECTIONS[self.selection].weighted
 
     @property
+    def weighs(self) -> bool:
+        """Whether it has to be known how probable samples were at the temperature of the sampling."""
+        return self.weighted and self.proposal_temperature != 1
+
+    @property
     def samples_per_round(self) -> int:
         """Most continuations that are asked for in one round."""
         return self.beam_width * self.n_per_beam

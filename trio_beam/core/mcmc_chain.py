@@ -13,7 +13,7 @@ from trio_beam.core.actions import Expansion, Outcome, Round
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import CONTEXT
 from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
-from trio_beam.core.metropolis import acceptance, knows_proposal, positions
+from trio_beam.core.metropolis import acceptance, positions
 from trio_beam.core.prefix import prefix
 from trio_beam.core.result import BeamFailure
 from trio_beam.errors import ContextOverflow, EndpointError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from trio_beam.core.mcmc_config import McmcConfig
     from trio_beam.core.usage import Ledger
 
-#: Why a chain makes no more steps; ``"blind"``: the server did not say how probable its samples were.
-End = Literal["done", "budget", "failed", "blind"]
+#: Why a chain makes no more steps.
+End = Literal["done", "budget", "failed"]
 
 
 class Chain:
@@ -121,9 +121,6 @@ class Chain:
         self._growing = stop.extend(self._growing, continuation, self._plan.stop)
         self.exact = self.exact and self._growing.exact
         self._context_full = self._context_full or self._growing.finish_reason == CONTEXT
-        if not knows_proposal(self._growing, self._plan.proposal_temperature):
-            self.end = "blind"
-            return ()
         if not self._growing.ended and self._growing.length < self._limit:
             return ()
         event = self._decide() if self._step else self._take_block()

@@ -90,6 +90,7 @@ class McmcConfig:
         return BeamSearchConfig(
             beam_width=1,
             n_per_beam=1,
+            selection="resample",  # samples are weighed
             proposal_temperature=self.proposal_temperature,
             top_logprobs=self.top_logprobs,
             beam_timeout=self.beam_timeout,

@@ -72,11 +72,6 @@ class McmcState:
             return failures > 0
         return len(self.chains) - failures < self._config.min_beams
 
-    @property
-    def blind(self) -> bool:
-        """Whether an answer did not say how probable its samples were, where that must be known."""
-        return any(chain.end == "blind" for chain in self.chains)
-
     def stop_reason(self) -> StopReason:
         """Why the run has ended, which it has."""
         left = [chain for chain in self.chains if chain.failure is None]

@@ -78,9 +78,3 @@ def _logprobs(beam: Beam, position: int) -> tuple[float, float]:
         sampled += values if block.proposal is None else block.proposal[first:]
         node = node.parent
     return math.fsum(wanted), math.fsum(sampled)
-
-
-def knows_proposal(beam: Beam, temperature: float) -> bool:
-    """Whether the last block of a beam says with what probability it was sampled."""
-    block = beam.continuation
-    return temperature == 1 or block is None or not len(block) or block.proposal is not None

@@ -13,6 +13,7 @@ import msgspec
 from trio_beam.core.block import LENGTH, STOP, Continuation
 from trio_beam.core.registry import Registry
 from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.tempered import SHOWN, bounded
 from trio_beam.errors import LogprobsUnavailable, RequestRejected
 
 if TYPE_CHECKING:
@@ -148,6 +149,22 @@ class Dialect(ABC):
     @abstractmethod
     def sample(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
         """Ask for continuations of a beam behind a prompt that `take` has taken."""
+
+    def weigh(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
+        """`sample`, with the log-probability of each token at the temperature that it was sampled at.
+
+        Bounded from its alternatives, and therefore inexact, unless a dialect has a better way.
+
+        Raises:
+            LogprobsUnavailable: the server shows no alternatives.
+        """
+        shown = max(request.top_logprobs, SHOWN)
+        answer = yield from self.sample(taken, attrs.evolve(request, top_logprobs=shown))
+        blocks = [
+            bounded(block, request.temperature, request.top_logprobs)
+            for block in answer.continuations
+        ]
+        return attrs.evolve(answer, continuations=tuple(blocks))
 
     def enumerate(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
         """The most probable next tokens of a beam, ``request.n`` of them, each a continuation.

@@ -37,7 +37,9 @@ from trio_beam.dialects.llama_cpp_wire import (
     STREAM_FIELDS,
     EntryWithTop,
     Native,
+    SampledNative,
     decode_props,
+    decode_sampled,
     decode_slots,
     decode_template,
     decode_tokens,
@@ -47,6 +49,7 @@ from trio_beam.dialects.llama_cpp_wire import (
 )
 from trio_beam.dialects.sampled import SampledTokens, checked_logprobs, too_long
 from trio_beam.dialects.spelling import ids_of
+from trio_beam.dialects.tempered import SHOWN, fewer_shown, reported
 from trio_beam.errors import EndpointError, MalformedResponse
 
 if TYPE_CHECKING:
@@ -159,6 +162,41 @@ class LlamaCpp(Dialect):
             generated_besides=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
         )
 
+    def weigh(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+        """As the server reports it: for the same seed once more, with the probabilities after all samplers.
+
+        Where a token was not the same then, or a part of a character, it is bounded, and inexact.
+        """
+        if request.seed is None:
+            request = attrs.evolve(request, seed=random.randrange(_SEEDS))
+        shown = max(request.top_logprobs, SHOWN)
+        answer = yield from self.sample(taken, attrs.evolve(request, top_logprobs=shown))
+        blocks = answer.continuations
+        prompt = taken.json + taken.prefix(request.beam)
+        again = yield from self._sampled(prompt, attrs.evolve(request, n=len(blocks)))
+        weighed: list[Continuation] = []
+        for place, block in enumerate(blocks):
+            second = again.get(place, SampledNative([]))
+            probabilities = [entry.prob for entry in second.completion_probabilities]
+            values, whole = reported(block, second.tokens, probabilities, request.temperature)
+            less = fewer_shown(block, request.top_logprobs)
+            weighed.append(attrs.evolve(less, proposal=values, exact=block.exact and whole))
+        besides = sum(len(second.tokens) for second in again.values())
+        return attrs.evolve(
+            answer,
+            continuations=tuple(weighed),
+            prompt_tokens=answer.prompt_tokens
+            + max((second.tokens_evaluated for second in again.values()), default=0),
+            generated_besides=answer.generated_besides + besides,
+        )
+
+    def _sampled(self, prompt: bytes, request: SampleRequest) -> Exchange[dict[int, SampledNative]]:
+        """The same continuations by their index, with the probabilities that they were sampled with."""
+        wire = self._request(prompt, request, request.n, False, post_sampling_probs=True)
+        answer = yield attrs.evolve(wire, decode=decode_sampled)
+        natives = answer if isinstance(answer, list) else [answer]
+        return {native.index: native for native in natives}
+
     def enumerate(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
         """The next tokens, read beside one that is forced: a sampled one may be a part of a character."""
         spent: list[int] = []
@@ -190,7 +228,7 @@ class LlamaCpp(Dialect):
         return natives
 
     def _request(
-        self, prompt: bytes, request: SampleRequest, n: int, stream: bool
+        self, prompt: bytes, request: SampleRequest, n: int, stream: bool, **more: bool
     ) -> WireRequest[Any]:
         fields: dict[str, Any] = {
             "model": self.model,
@@ -200,6 +238,7 @@ class LlamaCpp(Dialect):
             "return_tokens": True,
             "response_fields": STREAM_FIELDS if stream else FIELDS,
             **SAMPLING,
+            **more,
         }
         if n > 1:
             fields["n_cmpl"] = n

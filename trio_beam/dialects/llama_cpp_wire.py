@@ -93,6 +93,21 @@ class EventWithTop(Event):
     completion_probabilities: list[EntryWithTop] = []  # type: ignore[assignment]  # as above
 
 
+class SampledEntry(msgspec.Struct):
+    """One token, with its probability after all samplers."""
+
+    prob: float
+
+
+class SampledNative(msgspec.Struct):
+    """One continuation, with the probabilities that its tokens were sampled with."""
+
+    tokens: list[int]
+    tokens_evaluated: int = 0
+    completion_probabilities: list[SampledEntry] = []
+    index: int = 0
+
+
 class _Templated(msgspec.Struct):
     prompt: str
 
@@ -142,6 +157,7 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Native]:
     return list(found.values())
 
 
+decode_sampled = decoder_of(list[SampledNative] | SampledNative)
 decode_template = decoder_of(_Templated)
 decode_tokens = decoder_of(_Tokenized)
 decode_props = decoder_of(_Props)
