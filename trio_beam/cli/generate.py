@@ -9,9 +9,11 @@ from typing import Any
 import attrs
 import click
 
+from trio_beam.cli.answers import last_match
 from trio_beam.cli.one_search import OneSearch
 from trio_beam.cli.running import plain_errors, read_api_key, run
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.judge import Judge
 
 _DEFAULTS = BeamSearchConfig()
 
@@ -110,7 +112,8 @@ _DEFAULTS = BeamSearchConfig()
     "--selection",
     default=_DEFAULTS.selection,
     show_default=True,
-    help="Which candidates stay: top_k (the best) or resample (by chance, as p^alpha says).",
+    help="Which candidates stay: top_k (the best), resample (by chance, as p^alpha says) or subtrees"
+    " (of each independent subtree the best).",
 )
 @click.option(
     "--proposal",
@@ -127,10 +130,48 @@ _DEFAULTS = BeamSearchConfig()
     help="With resample: resample below this share of effective particles.",
 )
 @click.option(
+    "--lookahead-tokens",
+    type=int,
+    default=_DEFAULTS.lookahead_tokens,
+    show_default=True,
+    help="With resample: length of the rollouts that estimate a candidate's future.",
+)
+@click.option(
+    "--lookahead-rollouts",
+    type=int,
+    default=_DEFAULTS.lookahead_rollouts,
+    show_default=True,
+    help="How many of them for each candidate.",
+)
+@click.option(
     "--scorer",
     default=_DEFAULTS.scorer,
     show_default=True,
-    help="What a candidate is worth: power or mean_logprob.",
+    help="What a candidate is worth: power, mean_logprob, or judge (the model is asked).",
+)
+@click.option(
+    "--judge-question",
+    metavar="TEXT",
+    help="The judge's yes/no question, with {prompt} and {text} in it (implies --scorer judge).",
+)
+@click.option(
+    "--answer",
+    type=click.Choice(["best", "vote"]),
+    default=_DEFAULTS.answer,
+    show_default=True,
+    help="The best beam, or the best of those with the answer that most beams come to.",
+)
+@click.option(
+    "--vote-key",
+    metavar="REGEX",
+    help="A text's answer: what this matches last (its first group, if it has one).",
+)
+@click.option(
+    "--vote-by",
+    type=click.Choice(["count", "score"]),
+    default=_DEFAULTS.vote_by,
+    show_default=True,
+    help="A vote for each candidate, or by its score.",
 )
 @click.option(
     "--within", type=float, metavar="SECONDS", help="Return the best so far after that time."
@@ -169,6 +210,9 @@ def generate(
     Examples:
       trio-beam generate "Once upon a time"
       trio-beam generate --chat --seed 1 --max-tokens 128 "Why is the sky blue?"
+      trio-beam generate --selection resample --alpha 4 --beam-width 8 "The capital of France is"
+      trio-beam generate --chat --beam-width 8 --n-per-beam 1 --tokens-per-step 256 --max-tokens 256 \
+        --answer vote --vote-key "[0-9]+" "What is 17 + 25? End with the number."
       trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 --within 10 "The proof:"
       trio-beam generate --base-url https://api.x.ai/v1 --model grok-3 --api-key-env XAI_API_KEY "..."
     """
@@ -209,4 +253,8 @@ def _config(given: dict[str, Any]) -> BeamSearchConfig:
     values["proposal_temperature"] = given["temperature"]
     values["early_stopping"] = {"true": True, "false": False}.get(given["early_stopping"], "bound")
     values["use_length_penalty"] = given["length_penalty"] != 0
+    if given["judge_question"] is not None:
+        values["scorer"] = Judge(question=given["judge_question"])
+    if given["vote_key"] is not None:
+        values |= {"answer": "vote", "vote_key": last_match(given["vote_key"])}
     return BeamSearchConfig(**values)

@@ -25,6 +25,9 @@ from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
 from trio_beam.search import Search
 
+#: Answers that are listed with their shares of the votes.
+_SHOWN_VOTES = 5
+
 
 @attrs.define(kw_only=True, eq=False)
 class OneSearch:
@@ -112,9 +115,15 @@ class OneSearch:
             what = "this is the best so far" if result.beams else "nothing had come back yet"
             self._say(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
-            self._say("continued by text: the scores may differ from those of the tokens sampled")
+            self._say(
+                "inexact: continued by text, or with log-probabilities that are approximated;"
+                " the scores may differ from those of the tokens sampled"
+            )
         if not result.beams:
             return
+        if result.votes:
+            shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
+            self._say(f"votes: {', '.join(shares)}")
         usage = result.usage
         self._say(
             f"score {result.score:.4f}, {usage.completion_tokens} tokens in {usage.requests} requests"

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from trio_beam.core.events import (
+    AsideStarted,
     BeamExpanded,
     BeamFailed,
     Event,
@@ -50,6 +51,8 @@ class _Line:
                 self._head = f"round {number}/{rounds}, {_count(beams, 'beam')} alive"
             case BeamExpanded(tokens=tokens):
                 self._tokens += tokens
+            case AsideStarted():
+                self._head = _plain(event)
             case RoundFinished(best_score=best):
                 self._best = f", best score {best:.4f}"
             case BeamFailed() | RequestRetried():
@@ -70,6 +73,8 @@ def _plain(event: Event) -> str:
         case RoundStarted(round=number, rounds=rounds, beams=beams, samples=samples):
             wanted = _count(samples, "continuation")
             return f"round {number}/{rounds}: expanding {_count(beams, 'beam')} by {wanted}"
+        case AsideStarted():
+            return _aside(event)
         case RoundFinished(round=number, rounds=rounds, active=active, ended=ended):
             return (
                 f"round {number}/{rounds}: {_count(active, 'beam')} alive, {ended} ended,"
@@ -82,6 +87,14 @@ def _plain(event: Event) -> str:
             return f"round {failure.round}: a beam failed: {failure.error}"
         case _:
             return ""
+
+
+def _aside(event: AsideStarted) -> str:
+    about = _count(event.candidates, "candidate")
+    if event.what == "judge":
+        return f"round {event.round}: asking the judge about {about}"
+    rollouts = _count(event.samples, "rollout")
+    return f"round {event.round}: looking ahead from {about} by {rollouts}"
 
 
 def _count(number: int, noun: str) -> str:
