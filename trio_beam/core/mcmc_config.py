@@ -25,9 +25,9 @@ class McmcConfig:
         max_tokens: greatest length of a text.
         steps: Metropolis-Hastings steps after each block; 0 leaves the proposal as it is sampled.
         chains: texts that are sampled independently, at the same time.
-        proposal_temperature: the temperature that texts are sampled at, above 0. At another than 1 the
-            server must say how probable its samples were. Below 1 more is accepted, but texts that the
-            proposal makes too rare are found late.
+        proposal_temperature: the temperature that texts are sampled at, above 0. At another than 1 it has to
+            be known how probable samples were: as llama.cpp says, elsewhere bounded (``exact=False``).
+            Below 1 more is accepted, but texts that the proposal makes too rare are found late.
         top_logprobs: how many alternatives beside each token are to be shown (``Token.top``).
         stop: texts at which a text ends; not part of it.
         seed: makes the run repeatable; None leaves the server's own randomness.
