@@ -1,0 +1,1 @@
+"""Strategies measured on benchmarks: problems, their grading, and the runs that compare."""
