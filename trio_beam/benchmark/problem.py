@@ -1,71 +1,87 @@
-"""What a benchmark is: problems with their references, and a way to grade what a model wrote."""
+"""What a benchmark is: problems that a model is asked, and the grading of what it says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from trio_beam.core.config import real
 from trio_beam.errors import TrioBeamError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class BenchmarkError(TrioBeamError):
-    """A benchmark cannot be loaded or graded; the message says why, and what to do."""
+    """Problems cannot be loaded or graded here: a package, a file or the hub is missing.
+
+    Never for what a model wrote: whatever that is, it has a `Grade`.
+    """
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """One thing to be solved."""
+    """One question.
 
-    #: Unique within its benchmark and the same in every run, such as ``HumanEval/0``.
+    Attributes:
+        id: unique within its benchmark and the same in every run, such as ``HumanEval/0``.
+        prompt: what the model is asked; the user's message, before any template.
+        reference: what grading needs, JSON-able.
+        meta: what else is known of it (subject, level), JSON-able; for the records.
+    """
+
     id: str
-    #: What the model is asked, before any template of the run.
     prompt: str
-    #: What grading needs; only what JSON can say.
-    reference: Any = attrs.field(repr=False)
+    reference: Any
+    meta: dict[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class Grade:
-    """What a completion is worth."""
+    """What an answer is worth.
+
+    Attributes:
+        passed: whether it counts as right.
+        score: from 0 to 1; between them only where the benchmark gives parts of a point.
+        answer: what was found in the text as its answer (code, a number, a letter); None if nothing.
+        detail: why it did not pass: ``wrong answer``, ``timed out after 10 s``, ``SyntaxError: ...``.
+    """
 
     passed: bool
-    #: From 0 to 1; partial credit is a benchmark's own matter.
-    score: float = attrs.field(validator=real(0, most=1))
-    #: What was found in the text as its answer: code, a number, a letter. None if nothing was.
+    score: float
     answer: str | None
-    #: Why it did not pass, such as ``timed out after 10 s``; empty if it did.
     detail: str = ""
 
 
 class Benchmark(Protocol):
-    """A set of problems with its grading."""
+    """Problems, and how they are graded.
 
-    #: As it is given to `open_benchmark`.
+    Attributes:
+        name: as `open_benchmark` was given it.
+        instruction: what tells a model to answer in a way that the grading finds; "" if nothing.
+    """
+
     name: str
-    #: What tells a model to answer in the form that the grading reads; "" if nothing has to be said.
     instruction: str
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first `count` problems, or all of them; a generator draws them from `seed`.
+        """The first `count` problems, or all; where problems are generated, those of `seed`.
 
-        It may read files and take seconds: call it in a thread, or before there is anything to delay.
+        It reads files and may take seconds.
 
         Raises:
-            BenchmarkError: the data cannot be read, or a package is missing; the message says what to do.
+            BenchmarkError: they are not to be had; the message says what to do.
         """
-        ...
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Judge one completion. Whatever it holds, this returns, and in bounded time.
+        """Grade what a model said. If it is cancelled, nothing of it is left running.
 
         Raises:
-            BenchmarkError: the grading itself cannot be done, whatever the completion.
+            BenchmarkError: the grading cannot be done on this machine.
         """
-        ...
 
     def answer_of(self, completion: str) -> str | None:
-        """What votes are counted by: equal answers give equal strings; None if there is no answer."""
-        ...
+        """The answer in a text, as equal answers should look alike: what is voted on."""
+
+    async def aclose(self) -> None:
+        """End what grading keeps running. Once is enough, more than once does no harm."""
