@@ -88,7 +88,9 @@ def _set(merged: DictConfig, key: str, value: Any) -> None:
     if key not in known_keys():
         raise UnknownKey(key, known_keys())
     if isinstance(value, str):
-        value = value.replace("${", r"\${")  # a text may have it; references between keys do not exist
+        value = value.replace(
+            "${", r"\${"
+        )  # a text may have it; references between keys do not exist
     try:
         OmegaConf.update(merged, key, value)
     except OmegaConfBaseException:

@@ -186,9 +186,7 @@ def _mcmc(settings: Settings) -> Strategy:
         top_logprobs=group.top_logprobs,
     )
     label = f"MCMC(α={group.alpha},steps={group.steps},B={group.block_size})"
-    return Strategy(
-        kind="mcmc", label=label, width=group.chains, config=config, debug=group.debug
-    )
+    return Strategy(kind="mcmc", label=label, width=group.chains, config=config, debug=group.debug)
 
 
 def _best_of_n(settings: Settings) -> Strategy:
