@@ -6,6 +6,7 @@ crash can leave behind is a torn last line and nothing else, and people can read
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -97,11 +98,15 @@ class Store:
             TrioBeamError: the disk is full or gone.
         """
         line = memoryview(to_line(record))
+        whole = os.fstat(self._file).st_size
         try:
             while line:
                 line = line[os.write(self._file, line) :]
             os.fsync(self._file)
         except OSError as error:
+            # Other tasks may still hand in a record, which would be torn by the rest of this one.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, whole)
             raise _unusable(self.folder, error) from error
         self._records[record.key] = record
 
