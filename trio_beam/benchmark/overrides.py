@@ -66,6 +66,9 @@ def parse_override(word: str, known: Collection[str]) -> Override:
 
 def nearest_keys(key: str, known: Collection[str]) -> list[str]:
     """Keys that look like `key`, with or without their group; at most two."""
+    named = [name for name in known if name.rpartition(".")[2] == key]
+    if named:
+        return named[:2]
     close = difflib.get_close_matches(key, known, n=2, cutoff=0.75)
     if close:
         return close[:1] if len(close) == 1 or _much_nearer(key, close) else close

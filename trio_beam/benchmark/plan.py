@@ -59,8 +59,10 @@ def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
     group = settings.benchmark
     check_whole("benchmark.max_concurrent_problems", group.max_concurrent_problems, 1)
     check_whole("benchmark.max_tokens", group.max_tokens, 1)
-    check_whole("benchmark.num_problems", group.num_problems, 1, optional=True)
-    check_whole("benchmark.seed", group.seed, 0, optional=True)
+    if group.num_problems is not None:
+        check_whole("benchmark.num_problems", group.num_problems, 1, optional=True)
+    if group.seed is not None:
+        check_whole("benchmark.seed", group.seed, 0, optional=True)
     check_whole("benchmark.stop_after_failures", group.stop_after_failures, 1)
     check_real("model.attempt_timeout", settings.model.attempt_timeout, 0, above=True)
     check_template(settings.prompt)
