@@ -54,15 +54,19 @@ class Grade:
 
 
 class Benchmark(Protocol):
-    """Problems, and how they are graded.
+    """Problems, and how they are graded."""
 
-    Attributes:
-        name: as `open_benchmark` was given it.
-        instruction: what tells a model to answer in a way that the grading finds; "" if nothing.
-    """
+    @property
+    def name(self) -> str:
+        """As `open_benchmark` was given it."""
 
-    name: str
-    instruction: str
+    @property
+    def instruction(self) -> str:
+        """What tells a model to answer in a way that the grading finds; "" if nothing has to be said."""
+
+    @property
+    def can_grade(self) -> bool:
+        """Whether answers may be graded; where they are programs, only if those may be run."""
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
         """The first `count` problems, or all; where problems are generated, those of `seed`.
