@@ -123,7 +123,10 @@ class Sandbox:
 
     imports: tuple[str, ...] = ()
     limits: Limits = attrs.field(factory=Limits)
-    ways: tuple[str, ...] = _WAYS
+    ways: tuple[str, ...] = attrs.field(
+        default=_WAYS,
+        validator=attrs.validators.deep_iterable(attrs.validators.in_(_WAYS)),
+    )
     _idle: list[_Keeper] = attrs.field(factory=list, init=False)
     _places: trio.CapacityLimiter = attrs.field(init=False)
 

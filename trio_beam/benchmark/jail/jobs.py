@@ -22,6 +22,8 @@ def prepare(module: str) -> None:
     if module == "reasoning_gym" and importlib.util.find_spec("pycosat") is None:
         sys.modules["pycosat"] = _Missing("pycosat")
     importlib.import_module(module)
+    if module == "math_verify":
+        math_equal("\\frac{1}{2}", "0.5")  # the parser's tables are made at the first use
 
 
 def run(name: str, argument: dict[str, Any]) -> Any:
@@ -94,7 +96,7 @@ class _Missing(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        message = f"this task needs the package {self.__name__}, which is not installed"
+        message = f"this task needs a package that has to be compiled: pip install {self.__name__}"
         raise ModuleNotFoundError(message)
 
 

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _possible(way: str) -> bool:
-    return sys.platform == "linux" and (way == "room" or syscalls.supported())
+    return sys.platform == "linux" and way in WAYS and (way == "room" or syscalls.supported())
 
 
 def _serve(request: dict[str, Any], ways: list[str]) -> dict[str, Any]:
@@ -71,10 +71,11 @@ def _serve(request: dict[str, Any], ways: list[str]) -> dict[str, Any]:
 
 def _attempt(way: str, request: dict[str, Any], bounds: Limits) -> dict[str, Any]:
     token = os.urandom(_TOKEN_BYTES)
+    keeper = os.getpid()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        _confined(way, request, bounds, token, writer)
+        _confined(way, keeper, request, bounds, token, writer)
     os.close(writer)
     try:
         said, ending = _watch(child, reader, bounds)
@@ -86,10 +87,13 @@ def _attempt(way: str, request: dict[str, Any], bounds: Limits) -> dict[str, Any
     if not said.startswith(_READY):
         return {"outcome": "unavailable", "detail": said.decode("utf-8", "replace") or "no word"}
     head, _, report = said[len(_READY) :].partition(token)
-    if report and not head:
-        answer: dict[str, Any] = json.loads(report)
-        return answer
-    return {"outcome": "ended", "detail": _cause(status)}
+    if not report:
+        return {"outcome": "ended", "detail": _cause(status)}
+    try:
+        answer: dict[str, Any] = json.loads(report) if not head else {}
+        return {key: answer[key] for key in ("outcome", "value", "detail")}
+    except (ValueError, LookupError, TypeError):
+        return {"outcome": "ended", "detail": "its report is broken"}
 
 
 def _watch(child: int, reader: int, bounds: Limits) -> tuple[bytes, str]:
@@ -148,19 +152,22 @@ def _cause(status: int) -> str:
 
 
 def _confined(
-    way: str, request: dict[str, Any], bounds: Limits, token: bytes, writer: int
+    way: str, keeper: int, request: dict[str, Any], bounds: Limits, token: bytes, writer: int
 ) -> NoReturn:
     """The child's life: be confined, do the job, report, end."""
     try:
-        if way == "room":
-            _enter_room(bounds)
-        _give_up(way, bounds, writer)
+        others = _enter_room(keeper, bounds) if way == "room" else 0
+        _give_up(way, keeper, bounds, others, writer)
     except Exception as error:  # whatever it was: the job is not done here
         os.write(writer, f"{type(error).__name__}: {error}".encode()[:500])
         os._exit(1)
+    this = os.getpid()
     try:
         os.write(writer, _READY)
-        report = token + json.dumps(_answer(request)).encode()
+        answer = _answer(request)
+        if os.getpid() != this:  # a copy that the job has made of itself
+            os._exit(0)
+        report = token + json.dumps(answer).encode()
         while report:
             report = report[os.write(writer, report) :]
     finally:
@@ -169,29 +176,34 @@ def _confined(
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return {"outcome": "done", "value": jobs.run(request["job"], request["argument"])}
+        value = jobs.run(request["job"], request["argument"])
     except BaseException as error:  # sys.exit() is no way to pass
-        return {"outcome": "raised", "detail": jobs.tell(error)}
+        return {"outcome": "raised", "value": None, "detail": jobs.tell(error)}
+    return {"outcome": "done", "value": value, "detail": ""}
 
 
-def _enter_room(bounds: Limits) -> None:
-    """Return in the second process of a new room; the others stay outside and wait for it."""
-    alone = rooms.leave_the_machine()
-    limits.die_with_parent()
+def _enter_room(keeper: int, bounds: Limits) -> int:
+    """Return in the second process of a new room; the two before it wait for it.
+
+    Returns:
+        How many of those the kernel counts with this one.
+    """
+    one_user = rooms.leave_the_machine()
+    limits.die_with(keeper)
     alive, held = os.pipe()
     init = os.fork()
     if init:
         os.close(alive)
         _leave_as(init)
     os.close(held)
-    limits.die_with_parent()
+    limits.die_with(None)
     if select.select([alive], [], [], 0)[0]:  # it was killed before we could ask for that
         os._exit(1)
     rooms.furnish(bounds.file_size)
     program = os.fork()
     if program:
         _leave_as(program)
-    os.environ["JAIL_OTHERS"] = "2" if alone else "0"
+    return 2 if one_user else 0
 
 
 def _leave_as(child: int) -> NoReturn:
@@ -203,15 +215,14 @@ def _leave_as(child: int) -> NoReturn:
             os._exit(code if code >= 0 else 128 - code)
 
 
-def _give_up(way: str, bounds: Limits, writer: int) -> None:
+def _give_up(way: str, keeper: int, bounds: Limits, others: int, writer: int) -> None:
     os.setsid()
     limits.only_files(writer)
-    others = int(os.environ.pop("JAIL_OTHERS", "0"))
-    # Elsewhere the files keep their modes, and the library has to stay readable.
-    limits.become_nobody(readable=None if way == "room" else os.__file__)
+    # Outside of a room the folders keep their modes, and the library has to stay readable.
+    limits.become_nobody(keeper, readable=None if way == "room" else os.__file__)
     if way == "filter":
         os.chdir("/")
-        limits.die_with_parent()
+        limits.die_with(keeper)
     limits.apply(bounds, others=others)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if way == "filter":

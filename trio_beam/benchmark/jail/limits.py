@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import stat
 from pathlib import Path
 from typing import NamedTuple
 
 from trio_beam.benchmark.jail import kernel
 
-#: Nobody on no machine: above what accounts have, and different for each keeper.
+#: Nobody on no machine: above what accounts have, and another one for each keeper.
 _FIRST_UID = 0x60000000
 _NOBODY = 65534
 
@@ -59,10 +60,11 @@ def apply(limits: Limits, *, others: int) -> None:
         resource.setrlimit(what, (min(soft, most), min(hard, most)))
 
 
-def become_nobody(*, readable: str | None) -> bool:
+def become_nobody(number: int, *, readable: str | None) -> bool:
     """If this process is root, make it a user that owns nothing and runs nothing else.
 
     Args:
+        number: another one for each process that is confined at the same time, such as a process id.
         readable: a file that has to be readable afterwards; if it is not, the user stays who it is.
 
     Returns:
@@ -72,7 +74,7 @@ def become_nobody(*, readable: str | None) -> bool:
         return False
     if readable is not None and not _readable_by_all(Path(readable)):
         return False
-    for uid in (_FIRST_UID + os.getppid(), _NOBODY):
+    for uid in (_FIRST_UID + number, _NOBODY):
         try:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
@@ -89,12 +91,20 @@ def _readable_by_all(path: Path) -> bool:
     return passable and bool(real.stat().st_mode & stat.S_IROTH)
 
 
-def die_with_parent() -> None:
+def die_with(parent: int | None) -> None:
     """Be killed when the process that forked this one ends.
 
     The kernel forgets it when a process changes its user, so it comes after that.
+
+    Args:
+        parent: which process that is; None if it cannot be seen from here.
+
+    Raises:
+        ProcessLookupError: it has ended already.
     """
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        raise ProcessLookupError(f"the process {parent} has ended")
 
 
 def only_files(kept: int) -> None:
