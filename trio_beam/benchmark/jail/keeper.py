@@ -177,8 +177,9 @@ def _confined(
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         value = jobs.run(request["job"], request["argument"])
-    except BaseException as error:  # sys.exit() is no way to pass
-        return {"outcome": "raised", "value": None, "detail": jobs.tell(error)}
+    except BaseException as error:  # noqa: ASYNC103  # no Trio here; sys.exit() is no way to pass
+        answer = {"outcome": "raised", "value": None, "detail": jobs.tell(error)}
+        return answer  # noqa: ASYNC104
     return {"outcome": "done", "value": value, "detail": ""}
 
 
