@@ -233,8 +233,11 @@ async def test_a_run_that_is_cancelled_keeps_what_was_finished(
 ) -> None:
     model = FakeEndpoint(latency=10.0)
     words = ("benchmark.num_problems=8", "benchmark.max_concurrent_problems=2")
-    with trio.move_on_after(25) as scope:
-        await run(tmp_path, *words, model=model)
+    with Store(tmp_path) as store:
+        work = Run(plan_of(tmp_path, *words), Words(), store, Notes())
+        await work.load()  # in a thread, which the clock does not wait for
+        with trio.move_on_after(25) as scope:
+            await work.answer(model)
     assert scope.cancelled_caught
     assert model.in_flight == 0
     with Store(tmp_path) as store:

@@ -47,6 +47,7 @@ class Model:
     model_file: Path | None
     slots: int
     context: int
+    threads: int | None
     options: Mapping[str, Any]
 
     @asynccontextmanager
@@ -75,7 +76,11 @@ class Model:
 
     async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
         await serve_local(
-            self.model_file, slots=self.slots, context=self.context, task_status=task_status
+            self.model_file,
+            slots=self.slots,
+            context=self.context,
+            threads=self.threads,
+            task_status=task_status,
         )
 
 
@@ -126,6 +131,7 @@ def choose_model(settings: Settings, environment: Mapping[str, str]) -> Model:
         model_file=None,
         slots=group.local.slots,
         context=group.local.context,
+        threads=group.local.threads,
         options=options,
     )
     model.check()
@@ -150,6 +156,7 @@ def _local(settings: Settings, options: dict[str, Any], identity: dict[str, Any]
         model_file=file,
         slots=group.local.slots,
         context=group.local.context,
+        threads=group.local.threads,
         options=options,
     )
     model.check()

@@ -103,8 +103,24 @@ def digest_of_problem(problem: Problem) -> str:
 
 def to_line(record: Record) -> bytes:
     """The record's line, with its end."""
-    body = msgspec.json.encode(record)
+    try:
+        body = msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        body = msgspec.json.encode(_encodable(msgspec.to_builtins(record)))
     return body[:-1] + _SEAL % zlib.crc32(body) + b"\n"
+
+
+def _encodable(value: Any) -> Any:
+    """The same, with what is no text (a lone surrogate in a server's words) written as its number."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case list() | tuple():
+            return [_encodable(one) for one in value]
+        case dict():
+            return {_encodable(key): _encodable(one) for key, one in value.items()}
+        case _:
+            return value
 
 
 def from_line(line: bytes) -> Record | None:

@@ -126,6 +126,7 @@ def write_whole(path: Path, text: str) -> Path:
 def _plots(results: Results, folder: Path) -> list[Path]:
     from trio_beam.benchmark.plots import draw_plots  # noqa: PLC0415  # matplotlib takes a second
 
+    (folder / "plots").mkdir(exist_ok=True)
     models = ", ".join(dict.fromkeys(row.batch.model for row in results.rows))
     title = f"{results.benchmarks()}, {models}"
     return list(draw_plots(series_of(results), folder / "plots", title=title))

@@ -97,7 +97,7 @@ class Run:
         Raises:
             BenchmarkError: nothing can be graded here; in an `ExceptionGroup`.
         """
-        if not self._can_grade:
+        if not self._benchmark.can_grade:
             return
         for strategy in self._plan.strategies:
             pairs = [
@@ -133,10 +133,6 @@ class Run:
     def _width(self) -> int:
         return self._plan.settings.benchmark.max_concurrent_problems
 
-    @property
-    def _can_grade(self) -> bool:
-        return getattr(self._benchmark, "can_grade", True)
-
     def _pairs(self, strategy: Strategy) -> Iterator[tuple[Problem, Record | None]]:
         for problem in self._problems:
             yield problem, self._store.get(self._plan.key(problem, strategy))
@@ -159,7 +155,7 @@ class Run:
         """Take one problem after the other, as long as there are any."""
         for problem in jobs:
             record = await self._answer(model, strategy, problem)
-            if not record.error and self._can_grade:
+            if not record.error and self._benchmark.can_grade:
                 record = await self._graded(problem, record)
             self._store.append(record)
             self._watcher.finished(record)
@@ -207,7 +203,7 @@ class Run:
             stop_reason=result.stop_reason,
             exact=result.exact,
             error=error,
-            meta=getattr(problem, "meta", {}),
+            meta=problem.meta,
             **answer,
         )
 

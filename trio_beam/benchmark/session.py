@@ -92,8 +92,12 @@ class Session:
                 been finished is on disk.
         """
         del nursery  # each run has its own
-        for planned in self.planned:
-            await self._run(planned)
+        async with AsyncExitStack() as stack:
+            opened = [self.open_problems(planned.plan) for planned in self.planned]
+            for benchmark in opened:
+                stack.push_async_callback(benchmark.aclose)
+            for planned, benchmark in zip(self.planned, opened, strict=True):
+                await self._run(planned, benchmark)
         results = self._results()
         show(results, self.out)
         if len(self.planned) > 1 and self.planned[0].plan.settings.output.save_results:
@@ -107,14 +111,11 @@ class Session:
             show(self._results(), self.out)
         self._say("interrupted: what was finished is kept; the same command goes on from here")
 
-    async def _run(self, planned: Planned) -> None:
+    async def _run(self, planned: Planned, benchmark: Benchmark) -> None:
         plan = planned.plan
-        async with AsyncExitStack() as stack:
-            store = stack.enter_context(Store(plan.folder))
-            benchmark = self.open_problems(plan)
-            stack.push_async_callback(benchmark.aclose)
+        with Store(plan.folder) as store:
             write_whole(plan.folder / "config.yaml", to_yaml(plan.settings))
-            self._say(f"{plan.settings.benchmark.name} on {plan.model.name}; everything is written to {plan.folder}")
+            self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
             if store.damaged:
                 self._say(f"{store.damaged} records were not whole: they are done again")
             await self._go(planned, benchmark, store)
@@ -132,7 +133,7 @@ class Session:
             if run.unanswered():
                 async with self.open_model(planned.plan) as model:
                     await run.answer(model)
-        if not getattr(benchmark, "can_grade", True):
+        if not benchmark.can_grade:
             self._say(
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
                 " to run them in a sandbox; what was generated is kept"

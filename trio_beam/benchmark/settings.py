@@ -14,6 +14,7 @@ class LocalModel:
     model_file: str | None
     slots: int
     context: int
+    threads: int | None
 
 
 @attrs.define(kw_only=True)
