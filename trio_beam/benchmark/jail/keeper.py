@@ -178,9 +178,10 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         value = jobs.run(request["job"], request["argument"])
     except BaseException as error:  # noqa: ASYNC103  # no Trio here; sys.exit() is no way to pass
-        answer = {"outcome": "raised", "value": None, "detail": jobs.tell(error)}
-        return answer  # noqa: ASYNC104
-    return {"outcome": "done", "value": value, "detail": ""}
+        outcome, value, detail = "raised", None, jobs.tell(error)
+    else:
+        outcome, detail = "done", ""
+    return {"outcome": outcome, "value": value, "detail": detail}
 
 
 def _enter_room(keeper: int, bounds: Limits) -> int:
