@@ -15,8 +15,7 @@ _LONGEST = 1000
 _TAIL = 20_000
 
 _MARKED = re.compile(
-    r"(?:####|(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|option|choice)\b\s*(?:is|:|=)(?:\s*:)?)"
-    r"[ \t*_]*(?P<rest>[^\n]*)",
+    r"(?:####|(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|option|choice)\b\s*(?:is|:|=)(?:\s*:)?)",
     re.IGNORECASE,
 )
 _TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
@@ -55,11 +54,12 @@ def tagged(text: str) -> str | None:
 def marked(text: str) -> str | None:
     """What stands behind the last ``####``, ``Answer:`` or ``the answer is``, to the end of its line."""
     found: str | None = None
-    for match in _MARKED.finditer(text[-_TAIL:]):
-        rest = match.group("rest").strip(" \t*_`")
+    tail = text[-_TAIL:]
+    for match in _MARKED.finditer(tail):
+        rest = tail[match.end() : match.end() + _LONGEST].partition("\n")[0].strip(" \t*_`")
         if rest:
             found = rest
-    return found if found is None else found[:_LONGEST]
+    return found
 
 
 def final_answer(text: str) -> str | None:
@@ -88,7 +88,7 @@ def letter_in(text: str, letters: str) -> str | None:
         return _one_of(stripped.strip("().:*` ").upper(), letters)
     for find in (boxed, tagged, marked):
         found = find(text)
-        match = None if found is None else _LETTER.match(_bare(found))
+        match = None if found is None else _LETTER.match(_WRAPPED.sub(r"\1", _bare(found)))
         if match and (letter := _one_of(match.group(1), letters)):
             return letter
     last: str | None = None

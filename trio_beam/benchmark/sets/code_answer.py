@@ -9,6 +9,7 @@ A function that is defined again simply takes the place of the prompt's.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import symtable
 import textwrap
@@ -18,9 +19,11 @@ from collections.abc import Iterator, Sequence
 #: No solution is longer, and what parses it should not have to try.
 _LONGEST = 50_000
 _MOST_LINES = 1_000
+_MOST_STARTS = 20
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*$", re.MULTILINE)
 _STARTS_CODE = re.compile(r"(?:async\s+def|def|class|from|import)\s|@\w")
+_DEFINES = re.compile(r"^(?:async\s+)?def\s", re.MULTILINE)
 _OTHER_LANGUAGES = {"bash", "sh", "shell", "console", "text", "output", "json", "markdown", "pycon"}
 
 
@@ -34,22 +37,23 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
         text: the model's answer.
         entry_point: the name of the function.
     """
-    text = text.replace("\r\n", "\n")[:_LONGEST]
+    text = _clean(text)
     if not text.strip():
         return None
     blocks = list(_fenced(text))
-    for candidate in _candidates(blocks, text):
-        if found := _whole_function(candidate, entry_point):
-            return f"\n{found}"
-    for candidate in blocks or [text]:
-        if found := _body(prompt, candidate, entry_point):
-            return found
+    with contextlib.suppress(RecursionError):  # of code that is nested too deeply to be looked at
+        for candidate in _candidates(blocks, text):
+            if found := _whole_function(candidate, entry_point):
+                return f"\n{found}"
+        for candidate in blocks or [text]:
+            if found := _body(prompt, candidate, entry_point):
+                return found
     return _as_written(blocks, text, entry_point)
 
 
 def code_in(text: str) -> str | None:
     """The code of an answer to an unknown question, in one spelling: what is voted on."""
-    text = text[:_LONGEST]
+    text = _clean(text)
     if not text.strip():
         return None
     code = next(_fenced(text), text)
@@ -59,10 +63,20 @@ def code_in(text: str) -> str | None:
         return code.strip("\n")
 
 
+def _clean(text: str) -> str:
+    text = text.replace("\r\n", "\n")[:_LONGEST]
+    # Many a model begins with a space.
+    return text.lstrip() if _STARTS_CODE.match(text.lstrip()) else text
+
+
 def _fenced(text: str) -> Iterator[str]:
     """The fenced blocks that may be Python, in their order; one that is not closed ends with the text."""
     fences = list(_FENCE.finditer(text))
     place = 0
+    if fences and not fences[0][2] and _DEFINES.search(text, 0, fences[0].start()):
+        # The code comes first, and the first fence closes what nothing has opened.
+        yield text[: fences[0].start()].strip("\n")
+        place = 1
     while place < len(fences):
         opening = fences[place]
         closing = next(
@@ -78,35 +92,39 @@ def _candidates(blocks: Sequence[str], text: str) -> Iterator[str]:
     """Where the whole function may stand: a block behind all before it, a block alone, or the text."""
     for number, block in enumerate(blocks):
         if number:
-            yield "\n".join(textwrap.dedent(one) for one in blocks[: number + 1])
+            yield "\n".join(_dedent(one) for one in blocks[: number + 1])
         yield block
     if not blocks:
-        yield _from_first_code(text)
+        yield from _from_each_start(text)
 
 
-def _from_first_code(text: str) -> str:
-    """From the first line that begins a definition or an import; the whole if there is none."""
+def _from_each_start(text: str) -> Iterator[str]:
+    """From each line that may begin the code; words may do that, too: "from the list, we take"."""
     lines = text.split("\n")
-    for number, line in enumerate(lines):
-        if _STARTS_CODE.match(line):
-            return "\n".join(lines[number:])
-    return text
+    starts = [number for number, line in enumerate(lines) if _STARTS_CODE.match(line)]
+    for start in starts[:_MOST_STARTS]:
+        yield "\n".join(lines[start:])
 
 
 def _whole_function(code: str, entry_point: str) -> str | None:
     """The definition of the function with what it needs, if the code has it and can be read so far."""
     if f"def {entry_point}" not in code:
         return None
-    code = textwrap.dedent(code)
+    code = _dedent(code)
     tree = _readable("", code)
     if tree is None or not _has_body(tree, entry_point):
         return None
     return _kept_lines(code, tree, entry_point, start=0)
 
 
+def _dedent(code: str) -> str:
+    """As textwrap does it, but nothing is touched that needs it not, such as lines in a docstring."""
+    return textwrap.dedent(code) if code.lstrip("\n")[:1] in (" ", "\t") else code
+
+
 def _body(prompt: str, code: str, entry_point: str) -> str | None:
     """The code as the body of the prompt's function, if it can be one."""
-    block = textwrap.indent(textwrap.dedent(code).strip("\n"), "    ")
+    block = textwrap.indent(_dedent(code).strip("\n"), "    ")
     # As it is; with its first line's indent, which chat templates strip; as a block of its own.
     attempts = [code, f"    {code.lstrip()}", block]
     if any(line[:1].strip() for line in code.strip().split("\n")[1:]):
@@ -159,7 +177,7 @@ def _as_written(blocks: Sequence[str], text: str, entry_point: str) -> str:
     """What will not run, but tells best why."""
     named = [block for block in blocks if f"def {entry_point}" in block]
     if named or f"def {entry_point}" in text:
-        return f"\n{(named or [_from_first_code(text)])[0]}\n"
+        return f"\n{(named or [*_from_each_start(text), text])[0]}\n"
     return f"{(blocks or [text])[0]}\n"
 
 
