@@ -33,7 +33,7 @@ examples:
 keys, with their defaults (--show-config prints them with what was given):
 """
 #: Where nobody looks on, tables are as wide as they have to be.
-_WIDTH_OF_FILES = 160
+_WIDTH_OF_FILES = 200
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -46,7 +46,7 @@ class Series:
         group: strategies of the same group are joined by a line: they differ by a swept key.
         passed: problems that it has solved; None if it was not graded.
         total: problems that it was graded on, failures included.
-        width: texts that it generates side by side; None if that says nothing of it.
+        width: its beams, samples, particles or chains; None if that says nothing of it.
         tokens: generated, for each problem.
         seconds: that the search took, for each problem.
         round_scores: for each problem, the best score of each round in nats; None where there was none.
@@ -170,7 +170,7 @@ def _time_against_width(shown: Sequence[_Shown], title: str) -> Figure:
     _join(axes, shown, places, [middle for _, middle, _ in quartiles])
     for (index, one), place, (low, middle, high) in zip(shown, places, quartiles, strict=True):
         _point(axes, index, place, middle, (middle - low, high - middle), one.label)
-    axes.set_xlabel("width: texts generated side by side")
+    axes.set_xlabel("width: beams, samples, particles or chains")
     axes.set_ylabel("time of a problem (s), median and middle half")
     axes.set_xticks(sorted(set(widths)))
     axes.set_ylim(bottom=0)

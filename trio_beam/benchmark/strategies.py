@@ -30,7 +30,7 @@ class Strategy:
     Attributes:
         kind: its group in the settings.
         label: for people, with what matters of its parameters.
-        width: texts that are generated side by side.
+        width: its beams, samples, particles or chains.
         config: without a seed.
         votes: whether the answer is the one that most texts give.
         suffix: behind the problem, instead of the group ``prompt``'s; None: that one's.

@@ -21,7 +21,7 @@ class Batch:
 
     Attributes:
         wanted: problems that there are; there may be fewer records, if the run was interrupted.
-        width: texts that the strategy generates side by side.
+        width: the beams, samples, particles or chains of the strategy.
         configuration: the digest that the records carry.
         settings: what this strategy has of its own in a sweep, such as ``beam_search.alpha=2.0``.
     """
