@@ -15,12 +15,16 @@ from trio_beam.testing import FakeEndpoint
 
 def run(latency: float, words: list[str]) -> int:
     """Run the command and return its exit code."""
+    real = session.Session
     vars(main)["Session"] = partial(
-        session.Session,
+        real,
         open_model=opener(FakeEndpoint(latency=latency)),  # type: ignore[arg-type]
         open_problems=lambda plan: Words(),
     )
-    return main.main(words)
+    try:
+        return main.main(words)
+    finally:
+        vars(main)["Session"] = real
 
 
 if __name__ == "__main__":
