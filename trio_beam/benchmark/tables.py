@@ -55,7 +55,7 @@ class Results:
         """Add up, compare and sort."""
         kept = distinct(batches)
         found = zip((summarise(batch) for batch in kept), names(kept), strict=True)
-        ranked = sorted(found, key=lambda one: -1 if (r := one[0].pass_rate) is None else -r)
+        ranked = sorted(found, key=lambda one: 1 if (r := one[0].pass_rate) is None else -r)
         return cls([row for row, _ in ranked], [name for _, name in ranked], compare(kept))
 
     def name(self, batch: Batch) -> str:
