@@ -22,7 +22,7 @@ import bench_server
 import trio
 
 from trio_beam import BeamSearchConfig, Endpoint, beam_search
-from trio_beam.dialects.openai import decode_without_top
+from trio_beam.dialects.openai_wire import decode_without_top
 
 
 async def seconds(url: str, width: int, options: argparse.Namespace, max_concurrent: int) -> float:

@@ -7,8 +7,8 @@ The map, from the bottom up; imports point down only, and a test holds that:
   `scorers` and `selection`: one file each.
 - `dialects`, `backoff`: the wire, still pure: what to send to which server, and what its answer means.
 - `language_model`, `stopwatch`, `transport`, `endpoint`: the shell: a server, its connections, its limits.
-- `expansion`, `search`: one round as a nursery, and the loop around it. `mcmc`: chains instead of
-  rounds, with the same requests.
+- `expansion`, `search`: one round as a nursery, and the loop around it; `judging`: what a judge is asked.
+  `mcmc`: chains instead of rounds, with the same requests.
 - `observers`: what can be shown while it runs. `testing`: a model without a server.
 - `sync`, `batch`, `local_server`, `cli`: what is built on top.
 """
@@ -19,6 +19,7 @@ from trio_beam.capabilities import Capabilities
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.judge import Judge
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.registry import load_all
 from trio_beam.core.result import BeamFailure, SearchResult
@@ -41,6 +42,7 @@ from trio_beam.errors import (
     SearchFailed,
     ServerError,
     TrioBeamError,
+    VoteError,
 )
 from trio_beam.language_model import Call, LanguageModel, Sampler, SampleRequest
 from trio_beam.local_server import serve_local
@@ -71,6 +73,7 @@ __all__ = [
     "Endpoint",
     "EndpointError",
     "EndpointStatistics",
+    "Judge",
     "LanguageModel",
     "LocalModelError",
     "LogprobsUnavailable",
@@ -90,6 +93,7 @@ __all__ = [
     "Token",
     "TrioBeamError",
     "Usage",
+    "VoteError",
     "beam_search",
     "beam_search_within",
     "mcmc",

@@ -17,45 +17,28 @@ from trio_beam.attempt import HttpClient
 from trio_beam.backoff import RetryPolicy
 from trio_beam.core.config import real, whole, word
 from trio_beam.core.usage import Ledger
-from trio_beam.dialects.base import (
-    DIALECTS,
-    Api,
-    Dialect,
-    Exchange,
-    ModelList,
-    WireRequest,
-    decoder_of,
-)
-from trio_beam.dialects.limits import Limits
-from trio_beam.dialects.refusals import shorten
+from trio_beam.dialect_finder import DialectFinder
+from trio_beam.dialects.base import DIALECTS, Api, Dialect, Exchange
 from trio_beam.dispatch import Dispatcher
-from trio_beam.errors import (
-    ConfigError,
-    EndpointError,
-    MalformedResponse,
-    RequestRejected,
-    ServerError,
-)
+from trio_beam.errors import ConfigError
+from trio_beam.exchanges import DialectSampler, Exchanges
 from trio_beam.language_model import Call
 from trio_beam.limiter import FairLimiter
 from trio_beam.probe import Probe
 from trio_beam.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     import httpx
 
     from trio_beam.capabilities import Capabilities
-    from trio_beam.core.block import Continuation
     from trio_beam.core.config import Check
     from trio_beam.core.prompt import Prompt
     from trio_beam.core.usage import Reservation
-    from trio_beam.language_model import SampleRequest
 
 T = TypeVar("T")
-_decode_models = decoder_of(ModelList)
 #: With ``max_concurrent="auto"``: where to begin, and how far to go at most.
 _FIRST_SIZE = 8
 _GREATEST_SIZE = 1024
@@ -176,7 +159,7 @@ class Endpoint:
         retry: RetryPolicy | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        self._settings = _Settings(
+        _Settings(  # made only to be checked
             api=api,
             max_concurrent=max_concurrent,
             max_n=max_n,
@@ -196,8 +179,6 @@ class Endpoint:
             raise ConfigError("model", "a name, or None for the only one there is", model)
         if retry is not None and not isinstance(retry, RetryPolicy):
             raise ConfigError("retry", "a RetryPolicy", retry)
-        self._model = model
-        self._dialect_name = dialect
         self._http = HttpClient(
             self._address,
             attempt_timeout=attempt_timeout,
@@ -219,10 +200,20 @@ class Endpoint:
             hedge_after=hedge_after,
             hedge_share=hedge_share,
         )
-        self._finding = trio.Lock()
+        self._exchanges = Exchanges(dispatcher=self._dispatcher, base_url=self._address.base_url)
+        self._finder = DialectFinder(
+            name=dialect,
+            model=model,
+            api=api,
+            max_n=max_n,
+            stream=stream,
+            max_concurrent=max_concurrent,
+            limiter=self._limiter,
+            exchanges=self._exchanges,
+            models_url=self._address.url("/models"),
+        )
         self._probing = trio.Lock()
         self._capabilities: Capabilities | None = None
-        self._dialect: Dialect | None = None
 
     @property
     def base_url(self) -> str:
@@ -232,7 +223,8 @@ class Endpoint:
     @property
     def model(self) -> str | None:
         """The model's name; None if it is not known yet."""
-        return self._dialect.model if self._dialect else self._model
+        found = self._finder.found
+        return found.model if found else self._finder.model
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.base_url} model={self.model!r}>"
@@ -268,17 +260,15 @@ class Endpoint:
             open_connections=self._http.open_connections,
         )
 
-    async def start(self, prompt: Prompt, call: Call) -> _EndpointSampler:
+    async def start(self, prompt: Prompt, call: Call) -> DialectSampler:
         """Find out what the server is, unless that is known, and let its dialect take the prompt.
 
         Raises:
             EndpointError: as its attributes say.
         """
-        async with self._finding:
-            if self._dialect is None:
-                self._dialect = await self._find_dialect(call)
-        taken = await self.run_exchange(self._dialect.take(prompt), call, call.ledger.reservation())
-        return _EndpointSampler(self, self._dialect, taken)
+        dialect = await self._finder.find(call)
+        taken = await self.run_exchange(dialect.take(prompt), call, call.ledger.reservation())
+        return DialectSampler(self._exchanges, dialect, taken)
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
         """What the server can do: asked, and tried by some twenty small requests. Once; then it is known.
@@ -303,10 +293,7 @@ class Endpoint:
             async def ask(exchange: Exchange[T]) -> T:
                 return await self.run_exchange(exchange, call, call.ledger.reservation())
 
-            async with self._finding:
-                if self._dialect is None:
-                    self._dialect = await self._find_dialect(call)
-            dialect = self._dialect
+            dialect = await self._finder.find(call)
 
             def streaming() -> Dialect:
                 return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
@@ -314,103 +301,14 @@ class Endpoint:
             return await Probe(ask, dialect, streaming, self.base_url, progress or _ignore).run()
         raise AssertionError("nobody cancels this scope")
 
-    # -- what is this server?
-
-    async def _find_dialect(self, call: Call) -> Dialect:
-        name, model = self._dialect_name, self._model
-        if name != "auto" and model is not None:
-            return self._make_dialect(name, model)
-        models = await self._list_models(call)
-        if name != "auto":
-            return self._make_dialect(name, self._only(models))
-        known = [DIALECTS[word] for word in DIALECTS.names()]
-        found = next((kind.name for kind in known if kind.recognises(models)), "openai")
-        dialect = self._make_dialect(found, model or self._only(models))
-        slots = await self.run_exchange(dialect.configure(), call, call.ledger.reservation())
-        if slots is not None:
-            wanted = self._settings.max_concurrent
-            self._limiter.resize(slots if wanted == "auto" else min(wanted, slots))
-        return dialect
-
-    def _make_dialect(self, name: str, model: str) -> Dialect:
-        settings, kind = self._settings, DIALECTS[name]
-        if settings.stream and not kind.can_stream:
-            raise ConfigError(
-                "stream", f"False with the dialect {name!r}, which reads no streams", True
-            )
-        return kind(model, settings.api, Limits(n=settings.max_n), settings.stream)
-
-    async def _list_models(self, call: Call) -> ModelList:
-        try:
-            return await self._dispatcher.send(
-                WireRequest(path="/models", decode=_decode_models), call, call.ledger.reservation()
-            )
-        except (MalformedResponse, RequestRejected, ServerError) as error:
-            # Without such a list, or not for this key; the search's own requests will tell.
-            lasting = not isinstance(error, ServerError) or error.status == 501
-            if self._model is None or not lasting:
-                raise
-            return ModelList(data=[])
-
-    def _only(self, models: ModelList) -> str:
-        names = [entry.id for entry in models.data]
-        if len(names) == 1:
-            return names[0]
-        listed = shorten(", ".join(names[:20])) or "none"
-        raise RequestRejected(
-            f"name the model: the server lists {len(names)} ({listed})",
-            url=self._address.url("/models"),
-            status=200,
-        )
-
-    # -- exchanges
-
     async def run_exchange(self, exchange: Exchange[T], call: Call, reservation: Reservation) -> T:
-        """Carry out the requests of a dialect's exchange."""
-        try:
-            request = next(exchange)
-            while True:
-                try:
-                    answer = await self._dispatcher.send(request, call, reservation)
-                except EndpointError as error:
-                    request = exchange.throw(error)
-                else:
-                    request = exchange.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        except EndpointError as error:
-            if not error.url:  # found by the dialect in an answer that looked well
-                error.url = self._address.base_url
-            error.attempts = error.attempts or 1
-            raise
-        finally:
-            exchange.close()
+        """Carry out the requests of a dialect's exchange.
+
+        Raises:
+            EndpointError: the dialect did not know what to do about it, or found it.
+        """
+        return await self._exchanges.run(exchange, call, reservation)
 
 
 def _ignore(_: object) -> None:
     """An observer of nothing."""
-
-
-class _EndpointSampler:
-    """An endpoint that has taken a prompt."""
-
-    def __init__(self, endpoint: Endpoint, dialect: Dialect, taken: Any) -> None:
-        self._endpoint = endpoint
-        self._dialect = dialect
-        self._taken = taken
-
-    @property
-    def most_per_request(self) -> int | None:
-        return self._dialect.limits.n
-
-    async def sample(self, request: SampleRequest, call: Call) -> Sequence[Continuation]:
-        reservation = call.ledger.reservation()
-        ask = self._dialect.enumerate if request.enumerate else self._dialect.sample
-        exchange = ask(self._taken, request)
-        answer = await self._endpoint.run_exchange(exchange, call, reservation)
-        generated = sum(continuation.generated for continuation in answer.continuations)
-        reservation.settle(generated + answer.generated_besides)
-        call.ledger.prompt_tokens += answer.prompt_tokens
-        call.ledger.completion_tokens += answer.generated_besides
-        return answer.continuations

@@ -17,6 +17,7 @@
     ├── LocalModelError             caller    the embedded model is not installed or did not start
     ├── BudgetExhausted             internal  a request would overrun the search's budget; ends the search
     ├── ScorerError             caller    a scorer raised, or gave no number for each candidate
+    ├── VoteError               caller    a ``vote_key`` raised, or gave what cannot be counted
     └── SearchFailed                          the search as a whole; ``failures``, ``partial``
 
 What is worth another attempt is decided in one place, ``trio_beam.backoff``.
@@ -186,6 +187,18 @@ class ScorerError(TrioBeamError):
     def __init__(self, scorer: str, what: str) -> None:
         super().__init__(f"the scorer {scorer!r} {what}")
         self.scorer = scorer
+
+
+class VoteError(TrioBeamError):
+    """A ``vote_key`` raised, or gave what cannot be compared with others.
+
+    Attributes:
+        key: its name.
+    """
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"the vote_key {key!r} failed: {what}")
+        self.key = key
 
 
 class SearchFailed(TrioBeamError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_beam.core.actions import Failed, Over, Round, Scoring
+from trio_beam.core.actions import Asking, Failed, Over, Round, Scoring
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, check_real
 from trio_beam.core.events import Event, Observer, SearchFinished, SearchStarted
@@ -23,14 +23,17 @@ from trio_beam.errors import (
     ScorerError,
     SearchFailed,
     TrioBeamError,
+    VoteError,
 )
 from trio_beam.expansion import run_round
+from trio_beam.judging import JudgeSampler
 from trio_beam.language_model import Call, Sampler
 from trio_beam.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trio_beam.core.aside import Aside
     from trio_beam.language_model import LanguageModel
 
 
@@ -130,14 +133,24 @@ class Search:
                 step = self._state.step()
                 if isinstance(step, Scoring):
                     await self._have_scored(step)
+                    continue
             except ScorerError as error:
                 self._state.fail_scoring()
                 raise self._failed_by(error) from ExceptionGroup("the scorer failed", [error])
             if isinstance(step, Round):
                 self._emit_all(step.events)
                 await run_round(sampler, step, self._state, self._emit)
-            elif not isinstance(step, Scoring):
+            elif isinstance(step, Asking):
+                await self._ask(step.aside, sampler)
+            else:
                 return step
+
+    async def _ask(self, aside: Aside, sampler: Sampler) -> None:
+        self._emit(aside.started)
+        if aside.judge is not None:
+            model = aside.judge.endpoint or self._model
+            sampler = JudgeSampler(model, aside.judge, self._prompt)
+        await run_round(sampler, aside.round, aside, self._emit)
 
     async def _have_scored(self, scoring: Scoring) -> None:
         try:
@@ -146,8 +159,8 @@ class Search:
             raise ScorerError(name_of(self.config.scorer), f"failed: {error!r}") from error
         self._state.take_scores(scoring.beams, scores)
 
-    def _failed_by(self, error: ScorerError) -> SearchFailed:
-        partial = self.best_so_far("failed")
+    def _failed_by(self, error: ScorerError | VoteError) -> SearchFailed:
+        partial = self._state.result("failed", voted=False)
         return SearchFailed(
             f"the search failed: {error}", failures=partial.failures, partial=partial
         )
@@ -171,8 +184,15 @@ class Search:
         return result
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
-        """What stands now, also while `run` is under way or after it was cancelled."""
-        return self._state.result(stop_reason)
+        """What stands now, also while `run` is under way or after it was cancelled.
+
+        Raises:
+            SearchFailed: it was to be voted upon, and the ``vote_key`` failed.
+        """
+        try:
+            return self._state.result(stop_reason)
+        except VoteError as error:
+            raise self._failed_by(error) from ExceptionGroup("the vote failed", [error])
 
     async def _start(self) -> Sampler:
         with trio.CancelScope() as scope:
@@ -193,7 +213,7 @@ class Search:
         error = SearchFailed(
             f"the search failed {when}: {last.error}{more}",
             failures=failures,
-            partial=self.best_so_far("failed"),
+            partial=self._state.result("failed", voted=False),
         )
         error.__cause__ = ExceptionGroup(
             "what went wrong with its requests", [failure.error for failure in failures]

@@ -15,7 +15,6 @@ from trio_beam.core.actions import Expansion, Outcome, Round
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, check_real, check_whole
 from trio_beam.core.prompt import check_prompt
-from trio_beam.core.registry import SCORERS
 from trio_beam.core.seeds import base_seed, sample_number
 from trio_beam.core.usage import Ledger
 from trio_beam.endpoint import Endpoint
@@ -23,6 +22,7 @@ from trio_beam.errors import ConfigError, TrioBeamError
 from trio_beam.expansion import run_round
 from trio_beam.language_model import Call
 from trio_beam.observers.debug import DebugLines
+from trio_beam.scorers.power import power
 from trio_beam.search import beam_search
 from trio_beam.stopwatch import Stopwatch
 
@@ -184,7 +184,7 @@ class BeamSearchSampling:
             for rank, outcome in sorted(keeper.outcomes.items())
             for _, continuation in sorted(outcome.continuations.items())
         ]
-        scores = SCORERS["power"](candidates, keeper.config)
+        scores = power(candidates, keeper.config)
         scored = [
             attrs.evolve(candidate, score=score)
             for candidate, score in zip(candidates, scores, strict=True)

@@ -11,7 +11,8 @@ import math
 import random
 from collections.abc import Iterator
 
-from trio_beam.core.actions import Outcome, Round
+from trio_beam.core.actions import Asking, Expansion, Outcome, Round
+from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.result import SearchResult
@@ -58,35 +59,61 @@ def continuation(
     last: int | None, most: int, source: random.Random, temperature: float = 1.0
 ) -> Continuation:
     """A sample of at most so many tokens."""
-    tokens: list[Token] = []
-    proposal: list[float] = []
-    reason = LENGTH
-    while len(tokens) < most and reason == LENGTH:
-        sampled = logprobs(last, temperature)
-        (number,) = source.choices(range(END + 1), list(map(math.exp, sampled)))
-        text = LETTERS[number] if number < END else ""
-        tokens.append(Token(text, logprobs(last)[number], number, text.encode()))
-        proposal.append(sampled[number])
-        last, reason = number, STOP if number == END else LENGTH
+    start = last
+    sampled: list[int] = []
+    while len(sampled) < most and last != END:
+        (last,) = source.choices(range(END + 1), cum_weights=_cumulated(last, temperature))
+        sampled.append(last)
+    return block(start, tuple(sampled), temperature)
+
+
+@functools.cache
+def _cumulated(last: int | None, temperature: float) -> list[float]:
+    return list(itertools.accumulate(map(math.exp, logprobs(last, temperature))))
+
+
+@functools.cache
+def block(last: int | None, sampled: tuple[int, ...], temperature: float) -> Continuation:
+    """These tokens behind a letter. Blocks are never changed, so many searches may share one."""
+    befores = (last, *sampled[:-1])
+    tokens = [
+        Token(text := LETTERS[number : number + 1], logprobs(before)[number], number, text.encode())
+        for before, number in zip(befores, sampled, strict=True)
+    ]
+    proposal = [logprobs(a, temperature)[b] for a, b in zip(befores, sampled, strict=True)]
     return Continuation(
         tokens=tuple(tokens),
         data=b"".join(token.data for token in tokens),
-        finish_reason=reason,
+        finish_reason=STOP if sampled[-1] == END else LENGTH,
         proposal=None if temperature == 1 else proposal,
     )
+
+
+def answer(expansion: Expansion, config: BeamSearchConfig, source: random.Random) -> Outcome:
+    """The samples that one expansion asks for."""
+    before = expansion.beam.continuation
+    last = before.tokens[-1].id if before is not None else None
+    temperature = config.proposal_temperature
+    blocks = {
+        index: continuation(last, expansion.max_tokens, source, temperature)
+        for index in range(expansion.n)
+    }
+    return Outcome(rank=expansion.rank, continuations=blocks)
 
 
 def search(config: BeamSearchConfig, seed: int) -> tuple[SearchResult, BeamSearchState]:
     """A whole search, every sample of its own."""
     source = random.Random(seed)
     state = BeamSearchState(config, seed)
-    while isinstance(step := state.step(), Round):
-        for expansion in step.expansions:
-            tokens = expansion.beam.tokens
-            last = tokens[-1].id if tokens else None
-            blocks = {
-                index: continuation(last, expansion.max_tokens, source, config.proposal_temperature)
-                for index in range(expansion.n)
-            }
-            state.receive(Outcome(rank=expansion.rank, continuations=blocks))
+    while isinstance(step := state.step(), Round | Asking):
+        wanted, keeper = (
+            (step, state) if isinstance(step, Round) else (step.aside.round, step.aside)
+        )
+        for expansion in wanted.expansions:
+            keeper.receive(answer(expansion, config, source))
     return state.result("finished"), state
+
+
+def tokens_of(beam: Beam) -> tuple[int, ...]:
+    """The numbers of its tokens."""
+    return tuple(token.id for token in beam.tokens if token.id is not None)

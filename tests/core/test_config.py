@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
+from trio_beam import Judge
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.errors import ConfigError, TrioBeamError
 
@@ -40,11 +41,19 @@ BAD: dict[str, tuple[str, list[object]]] = {
         ["drop", "", "DROP_BEAM", None, True, 0],
     ),
     "min_beams": ("a whole number from 1 up", [0, -1, 1.0, NAN, INF, True, "1", None]),
-    "selection": ("one of 'resample', 'top_k'", ["best", "", "TOP_K", None, 1, True, ["top_k"]]),
+    "selection": (
+        "one of 'resample', 'subtrees', 'top_k'",
+        ["best", "", "TOP_K", None, 1, True, ["top_k"]],
+    ),
     "scorer": (
-        "one of 'mean_logprob', 'power', or a function",
+        "one of 'judge', 'mean_logprob', 'power', or a function, or a Judge",
         ["sum", "", "Power", None, 1, True, ["power"]],
     ),
+    "lookahead_tokens": ("a whole number from 0 up", [-1, 1.0, NAN, True, "8", None]),
+    "lookahead_rollouts": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "answer": ("one of 'best', 'vote'", ["most", "", "Best", None, 1, True]),
+    "vote_key": ("a function of a text, or None", ["number", 1, True, ()]),
+    "vote_by": ("one of 'count', 'score'", ["weight", "", None, 1, True]),
     "proposal": ("one of 'sample', 'enumerate'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
         "a whole number from 1 up or None",
@@ -99,6 +108,14 @@ GOOD: list[dict[str, Any]] = [
     {"scorer": "power"},
     {"scorer": "mean_logprob"},
     {"scorer": len},
+    {"scorer": "judge"},
+    {"scorer": Judge(yes="ja", no=["nein"])},
+    {"selection": "subtrees"},
+    *({"selection": "resample", "lookahead_tokens": value} for value in (0, 8)),
+    *({"lookahead_rollouts": value} for value in (1, 9)),
+    *({"answer": value} for value in ("best", "vote")),
+    *({"vote_key": value} for value in (None, str.split)),
+    *({"vote_by": value} for value in ("count", "score")),
     {"proposal": "sample"},
     {"proposal": "enumerate", "tokens_per_step": 1},
     *({"max_total_tokens": value} for value in (None, 4, 10**9)),
@@ -205,6 +222,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "min_beams": 1,
         "selection": "top_k",
         "ess_threshold": 0.5,
+        "lookahead_tokens": 0,
+        "lookahead_rollouts": 4,
+        "answer": "best",
+        "vote_key": None,
+        "vote_by": "count",
         "scorer": "power",
         "proposal": "sample",
         "max_total_tokens": None,

@@ -14,7 +14,8 @@ from tests.core.making import block, chain
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.registry import SCORERS, SELECTIONS, Registry
-from trio_beam.core.scoring import Closing
+from trio_beam.core.scoring import call_scorer
+from trio_beam.core.selecting import Closing
 from trio_beam.errors import ConfigError
 
 BEAMS = [
@@ -53,13 +54,13 @@ def test_each_file_is_loaded_and_registers_one_thing(package: str) -> None:
     assert set(registry.names()) == files
 
 
-@pytest.mark.parametrize("name", SCORERS.names())
+@pytest.mark.parametrize("name", sorted(set(SCORERS.names()) - {"judge"}))
 def test_a_scorer_gives_one_number_for_each_beam_and_favours_the_probable(name: str) -> None:
-    scores = SCORERS[name](BEAMS, BeamSearchConfig(scorer=name))
+    scores = call_scorer(SCORERS[name], BEAMS, BeamSearchConfig(scorer=name))
     assert len(scores) == len(BEAMS)
     assert not any(map(math.isnan, scores))
     alike = [chain([block("a", logprob=-1.0)]), chain([block("b", logprob=-2.0)])]
-    better, worse = SCORERS[name](alike, BeamSearchConfig(scorer=name))
+    better, worse = call_scorer(SCORERS[name], alike, BeamSearchConfig(scorer=name))
     assert better > worse
 
 
@@ -73,16 +74,16 @@ def closing(beams: Sequence[Beam]) -> Closing:
 @pytest.mark.parametrize("width", [1, 2, 9])
 def test_a_selection_keeps_at_most_as_many_as_the_width(name: str, width: int) -> None:
     config = BeamSearchConfig(selection=name, beam_width=width, ess_threshold=1)
-    population = SELECTIONS[name](closing(BEAMS[:width]), config)
+    population = SELECTIONS[name]().select(closing(BEAMS[:width]), config)
     chosen = [*population.active, *population.ended]
     assert 1 <= len(chosen) <= 2 * width
     assert all(any(beam.same_tokens(one) for one in BEAMS) for beam in chosen)
     assert all(beam.ended for beam in population.ended)
     assert not any(beam.ended for beam in population.active)
-    nothing = SELECTIONS[name](closing([]), config)
+    nothing = SELECTIONS[name]().select(closing([]), config)
     assert not [*nothing.active, *nothing.ended]
 
 
 def test_top_k_keeps_the_first() -> None:
-    kept = SELECTIONS["top_k"](closing(BEAMS), BeamSearchConfig(beam_width=3))
+    kept = SELECTIONS["top_k"]().select(closing(BEAMS), BeamSearchConfig(beam_width=3))
     assert list(kept.active) == BEAMS[:3]

@@ -116,10 +116,10 @@ def test_within_prints_the_best_so_far(base_url: str) -> None:
     assert "deadline after" in done.stderr
 
 
-def started() -> subprocess.Popen[str]:
-    """A long search on the embedded model, with its first round behind it."""
+def started(*words: str, until: str) -> subprocess.Popen[str]:
+    """The command in a process group of its own, once it has said something on standard error."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "trio_beam", "generate", "Once upon a time", *LONG],
+        [sys.executable, "-m", "trio_beam", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -127,14 +127,19 @@ def started() -> subprocess.Popen[str]:
         start_new_session=True,
     )
     assert process.stderr is not None
-    while "tokens so far" not in process.stderr.readline():
+    while until not in process.stderr.readline():
         assert process.poll() is None
     return process
 
 
+def searching() -> subprocess.Popen[str]:
+    """A long search on the embedded model, with its first round behind it."""
+    return started("generate", "Once upon a time", *LONG, until="tokens so far")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_prints_the_best_so_far(number: signal.Signals) -> None:
-    process = started()
+    process = searching()
     # To the whole group, as a terminal does: the embedded model must not take it.
     os.killpg(process.pid, number)
     out, err = process.communicate(timeout=60)
@@ -145,7 +150,7 @@ def test_a_signal_prints_the_best_so_far(number: signal.Signals) -> None:
 
 
 def test_a_second_signal_ends_it_at_once() -> None:
-    process = started()
+    process = searching()
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)

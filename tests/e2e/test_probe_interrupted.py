@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.e2e.test_cli import environment
+from tests.e2e.test_cli import started
 
 
 def children_of(parent: int) -> set[int]:
@@ -32,17 +30,7 @@ def is_the_model(number: int) -> bool:
 
 
 def test_ctrl_c_leaves_no_process() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trio_beam", "probe", "--local"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    while "choices, seeds" not in process.stderr.readline():
-        assert process.poll() is None
+    process = started("probe", "--local", until="choices, seeds")
     models = [number for number in children_of(process.pid) if is_the_model(number)]
     assert len(models) == 1
     # To the whole group, as a terminal does.

@@ -14,6 +14,7 @@ from trio_beam.core.result import BeamFailure, StopReason
 from trio_beam.errors import EndpointError
 
 if TYPE_CHECKING:
+    from trio_beam.core.aside import Aside
     from trio_beam.core.scoring import AsyncScorer
 
 
@@ -72,7 +73,17 @@ class Scoring:
     beams: tuple[Beam, ...]
 
 
-Step: TypeAlias = Round | Scoring | Over | Failed
+@attrs.frozen(kw_only=True, eq=False)
+class Asking:
+    """Something is to be asked about the candidates of the round first, as a round is expanded.
+
+    Give each `Outcome` of ``aside.round`` to ``aside.receive``.
+    """
+
+    aside: Aside
+
+
+Step: TypeAlias = Round | Scoring | Asking | Over | Failed
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -112,6 +112,10 @@ class Beam:
         }
         return Beam(**(values | changes))
 
+    def but(self, **changes: Any) -> Beam:
+        """The same beam but for some attributes; `attrs.evolve` at a third of its cost."""
+        return Beam(**{name: getattr(self, name) for name in _NAMES} | changes)
+
     def same_tokens(self, other: Beam) -> bool:
         """Whether both have the same tokens. Costs only what the two do not share."""
         if self.length != other.length or self.fingerprint != other.fingerprint:
@@ -134,6 +138,9 @@ class Beam:
             characters -= len(parts[-1])
             beam = beam.parent
         return "".join(reversed(parts))
+
+
+_NAMES = [field.name for field in attrs.fields(Beam)]
 
 
 def decode_more(pending: bytes, data: bytes) -> tuple[str, bytes]:

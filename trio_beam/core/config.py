@@ -13,7 +13,9 @@ from trio_beam.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_beam.core.judge import Judge
     from trio_beam.core.scoring import AsyncScorer, Scorer
+    from trio_beam.core.voting import VoteKey
 
     Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -104,17 +106,23 @@ def _registered(registry: Any) -> Check:
     return check
 
 
-def _callable_or(check: Check) -> Check:
-    """A function, or what another validator wants."""
+def _scorer(check: Check) -> Check:
+    """A function, a judge, or what another validator wants."""
 
     def either(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not callable(value):
+        if not callable(value) and not hasattr(value, "log_odds"):
             try:
                 check(instance, attribute, value)
             except ConfigError as error:
-                raise ConfigError(error.field, f"{error.bound}, or a function", value) from None
+                bound = f"{error.bound}, or a function, or a Judge"
+                raise ConfigError(error.field, bound, value) from None
 
     return either
+
+
+def _function_or_none(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not callable(value):
+        raise ConfigError(attribute.name, "a function of a text, or None", value)
 
 
 @attrs.frozen(kw_only=True)
@@ -146,8 +154,18 @@ class BeamSearchConfig:
         selection: which candidates stay.
         ess_threshold: with ``selection="resample"``: particles are drawn anew when they are worth fewer
             than this share of their number (effective sample size); from 0 (never) to 1.
+        lookahead_tokens: with ``selection="resample"``: length of the rollouts that estimate what lies before
+            each candidate, before particles are drawn anew; 0: none.
+        lookahead_rollouts: how many of them for each candidate.
         scorer: what a candidate is worth: a name, or any function of all candidates of a round and this
-            configuration that returns a number for each (higher is better), or a coroutine function.
+            configuration that returns a number for each (higher is better), or a coroutine function; or
+            a `Judge`, another model that is asked.
+        answer: which of the beams that stand at the end is the answer: ``"best"``, the first, or ``"vote"``:
+            the best of those that come to the answer that most come to (self-consistency).
+        vote_key: the answer that a text comes to, such as its last number; None: none. Without a function
+            it is the text itself, without white space around it.
+        vote_by: whether each candidate has one vote (``"count"``), or a beam exp(score), or its weight
+            (``"score"``).
         proposal: how candidates come about: ``"sample"``, or ``"enumerate"``: each beam is continued by its
             ``n_per_beam`` most probable next tokens (the first round: ``beam_width * n_per_beam``), which is
             classical beam search; ``tokens_per_step`` must be 1.
@@ -188,8 +206,15 @@ class BeamSearchConfig:
     min_beams: int = attrs.field(default=1, validator=whole(1))
     selection: str = attrs.field(default="top_k", validator=_registered(SELECTIONS))
     ess_threshold: float = attrs.field(default=0.5, validator=real(0, most=1))
-    scorer: str | Scorer | AsyncScorer = attrs.field(
-        default="power", validator=_callable_or(_registered(SCORERS))
+    lookahead_tokens: int = attrs.field(default=0, validator=whole(0))
+    lookahead_rollouts: int = attrs.field(default=4, validator=whole(1))
+    scorer: str | Scorer | AsyncScorer | Judge = attrs.field(
+        default="power", validator=_scorer(_registered(SCORERS))
+    )
+    answer: Literal["best", "vote"] = attrs.field(default="best", validator=word("best", "vote"))
+    vote_key: VoteKey | None = attrs.field(default=None, validator=_function_or_none)
+    vote_by: Literal["count", "score"] = attrs.field(
+        default="count", validator=word("count", "score")
     )
     proposal: Literal["sample", "enumerate"] = attrs.field(
         default="sample", validator=word("sample", "enumerate")
@@ -219,6 +244,16 @@ class BeamSearchConfig:
                     "'sample' with selection='resample', which weighs what was drawn by chance",
                     self.proposal,
                 )
+        if self.weighted and self.proposal_temperature == 0:
+            raise ConfigError(
+                "proposal_temperature", "above 0 with weights, which divide by chance", 0
+            )
+        if self.lookahead_tokens and not self.weighted:
+            raise ConfigError(
+                "lookahead_tokens",
+                "0, unless selection='resample', which alone looks ahead",
+                self.lookahead_tokens,
+            )
         if self.min_beams > self.beam_width:
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
@@ -240,7 +275,7 @@ class BeamSearchConfig:
     @property
     def weighted(self) -> bool:
         """Whether beams are particles with weights."""
-        return self.selection == "resample"
+        return SELECTIONS[self.selection].weighted
 
     @property
     def samples_per_round(self) -> int:

@@ -7,7 +7,7 @@ raises propagates.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -51,6 +51,22 @@ class BeamFailed:
 
     failure: BeamFailure
     rank: int
+
+
+@attrs.frozen(kw_only=True)
+class AsideStarted:
+    """Something is asked about the candidates of a round before it is selected from.
+
+    Attributes:
+        what: ``"lookahead"`` (rollouts) or ``"judge"``.
+        candidates: of which it is asked.
+        samples: continuations in all.
+    """
+
+    round: int
+    what: Literal["lookahead", "judge"]
+    candidates: int
+    samples: int
 
 
 @attrs.frozen(kw_only=True)
@@ -194,6 +210,7 @@ Event: TypeAlias = (
     | RoundStarted
     | BeamExpanded
     | BeamFailed
+    | AsideStarted
     | RoundFinished
     | RequestRetried
     | RequestHedged

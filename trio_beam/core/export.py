@@ -23,6 +23,7 @@ def result_to_dict(result: SearchResult) -> dict[str, Any]:
         "exact": result.exact,
         "usage": attrs.asdict(result.usage),
         "beams": [_beam(beam) for beam in result.beams],
+        "votes": [{"answer": str(answer), "share": share} for answer, share in result.votes],
         "failures": [_failure(failure) for failure in result.failures],
     }
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import attrs
-
 from trio_beam.core import stop
 from trio_beam.core.actions import Expansion, Outcome, Round
 from trio_beam.core.beam import Beam
@@ -185,7 +183,7 @@ class Chain:
         if isinstance(error, ContextOverflow) and standing.continuation is not None:
             # Not a failure: texts have grown until they fill the context. So the chain stays with those
             # of the block before.
-            full = attrs.evolve(standing, finish_reason=CONTEXT)
+            full = standing.but(finish_reason=CONTEXT)
             self.beam = standing if standing.ended else full
             self.end = "done"
             return ()

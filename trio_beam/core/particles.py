@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
-
 from trio_beam.core.weights import normalise, systematic
 
 if TYPE_CHECKING:
@@ -38,11 +36,10 @@ def drawn_first(particles: Sequence[Beam], at: float) -> list[Beam]:
             None,
         )
         if twin is None:
-            distinct.append(attrs.evolve(beam, weight=weight))
+            distinct.append(beam.but(weight=weight))
         else:
             known = distinct[twin]
-            distinct[twin] = attrs.evolve(
-                known,
+            distinct[twin] = known.but(
                 weight=(known.weight or 0.0) + weight,
                 multiplicity=known.multiplicity + beam.multiplicity,
             )

@@ -11,7 +11,9 @@ from trio_beam.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.core.scoring import Scorer, Selection
+    from trio_beam.core.judge import Judge
+    from trio_beam.core.scoring import AsyncScorer, Scorer
+    from trio_beam.core.selecting import Selection
 
 T = TypeVar("T")
 
@@ -59,5 +61,5 @@ def load_all(package: str) -> None:
         importlib.import_module(f"{package}.{module.name}")
 
 
-SCORERS: Registry[Scorer] = Registry("scorer")
-SELECTIONS: Registry[Selection] = Registry("selection")
+SCORERS: Registry[Scorer | AsyncScorer | Judge] = Registry("scorer")
+SELECTIONS: Registry[type[Selection]] = Registry("selection")

@@ -9,6 +9,7 @@ import attrs
 if TYPE_CHECKING:
     from trio_beam.core.beam import Beam
     from trio_beam.core.usage import Usage
+    from trio_beam.core.voting import Votes
     from trio_beam.errors import EndpointError
 
 #: Why a search ended. ``"failed"`` only stands in `SearchFailed.partial`, ``"interrupted"`` only in
@@ -47,6 +48,7 @@ class SearchResult:
         stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"deadline"`` or ``"budget"``.
         failures: what was dropped on the way.
         exact: whether all beams were continued by token ids and scored with true log-probabilities.
+        votes: with ``answer="vote"``, each answer with its share of the votes, the winner first.
     """
 
     text: str
@@ -57,3 +59,4 @@ class SearchResult:
     stop_reason: StopReason
     failures: tuple[BeamFailure, ...] = ()
     exact: bool = True
+    votes: Votes = ()

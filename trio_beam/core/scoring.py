@@ -1,13 +1,11 @@
-"""The two seams of a round: what a candidate is worth, and which candidates stay."""
+"""What a candidate is worth: the seam that scorers fit into."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeAlias
-
-import attrs
+from typing import TypeAlias, cast
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
@@ -31,6 +29,19 @@ def name_of(scorer: object) -> str:
     return scorer if isinstance(scorer, str) else getattr(scorer, "__name__", type(scorer).__name__)
 
 
+def call_scorer(scorer: object, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+    """The scores that a plain function gives.
+
+    Raises:
+        ScorerError: it raised, or gave anything else.
+    """
+    try:
+        scores = cast("Scorer", scorer)(beams, config)
+    except Exception as error:
+        raise ScorerError(name_of(config.scorer), f"failed: {error!r}") from error
+    return check_scores(config.scorer, scores, beams)
+
+
 def check_scores(scorer: object, scores: object, beams: Sequence[Beam]) -> list[float]:
     """The scores, one number for each beam.
 
@@ -46,41 +57,6 @@ def check_scores(scorer: object, scores: object, beams: Sequence[Beam]) -> list[
     if any(map(math.isnan, values)):
         raise ScorerError(name_of(scorer), "gave a score that is not a number")
     return values
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Closing:
-    """A round whose candidates are all in and scored.
-
-    Attributes:
-        round: its number, from 1.
-        ended: beams that ended before, best first.
-        carried: beams that have all the tokens they may have, and were not expanded.
-        groups: the candidates of each expanded beam, in the order of the samples.
-        chance: a uniform number from 0 up to but not 1 for each name that it is asked by.
-    """
-
-    round: int
-    ended: Sequence[Beam]
-    carried: Sequence[Beam]
-    groups: Sequence[Sequence[Beam]]
-    chance: Callable[[str], float]
-
-    @property
-    def candidates(self) -> list[Beam]:
-        """What came of the round, and what was carried over it, best first."""
-        return rank([*self.carried, *(beam for group in self.groups for beam in group)])
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Population:
-    """What stays: the beams that go on, and those that have ended, each best first."""
-
-    active: Sequence[Beam]
-    ended: Sequence[Beam]
-
-
-Selection: TypeAlias = Callable[[Closing, BeamSearchConfig], Population]
 
 
 def rank(beams: Iterable[Beam]) -> list[Beam]:

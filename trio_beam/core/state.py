@@ -10,13 +10,12 @@ A round costs as much as its new tokens: beams share their prefixes (`core.beam`
 from __future__ import annotations
 
 import math
-from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import attrs
 
 from trio_beam.core import stop
-from trio_beam.core.actions import Expansion, Failed, Outcome, Over, Round, Scoring, Step
+from trio_beam.core.actions import Expansion, Failed, Outcome, Over, Round, Step
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import CONTEXT
 from trio_beam.core.events import (
@@ -30,10 +29,12 @@ from trio_beam.core.events import (
 from trio_beam.core.particles import drawn_first
 from trio_beam.core.registry import SCORERS, SELECTIONS
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
-from trio_beam.core.scoring import Closing, check_scores, is_async, name_of, rank
+from trio_beam.core.round_end import RoundEnd, merged
+from trio_beam.core.scoring import check_scores, rank
 from trio_beam.core.seeds import base_seed, sample_number, uniform
 from trio_beam.core.usage import Ledger
-from trio_beam.errors import ContextOverflow, EndpointError, ScorerError, TrioBeamError
+from trio_beam.core.voting import vote
+from trio_beam.errors import ContextOverflow, EndpointError, TrioBeamError
 from trio_beam.scorers.power import best_reachable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from trio_beam.core.block import Continuation
     from trio_beam.core.config import BeamSearchConfig
-    from trio_beam.core.scoring import AsyncScorer, Scorer
+    from trio_beam.core.voting import Votes
 
 
 class BeamSearchState:
@@ -62,7 +63,7 @@ class BeamSearchState:
         self.config = config
         self._entropy = entropy if config.seed is None else config.seed
         self.ledger = Ledger(config.max_total_tokens, config.max_requests)
-        self._failures: dict[tuple[int, int, int], BeamFailure] = {}
+        self._failures: dict[tuple[int, int, int, int], BeamFailure] = {}
         self.cancel_siblings = False
         self.quorum_reached = False
         self._exhausted = False
@@ -76,7 +77,8 @@ class BeamSearchState:
         self._failed = False
         self._over: Over | None = None
         self._scorer = SCORERS[config.scorer] if isinstance(config.scorer, str) else config.scorer
-        self._scores: list[float] | None = None  # of the open round, where they were waited for
+        self._selection = SELECTIONS[config.selection]()
+        self._end: RoundEnd | None = None  # of the open round, once all its outcomes are in
         self._unscorable = False
         self._shortened = False  # whether the budget has made a block shorter
 
@@ -93,17 +95,19 @@ class BeamSearchState:
         Raises:
             TrioBeamError: an outcome of the current round is still missing.
         """
-        events: tuple[Event, ...] = ()
         if self._over is not None:
             return self._over
+        events: tuple[Event, ...] = ()
         if self._round is not None:
             if self._received < len(self._round.expansions):
                 raise TrioBeamError("step() before every beam of the round was received")
             # A round that the budget cut short stays open: the beams that it left out stand as they are.
-            if not (self._failed or self._exhausted) and self._enough_survive(self._round):
-                if (scoring := self._to_be_scored()) is not None:
-                    return scoring
-                events = (self._close_round(self._round),)
+            if (end := self._end_of(self._round)) is not None:
+                if (first := end.next()) is not None:
+                    return first
+                self._failed, self._exhausted = end.failed, end.exhausted
+                if not self._cut_short:
+                    events = (self._close_round(self._round, end),)
         if self._failed:
             return Failed(failures=self.failures)
         reason = "budget" if self._exhausted else self._stop_reason()
@@ -164,17 +168,19 @@ class BeamSearchState:
 
     def fail(self, failure: BeamFailure) -> None:
         """Note a failure before the first round."""
-        self._failures[0, 0, 0] = failure
+        self._failures[0, 0, 0, 0] = failure
         self._failed = True
 
-    def result(self, stop_reason: StopReason) -> SearchResult:
-        """The best so far, at any moment; what came back of an unfinished round counts too."""
-        if self.config.weighted:
-            beams = drawn_first(self._standing(), uniform(self._entropy, "answer"))
-        else:
-            beams = self._ended if stop_reason == "finished" else rank(self._standing())
-            beams = [beam for beam in beams if beam.continuation is not None]
-            beams = beams[: self.config.beam_width]
+    def result(self, stop_reason: StopReason, *, voted: bool = True) -> SearchResult:
+        """The best so far, at any moment; what came back of an unfinished round counts too.
+
+        Raises:
+            VoteError: a vote was wanted, and the configuration's ``vote_key`` failed.
+        """
+        beams = self._best(stop_reason)
+        votes: Votes = ()
+        if voted and self.config.answer == "vote":
+            beams, votes = vote(beams, self.config.vote_key, self.config.vote_by)
         return SearchResult(
             text=beams[0].text if beams else "",
             score=beams[0].score if beams else -math.inf,
@@ -184,7 +190,17 @@ class BeamSearchState:
             stop_reason=stop_reason,
             failures=self.failures,
             exact=all(beam.exact for beam in beams),
+            votes=votes,
         )
+
+    def _best(self, stop_reason: StopReason) -> list[Beam]:
+        if self._selection.weighted:
+            return drawn_first(self._standing(), uniform(self._entropy, "answer"))
+        beams = self._ended if stop_reason == "finished" else rank(self._standing())
+        beams = [beam for beam in beams if beam.continuation is not None]
+        if self.config.deduplicate and not self._selection.merges:
+            _, beams = merged((), beams)
+        return beams[: self.config.beam_width]
 
     # -- opening a round
 
@@ -237,12 +253,12 @@ class BeamSearchState:
 
     def _child(self, parent: Beam, continuation: Continuation) -> Beam:
         child = stop.extend(parent, continuation, self.config.stop)
-        if not self.config.weighted:
+        if not self._selection.weighted:
             return child
         block = child.continuation
         assert block is not None
         gained = self.config.alpha * block.logprob - block.proposal_logprob
-        return attrs.evolve(child, log_weight=parent.log_weight + gained)
+        return child.but(log_weight=parent.log_weight + gained)
 
     def _note_failure(
         self, parent: Beam, rank: int, error: EndpointError, number: int
@@ -250,10 +266,10 @@ class BeamSearchState:
         if isinstance(error, ContextOverflow) and parent.continuation is not None:
             # Not a failure: the beam has grown until it filled the context.
             if not self._outcomes[rank]:
-                self._outcomes[rank] = [attrs.evolve(parent, finish_reason=CONTEXT)]
+                self._outcomes[rank] = [parent.but(finish_reason=CONTEXT)]
             return []
         failure = BeamFailure(beam=parent, error=error, attempts=error.attempts, round=number)
-        self._failures[number, rank, len(self._failures)] = failure
+        self._failures[number, 0, rank, len(self._failures)] = failure
         if self.config.on_beam_failure == "cancel_siblings":
             self.cancel_siblings = self._failed = True
         return [BeamFailed(failure=failure, rank=rank)]
@@ -282,70 +298,41 @@ class BeamSearchState:
     def _enough_survive(self, current: Round) -> bool:
         """Whether ``min_beams`` are left; a round that had fewer to begin with needs all of them."""
         others = len(self._ended) + len(self._carried())
-        if not any(number == current.number for number, _, _ in self._failures):
+        if not any(number == current.number for number, *_ in self._failures):
             return True
         survivors = others + sum(1 for beams in self._outcomes.values() if beams)
         expanded = others + len(current.expansions)
         self._failed = survivors < min(self.config.min_beams, expanded)
         return not self._failed
 
-    def _close_round(self, current: Round) -> Event:
-        arrived = self._arrived()
-        self._ended, fresh = self._distinct(arrived)
-        closing = Closing(
-            round=current.number,
-            ended=self._ended,
-            carried=self._carried(),
-            groups=self._by_parent(self._score(fresh)),
+    @property
+    def _cut_short(self) -> bool:
+        return self._failed or self._exhausted
+
+    def _end_of(self, current: Round) -> RoundEnd | None:
+        """The end of a round whose outcomes are all in; None if it has none, having failed."""
+        if self._end is None and not self._cut_short and self._enough_survive(current):
+            self._end = self._make_end(current)
+        return None if self._cut_short else self._end
+
+    def _make_end(self, current: Round) -> RoundEnd:
+        return RoundEnd(
+            current.number,
+            [self._outcomes[rank] for rank in sorted(self._outcomes)],
+            self._ended,
+            self._carried(),
+            config=self.config,
+            scorer=self._scorer,
+            selection=self._selection,
+            ledger=self.ledger,
+            seed=self._base_seed,
             chance=lambda what: uniform(self._entropy, f"round {current.number} {what}"),
-        )
-        population = SELECTIONS[self.config.selection](closing, self.config)
-        self._active, self._ended = list(population.active), list(population.ended)
-        self._completed = current.number
-        self._round = self._scores = None
-        best = max((beam.score for beam in closing.candidates), default=-math.inf)
-        return RoundFinished(
-            round=current.number,
-            rounds=self.config.rounds,
-            candidates=len(arrived),
-            active=len(self._active),
-            ended=len(self._ended),
-            best_score=best,
-            completion_tokens=self.ledger.completion_tokens,
+            fail=self._note_aside,
         )
 
-    def _by_parent(self, beams: Sequence[Beam]) -> list[list[Beam]]:
-        """The candidates of each expanded beam; a parent may stand there more than once."""
-        if not self.config.weighted:
-            return [list(beams)]  # for the others only the order counts
-        rest = iter(beams)
-        return [list(islice(rest, len(self._outcomes[rank]))) for rank in sorted(self._outcomes)]
-
-    def _distinct(self, beams: Sequence[Beam]) -> tuple[list[Beam], list[Beam]]:
-        """Make one of candidates with the same tokens, which counts them: (those ended before, new)."""
-        if not self.config.deduplicate or self.config.weighted:
-            return self._ended, list(beams)
-        kept = list(self._ended)
-        places: dict[tuple[int, int, bool], list[int]] = {}
-        for place, beam in enumerate(kept):
-            places.setdefault(_identity(beam), []).append(place)
-        for beam in beams:
-            same = places.setdefault(_identity(beam), [])
-            twin = next((place for place in same if beam.same_tokens(kept[place])), None)
-            if twin is None:
-                same.append(len(kept))
-                kept.append(beam)
-            else:
-                kept[twin] = attrs.evolve(kept[twin], multiplicity=kept[twin].multiplicity + 1)
-        return kept[: len(self._ended)], kept[len(self._ended) :]
-
-    def _to_be_scored(self) -> Scoring | None:
-        """What the caller has to have scored, for a scorer that cannot be called from here."""
-        if self._scores is not None or not is_async(self._scorer):
-            return None
-        scorer = cast("AsyncScorer", self._scorer)
-        _, fresh = self._distinct(self._arrived())
-        return Scoring(scorer=scorer, beams=tuple(fresh))
+    def _note_aside(self, failure: BeamFailure, rank: int) -> Sequence[Event]:
+        self._failures[failure.round, 1, rank, len(self._failures)] = failure
+        return (BeamFailed(failure=failure, rank=rank),)
 
     def take_scores(self, beams: Sequence[Beam], scores: object) -> None:
         """Take the scores of the candidates of a `Scoring`.
@@ -353,21 +340,25 @@ class BeamSearchState:
         Raises:
             ScorerError: they are not one number for each.
         """
-        self._scores = check_scores(self.config.scorer, scores, beams)
+        assert self._end is not None
+        values = check_scores(self.config.scorer, scores, beams)
+        self._end.take_scores(dict(zip(beams, values, strict=True)))
 
-    def _score(self, beams: Sequence[Beam]) -> list[Beam]:
-        scores = self._scores
-        if scores is None:
-            scores = self._call_scorer(beams)
-        return [attrs.evolve(beam, score=score) for beam, score in zip(beams, scores, strict=True)]
-
-    def _call_scorer(self, beams: Sequence[Beam]) -> list[float]:
-        scorer = cast("Scorer", self._scorer)
-        try:
-            scores = scorer(beams, self.config)
-        except Exception as error:
-            raise ScorerError(name_of(self.config.scorer), f"failed: {error!r}") from error
-        return check_scores(self.config.scorer, scores, beams)
+    def _close_round(self, current: Round, end: RoundEnd) -> Event:
+        population = end.select()
+        candidates = end.closing().candidates
+        self._active, self._ended = list(population.active), list(population.ended)
+        self._completed = current.number
+        self._round = self._end = None
+        return RoundFinished(
+            round=current.number,
+            rounds=self.config.rounds,
+            candidates=end.arrived,
+            active=len(self._active),
+            ended=len(self._ended),
+            best_score=max((beam.score for beam in candidates), default=-math.inf),
+            completion_tokens=self.ledger.completion_tokens,
+        )
 
     def _stop_reason(self) -> StopReason | None:
         if not self._active:
@@ -385,26 +376,16 @@ class BeamSearchState:
 
     # -- the best so far
 
-    @property
-    def _unscored(self) -> bool:
-        """Whether what came back of the open round has no scores, or cannot have any."""
-        return self._unscorable or (self._scores is None and is_async(self._scorer))
-
     def _standing(self) -> list[Beam]:
         """All beams that stand now; for those of an open round, what came back of them."""
-        if self._round is None or self._unscored:
+        if self._round is None or self._unscorable:
             return [*self._ended, *self._active]
-        ended, fresh = self._distinct(self._arrived())
+        end = self._end or self._make_end(self._round)
+        if not end.scored_now():
+            return [*self._ended, *self._active]
         waiting = [e.beam for e in self._round.expansions if not self._outcomes.get(e.rank)]
-        return [*ended, *self._carried(), *self._score(fresh), *waiting]
-
-    def _arrived(self) -> list[Beam]:
-        return [beam for index in sorted(self._outcomes) for beam in self._outcomes[index]]
+        return [*end.standing, *waiting]
 
     def _carried(self) -> list[Beam]:
         """Active beams that already have all the tokens they may have."""
         return [beam for beam in self._active if beam.length >= self.config.max_tokens]
-
-
-def _identity(beam: Beam) -> tuple[int, int, bool]:
-    return (beam.length, beam.fingerprint, beam.ended)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
-
 from trio_beam.core.beam import decode_more
 from trio_beam.core.block import STOP
 
@@ -33,7 +31,7 @@ def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
         return child
     start, end = found
     child = beam.extend(_cut(continuation, beam.pending, end - len(before)), finished=True)
-    return attrs.evolve(child, trim=len(before) + len(child.fragment) - start, pending=b"")
+    return child.but(trim=len(before) + len(child.fragment) - start, pending=b"")
 
 
 def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:

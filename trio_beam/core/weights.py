@@ -27,6 +27,11 @@ def log_sum(log_weights: Sequence[float]) -> float:
     return highest + math.log(math.fsum(math.exp(value - highest) for value in log_weights))
 
 
+def log_mean(log_weights: Sequence[float]) -> float:
+    """The logarithm of the mean of the weights, of which there is at least one."""
+    return log_sum(log_weights) - math.log(len(log_weights))
+
+
 def effective_size(log_weights: Sequence[float]) -> float:
     """How many equal weights these are worth: 1 / sum(w^2), from 1 to their number.
 

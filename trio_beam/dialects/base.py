@@ -13,7 +13,7 @@ import msgspec
 from trio_beam.core.block import LENGTH, STOP, Continuation
 from trio_beam.core.registry import Registry
 from trio_beam.dialects.limits import Limits
-from trio_beam.errors import LogprobsUnavailable
+from trio_beam.errors import LogprobsUnavailable, RequestRejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,10 +96,14 @@ class Dialect(ABC):
     """
 
     name: ClassVar[str]
+    #: Whom such a server names as the owner of its models; None: it cannot be known by that.
+    owner: ClassVar[str | None] = None
     #: Whether it can ask for answers as streams.
     can_stream: ClassVar[bool] = False
     #: Whether a prompt, and a beam behind it, travel as token ids.
     takes_ids: ClassVar[bool] = False
+    #: Why `enumerate` is refused; None: it is not.
+    cannot_enumerate: ClassVar[str | None] = None
     #: Shape of the log-probabilities: ``"native"``, ``"content"`` or ``"legacy"``, once it is known.
     shape: str | None = None
     #: What is known of servers of this kind and cannot be tried in a minute.
@@ -116,9 +120,8 @@ class Dialect(ABC):
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
-        """Whether a server with this list of models speaks this dialect."""
-        del models
-        return False
+        """Whether a server with this list of models speaks this dialect: by the owner that it names."""
+        return cls.owner is not None and any(row.owned_by == cls.owner for row in models.data)
 
     def configure(self) -> Exchange[int | None]:
         """Ask the server for what it says of itself; returns its slots, if it has a number of them.
@@ -153,8 +156,10 @@ class Dialect(ABC):
         by its text alone nobody can tell the token that ends a text.
 
         Raises:
-            LogprobsUnavailable: the server shows fewer.
+            LogprobsUnavailable: the server shows fewer, or cannot be asked for this at all.
         """
+        if self.cannot_enumerate is not None:
+            raise LogprobsUnavailable(self.cannot_enumerate)
         one = attrs.evolve(
             request, n=1, max_tokens=1, top_logprobs=request.n, temperature=1.0, enumerate=False
         )
@@ -168,6 +173,39 @@ class Dialect(ABC):
             continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
             generated_besides=answer.generated_besides + 1,
         )
+
+    def _messages_of(self, prompt: Prompt) -> tuple[Mapping[str, Any], ...] | None:
+        """The prompt as chat messages; None where it goes out as a string."""
+        if prompt.text is not None and self.api == "chat":
+            return ({"role": "user", "content": prompt.text},)
+        return prompt.messages
+
+    def _within_limits(
+        self, n: int, top: int, request: Callable[[int, int], WireRequest[T]]
+    ) -> Exchange[tuple[T, int]]:
+        """Send one request, or a few while the server's limits are being learnt.
+
+        Args:
+            n: the choices that are wanted.
+            top: the alternatives of each token that are wanted.
+            request: makes the request for as many of them as are allowed.
+
+        Returns:
+            The answer, and the choices that it was asked for.
+        """
+        while True:
+            capped_n, capped_top = self.limits.cap_n(n), self.limits.cap_logprobs(top)
+            try:
+                answer: T = yield request(capped_n, capped_top)
+            except RequestRejected as refusal:
+                if not self._learn(refusal, capped_n, capped_top):
+                    raise
+            else:
+                return answer, capped_n
+
+    def _learn(self, refusal: RequestRejected, n: int, top: int) -> bool:
+        """Learn from a refusal of a request for so many; whether a smaller one may do."""
+        return self.limits.learn(refusal, n=n, logprobs=top)
 
 
 def one_token_blocks(tokens: Sequence[Token], n: int, *, exact: bool) -> tuple[Continuation, ...]:

@@ -24,7 +24,6 @@ from trio_beam.dialects.base import (
     Answer,
     Dialect,
     Exchange,
-    ModelList,
     PrefixEncoder,
     WireRequest,
     encode_string,
@@ -48,7 +47,7 @@ from trio_beam.dialects.llama_cpp_wire import (
 )
 from trio_beam.dialects.sampled import SampledTokens, checked_logprobs, too_long
 from trio_beam.dialects.spelling import ids_of
-from trio_beam.errors import EndpointError, MalformedResponse, RequestRejected
+from trio_beam.errors import EndpointError, MalformedResponse
 
 if TYPE_CHECKING:
     from trio_beam.core.prompt import Prompt
@@ -73,6 +72,7 @@ class LlamaCpp(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "llama_cpp"
+    owner: ClassVar[str | None] = "llamacpp"
     takes_ids: ClassVar[bool] = True
     shape = "native"
     can_stream: ClassVar[bool] = True
@@ -84,11 +84,6 @@ class LlamaCpp(Dialect):
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self._repairer = Repairer(model)
-
-    @classmethod
-    def recognises(cls, models: ModelList) -> bool:
-        """By the owner that it names."""
-        return any(entry.owned_by == "llamacpp" for entry in models.data)
 
     def configure(self) -> Exchange[int | None]:
         """The number of slots, which is also the most choices a request may ask for."""
@@ -114,9 +109,7 @@ class LlamaCpp(Dialect):
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Chat messages become token ids by the server's own template; a string stays one."""
         prefix = PrefixEncoder(ids_of)
-        messages = prompt.messages
-        if prompt.text is not None and self.api == "chat":
-            messages = ({"role": "user", "content": prompt.text},)
+        messages = self._messages_of(prompt)
         if messages is None:
             text = encode_string(prompt.text or "")
             return Taken(json=b'"%s"' % text, prefix=prefix)
@@ -184,15 +177,10 @@ class LlamaCpp(Dialect):
         self, prompt: bytes, request: SampleRequest, stream: bool
     ) -> Exchange[list[Native]]:
         """The continuations as they come, at least one."""
-        while True:
-            n = self.limits.cap_n(request.n)
-            try:
-                answer = yield self._request(prompt, request, n, stream)
-            except RequestRejected as refusal:
-                if not self.limits.learn(refusal, n=n, logprobs=1):
-                    raise
-            else:
-                break
+        # It has no limit on alternatives; 1 is a number that cannot be lowered.
+        answer, n = yield from self._within_limits(
+            request.n, 1, lambda n, _: self._request(prompt, request, n, stream)
+        )
         natives: list[Native] = answer if isinstance(answer, list) else [answer]
         natives = sorted(natives, key=lambda native: native.index)[:n]
         if not natives:

@@ -16,12 +16,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
-import msgspec
 
 from trio_beam.core.block import STOP
-from trio_beam.dialects.base import DIALECTS, Answer, Api, Exchange, ModelList, WireRequest
+from trio_beam.dialects.base import DIALECTS, Answer, Api, Exchange
 from trio_beam.dialects.openai import OpenAI, Taken
-from trio_beam.dialects.told_apart import told_apart
 from trio_beam.errors import ConfigError, LogprobsUnavailable, ServerError
 
 if TYPE_CHECKING:
@@ -30,25 +28,20 @@ if TYPE_CHECKING:
     from trio_beam.dialects.limits import Limits
     from trio_beam.language_model import SampleRequest
 
-#: What would change the distribution unless it is sent: top-k 40, min-p 0.05 and, in 0.2.60, a
-#: penalty of 1.1 for repetitions. To go behind other fields in a JSON object.
-_PLAIN = msgspec.json.encode({"top_k": 0, "min_p": 0, "repeat_penalty": 1})[1:]
-
 
 @DIALECTS.register("llama_cpp_python")
 class LlamaCppPython(OpenAI):
     """Strings only; one choice a request."""
 
     name: ClassVar[str] = "llama_cpp_python"
+    owner: ClassVar[str | None] = "me"
+    #: What would change the distribution unless it is sent: top-k 40, min-p 0.05 and, in 0.2.60, a
+    #: penalty of 1.1 for repetitions.
+    plain: ClassVar[dict[str, Any]] = {"top_k": 0, "min_p": 0, "repeat_penalty": 1}
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self.limits.n = 1
-
-    @classmethod
-    def recognises(cls, models: ModelList) -> bool:
-        """By the owner that it names."""
-        return any(entry.owned_by == "me" for entry in models.data)
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Encode the prompt; sends nothing.
@@ -84,11 +77,6 @@ class LlamaCppPython(OpenAI):
             raise LogprobsUnavailable(message, url=error.url, attempts=error.attempts) from error
         return answer
 
-    def _request(self, taken: Taken, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
-        wire = super()._request(taken, request, n, top)
-        assert wire.body is not None
-        return attrs.evolve(wire, body=wire.body[:-1] + b"," + _PLAIN)
-
     def _answer(self, completion: Any, taken: Taken, request: SampleRequest, n: int) -> Answer:
         answer = super()._answer(completion, taken, request, n)
         return attrs.evolve(answer, continuations=tuple(map(_honest, answer.continuations)))
@@ -96,5 +84,4 @@ class LlamaCppPython(OpenAI):
 
 def _honest(continuation: Continuation) -> Continuation:
     ended = continuation.finish_reason == STOP
-    told = told_apart(continuation)
-    return attrs.evolve(told, exact=False) if ended and told.exact else told
+    return attrs.evolve(continuation, exact=False) if ended else continuation

@@ -32,23 +32,20 @@ from trio_beam.dialects.base import (
     Answer,
     Api,
     Exchange,
-    ModelList,
     PrefixEncoder,
     WireRequest,
     decoder_of,
     encode_string,
     splice,
 )
-from trio_beam.dialects.openai import (
+from trio_beam.dialects.openai import OpenAI, Taken
+from trio_beam.dialects.openai_wire import (
     Choice,
     Completion,
     Counts,
     EntryWithTop,
     LogprobsWithTop,
-    OpenAI,
-    Taken,
 )
-from trio_beam.dialects.told_apart import told_apart
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse
 
 if TYPE_CHECKING:
@@ -98,6 +95,8 @@ class Ollama(OpenAI):
     """Strings, and chats rendered by the server; one choice a request."""
 
     name: ClassVar[str] = "ollama"
+    #: Of its own library's models; models from elsewhere have other owners.
+    owner: ClassVar[str | None] = "library"
     shape = "native"
     can_stream: ClassVar[bool] = False
 
@@ -105,11 +104,6 @@ class Ollama(OpenAI):
         super().__init__(model, api, limits, stream)
         self.limits.n = 1
         self.limits.logprobs = self.limits.cap_logprobs(_MOST_TOP)
-
-    @classmethod
-    def recognises(cls, models: ModelList) -> bool:
-        """By the owner of its own library's models; models from elsewhere have other owners."""
-        return any(entry.owned_by == "library" for entry in models.data)
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Chat messages become text by the server's own template; a string stays as it is.
@@ -119,9 +113,7 @@ class Ollama(OpenAI):
             MalformedResponse: the server did not render them.
         """
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
-        messages = prompt.messages
-        if prompt.text is not None and self.api == "chat":
-            messages = ({"role": "user", "content": prompt.text},)
+        messages = self._messages_of(prompt)
         text = prompt.text or ""
         if messages is not None:
             rendered: _Rendered = yield self._render(messages)
@@ -198,9 +190,8 @@ def _decode(body: bytes) -> Completion[LogprobsWithTop]:
 
 
 def _honest(continuation: Continuation, request: SampleRequest) -> Continuation:
-    told = told_apart(continuation)
-    reason = told.finish_reason
-    if reason == LENGTH and told.generated < request.max_tokens:
+    reason = continuation.finish_reason
+    if reason == LENGTH and continuation.generated < request.max_tokens:
         reason = CONTEXT  # which is not shifted, for it was asked not to be
-    exact = told.exact and request.temperature == 1
-    return attrs.evolve(told, finish_reason=reason, exact=exact)
+    exact = continuation.exact and request.temperature == 1
+    return attrs.evolve(continuation, finish_reason=reason, exact=exact)

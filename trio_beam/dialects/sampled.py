@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import attrs
@@ -73,6 +73,14 @@ def checked_logprobs(values: Iterable[float | None]) -> list[float]:
     if highest > _HAIR:
         raise MalformedResponse(f"a log-probability of {highest} is above 0")
     return [min(value, 0.0) for value in found] if positive else found
+
+
+def best_of(row: Mapping[str, float] | None, top: int) -> tuple[Token, ...]:
+    """The most probable so many of the alternatives of a place in the legacy arrays, best first."""
+    if not row or not top:
+        return ()
+    best = sorted(row.items(), key=lambda item: -item[1])[:top]
+    return tuple([Token(text, min(value, 0.0)) for text, value in best])
 
 
 def too_long(tokens: int, asked: int) -> str:

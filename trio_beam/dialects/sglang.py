@@ -23,7 +23,7 @@ Inference"; and source, as of the summer of 2026: ``managers/io_struct.py``,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import msgspec
@@ -34,20 +34,32 @@ from trio_beam.dialects.base import (
     Answer,
     Dialect,
     Exchange,
-    ModelList,
     PrefixEncoder,
     WireRequest,
-    decoder_of,
     splice,
 )
 from trio_beam.dialects.sampled import checked_logprobs, too_long
-from trio_beam.dialects.spelling import BROKEN, ids_of, last_ids, more_ids
+from trio_beam.dialects.sglang_wire import (
+    Generated,
+    decode,
+    decode_texts,
+    decode_tokens,
+    reason_of,
+    tops_of,
+)
+from trio_beam.dialects.spelling import (
+    BROKEN,
+    ids_of,
+    last_ids,
+    last_text,
+    more_ids,
+    whole_part,
+)
 from trio_beam.errors import (
     ContextOverflow,
     LogprobsUnavailable,
     MalformedResponse,
     RequestRejected,
-    ServerError,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +67,7 @@ if TYPE_CHECKING:
 
     from trio_beam.core.beam import Beam
     from trio_beam.core.prompt import Prompt
+    from trio_beam.dialects.sglang_wire import Detokenized, Row, Tokenized
     from trio_beam.language_model import SampleRequest
 
 #: Everything that the model's own file or the server's preferences could turn on, turned off.
@@ -66,43 +79,6 @@ _PLAIN: dict[str, Any] = {
     "presence_penalty": 0,
     "repetition_penalty": 1,
 }
-#: Log-probability, token id, text.
-_Row: TypeAlias = tuple[float | None, int, str | None]
-
-
-class _Reason(msgspec.Struct):
-    type: str
-    matched: Any = None
-    message: str | None = None
-    status_code: int | None = None
-
-
-class _Meta(msgspec.Struct):
-    finish_reason: _Reason | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int | None = None
-    output_token_logprobs: list[_Row] | None = None
-    output_top_logprobs: list[list[_Row] | None] | None = None
-    input_token_logprobs: list[_Row] | None = None
-    input_top_logprobs: list[list[_Row] | None] | None = None
-
-
-class _Generated(msgspec.Struct):
-    text: str
-    meta_info: _Meta
-
-
-class _Tokenized(msgspec.Struct):
-    tokens: list[int]
-
-
-class _Detokenized(msgspec.Struct):
-    text: list[str]
-
-
-_decode = decoder_of(list[_Generated] | _Generated)
-_decode_tokens = decoder_of(_Tokenized)
-_decode_texts = decoder_of(_Detokenized)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -119,8 +95,8 @@ class _Block:
     """What was sampled, with its log-probabilities and its bytes once they are known."""
 
     text: str
-    rows: list[_Row]
-    tops: Sequence[list[_Row] | None]
+    rows: list[Row]
+    tops: Sequence[list[Row] | None]
     reason: str
     #: The last token ends the text and is none of it.
     ended: bool
@@ -143,13 +119,13 @@ class SGLang(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "sglang"
+    owner: ClassVar[str | None] = "sglang"
     takes_ids: ClassVar[bool] = True
+    cannot_enumerate: ClassVar[str | None] = (
+        "SGLang shows no bytes of tokens inside a character, so they cannot be"
+        " enumerated: use proposal='sample', or dialect='openai' (inexact)"
+    )
     shape = "native"
-
-    @classmethod
-    def recognises(cls, models: ModelList) -> bool:
-        """By the owner that it names."""
-        return any(entry.owned_by == "sglang" for entry in models.data)
 
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """Have the prompt made into token ids.
@@ -157,14 +133,12 @@ class SGLang(Dialect):
         Raises:
             RequestRejected: the server is too old for it.
         """
-        messages = prompt.messages
-        if prompt.text is not None and self.api == "chat":
-            messages = ({"role": "user", "content": prompt.text},)
+        messages = self._messages_of(prompt)
         what = {"prompt": prompt.text} if messages is None else {"messages": messages}
         body = msgspec.json.encode({"model": self.model, **what})
         try:
-            answer: _Tokenized = yield WireRequest(
-                path="/tokenize", decode=_decode_tokens, body=body, at_root=True
+            answer: Tokenized = yield WireRequest(
+                path="/tokenize", decode=decode_tokens, body=body, at_root=True
             )
         except ContextOverflow:
             raise
@@ -188,33 +162,15 @@ class SGLang(Dialect):
             prefix=PrefixEncoder(ids_of),
         )
 
-    def enumerate(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
-        """Not here.
-
-        Raises:
-            LogprobsUnavailable: always.
-        """
-        del taken, request
-        yield from ()
-        raise LogprobsUnavailable(
-            "SGLang shows no bytes of tokens inside a character, so they cannot be"
-            " enumerated: use proposal='sample', or dialect='openai' (inexact)"
-        )
-
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
         """One request, and up to two more: for log-probabilities, and for cut characters."""
         prompt = taken.json + taken.prefix(request.beam)
-        while True:
-            n = self.limits.cap_n(request.n)
-            top = self.limits.cap_logprobs(request.top_logprobs)
-            try:
-                answer = yield self._request(prompt, request, n, top)
-            except RequestRejected as refusal:
-                if not self.limits.learn(refusal, n=n, logprobs=top):
-                    raise
-            else:
-                break
-        generated: list[_Generated] = (answer if isinstance(answer, list) else [answer])[:n]
+        answer, n = yield from self._within_limits(
+            request.n,
+            request.top_logprobs,
+            lambda n, top: self._request(prompt, request, n, top),
+        )
+        generated: list[Generated] = (answer if isinstance(answer, list) else [answer])[:n]
         if not generated:
             raise MalformedResponse("the answer holds no continuation")
         if len(generated) < n:
@@ -247,7 +203,7 @@ class SGLang(Dialect):
             sampling["n"] = n
         return WireRequest(
             path="/generate",
-            decode=_decode,
+            decode=decode,
             body=splice("input_ids", ids, self._fields(each, top)),
             at_root=True,
             most_tokens=n * request.max_tokens,
@@ -278,15 +234,15 @@ class SGLang(Dialect):
         top = self.limits.cap_logprobs(request.top_logprobs)
         answer = yield WireRequest(
             path="/generate",
-            decode=_decode,
+            decode=decode,
             body=splice("input_ids", b"[%s]" % ids, self._fields(sampling, top, start)),
             at_root=True,
         )
-        given: list[_Generated] = answer if isinstance(answer, list) else [answer]
+        given: list[Generated] = answer if isinstance(answer, list) else [answer]
         if len(given) != len(read):
             raise MalformedResponse(f"{len(given)} answers to {len(read)} prompts")
         for block, one in zip(read, given, strict=True):
-            _reason(one.meta_info)
+            reason_of(one.meta_info)
             count = len(block.rows)
             rows = (one.meta_info.input_token_logprobs or [])[-count:]
             if not rows:
@@ -299,7 +255,7 @@ class SGLang(Dialect):
 
     def _spell(self, taken: Taken, beam: Beam, blocks: list[_Block]) -> Exchange[None]:
         """Give the blocks their bytes, so that joined to the beam's they spell whole characters."""
-        begins_inside = _is_open(beam)
+        begins_inside = (last_text(beam) or "").endswith(BROKEN)
         unclear: list[_Block] = []
         for block in blocks:
             block.data = block.text.encode("utf-8", "replace")
@@ -310,25 +266,23 @@ class SGLang(Dialect):
         before = last_ids(taken.ids, beam)
         texts = [before, *([*before, *block.visible] for block in unclear)]
         body = msgspec.json.encode({"model": self.model, "tokens": texts})
-        answer: _Detokenized = yield WireRequest(
-            path="/detokenize", decode=_decode_texts, body=body, at_root=True
+        answer: Detokenized = yield WireRequest(
+            path="/detokenize", decode=decode_texts, body=body, at_root=True
         )
         if len(answer.text) != len(texts):
             raise MalformedResponse(f"{len(answer.text)} texts for {len(texts)} lists of tokens")
-        known = answer.text[0].rstrip(BROKEN)
         for block, text in zip(unclear, answer.text[1:], strict=True):
-            # What is left of a character may be completed by the next block, if there is one.
-            whole = text.rstrip(BROKEN) if block.reason == LENGTH else text
-            if whole.startswith(known):
-                block.data = whole[len(known) :].encode("utf-8", "replace")
+            data = whole_part(answer.text[0], text, open_ended=block.reason == LENGTH)
+            if data is not None:
+                block.data = data
             else:  # a tokenizer that changes what is before: its ids are right, its text is close
                 block.data = block.text.rstrip(BROKEN).encode("utf-8", "replace")
                 block.exact = False
 
 
-def _block(one: _Generated, request: SampleRequest) -> _Block:
+def _block(one: Generated, request: SampleRequest) -> _Block:
     meta = one.meta_info
-    reason = _reason(meta)
+    reason = reason_of(meta)
     rows = meta.output_token_logprobs or []
     if not rows and (one.text or meta.completion_tokens):
         raise LogprobsUnavailable("the server sent tokens without log-probabilities")
@@ -346,18 +300,10 @@ def _block(one: _Generated, request: SampleRequest) -> _Block:
     )
 
 
-def _reason(meta: _Meta) -> _Reason:
-    reason = meta.finish_reason or _Reason(LENGTH)
-    if reason.type == "abort":
-        message = f"the server gave the request up: {reason.message or 'without a reason'}"
-        raise ServerError(message, status=reason.status_code or 500)
-    return reason
-
-
 def _continuation(block: _Block, request: SampleRequest) -> Continuation:
     values = checked_logprobs(value for value, _, _ in block.rows)
     top = request.top_logprobs
-    shown = [_tops(row, top) for row in block.tops] if top else []
+    shown = [tops_of(row, top) for row in block.tops] if top else []
     if shown and len(shown) != len(values):
         raise MalformedResponse(f"{len(values)} tokens with {len(shown)} rows of alternatives")
 
@@ -379,21 +325,3 @@ def _continuation(block: _Block, request: SampleRequest) -> Continuation:
         logprob=sum(values),
         generated=block.generated,
     )
-
-
-def _tops(rows: list[_Row] | None, top: int) -> tuple[Token, ...]:
-    given = [row for row in rows or [] if row[0] is not None][:top]
-    values = checked_logprobs(value for value, _, _ in given)
-    return tuple(
-        [
-            Token(text or "", value, number)
-            for value, (_, number, text) in zip(values, given, strict=True)
-        ]
-    )
-
-
-def _is_open(beam: Beam) -> bool:
-    """Whether the beam may end inside a character."""
-    if beam.continuation is None or not len(beam.continuation):
-        return False
-    return beam.continuation.tokens[-1].text.endswith(BROKEN)

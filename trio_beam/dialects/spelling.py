@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from trio_beam.errors import MalformedResponse
-
 if TYPE_CHECKING:
     from trio_beam.core.beam import Beam
 
@@ -27,21 +25,27 @@ def last_ids(prompt: Sequence[int], beam: Beam) -> list[int]:
     return [*prompt[-_CONTEXT_TOKENS:], *ids][-_CONTEXT_TOKENS:]
 
 
-def whole_part(before: str, text: str, *, open_ended: bool) -> bytes:
-    """The bytes of the characters that a text has more than what is before it.
+def last_text(beam: Beam) -> str | None:
+    """The text of a beam's last token; None if its last block has none."""
+    if beam.continuation is None or not len(beam.continuation):
+        return None
+    return beam.continuation.tokens[-1].text
+
+
+def whole_part(before: str, text: str, *, open_ended: bool) -> bytes | None:
+    """The bytes of the characters that a text has more than what is before it; None if it has other ones.
+
+    Some tokenizers change what is before a block.
 
     Args:
         before: the context, decoded by itself.
         text: the same with a block behind it.
         open_ended: whether a character that is not whole at the end may still become one.
-
-    Raises:
-        MalformedResponse: the tokenizer changes what is before.
     """
     whole = text.rstrip(BROKEN) if open_ended else text
     known = before.rstrip(BROKEN)
     if not whole.startswith(known):
-        raise MalformedResponse("the detokenizer changes the text in front of a block")
+        return None
     return whole[len(known) :].encode("utf-8", "replace")
 
 

@@ -23,14 +23,13 @@ from trio_beam.dialects.base import (
     Answer,
     Dialect,
     Exchange,
-    ModelList,
     PrefixEncoder,
     WireRequest,
     encode_string,
     splice,
 )
-from trio_beam.dialects.sampled import SampledTokens, checked_logprobs, too_long
-from trio_beam.dialects.spelling import ids_of, last_ids, whole_part
+from trio_beam.dialects.sampled import SampledTokens, best_of, checked_logprobs, too_long
+from trio_beam.dialects.spelling import ids_of, last_ids, last_text, whole_part
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_detokenized,
@@ -78,14 +77,14 @@ class VLLM(Dialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "vllm"
+    owner: ClassVar[str | None] = "vllm"
     takes_ids: ClassVar[bool] = True
+    cannot_enumerate: ClassVar[str | None] = (
+        "vLLM does not tell which of its next tokens end the text, so they cannot be"
+        " enumerated: use proposal='sample', or dialect='openai' (inexact)"
+    )
     shape = "legacy"
     can_stream: ClassVar[bool] = True
-
-    @classmethod
-    def recognises(cls, models: ModelList) -> bool:
-        """By the owner that it names."""
-        return any(entry.owned_by == "vllm" for entry in models.data)
 
     def configure(self) -> Exchange[int | None]:
         """Its version; how many sequences it works on is not told, and it queues the rest."""
@@ -104,9 +103,7 @@ class VLLM(Dialect):
     def take(self, prompt: Prompt) -> Exchange[Taken]:
         """A chat becomes token ids by the server's own template; a string stays one."""
         prefix = PrefixEncoder(ids_of)
-        messages = prompt.messages
-        if prompt.text is not None and self.api == "chat":
-            messages = ({"role": "user", "content": prompt.text},)
+        messages = self._messages_of(prompt)
         if messages is None:
             text = b'"%s"' % encode_string(prompt.text or "")
             return Taken(text=text, ids=None, prefix=prefix)
@@ -120,33 +117,13 @@ class VLLM(Dialect):
             raise MalformedResponse("the chat template makes no tokens of these messages")
         return Taken(text=None, ids=answer.tokens, prefix=prefix)
 
-    def enumerate(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
-        """Not here.
-
-        Raises:
-            LogprobsUnavailable: always.
-        """
-        del taken, request
-        yield from ()
-        raise LogprobsUnavailable(
-            "vLLM does not tell which of its next tokens end the text, so they cannot be"
-            " enumerated: use proposal='sample', or dialect='openai' (inexact)"
-        )
-
     def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt, and the repairs."""
-        while True:
-            n = self.limits.cap_n(request.n)
-            top = self.limits.cap_logprobs(request.top_logprobs)
-            try:
-                completion = yield self._request(taken, request, n, top)
-            except RequestRejected as refusal:
-                if isinstance(refusal, ContextOverflow):
-                    raise
-                if not self.limits.learn(refusal, n=n, logprobs=top):
-                    raise
-            else:
-                break
+        completion, n = yield from self._within_limits(
+            request.n,
+            request.top_logprobs,
+            lambda n, top: self._request(taken, request, n, top),
+        )
         choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)[:n]
         if not choices:
             raise MalformedResponse("the answer holds no choices")
@@ -165,6 +142,9 @@ class VLLM(Dialect):
             continuations=tuple(continuations),
             prompt_tokens=max(0, counted or 0) + sum(spent),
         )
+
+    def _learn(self, refusal: RequestRejected, n: int, top: int) -> bool:
+        return not isinstance(refusal, ContextOverflow) and super()._learn(refusal, n, top)
 
     def _request(self, taken: Taken, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
         fields: dict[str, Any] = {
@@ -218,9 +198,7 @@ class VLLM(Dialect):
         checked_logprobs(max(row.values()) for row in rows if row and request.top_logprobs)
 
         def make(place: int) -> Token:
-            row = rows[place] if place < len(rows) and request.top_logprobs else None
-            best = sorted((row or {}).items(), key=lambda item: -item[1])[: request.top_logprobs]
-            shown = tuple([Token(text, min(value, 0.0)) for text, value in best])
+            shown = best_of(rows[place] if place < len(rows) else None, request.top_logprobs)
             return Token(texts[place], values[place], ids[place], None, shown)
 
         pieces = [text.encode("utf-8", "replace") for text in texts]
@@ -228,13 +206,16 @@ class VLLM(Dialect):
         data = choice.text.encode("utf-8", "replace")
         ended = reason == STOP and choice.stop_reason is None
         spelt = sampled.spell(data, ended=ended)
-        if not spelt or _is_open(request.beam) or (reason == LENGTH and not texts[-1]):
+        if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
             visible = ids[:-1] if ended else ids
             before = last_ids(taken.ids or [], request.beam)
             if not known:
                 known.append((yield from self._detokenize(before)))
             text = yield from self._detokenize([*before, *visible])
-            data = whole_part(known[0], text, open_ended=reason == LENGTH)
+            part = whole_part(known[0], text, open_ended=reason == LENGTH)
+            if part is None:
+                raise MalformedResponse("the detokenizer changes the text in front of a block")
+            data = part
         return Continuation(
             tokens=sampled.tokens,
             data=data,
@@ -274,10 +255,3 @@ class VLLM(Dialect):
         )
         text: str = answer.prompt
         return text
-
-
-def _is_open(beam: Beam) -> bool:
-    """Whether the beam may end inside a character."""
-    if beam.continuation is None or not len(beam.continuation):
-        return False
-    return beam.continuation.tokens[-1].text == ""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from trio_beam.dialects.base import decoder_of
-from trio_beam.dialects.sse import cut_short, decoder_of_stream
+from trio_beam.dialects.pieces import join_choices, join_lists
+from trio_beam.dialects.sse import decoder_of_stream
 
 
 class Logprobs(msgspec.Struct):
@@ -63,38 +64,23 @@ def join_chunks(chunks: Sequence[Completion], done: bool, n: int) -> Completion:
     Raises:
         MalformedResponse: it ended before ``[DONE]`` and before all of them had.
     """
-    choices: dict[int, Choice] = {}
     usage: Counts | None = None
     for chunk in chunks:
         usage = chunk.usage or usage
-        for piece in chunk.choices:
-            whole = choices.get(piece.index)
-            if whole is None:
-                choices[piece.index] = piece
-            else:
-                _extend(whole, piece)
-    ended = sum(choice.finish_reason is not None for choice in choices.values())
-    if not done and ended < max(n, len(choices)):
-        raise cut_short()
-    return Completion(list(choices.values()), usage)
+    pieces = [piece for chunk in chunks for piece in chunk.choices]
+    return Completion(join_choices(pieces, _longer, done=done, n=n), usage)
 
 
-def _extend(whole: Choice, piece: Choice) -> None:
+def _longer(whole: Choice | None, piece: Choice) -> Choice:
+    if whole is None:
+        return piece
     whole.text += piece.text
     whole.finish_reason = piece.finish_reason or whole.finish_reason
     whole.stop_reason = whole.stop_reason if piece.stop_reason is None else piece.stop_reason
     if piece.token_ids is not None:
         whole.token_ids = [*(whole.token_ids or []), *piece.token_ids]
-    if piece.logprobs is None:
-        return
-    if whole.logprobs is None:
-        whole.logprobs = piece.logprobs
-        return
-    whole.logprobs.tokens += piece.logprobs.tokens
-    whole.logprobs.token_logprobs += piece.logprobs.token_logprobs
-    if piece.logprobs.top_logprobs is not None:
-        known = whole.logprobs.top_logprobs or []
-        whole.logprobs.top_logprobs = [*known, *piece.logprobs.top_logprobs]
+    whole.logprobs = join_lists(whole.logprobs, piece.logprobs)
+    return whole
 
 
 decode_tokenized = decoder_of(_Tokenized)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from trio_beam.core.config import BeamSearchConfig
 
 
-@SCORERS.register("mean_logprob")
 def mean_logprob(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
     """One score a beam; minus infinity for a beam without tokens, of which nothing is known."""
     del config
     return [beam.logprob / beam.length if beam.length else -math.inf for beam in beams]
+
+
+SCORERS.register("mean_logprob")(mean_logprob)

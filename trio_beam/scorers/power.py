@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from trio_beam.core.config import BeamSearchConfig
 
 
-@SCORERS.register("power")
 def power(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
     """One score a beam; minus infinity for a beam without tokens, of which nothing is known."""
     return [_score(beam.logprob, beam.length, config) for beam in beams]
@@ -38,3 +37,6 @@ def _score(logprob: float, length: int, config: BeamSearchConfig) -> float:
         return -math.inf
     divisor = float(length**config.length_penalty) if config.use_length_penalty else 1.0
     return config.alpha * logprob / divisor
+
+
+SCORERS.register("power")(power)

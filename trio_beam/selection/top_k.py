@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_beam.core.registry import SELECTIONS
-from trio_beam.core.scoring import Closing, Population, rank
+from trio_beam.core.scoring import rank
+from trio_beam.core.selecting import Closing, Population, Selection
 
 if TYPE_CHECKING:
     from trio_beam.core.config import BeamSearchConfig
 
 
 @SELECTIONS.register("top_k")
-def top_k(closing: Closing, config: BeamSearchConfig) -> Population:
+class TopK(Selection):
     """Of the candidates that can go on the best ``beam_width``, and as many of those that have ended."""
-    candidates = closing.candidates
-    ended = [beam for beam in candidates if beam.ended]
-    return Population(
-        active=[beam for beam in candidates if not beam.ended][: config.beam_width],
-        ended=rank([*closing.ended, *ended])[: config.beam_width],
-    )
+
+    def select(self, closing: Closing, config: BeamSearchConfig) -> Population:
+        """By score."""
+        candidates = closing.candidates
+        ended = [beam for beam in candidates if beam.ended]
+        return Population(
+            active=[beam for beam in candidates if not beam.ended][: config.beam_width],
+            ended=rank([*closing.ended, *ended])[: config.beam_width],
+        )

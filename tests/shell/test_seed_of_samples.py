@@ -1,4 +1,7 @@
-"""A request that is repeated, whichever it is and however often, has the seed of what it repeats."""
+"""Every sample of a search has a seed of its own.
+
+A request that is repeated, whichever it is and however often, has the seed of what it repeats.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from tests.shell.mock_server import Before, MockServer
 from trio_beam import BeamSearchConfig, RetryPolicy, beam_search
 from trio_beam.core.seeds import base_seed
 
-SIZES = st.integers(1, 4)
+SIZES = st.integers(1, 5)
 CAPS = st.none() | st.integers(1, 6)
 
 
@@ -58,6 +61,20 @@ def expected(config: BeamSearchConfig) -> list[int]:
 
 def distinct(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [json.loads(body) for body in {json.dumps(body) for body in bodies}]
+
+
+@given(st.integers(0, 2**40), SIZES, SIZES, SIZES, CAPS, CAPS)
+@unhurried(40)
+def test_no_two_requests_overlap_in_seeds(
+    seed: int, width: int, n: int, rounds: int, max_n: int | None, n_cap: int | None
+) -> None:
+    """Where the server gives fewer choices than asked, what was asked for in vain is asked for again."""
+    server = MockServer(n_cap=n_cap)
+    config = config_of(seed, width, n, rounds)
+    search_on(server, config, max_n=max_n)
+    sampled = samples(server, server.bodies)
+    assert sorted(sampled) == expected(config)
+    assert max(sampled) < 2**31
 
 
 @given(st.integers(0, 99), SIZES, SIZES, CAPS, st.sets(st.integers(0, 12), max_size=6))

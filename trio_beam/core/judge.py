@@ -1,0 +1,170 @@
+"""A language model as the judge: of each candidate it is asked a question to be answered by yes or no.
+
+The score is log p(yes) - log p(no), in nats: the logarithm of the odds, from the probabilities of the
+answer's first token. Its requests are sent as expansions are, under the same limits and timeouts, to the
+model that is searched or to another.
+
+Generative verifiers: Zhang et al. 2024 (arXiv 2408.15240).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from trio_beam.core.actions import Expansion, Round
+from trio_beam.core.aside import Aside
+from trio_beam.core.config import BeamSearchConfig, whole, word
+from trio_beam.core.prompt import Prompt
+from trio_beam.core.weights import log_sum
+from trio_beam.errors import ConfigError, LogprobsUnavailable
+
+if TYPE_CHECKING:
+    from trio_beam.core.aside import Fail
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.block import Continuation, Token
+    from trio_beam.core.usage import Ledger
+    from trio_beam.language_model import LanguageModel
+
+QUESTION = """Here is a task and the beginning of an answer to it.
+
+Task:
+{prompt}
+
+Answer so far:
+{text}
+
+Is the answer correct so far? Reply with one word, yes or no."""
+
+
+def _question(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, str) or "{text}" not in value:
+        raise ConfigError(
+            attribute.name, "a text with {text} (and {prompt}) where they are to stand", value
+        )
+
+
+def _words(value: Any) -> Any:
+    given = (value,) if isinstance(value, str) else value
+    return tuple(given) if isinstance(given, (list, tuple)) else given
+
+
+def _nonempty(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    good = isinstance(value, tuple) and value
+    if not good or not all(isinstance(one, str) and _plain(one) for one in value):
+        raise ConfigError(attribute.name, "a word, or some", value)
+
+
+@attrs.frozen(kw_only=True)
+class Judge:
+    """A scorer that asks a model: ``BeamSearchConfig(scorer=Judge(...))``, or ``scorer="judge"`` as it is.
+
+    Attributes:
+        endpoint: an open `Endpoint`, or any other `LanguageModel`, that is asked; None: the one that is
+            searched.
+        question: with ``{prompt}`` and ``{text}`` where the prompt and the candidate's text are to stand.
+        yes: words that mean yes, however they are capitalised.
+        no: words that mean no.
+        chat: whether the question is a user's message, to which the model's template is applied; or a text.
+        top_logprobs: how many alternatives of its first token the judge shows, at most.
+
+    Raises:
+        ConfigError: names the field and its bound.
+    """
+
+    endpoint: LanguageModel | None = None
+    question: str = attrs.field(default=QUESTION, validator=_question)
+    yes: tuple[str, ...] = attrs.field(default=("yes",), converter=_words, validator=_nonempty)
+    no: tuple[str, ...] = attrs.field(default=("no",), converter=_words, validator=_nonempty)
+    chat: bool = attrs.field(default=True, validator=word(True, False))
+    top_logprobs: int = attrs.field(default=20, validator=whole(2))
+
+    def aside(
+        self,
+        number: int,
+        beams: Sequence[Beam],
+        config: BeamSearchConfig,
+        ledger: Ledger,
+        fail: Fail,
+    ) -> Aside:
+        """A question about each candidate of round `number`, and the odds as the answers."""
+        questions = tuple(
+            Expansion(rank=rank, beam=beam, n=1, max_tokens=1, seed=None)
+            for rank, beam in enumerate(beams)
+        )
+        return Aside(
+            what="judge",
+            round=Round(number=number, expansions=questions),
+            config=BeamSearchConfig(
+                beam_width=1,
+                n_per_beam=1,
+                top_logprobs=self.top_logprobs,
+                beam_timeout=config.beam_timeout,
+                on_beam_failure=config.on_beam_failure,
+            ),
+            ledger=ledger,
+            read=self._read,
+            fail=fail,
+            judge=self,
+        )
+
+    def _read(self, _: Beam, blocks: Sequence[Continuation]) -> float:
+        tokens = blocks[0].tokens
+        return self.log_odds(tokens[0].top if tokens else ())
+
+    def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
+        """The question about one candidate."""
+        parts = {"{prompt}": text_of(prompt), "{text}": beam.text}
+        # Both at once: the prompt may contain "{text}".
+        first, *rest = self.question.split("{prompt}")
+        asked = [piece.replace("{text}", parts["{text}"]) for piece in (first, *rest)]
+        question = parts["{prompt}"].join(asked)
+        if self.chat:
+            return Prompt(messages=({"role": "user", "content": question},))
+        return Prompt(text=question)
+
+    def log_odds(self, top: Sequence[Token]) -> float:
+        """Log p(yes) - log p(no), in nats, from the most probable first tokens of the answer.
+
+        One of the two that is not among them has at most the probability of the last of them, and
+        counts as much.
+
+        Raises:
+            LogprobsUnavailable: neither of them is.
+        """
+        yes, no = (
+            [token.logprob for token in top if _plain(token.text) in set(map(_plain, words))]
+            for words in (self.yes, self.no)
+        )
+        if not yes and not no:
+            raise LogprobsUnavailable(
+                f"the judge answers neither {self.yes[0]!r} nor {self.no[0]!r}: neither is among the"
+                f" {len(top)} most probable beginnings of its answer; ask for one word, or name others"
+            )
+        least = min(token.logprob for token in top)
+        return (log_sum(yes) if yes else least) - (log_sum(no) if no else least)
+
+
+def _plain(text: str) -> str:
+    return text.strip(" \t\n.,!:;'\"*▁Ġ").casefold()
+
+
+def text_of(prompt: Prompt) -> str:
+    """A prompt as a text to be read: a single user's message as it is, others with their roles."""
+    if prompt.messages is None:
+        return prompt.text or ""
+    messages = [(str(one["role"]), _content(one["content"])) for one in prompt.messages]
+    if [role for role, _ in messages] == ["user"]:
+        return messages[0][1]
+    return "\n\n".join(f"{role}: {content}" for role, content in messages)
+
+
+def _content(content: Any) -> str:
+    """The text of a message, whose content may be a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return "\n".join(text for text in texts if isinstance(text, str))

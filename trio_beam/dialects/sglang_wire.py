@@ -1,0 +1,85 @@
+"""What SGLang's own calls answer, as data."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from trio_beam.core.block import LENGTH, Token
+from trio_beam.dialects.base import decoder_of
+from trio_beam.dialects.sampled import checked_logprobs
+from trio_beam.errors import ServerError
+
+#: Log-probability, token id, text.
+Row: TypeAlias = tuple[float | None, int, str | None]
+
+
+class Reason(msgspec.Struct):
+    """Why a block ended, and the token or text at which it did."""
+
+    type: str
+    matched: Any = None
+    message: str | None = None
+    status_code: int | None = None
+
+
+class Meta(msgspec.Struct):
+    """All but the text of a block; `input_...`: of its prompt, as far as that was asked for."""
+
+    finish_reason: Reason | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int | None = None
+    output_token_logprobs: list[Row] | None = None
+    output_top_logprobs: list[list[Row] | None] | None = None
+    input_token_logprobs: list[Row] | None = None
+    input_top_logprobs: list[list[Row] | None] | None = None
+
+
+class Generated(msgspec.Struct):
+    """One continuation."""
+
+    text: str
+    meta_info: Meta
+
+
+class Tokenized(msgspec.Struct):
+    """The ids of a prompt."""
+
+    tokens: list[int]
+
+
+class Detokenized(msgspec.Struct):
+    """The texts of lists of ids."""
+
+    text: list[str]
+
+
+decode = decoder_of(list[Generated] | Generated)
+decode_tokens = decoder_of(Tokenized)
+decode_texts = decoder_of(Detokenized)
+
+
+def reason_of(meta: Meta) -> Reason:
+    """Why a block ended.
+
+    Raises:
+        ServerError: the server gave it up.
+    """
+    reason = meta.finish_reason or Reason(LENGTH)
+    if reason.type == "abort":
+        message = f"the server gave the request up: {reason.message or 'without a reason'}"
+        raise ServerError(message, status=reason.status_code or 500)
+    return reason
+
+
+def tops_of(rows: list[Row] | None, top: int) -> tuple[Token, ...]:
+    """The first so many alternatives of a place that have a log-probability."""
+    given = [row for row in rows or [] if row[0] is not None][:top]
+    values = checked_logprobs(value for value, _, _ in given)
+    return tuple(
+        [
+            Token(text or "", value, number)
+            for value, (_, number, text) in zip(values, given, strict=True)
+        ]
+    )
