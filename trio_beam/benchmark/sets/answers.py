@@ -143,7 +143,7 @@ def _digits(value: Fraction) -> str:
 
 def _bare(answer: str) -> str:
     """Without the sentence's own full stop, its emphasis and its dollar signs around."""
-    plain = answer.strip().strip("*_` ").rstrip(".").strip()
+    plain = answer.strip().lstrip("*_` ").rstrip("*_`. ")
     while len(plain) > 2 and plain[0] == plain[-1] == "$":
         plain = plain[1:-1].strip()
     inner = boxed(plain)
