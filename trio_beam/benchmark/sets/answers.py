@@ -26,7 +26,9 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"^\W*(?:option|choice)?\W*([A-Z])(?:\W|$)")
-_LAST_LETTER = re.compile(r"\(([A-Z])\)|\*\*([A-Z])\*\*|(?:^|\n)\s*([A-Z])(?=[).:]|\s*(?:\n|$))")
+_LAST_LETTER = re.compile(
+    r"\(([A-Z])\)|\*\*([A-Z])\*\*|(?:^|\n)[ \t]*([A-Z])(?=[).:]|[ \t]*(?:\n|$))"
+)
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\{([^{}]*)\}")
 
 

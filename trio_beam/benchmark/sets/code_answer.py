@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 _LONGEST = 50_000
 _MOST_LINES = 1_000
 _MOST_STARTS = 20
+_MOST_FENCES = 100
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*$", re.MULTILINE)
 _STARTS_CODE = re.compile(r"(?:async\s+def|def|class|from|import)\s|@\w")
@@ -71,21 +72,22 @@ def _clean(text: str) -> str:
 
 def _fenced(text: str) -> Iterator[str]:
     """The fenced blocks that may be Python, in their order; one that is not closed ends with the text."""
-    fences = list(_FENCE.finditer(text))
-    place = 0
+    fences = list(_FENCE.finditer(text))[:_MOST_FENCES]
     if fences and not fences[0][2] and _DEFINES.search(text, 0, fences[0].start()):
         # The code comes first, and the first fence closes what nothing has opened.
-        yield text[: fences[0].start()].strip("\n")
-        place = 1
-    while place < len(fences):
-        opening = fences[place]
-        closing = next(
-            (f for f in fences[place + 1 :] if f[1][0] == opening[1][0] and not f[2]), None
-        )
-        inside = text[opening.end() : closing.start() if closing else len(text)]
+        yield text[: fences.pop(0).start()].strip("\n")
+    while fences:
+        opening = fences.pop(0)
+        inside = text[opening.end() :]
+        for number, fence in enumerate(fences):
+            if fence[1][0] == opening[1][0] and not fence[2]:
+                inside = text[opening.end() : fence.start()]
+                del fences[: number + 1]
+                break
+        else:
+            fences.clear()
         if opening[2].lower() not in _OTHER_LANGUAGES and inside.strip():
             yield inside.strip("\n")
-        place = fences.index(closing) + 1 if closing else len(fences)
 
 
 def _candidates(blocks: Sequence[str], text: str) -> Iterator[str]:
