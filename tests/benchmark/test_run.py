@@ -265,3 +265,14 @@ async def test_what_was_done_elsewhere_is_adopted(tmp_path: Path) -> None:
         assert work.unanswered() == 0
         assert work.records(plan.strategies[0]) == first
     assert notes.begun == [("greedy", 3, 3), ("beam_search", 3, 0)]
+
+
+async def test_self_consistency_takes_the_answer_of_the_most(tmp_path: Path) -> None:
+    words = ("self_consistency.enabled=true", "self_consistency.n=9", "greedy.enabled=false")
+    records, _ = await run(tmp_path, *words)
+    for record in records:
+        assert record.answer == record.votes[0][0]
+        shares = [share for _, share in record.votes]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(1)
+    assert any(len(record.votes) > 1 for record in records)

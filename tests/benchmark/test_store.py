@@ -50,7 +50,7 @@ def record_of(problem: str = "p/1", strategy: str = "greedy", text: str = "an an
         seconds=0.125,
         stop_reason="finished",
         exact=True,
-        votes=[("4", 0.75), (None, 0.25)],
+        votes=[("4", 0.75), ("5", 0.25)],
         meta={"subject": "sums", "level": 2},
     )
 

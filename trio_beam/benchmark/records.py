@@ -81,7 +81,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     stop_reason: str
     exact: bool
     error: str = ""
-    votes: list[tuple[str | None, float]] = []
+    votes: list[tuple[str, float]] = []
     meta: dict[str, Any] = {}
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import msgspec
@@ -11,7 +11,6 @@ import trio
 
 from trio_beam.benchmark.prompts import build_prompt
 from trio_beam.benchmark.records import Record, digest_of_problem
-from trio_beam.benchmark.voting import vote
 from trio_beam.core.events import Event, RoundFinished
 from trio_beam.errors import RequestRejected, SearchFailed, TrioBeamError
 from trio_beam.observers.debug import DebugLines
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from trio_beam.benchmark.store import Store
     from trio_beam.benchmark.strategies import Strategy
     from trio_beam.core.events import Observer
-    from trio_beam.core.result import SearchResult
     from trio_beam.language_model import LanguageModel
 
 #: Refusals that every other problem would meet as well: no such key, model or address.
@@ -177,12 +175,13 @@ class Run:
         error = ""
         start = trio.current_time()
         try:
-            result = await strategy.search(model, prompt, seed, observers)
+            result = await strategy.search(
+                model, prompt, seed, observers, vote_key=self._benchmark.answer_of
+            )
         except SearchFailed as failed:
             _stop_if_hopeless(failed)
             result, error = failed.partial, str(failed)
         seconds = trio.current_time() - start
-        answer = self._pick(strategy, result) if not error else _NOTHING
         return Record(
             problem=problem.id,
             digest=digest_of_problem(problem),
@@ -190,10 +189,12 @@ class Run:
             label=strategy.label,
             configuration=self._plan.configuration(strategy),
             seed=seed,
+            text="" if error else result.text,
             passed=False if error else None,
             score=0.0 if error else None,
             answer=None,
             detail=error,
+            search_score=None if error else finite(result.score),
             round_scores=rounds.scores,
             rounds=result.rounds,
             prompt_tokens=result.usage.prompt_tokens,
@@ -203,22 +204,9 @@ class Run:
             stop_reason=result.stop_reason,
             exact=result.exact,
             error=error,
+            votes=[(str(one), share) for one, share in result.votes],
             meta=problem.meta,
-            **answer,
         )
-
-    def _pick(self, strategy: Strategy, result: SearchResult) -> dict[str, Any]:
-        """The text that counts as the answer, with its score."""
-        if not strategy.votes:
-            return {"text": result.text, "search_score": finite(result.score)}
-        voted = vote(result.beams, self._benchmark.answer_of)
-        if voted.winner is None:
-            return _NOTHING
-        return {
-            "text": voted.winner.text,
-            "search_score": finite(voted.winner.score),
-            "votes": list(voted.shares),
-        }
 
     async def _graded(self, problem: Problem, record: Record) -> Record:
         """The record with its grade; a grader that breaks over a text has not passed it."""
@@ -245,9 +233,6 @@ class Run:
                 f" the last one said: {record.error}. Everything is kept: once that is mended, the"
                 " same command with output.retry_failed=true tries them again"
             )
-
-
-_NOTHING: dict[str, Any] = {"text": "", "search_score": None}
 
 
 @attrs.define

@@ -101,6 +101,7 @@ class BeamSearchGroup:
     proposal_temperature: float
     top_logprobs: int
     early_stopping: Any
+    selection: str
     scorer: str
     proposal: str
     max_total_tokens: int | None
@@ -143,6 +144,7 @@ class SelfConsistencyGroup:
     enabled: bool
     n: int
     temperature: float
+    vote_by: str
 
 
 @attrs.define(kw_only=True)
@@ -155,6 +157,8 @@ class PowerGroup:
     n_per_beam: int
     tokens_per_step: int
     ess_threshold: float
+    lookahead_tokens: int
+    lookahead_rollouts: int
     debug: bool
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trio_beam.core.events import Observer
     from trio_beam.core.prompt import PromptLike
     from trio_beam.core.result import SearchResult
+    from trio_beam.core.voting import VoteKey
     from trio_beam.language_model import LanguageModel
 
 
@@ -32,7 +33,6 @@ class Strategy:
         label: for people, with what matters of its parameters.
         width: its beams, samples, particles or chains.
         config: without a seed.
-        votes: whether the answer is the one that most texts give.
         suffix: behind the problem, instead of the group ``prompt``'s; None: that one's.
         debug: whether to print what it does.
     """
@@ -41,14 +41,17 @@ class Strategy:
     label: str
     width: int
     config: BeamSearchConfig | McmcConfig
-    votes: bool = False
     suffix: str | None = None
     debug: bool = False
 
     def depends_on(self) -> Mapping[str, Any]:
-        """What its answers depend on, as JSON can carry it."""
-        config = attrs.asdict(self.config, filter=lambda field, _: field.name != "seed")
-        return {"kind": self.kind, "suffix": self.suffix, "votes": self.votes, "config": config}
+        """What its answers depend on, as JSON can carry it.
+
+        What a configuration leaves as it is by default is left out: a field that the library gets later
+        does not make records of today those of another configuration.
+        """
+        changed = attrs.asdict(self.config, filter=lambda field, value: value != field.default)
+        return {"kind": self.kind, "suffix": self.suffix, "config": changed}
 
     def seed(self, base: int | None, problem: str) -> int | None:
         """The seed for a problem: the same whenever it is run, and another for each problem."""
@@ -63,8 +66,16 @@ class Strategy:
         prompt: PromptLike,
         seed: int | None,
         observers: Sequence[Observer] = (),
+        vote_key: VoteKey | None = None,
     ) -> SearchResult:
         """Search for an answer.
+
+        Args:
+            model: who answers.
+            prompt: as for `beam_search`.
+            seed: of this search.
+            observers: as for `beam_search`.
+            vote_key: the answer in a text, for strategies that vote.
 
         Raises:
             SearchFailed, ConfigError: as `beam_search` and `mcmc`.
@@ -72,6 +83,8 @@ class Strategy:
         config = attrs.evolve(self.config, seed=seed)
         if isinstance(config, McmcConfig):
             return await mcmc(model, prompt, config, observers=observers)
+        if config.answer == "vote":
+            config = attrs.evolve(config, vote_key=vote_key)
         return await beam_search(model, prompt, config, observers=observers)
 
 
@@ -158,6 +171,7 @@ def _beam_search(settings: Settings) -> Strategy:
         proposal_temperature=group.proposal_temperature,
         top_logprobs=group.top_logprobs,
         early_stopping=group.early_stopping,
+        selection=group.selection,
         scorer=group.scorer,
         proposal=group.proposal,  # type: ignore[arg-type]  # the configuration checks the word
         max_total_tokens=group.max_total_tokens,
@@ -207,8 +221,11 @@ def _self_consistency(settings: Settings) -> Strategy:
         kind="self_consistency",
         label=f"SelfConsistency(n={group.n},T={group.temperature})",
         width=group.n,
-        config=_samples(settings, group.n, group.temperature),
-        votes=True,
+        config=attrs.evolve(
+            _samples(settings, group.n, group.temperature),
+            answer="vote",
+            vote_by=group.vote_by,  # type: ignore[arg-type]  # the configuration checks the word
+        ),
     )
 
 
@@ -234,6 +251,8 @@ def _power(settings: Settings) -> Strategy:
         max_tokens=settings.benchmark.max_tokens,
         selection="resample",
         ess_threshold=group.ess_threshold,
+        lookahead_tokens=group.lookahead_tokens,
+        lookahead_rollouts=group.lookahead_rollouts,
     )
     label = f"Power(α={group.alpha},particles={group.particles},tps={group.tokens_per_step})"
     return Strategy(
