@@ -124,3 +124,13 @@ async def test_without_the_compiled_package_the_other_tasks_work() -> None:
     source = f"from trio_beam.benchmark.jail import jobs\n{WITHOUT_PYCOSAT}"
     done = await trio.run_process([sys.executable, "-c", source], capture_stdout=True)
     assert done.stdout.decode().strip().endswith("pip install pycosat")
+
+
+async def test_the_tasks_of_the_package_whose_pictures_are_left_out(gym: Sandbox) -> None:
+    for task in ("game_of_life", "game_of_life_halting"):
+        ask = {"task": task, "seed": 3, "size": 2}
+        for index, entry in enumerate(await gym.run("reasoning_gym_make", ask | {"count": 2})):
+            right = ask | {"index": index, "answer": entry["answer"]}
+            assert await gym.run("reasoning_gym_score", right) == 1.0
+            wrong = "False" if entry["answer"] == "True" else "True"
+            assert await gym.run("reasoning_gym_score", right | {"answer": wrong}) < 1.0

@@ -15,12 +15,21 @@ from collections.abc import Callable
 from typing import Any
 
 _DETAIL = 200  # characters
+#: What a package of cellular automata draws with; no task does, and it is half of the import.
+_PICTURES = (
+    "matplotlib",
+    "matplotlib.pyplot",
+    "matplotlib.animation",
+    "matplotlib.collections",
+    "mpl_toolkits",
+    "mpl_toolkits.mplot3d",
+)
 
 
 def prepare(module: str) -> None:
     """Import what jobs need, once, before there is anything to confine."""
-    if module == "reasoning_gym" and importlib.util.find_spec("pycosat") is None:
-        sys.modules["pycosat"] = _Missing("pycosat")
+    if module == "reasoning_gym":
+        _stand_in()
     importlib.import_module(module)
     if module == "math_verify":
         math_equal("\\frac{1}{2}", "0.5")  # the parser's tables are made at the first use
@@ -90,14 +99,39 @@ def reasoning_gym_tasks() -> list[str]:
     return sorted(DATASETS)
 
 
-class _Missing(types.ModuleType):
-    """Stands for a package that only few tasks use and that has to be compiled; raises in use."""
+def _stand_in() -> None:
+    """Spare the import of what reasoning-gym only could use."""
+    for name in _PICTURES:
+        _enter(_Absent(name, "is not imported here"))
+    _enter(types.ModuleType("mpl_toolkits.mplot3d.Axes3D"))  # asked for by name
+    if importlib.util.find_spec("pycosat") is None:
+        _enter(_Absent("pycosat", "has to be compiled: pip install pycosat"))
+
+
+def _enter(module: types.ModuleType) -> None:
+    """Make a module known, to the package that it is in as well."""
+    sys.modules[module.__name__] = module
+    package, _, name = module.__name__.rpartition(".")
+    if package:
+        setattr(sys.modules[package], name, module)
+
+
+class _Absent(types.ModuleType):
+    """Stands for a package that few tasks use, or none; raises in use.
+
+    Args:
+        name: of the package.
+        why: it is not there, behind its name.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(name)
+        self._why = why
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        message = f"this task needs a package that has to be compiled: pip install {self.__name__}"
-        raise ModuleNotFoundError(message)
+        raise ModuleNotFoundError(f"this task needs the package {self.__name__}, which {self._why}")
 
 
 _JOBS: dict[str, Callable[..., Any]] = {
