@@ -220,6 +220,24 @@ async def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "texts", "vote"),
+    [
+        ({"answer": "B", "choices": [1, 2]}, ["Answer: B", "Answer: B) 2", "**B**"], "B"),
+        ({"answer": 7}, ["Answer: 7 apples", "It is 7.", "#### 7.0"], "7"),
+        ({"answer": "Paris"}, ["Answer: Paris", "The answer is **paris**."], "paris"),
+    ],
+)
+def test_votes_are_counted_by_what_the_problems_ask_for(
+    row: dict[str, Any], texts: list[str], vote: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.jsonl"
+    jsonl(path, [{"prompt": "?"} | row])
+    benchmark = open_benchmark(f"jsonl:{path}")
+    benchmark.load(None, 0)
+    assert {benchmark.answer_of(text) for text in texts} == {vote}
+
+
+@pytest.mark.parametrize(
     ("row", "words"),
     [
         ({"answer": "1"}, 'problem 1: "prompt" must be a text'),

@@ -158,6 +158,8 @@ def test_the_choices_of_gpqa_stand_in_an_order_of_their_own(tmp_path: Path) -> N
         ("gsm8k", "gsm8k.jsonl", [{"question": "?", "answer": "4"}], ["row 0", "####"]),
         ("mmlu", "mmlu.jsonl", [MMLU[0] | {"choices": ["a"]}], ["question 0 of anatomy"]),
         ("mmlu", "mmlu.jsonl", [MMLU[0] | {"answer": 7}], ["question 0 of anatomy"]),
+        ("mmlu", "mmlu.jsonl", [MMLU[0] | {"answer": "right"}], ["question 0 of anatomy"]),
+        ("mmlu", "mmlu.jsonl", [MMLU[0] | {"choices": "['a' 'b'"}], ["question 0 of anatomy"]),
     ],
 )
 def test_files_that_will_not_do(

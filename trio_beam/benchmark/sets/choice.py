@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -108,12 +109,8 @@ def ask(question: str, choices: Sequence[str]) -> str:
 
 
 def _mmlu_problem(number: int, row: dict[str, Any]) -> Problem:
-    choices = row["choices"]
-    if isinstance(choices, str):  # of a CSV file
-        choices = ast.literal_eval(choices)
     subject = str(row["subject"])
-    answer = row["answer"]
-    place = LETTERS.find(answer) if answer in tuple(LETTERS) else int(answer)
+    choices, place = _listed(row["choices"]), _place(row["answer"])
     if len(choices) != 4 or not 0 <= place < 4:
         raise BenchmarkError(
             f"mmlu: question {number} of {subject} has not four choices and an answer"
@@ -124,6 +121,23 @@ def _mmlu_problem(number: int, row: dict[str, Any]) -> Problem:
         reference={"answer": LETTERS[place], "choices": 4},
         meta={"subject": subject},
     )
+
+
+def _listed(choices: Any) -> Sequence[Any]:
+    """The choices; in a CSV file they are one text."""
+    with contextlib.suppress(ValueError, SyntaxError):
+        choices = ast.literal_eval(choices) if isinstance(choices, str) else choices
+    return choices if isinstance(choices, list) else ()
+
+
+def _place(answer: Any) -> int:
+    """Which choice is right, from a number or a letter; -1 if it is neither."""
+    text = str(answer).strip()
+    return LETTERS.find(text) if len(text) == 1 and text in LETTERS else _whole(text)
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 3 else -1
 
 
 def _gpqa_problem(number: int, row: dict[str, Any]) -> Problem:

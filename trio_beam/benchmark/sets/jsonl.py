@@ -42,6 +42,8 @@ class JsonLines:
     )
     can_grade: bool = True
     _grader: MathGrader = attrs.field(factory=MathGrader, init=False)
+    #: The gradings of the problems that were loaded.
+    _gradings: set[str] = attrs.field(factory=set, init=False)
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
         """The first problems of the file."""
@@ -55,6 +57,7 @@ class JsonLines:
             seen.add(problem.id)
         if not problems:
             raise BenchmarkError(f"{self.path}: the file has no problems")
+        self._gradings.update(problem.reference["grading"] for problem in problems)
         return problems[:count]
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
@@ -69,7 +72,11 @@ class JsonLines:
         return grade
 
     def answer_of(self, completion: str) -> str | None:
-        """The final answer, whatever it is, without its typography."""
+        """The letter or the number where all problems ask for one, else the final answer as it is."""
+        if self._gradings == {"choice"}:
+            return answers.letter_in(completion, LETTERS)
+        if self._gradings == {"number"}:
+            return answers.number_in(completion)
         found = answers.final_answer(completion)
         return None if found is None else answers.normal_form(found)
 
