@@ -137,8 +137,7 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     yield Text(f"\n{results.benchmarks().upper()} BENCHMARK RESULTS", style="bold")
     yield _table(HEADERS, cells(results), _TEXTS)
     if results.rows and results.graded:
-        best = results.rows[0]
-        yield Text(f"Best: {results.names[0]}, pass rate {_rate(best)}, {best.seconds:.2f} s")
+        yield Text(f"Best: {_best(results)}")
         yield Text(
             "In brackets: the 95 % interval of the pass rate (Wilson). Failures count as not passed."
         )
@@ -151,6 +150,14 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     yield Text("\nSUMMARY", style="bold")
     yield from map(Text, _bars(results))
     yield from map(Text, _failures(results))
+
+
+def _best(results: Results) -> str:
+    first, *others = results.rows
+    same = sum(row.pass_rate == first.pass_rate for row in others)
+    if same:
+        return f"none, {same + 1} have a pass rate of {_rate(first)}"
+    return f"{results.names[0]}, pass rate {_rate(first)}, {first.seconds:.2f} s"
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> Table:
