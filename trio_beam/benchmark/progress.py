@@ -108,7 +108,7 @@ class Lines:
         """Say how much is left to do."""
         self._pace = Pace(strategy, total, before)
         there = f", {len(before)} of them already there" if before else ""
-        self.say(f"{strategy.label}: {total} problems{there}")
+        self.say(f"{strategy.label}: {total} problem{'' if total == 1 else 's'}{there}")
 
     def finished(self, record: Record) -> None:
         """Say what came of a problem."""
