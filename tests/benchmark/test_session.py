@@ -291,6 +291,8 @@ async def test_a_run_that_had_to_stop_keeps_what_it_has(tmp_path: Path) -> None:
     ):
         await command.run()
     assert len(records(command.folder)) == 4
+    assert "4 of 6" in command.out.getvalue()
+    assert command.out.getvalue().count("the line is dead") == 2
     assert command.benchmark.closed == 1
     mended = await Command(tmp_path, *words, "output.retry_failed=true").run()
     assert len(mended.model.requests) == 4

@@ -89,15 +89,14 @@ class Session:
 
         Raises:
             FolderInUse, RunStopped, BenchmarkError, ConfigError: some in an `ExceptionGroup`. What had
-                been finished is on disk.
+                been finished is on disk, and its table was printed.
         """
         del nursery  # each run has its own
-        async with AsyncExitStack() as stack:
-            opened = [self.open_problems(planned.plan) for planned in self.planned]
-            for benchmark in opened:
-                stack.push_async_callback(benchmark.aclose)
-            for planned, benchmark in zip(self.planned, opened, strict=True):
-                await self._run(planned, benchmark)
+        try:
+            await self._run_all()
+        except Exception:
+            self._show_what_there_is()
+            raise
         results = self._results()
         show(results, self.out)
         if len(self.planned) > 1 and self.planned[0].plan.settings.output.save_results:
@@ -107,9 +106,20 @@ class Session:
 
     def interrupted(self) -> None:
         """Print what there is, after everything was cancelled."""
+        self._show_what_there_is()
+        self._say("interrupted: what was finished is kept; the same command goes on from here")
+
+    def _show_what_there_is(self) -> None:
         if any(run.records(s) for one, run in self._runs for s in one.plan.strategies):
             show(self._results(), self.out)
-        self._say("interrupted: what was finished is kept; the same command goes on from here")
+
+    async def _run_all(self) -> None:
+        async with AsyncExitStack() as stack:
+            opened = [self.open_problems(planned.plan) for planned in self.planned]
+            for benchmark in opened:
+                stack.push_async_callback(benchmark.aclose)
+            for planned, benchmark in zip(self.planned, opened, strict=True):
+                await self._run(planned, benchmark)
 
     async def _run(self, planned: Planned, benchmark: Benchmark) -> None:
         plan = planned.plan
