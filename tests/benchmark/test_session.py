@@ -251,8 +251,8 @@ async def test_torn_records_are_said_and_done_again(tmp_path: Path) -> None:
 async def test_answers_that_are_not_graded_are_not_called_wrong(tmp_path: Path) -> None:
     done = await Command(tmp_path, *BEAM, benchmark=Words(can_grade=False)).run()
     assert "not graded" in done.out.getvalue()
+    assert "benchmark.allow_code_execution=true" in done.err.getvalue().splitlines()[-1]
     assert "0.0%" not in done.out.getvalue()
-    assert "benchmark.allow_code_execution=true" in done.err.getvalue()
     assert {row["pass_rate"] for row in done.results()["strategies"]} == {None}
     assert done.results()["comparisons"] == []
     assert not (done.folder / "plots" / "pass_rate_against_tokens.png").exists()

@@ -102,6 +102,11 @@ class Session:
         if len(self.planned) > 1 and self.planned[0].plan.settings.output.save_results:
             folder = self._folder_of_sweep()
             await self._write(results, folder, self.planned[0].plan)
+        if any(row.problems and row.passed is None for row in results.rows):
+            self._say(
+                "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
+                " to run them in a sandbox; what was generated is kept"
+            )
         return 0
 
     def interrupted(self) -> None:
@@ -143,11 +148,6 @@ class Session:
             if run.unanswered():
                 async with self.open_model(planned.plan) as model:
                     await run.answer(model)
-        if not benchmark.can_grade:
-            self._say(
-                "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
-                " to run them in a sandbox; what was generated is kept"
-            )
 
     def _records_elsewhere(self, plan: Plan) -> list[Record]:
         """What the other runs of this sweep have written so far."""
