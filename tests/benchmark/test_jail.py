@@ -15,8 +15,8 @@ import pytest
 import trio
 
 import trio_beam.benchmark.jail
+from tests.benchmark.boxes import possible
 from tests.benchmark.processes import children_of, descendants_of, ended, exists, until
-from tests.benchmark.test_sandbox import possible
 
 START = Path(trio_beam.benchmark.jail.__file__).with_name("_start.py")
 ENDLESS = "while True: pass"

@@ -13,25 +13,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import trio
 
+from tests.benchmark.boxes import FORKS, fails, keepers, possible, run
 from tests.benchmark.processes import children_of, descendants_of, until
 from trio_beam.benchmark.problem import BenchmarkError
 from trio_beam.benchmark.sandbox import JobFailed, Limits, Sandbox
 
 WAYS = ["room", "filter"]
-
-
-def possible(way: str) -> str | None:
-    """Why this machine does not have a way to confine; None if it has it."""
-    try:
-        Sandbox(ways=(way,)).run_sync("run_program", {"source": ""})
-    except BenchmarkError as error:
-        return str(error)
-    return None
 
 
 @pytest.fixture(scope="module", params=WAYS)
@@ -54,29 +45,6 @@ async def sandbox(way: str) -> AsyncIterator[Sandbox]:
     yield box
     with trio.CancelScope(shield=True):
         await box.aclose()
-
-
-async def run(sandbox: Sandbox, source: str) -> None:
-    await sandbox.run("run_program", {"source": dedent(source)})
-
-
-async def ending(sandbox: Sandbox, source: str) -> str:
-    """Why a program failed; "" if it did not."""
-    try:
-        await run(sandbox, source)
-    except JobFailed as failed:
-        return failed.detail
-    return ""
-
-
-async def fails(sandbox: Sandbox, source: str) -> str:
-    detail = await ending(sandbox, source)
-    assert detail
-    return detail
-
-
-def keepers(sandbox: Sandbox) -> list[int]:
-    return [keeper.process.pid for keeper in sandbox._idle]
 
 
 async def test_a_program_that_is_right_returns(sandbox: Sandbox) -> None:
@@ -144,62 +112,12 @@ async def test_processor_time_is_limited_as_well(way: str) -> None:
         await sandbox.aclose()
 
 
-FORKS = "import os\nwhile True: os.fork()"
-DAEMONS = """
-    import os, time
-    for _ in range(4):
-        if os.fork() == 0:
-            os.setsid()
-            if os.fork() == 0:
-                while True: time.sleep(1)
-            os._exit(0)
-"""
-
-
 async def test_a_program_cannot_start_another(sandbox: Sandbox) -> None:
     assert await fails(sandbox, FORKS) in (
         "BlockingIOError: [Errno 11] Resource temporarily unavailable",
         "PermissionError: [Errno 1] Operation not permitted",
     )
     assert all(not children_of(keeper) for keeper in keepers(sandbox))
-
-
-@pytest.mark.parametrize("source", [FORKS, DAEMONS], ids=["forks", "daemons"])
-async def test_where_it_may_nothing_of_it_stays(source: str) -> None:
-    if reason := possible("room"):
-        pytest.skip(reason)
-    sandbox = Sandbox(ways=("room",), limits=Limits(seconds=2, processes=12))
-    try:
-        # Each of the copies that go on forking may be the one that reports.
-        assert "killed" not in await ending(sandbox, source)
-        assert keepers(sandbox)
-        assert all(not children_of(keeper) for keeper in keepers(sandbox))
-    finally:
-        await sandbox.aclose()
-
-
-async def test_rooms_do_not_share_their_limit_of_processes() -> None:
-    if reason := possible("room"):
-        pytest.skip(reason)
-    source = dedent("""
-        import os, time
-        for _ in range(3):
-            if os.fork() == 0:
-                time.sleep(1)
-                os._exit(0)
-        for _ in range(3):
-            os.wait()
-    """)
-    first, second = (
-        Sandbox(ways=("room",), limits=Limits(seconds=20, processes=4)) for _ in range(2)
-    )
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run, first, source)
-            nursery.start_soon(run, second, source)
-    finally:
-        await first.aclose()
-        await second.aclose()
 
 
 @pytest.fixture
@@ -271,21 +189,6 @@ def landlocked() -> bool:
     code = "from trio_beam.benchmark.jail import kernel, landlock\nkernel.prctl(38, 1)\n"
     code += "raise SystemExit(not landlock.read_only_below([]))"
     return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-async def test_a_room_has_a_folder_in_memory_of_limited_size() -> None:
-    if reason := possible("room"):
-        pytest.skip(reason)
-    sandbox = Sandbox(ways=("room",), limits=Limits(file_size=1 << 20))
-    try:
-        await run(sandbox, "import os\nopen('x', 'w').write('y')\nassert 'x' in os.listdir()")
-        await run(sandbox, "import os\nassert 'x' not in os.listdir()")
-        said = await fails(sandbox, "open('x', 'wb').write(bytes(1 << 21))")
-        assert "File too large" in said
-        said = await fails(sandbox, "for n in range(9): open(str(n), 'wb').write(bytes(1 << 18))")
-        assert "No space left" in said
-    finally:
-        await sandbox.aclose()
 
 
 async def test_other_processes_cannot_be_signalled(sandbox: Sandbox) -> None:
