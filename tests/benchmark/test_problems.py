@@ -263,6 +263,11 @@ def test_a_task_that_gives_no_problems() -> None:
         ReasoningGym(name="reasoning_gym:composite", task="composite").load(1, 0)
 
 
+def test_a_task_whose_verifier_takes_everything() -> None:
+    with pytest.raises(BenchmarkError, match="measures nothing: its verifier takes every answer"):
+        open_benchmark("reasoning_gym:game_of_life_halting").load(1, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [

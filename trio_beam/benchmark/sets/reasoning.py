@@ -16,6 +16,8 @@ from trio_beam.benchmark.sets import answers
 _IMPORTS = ("reasoning_gym",)
 #: How many there are when no number is asked for: a generator has no end.
 _ALL = 500
+#: Tasks that measure nothing, with the reason.
+_UNFIT = {"game_of_life_halting": "its verifier takes every answer for a right one"}
 #: To make problems takes no more; they are ours, but made where answers are graded.
 _MAKING = Limits(seconds=300.0, memory=4 << 30, answer=256 << 20)
 
@@ -40,6 +42,8 @@ class ReasoningGym:
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
         """The first problems that the seed gives; 500, if no number is asked for."""
+        if self.task in _UNFIT:
+            raise BenchmarkError(f"{self.name} measures nothing: {_UNFIT[self.task]}")
         need_extra("reasoning_gym")
         wanted = _ALL if count is None else count
         size = max(_ALL, wanted)  # entries of some tasks depend on how many there are
