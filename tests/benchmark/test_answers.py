@@ -57,6 +57,8 @@ def test_the_number_that_a_text_gives(text: str, number: str | None) -> None:
         ("The answer is $x^2$.", "x^2"),
         (r"The answer is $\boxed{7}$", "7"),
         ("Answer: Paris.\n", "Paris"),
+        ("The correct answer to this problem is 10.", "10"),
+        ("The answer isn't known: the answer to the question of it: no", "no"),
         ("some words\n\nParis\n", "Paris"),
         ("<answer>\n1 2\n3 4\n</answer>", "1 2\n3 4"),
         ("<answer>never closed", "never closed"),

@@ -15,7 +15,7 @@ _LONGEST = 1000
 _TAIL = 20_000
 
 _MARKED = re.compile(
-    r"(?:####|(?:the\s+)?(?:final\s+|correct\s+)?(?:answer|option|choice)\b\s*(?:is|:|=)(?:\s*:)?)",
+    r"####|\b(?:answer|option|choice)\b(?:\s+(?:to|for|of)\s[^\n.:=]{0,80}?)?\s*(?:\bis\b|:|=)(?:\s*:)?",
     re.IGNORECASE,
 )
 _TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
