@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -299,12 +300,17 @@ async def test_a_run_that_had_to_stop_keeps_what_it_has(tmp_path: Path) -> None:
     assert mended.results()["failures"] == []
 
 
-async def test_after_ctrl_c_there_is_a_table_of_what_there_is(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    words = ["benchmark.max_concurrent_problems=2"]
-    command = Command(tmp_path, *words, model=FakeEndpoint(latency=10))
-    with trio.move_on_after(15):
+async def test_after_ctrl_c_there_is_a_table_of_what_there_is(tmp_path: Path) -> None:
+    scope, numbers = trio.CancelScope(), itertools.count(1)
+
+    async def third(request: SampleRequest) -> None:
+        if next(numbers) == 3:
+            scope.cancel(reason="as Ctrl-C does")
+        await trio.lowlevel.checkpoint()
+
+    words = ["benchmark.max_concurrent_problems=1"]
+    command = Command(tmp_path, *words, model=FakeEndpoint(before=third))
+    with scope:
         await command.run()
     command.session.interrupted()
     assert "2 of 6" in command.out.getvalue()
