@@ -6,8 +6,8 @@ same decoder (the same request, and its answer made into the same scored continu
 `json`, and httpx with its own pool. "growth" is against the same client's lowest concurrency shown
 that is at least 100.
 
-    uv run --group bench python scripts/bench_client.py
-    uv run --group bench python scripts/bench_client.py --concurrency 100 --json
+    uv run --group bench-clients python scripts/bench_client.py
+    uv run --group bench-clients python scripts/bench_client.py --concurrency 100 --json
 """
 
 from __future__ import annotations

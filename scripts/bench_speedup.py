@@ -6,7 +6,7 @@ round, the first round included.
 
     uv run python scripts/bench_speedup.py
     uv run python scripts/bench_speedup.py --latency 0.3 --widths 8 --json
-    uv run --group bench python scripts/bench_speedup.py --widths 64,256 --bare
+    uv run --group bench-clients python scripts/bench_speedup.py --widths 64,256 --bare
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def seconds(url: str, width: int, options: argparse.Namespace, max_concurr
 
 def bare(url: str, width: int, options: argparse.Namespace) -> float:
     """Seconds that the same requests take with aiohttp and our decoder, gathered, without a search."""
-    import aiohttp  # noqa: PLC0415  # only this needs the group `bench`
+    import aiohttp  # noqa: PLC0415  # only this needs the group `bench-clients`
 
     async def main() -> float:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:

@@ -4,8 +4,8 @@
 (rounds x latency); "against none" is over the same client's time without stragglers. Beside ours the
 way of the asyncio original: `asyncio.gather` over AsyncOpenAI, a round after the other.
 
-    uv run --group bench python scripts/bench_stragglers.py
-    uv run --group bench python scripts/bench_stragglers.py --width 5 --json
+    uv run --group bench-clients python scripts/bench_stragglers.py
+    uv run --group bench-clients python scripts/bench_stragglers.py --width 5 --json
 """
 
 from __future__ import annotations

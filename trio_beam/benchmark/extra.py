@@ -1,0 +1,43 @@
+"""The packages of the extra ``bench``, imported only where one is needed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from typing import Any
+
+from trio_beam.benchmark.problem import BenchmarkError
+
+
+def import_extra(module: str) -> Any:
+    """Import a module of a package of the extra.
+
+    Raises:
+        BenchmarkError: it is not installed; the message says what to install.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the package about itself
+            return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise _missing(module, error.name or module) from error
+
+
+def need_extra(module: str) -> None:
+    """The same without importing it: for what is imported in another process.
+
+    Raises:
+        BenchmarkError: it is not installed.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise _missing(module, module)
+
+
+def _missing(module: str, what: str) -> BenchmarkError:
+    package = module.partition(".")[0].replace("_", "-")
+    why = "" if what == module else f" ({what} is missing)"
+    return BenchmarkError(
+        f'{package} is not installed{why}; install the extra "bench": '
+        'pip install "trio-beam[bench]", or uv run --extra bench ...'
+    )

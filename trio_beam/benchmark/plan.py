@@ -1,0 +1,100 @@
+"""What a run is going to do, decided before anything is started: pure data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from trio_beam.benchmark.models import Model, choose_model
+from trio_beam.benchmark.prompts import check_template
+from trio_beam.benchmark.records import Key, digest_of, digest_of_problem
+from trio_beam.benchmark.strategies import Strategy, enabled_strategies
+from trio_beam.core.config import check_real, check_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from trio_beam.benchmark.problem import Problem
+    from trio_beam.benchmark.settings import Settings
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """A benchmark, a model, and the strategies to be compared.
+
+    Attributes:
+        folder: where everything is written.
+        shared: what the answers of all strategies depend on.
+    """
+
+    settings: Settings
+    model: Model
+    strategies: Sequence[Strategy]
+    folder: Path
+    shared: Mapping[str, Any]
+
+    def configuration(self, strategy: Strategy) -> str:
+        """The digest of everything, besides the problem, that a strategy's answers depend on."""
+        return digest_of({**self.shared, "strategy": strategy.depends_on()})
+
+    def key(self, problem: Problem, strategy: Strategy) -> Key:
+        """Where the record of a problem with a strategy is found."""
+        return Key(
+            problem.id, digest_of_problem(problem), strategy.kind, self.configuration(strategy)
+        )
+
+
+def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
+    """Check the settings, and decide what they mean.
+
+    The folder's name is made of what the answers depend on, so that the same command finds its own
+    run again, also with more problems or with the permission to execute code.
+
+    Raises:
+        ConfigError: a value is out of its bounds; a key or an address is missing.
+    """
+    group = settings.benchmark
+    check_whole("benchmark.max_concurrent_problems", group.max_concurrent_problems, 1)
+    check_whole("benchmark.max_tokens", group.max_tokens, 1)
+    if group.num_problems is not None:
+        check_whole("benchmark.num_problems", group.num_problems, 1, optional=True)
+    if group.seed is not None:
+        check_whole("benchmark.seed", group.seed, 0, optional=True)
+    check_whole("benchmark.stop_after_failures", group.stop_after_failures, 1)
+    check_real("model.attempt_timeout", settings.model.attempt_timeout, 0, above=True)
+    check_template(settings.prompt)
+    strategies = enabled_strategies(settings)
+    model = choose_model(settings, environment)
+    shared = {
+        "benchmark": group.name,
+        "data_dir": group.data_dir,
+        "max_tokens": group.max_tokens,
+        "seed": group.seed,
+        "prompt": attrs.asdict(settings.prompt),
+        "model": dict(model.identity),
+    }
+    return Plan(
+        settings=settings,
+        model=model,
+        strategies=strategies,
+        folder=_folder(settings, model, strategies, shared),
+        shared=shared,
+    )
+
+
+def _folder(
+    settings: Settings, model: Model, strategies: Sequence[Strategy], shared: Mapping[str, Any]
+) -> Path:
+    if settings.output.dir is not None:
+        return Path(settings.output.dir).expanduser()
+    digest = digest_of({**shared, "strategies": [one.depends_on() for one in strategies]})
+    name = f"{_plain(settings.benchmark.name)}-{_plain(model.name)}-{digest[:8]}"
+    return Path(settings.output.results_dir).expanduser() / name
+
+
+def _plain(text: str) -> str:
+    """What may stand in the name of a file, and not too much of it."""
+    return re.sub(r"[^\w.]+", "_", text.rpartition("/")[2]).strip("_.")[:40] or "run"

@@ -1,0 +1,141 @@
+"""What is shown of a run: a line for each strategy on a terminal, a line for each problem elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+
+    from trio_beam.benchmark.records import Record
+    from trio_beam.benchmark.run import Watcher
+    from trio_beam.benchmark.strategies import Strategy
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Watcher]:
+    """Show the progress of a run on a console while the block runs."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
+    with Progress(*columns, console=console) as bars:
+        yield _Bars(bars)
+
+
+class Pace:
+    """Counts of one strategy, and how long the rest may take."""
+
+    def __init__(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+        self.label = strategy.label
+        self.total = total
+        self.done = len(before)
+        self.passed = sum(record.passed is True for record in before)
+        self.ungraded = sum(record.passed is None for record in before)
+        self.failed = sum(bool(record.error) for record in before)
+        self._now = 0
+        self._tokens = 0
+        self._start = trio.current_time()
+
+    def count(self, record: Record) -> None:
+        """One more record."""
+        self.done += 1
+        self._now += 1
+        self.passed += record.passed is True
+        self.ungraded += record.passed is None
+        self.failed += bool(record.error)
+        self._tokens += record.completion_tokens
+
+    def __str__(self) -> str:
+        """Passed, failed, tokens, tokens per second and time left."""
+        seconds = trio.current_time() - self._start
+        said = [f"{self.passed} passed" if not self.ungraded else "not graded"]
+        if self.failed:
+            said.append(f"{self.failed} failed")
+        said.append(f"{self._tokens:,} tokens")
+        if self._now and seconds > 0:
+            said.append(f"{self._tokens / seconds:,.0f} tokens/s")
+            if left := self.total - self.done:
+                said.append(f"{clock(left * seconds / self._now)} left")
+        return ", ".join(said)
+
+
+class _Bars:
+    """A line for each strategy, with a bar."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+        self._pace: Pace | None = None
+
+    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+        self._pace = Pace(strategy, total, before)
+        self._task = self._bars.add_task(
+            strategy.label, total=total, completed=self._pace.done, said=str(self._pace)
+        )
+
+    def finished(self, record: Record) -> None:
+        assert self._pace is not None
+        assert self._task is not None
+        self._pace.count(record)
+        self._bars.update(self._task, completed=self._pace.done, said=str(self._pace))
+        if record.error:
+            self.say(f"{record.problem}: {record.error}")
+
+    def say(self, line: str) -> None:
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Lines:
+    """A line for each problem: for a file, a pipe, or a machine that keeps logs."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._pace: Pace | None = None
+
+    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+        """Say how much is left to do."""
+        self._pace = Pace(strategy, total, before)
+        there = f", {len(before)} of them already there" if before else ""
+        self.say(f"{strategy.label}: {total} problem{'' if total == 1 else 's'}{there}")
+
+    def finished(self, record: Record) -> None:
+        """Say what came of a problem."""
+        assert self._pace is not None
+        self._pace.count(record)
+        self.say(
+            f"{self._pace.label}: {self._pace.done}/{self._pace.total} {record.problem}"
+            f" {verdict(record)} ({record.seconds:.1f} s); {self._pace}"
+        )
+
+    def say(self, line: str) -> None:
+        """Print a line as it is."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def verdict(record: Record) -> str:
+    """What came of a problem, in a word or a few."""
+    if record.error:
+        return f"failed: {record.error}"
+    if record.passed is None:
+        return "answered"
+    return "passed" if record.passed else "did not pass"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people read them: 40 s, 3 min, 2 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

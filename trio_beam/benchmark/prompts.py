@@ -1,0 +1,39 @@
+"""What the model is asked: a problem in the clothes of the group ``prompt``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_beam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trio_beam.benchmark.settings import PromptGroup
+    from trio_beam.core.prompt import PromptLike
+
+_PLACE = "{prompt}"
+
+
+def check_template(group: PromptGroup) -> None:
+    """Raise `ConfigError` if the template has no place for the problem."""
+    if _PLACE not in group.template:
+        raise ConfigError("prompt.template", f"a text with {_PLACE} in it", group.template)
+
+
+def build_prompt(
+    group: PromptGroup, problem: str, *, instruction: str, suffix: str | None
+) -> PromptLike:
+    """Chat messages; or with ``chat=false`` one text, which the model continues.
+
+    Args:
+        group: the group ``prompt``.
+        problem: the problem's own words.
+        instruction: the benchmark's, for the system message if the group has none of its own.
+        suffix: instead of the group's; None: the group's.
+    """
+    behind = group.suffix if suffix is None else suffix
+    text = group.template.replace(_PLACE, f"{group.prefix}{problem}{behind}")
+    if not group.chat:
+        return f"{group.system}\n\n{text}" if group.system else text
+    system = instruction if group.system is None else group.system
+    user = {"role": "user", "content": text}
+    return [{"role": "system", "content": system}, user] if system else [user]

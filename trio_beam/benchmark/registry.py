@@ -1,0 +1,59 @@
+"""The benchmarks by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trio_beam.benchmark.overrides import nearest_keys
+from trio_beam.benchmark.sets.choice import Gpqa, Mmlu
+from trio_beam.benchmark.sets.humaneval import HumanEval
+from trio_beam.benchmark.sets.jsonl import JsonLines
+from trio_beam.benchmark.sets.maths import Gsm8k, Math500
+from trio_beam.benchmark.sets.reasoning import ReasoningGym
+from trio_beam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trio_beam.benchmark.problem import Benchmark
+
+_FROM_THE_HUB: dict[str, Callable[..., Benchmark]] = {
+    "gsm8k": Gsm8k,
+    "math500": Math500,
+    "mmlu": Mmlu,
+    "gpqa": Gpqa,
+}
+_PREFIXES = ("reasoning_gym", "jsonl")
+#: What may be given as ``benchmark.name``.
+NAMES = ("humaneval", *_FROM_THE_HUB, "reasoning_gym:TASK", "jsonl:PATH")
+
+
+def open_benchmark(
+    name: str, *, allow_code_execution: bool = False, data_dir: Path | None = None
+) -> Benchmark:
+    """A benchmark by its name. Nothing is loaded yet, and no package of the extra imported.
+
+    Args:
+        name: one of `NAMES`.
+        allow_code_execution: whether programs that a model wrote may be run, in the sandbox.
+        data_dir: a folder with the files that would else come from the hub.
+
+    Raises:
+        ConfigError: there is none of that name; the message has the nearest, and all.
+    """
+    head, colon, rest = name.partition(":")
+    if name == "humaneval":
+        return HumanEval(can_grade=allow_code_execution)
+    if name in _FROM_THE_HUB:
+        return _FROM_THE_HUB[name](data_dir=data_dir)
+    if head == "reasoning_gym" and rest:
+        return ReasoningGym(name=name, task=rest)
+    if head == "jsonl" and rest:
+        return JsonLines(name=name, path=Path(rest).expanduser())
+    nearest = nearest_keys(head, ["humaneval", *_FROM_THE_HUB, *_PREFIXES])
+    meant = f" (did you mean {_shown(nearest[0])}?)" if nearest and not colon else ""
+    raise ConfigError("benchmark.name", f"one of {', '.join(NAMES)}{meant}", name)
+
+
+def _shown(name: str) -> str:
+    return next(known for known in NAMES if known.partition(":")[0] == name)

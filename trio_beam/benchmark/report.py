@@ -1,0 +1,174 @@
+"""The files of a finished run: ``results.json``, ``results.csv``, ``report.md``, predictions and plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from trio_beam.benchmark.tables import Results, as_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from trio_beam.benchmark.plots import Series
+    from trio_beam.benchmark.summary import Batch, Pair, Row
+
+_COLUMNS = (
+    "benchmark",
+    "model",
+    "strategy",
+    "label",
+    "configuration",
+    "problems",
+    "wanted",
+    "passed",
+    "failures",
+    "pass_rate",
+    "pass_rate_low",
+    "pass_rate_high",
+    "seconds_per_problem",
+    "total_tokens",
+    "tokens_per_problem",
+    "generated_tokens",
+    "width",
+)
+
+
+def write_report(results: Results, folder: Path, *, plots: bool) -> list[Path]:
+    """Write everything anew and return the files. An old file is replaced whole or not at all.
+
+    Raises:
+        BenchmarkError: plots are wanted, and matplotlib is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [
+        write_whole(
+            folder / "results.json", json.dumps(as_json(results), indent=2, ensure_ascii=False)
+        ),
+        write_whole(folder / "results.csv", as_csv(results)),
+    ]
+    if plots:
+        written += _plots(results, folder)
+    written.append(write_whole(folder / "report.md", _page(results, written, folder)))
+    return written
+
+
+def as_json(results: Results) -> dict[str, Any]:
+    """Rows, comparisons, and what failed."""
+    return {
+        "strategies": [
+            _row(row, name) for row, name in zip(results.rows, results.names, strict=True)
+        ],
+        "comparisons": [_pair(pair, results) for pair in results.pairs],
+        "failures": [
+            {"label": name, "problem": record.problem, "error": record.error}
+            for row, name in zip(results.rows, results.names, strict=True)
+            for record in row.failures
+        ],
+    }
+
+
+def as_csv(results: Results) -> str:
+    """One line for each strategy."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(as_json(results)["strategies"])
+    return text.getvalue()
+
+
+def series_of(results: Results) -> list[Series]:
+    """What the plots show."""
+    from trio_beam.benchmark.plots import Series  # noqa: PLC0415  # matplotlib takes a second
+
+    return [
+        Series(
+            label=name,
+            group=row.batch.strategy,
+            passed=row.passed,
+            total=row.problems,
+            width=row.batch.width,
+            tokens=tuple(record.completion_tokens for record in row.batch.records),
+            seconds=tuple(record.seconds for record in row.batch.records),
+            round_scores=tuple(tuple(record.round_scores) for record in row.batch.records),
+        )
+        for row, name in zip(results.rows, results.names, strict=True)
+        if row.problems
+    ]
+
+
+def predictions_of(batch: Batch) -> list[tuple[str, str]]:
+    """Problem and answer of every record, for the format of an official evaluator."""
+    return [(record.problem, record.text) for record in batch.records]
+
+
+def file_name(text: str) -> str:
+    """What may stand in the name of a file."""
+    return re.sub(r"[^\w.=-]+", "_", text).strip("_.")
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a file in such a way that it is never there in part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)  # noqa: PTH105  # on every system it replaces what is there
+    return path
+
+
+def _plots(results: Results, folder: Path) -> list[Path]:
+    from trio_beam.benchmark.plots import draw_plots  # noqa: PLC0415  # matplotlib takes a second
+
+    (folder / "plots").mkdir(exist_ok=True)
+    models = ", ".join(dict.fromkeys(row.batch.model for row in results.rows))
+    title = f"{results.benchmarks()}, {models}"
+    return list(draw_plots(series_of(results), folder / "plots", title=title))
+
+
+def _page(results: Results, written: Sequence[Path], folder: Path) -> str:
+    pictures = [path.relative_to(folder).as_posix() for path in written if path.suffix == ".svg"]
+    shown = [f"![{name}]({name})" for name in pictures]
+    return "\n\n".join([f"# {results.benchmarks()}", as_markdown(results), *shown]) + "\n"
+
+
+def _row(row: Row, name: str) -> dict[str, Any]:
+    batch, interval = row.batch, row.interval
+    return {
+        "benchmark": batch.benchmark,
+        "model": batch.model,
+        "strategy": batch.strategy,
+        "label": name,
+        "configuration": batch.configuration,
+        "problems": row.problems,
+        "wanted": batch.wanted,
+        "passed": row.passed,
+        "failures": len(row.failures),
+        "pass_rate": row.pass_rate,
+        "pass_rate_low": interval and interval.low,
+        "pass_rate_high": interval and interval.high,
+        "seconds_per_problem": row.seconds,
+        "total_tokens": row.total_tokens,
+        "tokens_per_problem": row.tokens_per_problem,
+        "generated_tokens": row.generated_tokens,
+        "width": batch.width,
+    }
+
+
+def _pair(pair: Pair, results: Results) -> dict[str, Any]:
+    said = attrs.asdict(
+        pair, filter=lambda field, _: field.name not in ("first", "second", "interval")
+    )
+    return {
+        "first": results.name(pair.first),
+        "second": results.name(pair.second),
+        **said,
+        "difference_low": pair.interval.low,
+        "difference_high": pair.interval.high,
+    }

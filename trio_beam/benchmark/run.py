@@ -1,0 +1,258 @@
+"""A run: every strategy on every problem, several problems at the same time, one record for each."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+import msgspec
+import trio
+
+from trio_beam.benchmark.prompts import build_prompt
+from trio_beam.benchmark.records import Record, digest_of_problem
+from trio_beam.core.events import Event, RoundFinished
+from trio_beam.errors import RequestRejected, SearchFailed, TrioBeamError
+from trio_beam.observers.debug import DebugLines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from trio_beam.benchmark.plan import Plan
+    from trio_beam.benchmark.problem import Benchmark, Problem
+    from trio_beam.benchmark.store import Store
+    from trio_beam.benchmark.strategies import Strategy
+    from trio_beam.core.events import Observer
+    from trio_beam.language_model import LanguageModel
+
+#: Refusals that every other problem would meet as well: no such key, model or address.
+_HOPELESS = (401, 403, 404)
+
+
+class RunStopped(TrioBeamError):
+    """The run ended before its last problem, since what is wrong would go on."""
+
+
+class Watcher(Protocol):
+    """Who is told how a run goes on. Called inline; must not block."""
+
+    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+        """A strategy begins; `before` are the records that are there already."""
+
+    def finished(self, record: Record) -> None:
+        """A record of the strategy that began last is on disk."""
+
+    def say(self, line: str) -> None:
+        """A line for whoever looks on."""
+
+
+class Run:
+    """One run. `wanted` and `records` may be read while it is under way and after it was cancelled."""
+
+    def __init__(self, plan: Plan, benchmark: Benchmark, store: Store, watcher: Watcher) -> None:
+        self._plan = plan
+        self._benchmark = benchmark
+        self._store = store
+        self._watcher = watcher
+        self._problems: Sequence[Problem] = ()
+        self._failures_in_a_row = 0
+
+    async def load(self) -> None:
+        """Load the problems.
+
+        Raises:
+            BenchmarkError: they are not to be had.
+        """
+        group = self._plan.settings.benchmark
+        self._problems = await trio.to_thread.run_sync(
+            self._benchmark.load, group.num_problems, group.seed or 0
+        )
+
+    def records(self, strategy: Strategy) -> list[Record]:
+        """The records that there are of a strategy, in the order of the problems."""
+        return [record for _, record in self._pairs(strategy) if record is not None]
+
+    def wanted(self) -> int:
+        """How many problems there are."""
+        return len(self._problems)
+
+    def unanswered(self) -> int:
+        """How many answers are missing, all strategies together."""
+        return sum(len(self._left(strategy)) for strategy in self._plan.strategies)
+
+    def adopt(self, records: Sequence[Record]) -> None:
+        """Take over from another folder what this run would otherwise do again."""
+        found = {record.key: record for record in records if not record.error}
+        for strategy in self._plan.strategies:
+            for problem, old in self._pairs(strategy):
+                key = self._plan.key(problem, strategy)
+                if old is None and key in found:
+                    self._store.append(found[key])
+
+    async def grade(self) -> None:
+        """Grade the answers that were not graded when they came.
+
+        Raises:
+            BenchmarkError: nothing can be graded here; in an `ExceptionGroup`.
+        """
+        if not self._benchmark.can_grade:
+            return
+        for strategy in self._plan.strategies:
+            pairs = [
+                (problem, record)
+                for problem, record in self._pairs(strategy)
+                if record is not None and record.passed is None
+            ]
+            jobs = iter(pairs)
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(self._width, len(pairs))):
+                    nursery.start_soon(self._grade, jobs)
+
+    async def answer(self, model: LanguageModel) -> None:
+        """Have every question answered and graded that is not yet.
+
+        One strategy after the other, so that each has the model to itself.
+
+        Raises:
+            RunStopped: the server refuses, or too many problems in a row failed; in an `ExceptionGroup`.
+            BenchmarkError, ConfigError: as the grading and the searches; in an `ExceptionGroup`.
+        """
+        for strategy in self._plan.strategies:
+            left = self._left(strategy)
+            again = {problem.id for problem in left}
+            before = [one for one in self.records(strategy) if one.problem not in again]
+            self._watcher.begin(strategy, len(self._problems), before)
+            jobs = iter(left)
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(self._width, len(left))):
+                    nursery.start_soon(self._work, model, strategy, jobs)
+
+    @property
+    def _width(self) -> int:
+        return self._plan.settings.benchmark.max_concurrent_problems
+
+    def _pairs(self, strategy: Strategy) -> Iterator[tuple[Problem, Record | None]]:
+        for problem in self._problems:
+            yield problem, self._store.get(self._plan.key(problem, strategy))
+
+    def _left(self, strategy: Strategy) -> list[Problem]:
+        again = self._plan.settings.output.retry_failed
+        return [
+            problem
+            for problem, record in self._pairs(strategy)
+            if record is None or (again and record.error)
+        ]
+
+    async def _grade(self, jobs: Iterator[tuple[Problem, Record]]) -> None:
+        for problem, record in jobs:
+            self._store.append(await self._graded(problem, record))
+
+    async def _work(
+        self, model: LanguageModel, strategy: Strategy, jobs: Iterator[Problem]
+    ) -> None:
+        """Take one problem after the other, as long as there are any."""
+        for problem in jobs:
+            record = await self._answer(model, strategy, problem)
+            if not record.error and self._benchmark.can_grade:
+                record = await self._graded(problem, record)
+            self._store.append(record)
+            self._watcher.finished(record)
+            self._count_failures(record)
+
+    async def _answer(self, model: LanguageModel, strategy: Strategy, problem: Problem) -> Record:
+        """Search, and make a record that has not been graded."""
+        prompt = build_prompt(
+            self._plan.settings.prompt,
+            problem.prompt,
+            instruction=self._benchmark.instruction,
+            suffix=strategy.suffix,
+        )
+        seed = strategy.seed(self._plan.settings.benchmark.seed, problem.id)
+        rounds = _RoundScores()
+        observers: list[Observer] = [rounds]
+        if strategy.debug:
+            observers.append(DebugLines(lambda line: self._watcher.say(f"{line} | {problem.id}")))
+        error = ""
+        start = trio.current_time()
+        try:
+            result = await strategy.search(
+                model, prompt, seed, observers, vote_key=self._benchmark.answer_of
+            )
+        except SearchFailed as failed:
+            _stop_if_hopeless(failed)
+            result, error = failed.partial, str(failed)
+        seconds = trio.current_time() - start
+        return Record(
+            problem=problem.id,
+            digest=digest_of_problem(problem),
+            strategy=strategy.kind,
+            label=strategy.label,
+            configuration=self._plan.configuration(strategy),
+            seed=seed,
+            text="" if error else result.text,
+            passed=False if error else None,
+            score=0.0 if error else None,
+            answer=None,
+            detail=error,
+            search_score=None if error else finite(result.score),
+            round_scores=rounds.scores,
+            rounds=result.rounds,
+            prompt_tokens=result.usage.prompt_tokens,
+            completion_tokens=result.usage.completion_tokens,
+            requests=result.usage.requests,
+            seconds=seconds,
+            stop_reason=result.stop_reason,
+            exact=result.exact,
+            error=error,
+            votes=[(str(one), share) for one, share in result.votes],
+            meta=problem.meta,
+        )
+
+    async def _graded(self, problem: Problem, record: Record) -> Record:
+        """The record with its grade; a grader that breaks over a text has not passed it."""
+        try:
+            grade = await self._benchmark.grade(problem, record.text)
+        except TrioBeamError:
+            raise  # nothing can be graded here, whatever the text
+        except Exception as error:  # a grader of others, over any text that a model writes
+            said = f"the grading broke: {type(error).__name__}: {error}"
+            return msgspec.structs.replace(record, passed=False, score=0.0, detail=said, error=said)
+        return msgspec.structs.replace(
+            record,
+            passed=grade.passed,
+            score=grade.score,
+            answer=grade.answer,
+            detail=grade.detail,
+        )
+
+    def _count_failures(self, record: Record) -> None:
+        self._failures_in_a_row = self._failures_in_a_row + 1 if record.error else 0
+        if self._failures_in_a_row >= self._plan.settings.benchmark.stop_after_failures:
+            raise RunStopped(
+                f"{self._failures_in_a_row} problems in a row failed, so the run stops here;"
+                f" the last one said: {record.error}. Everything is kept: once that is mended, the"
+                " same command with output.retry_failed=true tries them again"
+            )
+
+
+@attrs.define
+class _RoundScores:
+    """Observer that keeps the best score of each round."""
+
+    scores: list[float | None] = attrs.field(factory=list)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RoundFinished):
+            self.scores.append(finite(event.best_score))
+
+
+def finite(score: float) -> float | None:
+    """A score as JSON can carry it: None for minus infinity."""
+    return score if math.isfinite(score) else None
+
+
+def _stop_if_hopeless(failed: SearchFailed) -> None:
+    for failure in failed.failures:
+        error = failure.error
+        if isinstance(error, RequestRejected) and error.status in _HOPELESS:
+            raise RunStopped(f"the server refuses, so the run stops here: {error}") from failed

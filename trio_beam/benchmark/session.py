@@ -1,0 +1,210 @@
+"""One command: its run, or the runs of a sweep one after the other, and what comes of them."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from trio_beam.benchmark.config import to_yaml
+from trio_beam.benchmark.progress import progress
+from trio_beam.benchmark.records import digest_of
+from trio_beam.benchmark.report import file_name, predictions_of, write_report, write_whole
+from trio_beam.benchmark.run import Run
+from trio_beam.benchmark.store import Store, read_records
+from trio_beam.benchmark.summary import Batch
+from trio_beam.benchmark.tables import Results, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from rich.console import Console
+
+    from trio_beam.benchmark.overrides import Override
+    from trio_beam.benchmark.plan import Plan
+    from trio_beam.benchmark.problem import Benchmark
+    from trio_beam.benchmark.records import Record
+    from trio_beam.benchmark.run import Watcher
+    from trio_beam.language_model import LanguageModel
+
+
+def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:
+    """The endpoint of a plan."""
+    return plan.model.open()
+
+
+def open_problems(plan: Plan) -> Benchmark:
+    """The benchmark of a plan.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    from trio_beam.benchmark.registry import open_benchmark  # noqa: PLC0415  # only when needed
+
+    group = plan.settings.benchmark
+    return open_benchmark(
+        group.name,
+        allow_code_execution=group.allow_code_execution,
+        data_dir=None if group.data_dir is None else Path(group.data_dir),
+    )
+
+
+#: Groups whose keys change every strategy.
+_SHARED = ("model", "benchmark", "prompt")
+
+
+@attrs.frozen(kw_only=True)
+class Planned:
+    """A plan, and what a sweep has set for it alone."""
+
+    plan: Plan
+    swept: Sequence[Override] = ()
+
+
+@attrs.define(kw_only=True, eq=False)
+class Session:
+    """The work of a command.
+
+    Attributes:
+        planned: one, or those of a sweep.
+        out: where results are printed.
+        err: where progress is shown.
+        open_model: gives the model of a plan.
+        open_problems: gives its benchmark.
+    """
+
+    planned: Sequence[Planned]
+    out: Console
+    err: Console
+    open_model: Callable[[Plan], AbstractAsyncContextManager[LanguageModel]] = open_model
+    open_problems: Callable[[Plan], Benchmark] = open_problems
+    _runs: list[tuple[Planned, Run]] = attrs.field(factory=list, init=False)
+
+    async def __call__(self, nursery: trio.Nursery) -> int:
+        """Run what there is to run, print the table, and return the exit code 0.
+
+        Raises:
+            FolderInUse, RunStopped, BenchmarkError, ConfigError: some in an `ExceptionGroup`. What had
+                been finished is on disk, and its table was printed.
+        """
+        del nursery  # each run has its own
+        try:
+            await self._run_all()
+        except Exception:
+            self._show_what_there_is()
+            raise
+        results = self._results()
+        show(results, self.out)
+        if len(self.planned) > 1 and self.planned[0].plan.settings.output.save_results:
+            folder = self._folder_of_sweep()
+            await self._write(results, folder, self.planned[0].plan)
+        if any(row.problems and row.passed is None for row in results.rows):
+            self._say(
+                "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
+                " to run them in a sandbox; what was generated is kept"
+            )
+        return 0
+
+    def interrupted(self) -> None:
+        """Print what there is, after everything was cancelled."""
+        self._show_what_there_is()
+        self._say("interrupted: what was finished is kept; the same command goes on from here")
+
+    def _show_what_there_is(self) -> None:
+        if any(run.records(s) for one, run in self._runs for s in one.plan.strategies):
+            show(self._results(), self.out)
+
+    async def _run_all(self) -> None:
+        async with AsyncExitStack() as stack:
+            opened = [self.open_problems(planned.plan) for planned in self.planned]
+            for benchmark in opened:
+                stack.push_async_callback(benchmark.aclose)
+            for planned, benchmark in zip(self.planned, opened, strict=True):
+                await self._run(planned, benchmark)
+
+    async def _run(self, planned: Planned, benchmark: Benchmark) -> None:
+        plan = planned.plan
+        with Store(plan.folder) as store:
+            write_whole(plan.folder / "config.yaml", to_yaml(plan.settings))
+            self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
+            if store.damaged:
+                self._say(f"{store.damaged} records were not whole: they are done again")
+            await self._go(planned, benchmark, store)
+            if plan.settings.output.save_results:
+                await self._save(plan, benchmark)
+
+    async def _go(self, planned: Planned, benchmark: Benchmark, store: Store) -> None:
+        with ExitStack() as shown:
+            watcher: Watcher = shown.enter_context(progress(self.err))
+            run = Run(planned.plan, benchmark, store, watcher)
+            await run.load()
+            self._runs.append((planned, run))
+            run.adopt(self._records_elsewhere(planned.plan))
+            await run.grade()
+            if run.unanswered():
+                async with self.open_model(planned.plan) as model:
+                    await run.answer(model)
+
+    def _records_elsewhere(self, plan: Plan) -> list[Record]:
+        """What the other runs of this sweep have written so far."""
+        paths = [one.plan.folder / "records.jsonl" for one, _ in self._runs[:-1]]
+        return [
+            record
+            for path in paths
+            if path.parent != plan.folder and path.exists()
+            for record in read_records(path)
+        ]
+
+    async def _save(self, plan: Plan, benchmark: Benchmark) -> None:
+        batches = _batches(*self._runs[-1])
+        await self._write(Results.of(batches), plan.folder, plan)
+        if benchmark.name != "humaneval":
+            return
+        from trio_beam.benchmark.predictions import write_predictions  # noqa: PLC0415
+
+        for batch in batches:
+            path = plan.folder / "predictions" / f"{file_name(batch.label)}.jsonl"
+            path.parent.mkdir(exist_ok=True)
+            write_predictions(path, predictions_of(batch))
+
+    async def _write(self, results: Results, folder: Path, plan: Plan) -> None:
+        wanted = plan.settings.output.plots
+        await trio.to_thread.run_sync(lambda: write_report(results, folder, plots=wanted))
+        self._say(f"results: {folder / 'report.md'}")
+
+    def _results(self) -> Results:
+        return Results.of([batch for one in self._runs for batch in _batches(*one)])
+
+    def _folder_of_sweep(self) -> Path:
+        plans = [one.plan for one in self.planned]
+        digest = digest_of({"folders": [plan.folder.name for plan in plans]})
+        return Path(plans[0].settings.output.results_dir).expanduser() / f"sweep-{digest[:8]}"
+
+    def _say(self, line: str) -> None:
+        self.err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _batches(planned: Planned, run: Run) -> list[Batch]:
+    plan = planned.plan
+    return [
+        Batch(
+            benchmark=plan.settings.benchmark.name,
+            model=plan.model.name,
+            strategy=strategy.kind,
+            label=strategy.label,
+            width=strategy.width,
+            configuration=plan.configuration(strategy),
+            wanted=run.wanted(),
+            records=run.records(strategy),
+            settings=" ".join(
+                str(one)
+                for one in planned.swept
+                if one.key.partition(".")[0] in (*_SHARED, strategy.kind)
+            ),
+        )
+        for strategy in plan.strategies
+    ]

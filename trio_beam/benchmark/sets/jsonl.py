@@ -1,0 +1,150 @@
+r"""``jsonl:PATH``: problems of one's own, one JSON object a line.
+
+::
+
+    {"id": "sum-1", "prompt": "What is 2 + 3?", "answer": "5"}
+    {"prompt": "Solve x^2 = 2 for x > 0.", "answer": "\\sqrt{2}", "grading": "math"}
+    {"prompt": "Which is even?", "choices": ["3", "4"], "answer": "B"}
+    {"prompt": "The capital of France?", "answer": ["Paris", "City of Paris"], "grading": "exact"}
+
+``id`` is the number of the line if it is left out. ``grading`` is ``number``, ``math`` (by math-verify),
+``choice`` or ``exact`` (without regard to capitals, spaces and a full stop); if it is left out, ``choice``
+where there are choices, ``number`` where the answer is one, and else ``exact``. Several answers are all
+right. What else a line has is kept for the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.sets import answers
+from trio_beam.benchmark.sets.choice import LETTERS, ask, grade_choice
+from trio_beam.benchmark.sets.maths import NO_ANSWER, NOT_RIGHT, MathGrader
+from trio_beam.benchmark.sets.rows import read_rows
+
+_GRADINGS = ("number", "math", "choice", "exact")
+_FIELDS = ("id", "prompt", "answer", "grading", "choices")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class JsonLines:
+    """The problems of a file."""
+
+    name: str
+    path: Path
+    instruction: str = (
+        "Answer the question. End with the line: Answer: X, where X is the answer and nothing else."
+    )
+    can_grade: bool = True
+    _grader: MathGrader = attrs.field(factory=MathGrader, init=False)
+    #: The gradings of the problems that were loaded.
+    _gradings: set[str] = attrs.field(factory=set, init=False)
+
+    def load(self, count: int | None, seed: int) -> Sequence[Problem]:
+        """The first problems of the file."""
+        del seed
+        rows = read_rows(self.path)
+        problems = [self._problem(number, row) for number, row in enumerate(rows, start=1)]
+        seen: set[str] = set()
+        for problem in problems:
+            if problem.id in seen:
+                raise BenchmarkError(f"{self.path}: the id {problem.id!r} is there twice")
+            seen.add(problem.id)
+        if not problems:
+            raise BenchmarkError(f"{self.path}: the file has no problems")
+        self._gradings.update(problem.reference["grading"] for problem in problems)
+        return problems[:count]
+
+    async def grade(self, problem: Problem, completion: str) -> Grade:
+        """By the way that the problem's line says."""
+        reference = problem.reference
+        right: list[str] = reference["answers"]
+        grade = Grade(passed=False, score=0.0, answer=None, detail=NO_ANSWER)
+        for one in right:
+            grade = await self._grade(reference, one, completion)
+            if grade.passed:
+                break
+        return grade
+
+    def answer_of(self, completion: str) -> str | None:
+        """The letter or the number where all problems ask for one, else the final answer as it is."""
+        if self._gradings == {"choice"}:
+            return answers.letter_in(completion, LETTERS)
+        if self._gradings == {"number"}:
+            return answers.number_in(completion)
+        found = answers.final_answer(completion)
+        return None if found is None else answers.normal_form(found)
+
+    async def aclose(self) -> None:
+        """End the sandbox."""
+        await self._grader.aclose()
+
+    async def _grade(self, reference: dict[str, Any], right: str, completion: str) -> Grade:
+        way = reference["grading"]
+        if way == "choice":
+            return grade_choice(completion, right, reference["choices"])
+        if way == "number":
+            return await self._grader.grade(answers.number_in(completion), right)
+        found = answers.final_answer(completion)
+        if way == "math":
+            return await self._grader.grade(found, right)
+        if found is None:
+            return Grade(passed=False, score=0.0, answer=None, detail=NO_ANSWER)
+        passed = _plain(found) == _plain(right)
+        detail = "" if passed else NOT_RIGHT
+        return Grade(passed=passed, score=float(passed), answer=found, detail=detail)
+
+    def _problem(self, number: int, row: dict[str, Any]) -> Problem:
+        where = f"{self.path}, problem {number}"
+        prompt, choices = row.get("prompt"), row.get("choices")
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise BenchmarkError(f'{where}: "prompt" must be a text')
+        right = _answers(row.get("answer"), where)
+        way = row.get("grading") or _way(right, choices)
+        if way not in _GRADINGS:
+            raise BenchmarkError(f'{where}: "grading" must be one of {", ".join(_GRADINGS)}')
+        reference: dict[str, Any] = {"answers": right, "grading": way}
+        if way == "choice":
+            right = [letter.strip().upper() for letter in right]
+            listed = _choices(choices, right, where)
+            prompt = ask(prompt, listed)
+            reference |= {"answers": right, "choices": len(listed)}
+        if way == "number" and any(answers.value_of(one) is None for one in right):
+            raise BenchmarkError(f'{where}: with the grading number "answer" must be a number')
+        meta = {key: value for key, value in row.items() if key not in _FIELDS}
+        return Problem(id=str(row.get("id", number)), prompt=prompt, reference=reference, meta=meta)
+
+
+def _answers(given: Any, where: str) -> list[str]:
+    found = given if isinstance(given, list) else [given]
+    allowed = all(
+        isinstance(one, (str, int, float)) and not isinstance(one, bool) and str(one).strip()
+        for one in found
+    )
+    if not found or not allowed:
+        raise BenchmarkError(f'{where}: "answer" must be a text, a number, or a list of them')
+    return [str(one) for one in found]
+
+
+def _way(right: Sequence[str], choices: Any) -> str:
+    if choices is not None:
+        return "choice"
+    return "number" if all(answers.value_of(one) is not None for one in right) else "exact"
+
+
+def _choices(choices: Any, right: Sequence[str], where: str) -> list[str]:
+    if not isinstance(choices, list) or not 2 <= len(choices) <= len(LETTERS):
+        raise BenchmarkError(f'{where}: "choices" must be a list of 2 to {len(LETTERS)}')
+    letters = LETTERS[: len(choices)]
+    if any(len(letter) != 1 or letter not in letters for letter in right):
+        raise BenchmarkError(f'{where}: "answer" must be a letter from A to {letters[-1]}')
+    return [str(choice) for choice in choices]
+
+
+def _plain(answer: str) -> str:
+    return " ".join(answer.split()).rstrip(".").casefold()

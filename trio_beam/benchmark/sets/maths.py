@@ -1,0 +1,163 @@
+"""GSM8K and MATH-500: questions with one answer, a number or an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from trio_beam.benchmark.extra import need_extra
+from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.sandbox import JobFailed, Limits, Sandbox
+from trio_beam.benchmark.sets import answers
+from trio_beam.benchmark.sets.rows import Source, first
+
+_GSM8K = Source(
+    folder="gsm8k",
+    repository="openai/gsm8k",
+    config="main",
+    split="test",
+    file="test",
+    columns=("question", "answer"),
+)
+_MATH500 = Source(
+    folder="math500",
+    repository="HuggingFaceH4/MATH-500",
+    config=None,
+    split="test",
+    file="test",
+    columns=("problem", "answer", "unique_id"),
+)
+NOT_RIGHT = "wrong answer"
+NO_ANSWER = "no answer found"
+
+
+class MathGrader:
+    """Compares answers: by their form, by their value, and at last by math-verify, in a sandbox.
+
+    math-verify reads LaTeX, and parts of what it reads are evaluated; it can be kept busy for ever.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is started yet."""
+        self._sandbox = Sandbox(imports=("math_verify",), limits=Limits(seconds=10.0))
+
+    async def grade(self, answer: str | None, reference: str) -> Grade:
+        """Grade an answer that was found in a text.
+
+        Raises:
+            BenchmarkError: there is no sandbox on this machine.
+        """
+        if answer is None:
+            return Grade(passed=False, score=0.0, answer=None, detail=NO_ANSWER)
+        detail = ""
+        try:
+            passed = await self._same(answer, reference)
+        except JobFailed as failed:
+            passed, detail = False, f"not understood: {failed.detail}"
+        if not passed:
+            detail = detail or NOT_RIGHT
+        return Grade(passed=passed, score=float(passed), answer=answer, detail=detail)
+
+    async def aclose(self) -> None:
+        """End the sandbox."""
+        await self._sandbox.aclose()
+
+    async def _same(self, answer: str, reference: str) -> bool:
+        if answers.normal_form(answer) == answers.normal_form(reference):
+            return True
+        if None not in (answers.value_of(answer), answers.value_of(reference)):
+            return False
+        job = {"answer": answer, "reference": reference}
+        return bool(await self._sandbox.run("math_equal", job))
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Gsm8k:
+    """1,319 word problems of a school, whose answers are whole numbers."""
+
+    name: str = "gsm8k"
+    instruction: str = (
+        "Solve the problem step by step. End with the line: The answer is N, where N is a number."
+    )
+    can_grade: bool = True
+    data_dir: Path | None = None
+    _grader: MathGrader = attrs.field(factory=MathGrader, init=False)
+
+    def load(self, count: int | None, seed: int) -> Sequence[Problem]:
+        """The first problems of the test split."""
+        del seed
+        need_extra("math_verify")
+        rows = first(_GSM8K.rows(self.data_dir), count)
+        return [_gsm8k_problem(number, row) for number, row in enumerate(rows)]
+
+    async def grade(self, problem: Problem, completion: str) -> Grade:
+        """Right if the number is; how it is written does not matter."""
+        return await self._grader.grade(self.answer_of(completion), problem.reference["answer"])
+
+    def answer_of(self, completion: str) -> str | None:
+        r"""The number that was marked as the answer, or else the last; an expression, if in a box."""
+        inside = answers.boxed(completion)
+        if inside is not None and "\\" in inside and answers.value_of(inside) is None:
+            return inside
+        return answers.number_in(completion)
+
+    async def aclose(self) -> None:
+        """End the sandbox."""
+        await self._grader.aclose()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Math500:
+    r"""500 problems of competitions, whose answers are expressions in LaTeX."""
+
+    name: str = "math500"
+    instruction: str = (
+        "Solve the problem step by step. Put the final answer, and nothing else, into \\boxed{}."
+    )
+    can_grade: bool = True
+    data_dir: Path | None = None
+    _grader: MathGrader = attrs.field(factory=MathGrader, init=False)
+
+    def load(self, count: int | None, seed: int) -> Sequence[Problem]:
+        """The first problems of the test split."""
+        del seed
+        need_extra("math_verify")
+        return [_math500_problem(row) for row in first(_MATH500.rows(self.data_dir), count)]
+
+    async def grade(self, problem: Problem, completion: str) -> Grade:
+        """Right if math-verify takes the answer for the reference."""
+        return await self._grader.grade(
+            answers.final_answer(completion), problem.reference["answer"]
+        )
+
+    def answer_of(self, completion: str) -> str | None:
+        """The answer without its typography."""
+        found = answers.final_answer(completion)
+        return None if found is None else answers.normal_form(found)
+
+    async def aclose(self) -> None:
+        """End the sandbox."""
+        await self._grader.aclose()
+
+
+def _gsm8k_problem(number: int, row: dict[str, Any]) -> Problem:
+    _, mark, last = str(row["answer"]).rpartition("####")
+    value = answers.value_of(last)
+    if not mark or value is None:
+        raise BenchmarkError(f"gsm8k: row {number} has no answer behind ####: {row['answer']!r}")
+    return Problem(
+        id=f"gsm8k/{number}", prompt=str(row["question"]), reference={"answer": str(value)}
+    )
+
+
+def _math500_problem(row: dict[str, Any]) -> Problem:
+    meta = {key: row[key] for key in ("subject", "level") if row.get(key) is not None}
+    return Problem(
+        id=f"math500/{row['unique_id']}",
+        prompt=str(row["problem"]),
+        reference={"answer": str(row["answer"])},
+        meta=meta,
+    )

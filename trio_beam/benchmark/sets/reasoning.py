@@ -1,0 +1,105 @@
+"""``reasoning_gym:TASK``: problems that are generated from a seed, graded by the task's verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from trio_beam.benchmark.extra import need_extra
+from trio_beam.benchmark.overrides import nearest_keys
+from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.sandbox import JobFailed, Limits, Sandbox
+from trio_beam.benchmark.sets import answers
+
+_IMPORTS = ("reasoning_gym",)
+#: How many there are when no number is asked for: a generator has no end.
+_ALL = 500
+#: Tasks that measure nothing, with the reason.
+_UNFIT = {"game_of_life_halting": "its verifier takes every answer for a right one"}
+#: To make problems takes no more; they are ours, but made where answers are graded.
+_MAKING = Limits(seconds=300.0, memory=4 << 30, answer=256 << 20)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ReasoningGym:
+    """A task of reasoning-gym.
+
+    The verifiers of some tasks evaluate an answer as Python, so all of them run in the sandbox.
+    """
+
+    name: str
+    task: str
+    instruction: str = (
+        "Solve the problem. Think step by step, then write the final answer, and nothing else, "
+        "between <answer> and </answer>."
+    )
+    can_grade: bool = True
+    _sandbox: Sandbox = attrs.field(
+        factory=lambda: Sandbox(imports=_IMPORTS, limits=Limits(seconds=20.0)), init=False
+    )
+
+    def load(self, count: int | None, seed: int) -> Sequence[Problem]:
+        """The first problems that the seed gives; 500, if no number is asked for."""
+        if self.task in _UNFIT:
+            raise BenchmarkError(f"{self.name} measures nothing: {_UNFIT[self.task]}")
+        need_extra("reasoning_gym")
+        wanted = _ALL if count is None else count
+        size = max(_ALL, wanted)  # entries of some tasks depend on how many there are
+        place = {"task": self.task, "seed": seed, "size": size}
+        maker = Sandbox(imports=_IMPORTS, limits=_MAKING)
+        try:
+            entries = maker.run_sync("reasoning_gym_make", place | {"count": wanted})
+        except JobFailed as failed:
+            raise BenchmarkError(self._why_not(maker, failed.detail)) from None
+        return [
+            self._problem(place | {"index": index}, entry) for index, entry in enumerate(entries)
+        ]
+
+    async def grade(self, problem: Problem, completion: str) -> Grade:
+        """The score is the verifier's, which gives some tasks parts of a point; a whole one passes."""
+        answer = self._answer_in(completion)
+        if answer is None:
+            return Grade(passed=False, score=0.0, answer=None, detail="no answer found")
+        place = {key: problem.reference[key] for key in ("task", "seed", "size", "index")}
+        try:
+            score = await self._sandbox.run("reasoning_gym_score", place | {"answer": answer})
+        except JobFailed as failed:
+            detail = f"not understood: {failed.detail}"
+            return Grade(passed=False, score=0.0, answer=answer, detail=detail)
+        score = min(1.0, max(0.0, float(score)))
+        passed = score == 1.0
+        return Grade(
+            passed=passed, score=score, answer=answer, detail="" if passed else "wrong answer"
+        )
+
+    def answer_of(self, completion: str) -> str | None:
+        """The answer; spaces and capitals do not tell answers apart."""
+        answer = self._answer_in(completion)
+        return None if answer is None else " ".join(answer.split()).casefold()
+
+    async def aclose(self) -> None:
+        """End the sandbox."""
+        await self._sandbox.aclose()
+
+    def _answer_in(self, completion: str) -> str | None:
+        # What is between the tags is taken as it is: grids and words have a form that counts.
+        found = answers.tagged(completion)
+        return answers.final_answer(completion) if found is None else found
+
+    def _problem(self, reference: dict[str, Any], entry: dict[str, Any]) -> Problem:
+        return Problem(
+            id=f"{self.name}/{reference['seed']}/{reference['index']}",
+            prompt=entry["question"],
+            reference=reference | {"answer": entry["answer"]},
+            meta={"task": self.task},
+        )
+
+    def _why_not(self, maker: Sandbox, detail: str) -> str:
+        tasks = maker.run_sync("reasoning_gym_tasks", {})
+        if self.task in tasks:
+            return f"{self.name}: the task gives no problems ({detail})"
+        nearest = nearest_keys(self.task, tasks)
+        meant = f"; did you mean {nearest[0]}?" if nearest else ""
+        return f"reasoning-gym has no task {self.task!r}{meant} It has: {', '.join(tasks)}"

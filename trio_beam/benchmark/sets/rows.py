@@ -1,0 +1,153 @@
+"""The rows of a data set: from local files as the hub has them, or from the hub by `datasets`."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import attrs
+
+from trio_beam.benchmark.extra import import_extra
+from trio_beam.benchmark.problem import BenchmarkError
+
+#: Values of up to this many characters; the default of the module csv is shorter than some solutions.
+_CSV_FIELD = 1 << 24
+_KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".csv")
+
+
+@attrs.frozen(kw_only=True)
+class Source:
+    """Where a data set is.
+
+    Attributes:
+        folder: its name below a data folder.
+        repository: its name on the hub.
+        config: the part of it that is meant, as the hub names it.
+        split: ``test``, for most.
+        file: how the names of its files begin.
+        columns: what each row must have.
+        advice: what else has to be done to be given it, such as to accept its terms.
+    """
+
+    folder: str
+    repository: str
+    config: str | None
+    split: str
+    file: str
+    columns: tuple[str, ...]
+    advice: str = ""
+
+    def rows(self, data_dir: Path | None) -> list[dict[str, Any]]:
+        """All rows, in their order.
+
+        Args:
+            data_dir: a folder with files; None asks the hub, which keeps what it has given.
+
+        Raises:
+            BenchmarkError: there are none; the message says where they may come from.
+        """
+        rows = self._from_hub() if data_dir is None else self._from_files(data_dir)
+        if not rows:
+            raise BenchmarkError(f"{self.folder}: the data has no rows")
+        missing = [name for name in self.columns if name not in rows[0]]
+        if missing:
+            raise BenchmarkError(
+                f"{self.folder}: the data has no column {missing[0]!r}; it has {', '.join(rows[0])}"
+            )
+        return rows
+
+    def _from_files(self, data_dir: Path) -> list[dict[str, Any]]:
+        if not data_dir.is_dir():
+            raise BenchmarkError(f"benchmark.data_dir: there is no folder {data_dir}")
+        files = self._files(data_dir)
+        if not files:
+            raise BenchmarkError(
+                f"{self.folder}: {data_dir} has no file for it; put one of {self.file}*.parquet, "
+                f"{self.file}*.jsonl or {self.file}*.csv into {data_dir / self.folder} "
+                f"(they are on the hub in {self.repository}), or one named {self.folder}.jsonl beside it"
+            )
+        return [row for file in files for row in read_rows(file)]
+
+    def _files(self, data_dir: Path) -> list[Path]:
+        beside = [data_dir / f"{self.folder}{kind}" for kind in _KINDS]
+        for file in beside:
+            if file.is_file():
+                return [file]
+        folder = data_dir / self.folder
+        root = folder if folder.is_dir() else data_dir
+        found = sorted(path for path in root.rglob(f"{self.file}*") if path.name.endswith(_KINDS))
+        # A copy of the whole repository has a folder for each config.
+        chosen = [path for path in found if self.config in path.parent.parts]
+        found = chosen or found
+        # The same rows in two formats are one data set.
+        kinds = [kind for kind in _KINDS if any(path.name.endswith(kind) for path in found)]
+        return [path for path in found if path.name.endswith(kinds[0])] if kinds else []
+
+    def _from_hub(self) -> list[dict[str, Any]]:
+        datasets = import_extra("datasets")
+        try:
+            loaded = datasets.load_dataset(self.repository, self.config, split=self.split)
+        except Exception as error:
+            raise BenchmarkError(self._why_not(error)) from error
+        return [dict(row) for row in loaded]
+
+    def _why_not(self, error: Exception) -> str:
+        words = str(error).strip().split("\n", 1)[0][:200]
+        advice = f" {self.advice}" if self.advice else ""
+        return (
+            f"{self.folder}: {self.repository} could not be loaded from the hub "
+            f"({type(error).__name__}: {words}).{advice} Without a connection: copy its files to "
+            f"DIR/{self.folder} and add benchmark.data_dir=DIR; or take humaneval or "
+            "reasoning_gym:chain_sum, which need no download"
+        )
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a Parquet, JSON lines or CSV file, by its name.
+
+    Raises:
+        BenchmarkError: it cannot be read.
+    """
+    try:
+        if path.suffix == ".parquet":
+            table = import_extra("pyarrow.parquet").read_table(path)
+            return [dict(row) for row in table.to_pylist()]
+        with _opened(path) as file:
+            return list(_csv(file) if path.suffix == ".csv" else _json_lines(file, path))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BenchmarkError(f"{path} cannot be read: {error}") from error
+    except ValueError as error:  # pyarrow's errors of content are
+        raise BenchmarkError(f"{path} is not what its name says: {error}") from error
+
+
+def _opened(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _csv(file: IO[str]) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(_CSV_FIELD)
+    yield from csv.DictReader(file)
+
+
+def _json_lines(file: IO[str], path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise BenchmarkError(f"{path}, line {number}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise BenchmarkError(f"{path}, line {number}: not an object")
+        yield row
+
+
+def first(rows: Sequence[dict[str, Any]], count: int | None) -> Sequence[dict[str, Any]]:
+    """The first rows, or all."""
+    return rows if count is None else rows[:count]

@@ -1,0 +1,162 @@
+"""The records of a run on disk: JSON lines, appended and synced one by one, under a lock.
+
+JSON lines rather than a database: one append and one sync for each record is all that is written, what a
+crash can leave behind is a torn last line and nothing else, and people can read the file while it grows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import filelock
+
+from trio_beam.benchmark.records import Key, Record, from_line, to_line
+from trio_beam.errors import TrioBeamError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+
+class FolderInUse(TrioBeamError):
+    """Another run writes to the same folder."""
+
+
+class Store:
+    """The records in a folder, as a context manager that holds the folder's lock.
+
+    The lock is the operating system's: it is free again when the process that held it is gone, however
+    it ended. Of several records with the same key the last one counts.
+
+    Attributes:
+        damaged: lines that were not whole when the folder was opened. What they held is done again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "records.jsonl"
+        self.damaged = 0
+        self._records: dict[Key, Record] = {}
+        self._lock = filelock.FileLock(folder / "run.lock", is_singleton=False)
+        self._file = -1
+
+    def __enter__(self) -> Self:
+        """Lock the folder and read what is there.
+
+        Raises:
+            FolderInUse: another run holds it.
+            TrioBeamError: the folder cannot be made, read or written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise FolderInUse(
+                f"another run is using {self.folder}: wait for its end, or name another folder by output.dir"
+            ) from None
+        except OSError as error:
+            raise _unusable(self.folder, error) from None
+        try:
+            self._open()
+        except OSError as error:
+            self._lock.release()
+            raise _unusable(self.folder, error) from None
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file and give the lock back."""
+        os.close(self._file)
+        self._lock.release()
+
+    def get(self, key: Key) -> Record | None:
+        """The record with that key, if there is one."""
+        return self._records.get(key)
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records, in the order of their first writing."""
+        return iter(self._records.values())
+
+    def __len__(self) -> int:
+        """How many keys have a record."""
+        return len(self._records)
+
+    def append(self, record: Record) -> None:
+        """Write a record and wait until the disk has it (milliseconds).
+
+        It blocks on purpose: nothing may come between a result and its record, and beside the time
+        that an answer takes this is nothing.
+
+        Raises:
+            TrioBeamError: the disk is full or gone.
+        """
+        line = memoryview(to_line(record))
+        whole = os.fstat(self._file).st_size
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
+        except OSError as error:
+            # Other tasks may still hand in a record, which would be torn by the rest of this one.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, whole)
+            raise _unusable(self.folder, error) from error
+        self._records[record.key] = record
+
+    def _open(self) -> None:
+        new = not self.path.exists()
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            if new:
+                _sync_folder(self.folder)
+            self._read()
+        except OSError:
+            os.close(self._file)
+            raise
+
+    def _read(self) -> None:
+        whole = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    self.damaged += 1
+                    break
+                whole += len(line)
+                record = from_line(line[:-1])
+                if record is None:
+                    self.damaged += 1
+                else:
+                    self._records[record.key] = record
+        # The next record has to begin on a line of its own.
+        os.ftruncate(self._file, whole)
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records in a file, without a lock and without changing it; the last of each key."""
+    found: dict[Key, Record] = {}
+    for line in path.read_bytes().split(b"\n"):
+        if (record := from_line(line)) is not None:
+            found[record.key] = record
+    return list(found.values())
+
+
+def _sync_folder(folder: Path) -> None:
+    """See to it that the disk knows of a new file; some systems cannot, and need not."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unusable(folder: Path, error: OSError) -> TrioBeamError:
+    return TrioBeamError(f"{folder} cannot be used for records: {error.strerror or error}")
