@@ -5,6 +5,7 @@ All that holds for expansions holds for them: deadlines, timeouts, failures of o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -223,8 +224,9 @@ async def test_a_deadline_or_a_cancellation_leaves_nothing(
         assert scope.cancelled_caught
     else:
         result = await beam_search_within(seconds, model, "p", config)
-        # Candidates that have no scores yet are not ranked.
-        assert bool(result.beams) == (kind == "rollouts")
+        # Candidates that have no scores yet stand where there is nothing else.
+        assert result.beams
+        assert (result.score == -math.inf) == (kind == "judge")
         assert result.stop_reason == "deadline"
     assert model.cancelled == model.asides > 0
     assert model.in_flight == 0

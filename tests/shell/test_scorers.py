@@ -109,7 +109,8 @@ async def test_a_scorer_that_fails_is_named_and_nothing_is_lost(
     assert cause.scorer == ("picky_later" if waits else "picky")
     partial = caught.value.partial
     assert partial.rounds == in_round - 1
-    assert bool(partial.beams) == (in_round > 1)
+    assert partial.beams
+    assert (partial.score == -math.inf) == (in_round == 1)
     assert partial.usage.completion_tokens > 0
 
 

@@ -378,11 +378,13 @@ class BeamSearchState:
 
     def _standing(self) -> list[Beam]:
         """All beams that stand now; for those of an open round, what came back of them."""
-        if self._round is None or self._unscorable:
+        if self._round is None:
             return [*self._ended, *self._active]
         end = self._end or self._make_end(self._round)
-        if not end.scored_now():
-            return [*self._ended, *self._active]
+        if self._unscorable or not end.scored_now():
+            before = [*self._ended, *self._active]
+            # What has no scores is still better than nothing.
+            return before if self._completed else [*before, *end.fresh]
         waiting = [e.beam for e in self._round.expansions if not self._outcomes.get(e.rank)]
         return [*end.standing, *waiting]
 
