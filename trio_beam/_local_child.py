@@ -5,6 +5,7 @@ ends when its standard input ends, which also happens if its parent is killed.
 """
 
 import argparse
+import os
 import signal
 import sys
 
@@ -19,6 +20,10 @@ def main() -> None:
     for name in ("--port", "--slots", "--context", "--threads"):
         parser.add_argument(name, type=int, required=True)
     options = parser.parse_args()
+
+    # Its threads wait for each other many times a token. By spinning, which OpenMP does otherwise, they
+    # keep each other from working wherever anything else wants a core: tenfold slower and worse.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
     import xllamacpp  # noqa: PLC0415  # after the arguments: it takes a while
 
