@@ -30,12 +30,13 @@ def own_base_url() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def served(slots: int = SLOTS, threads: int | None = None) -> Iterator[str]:
+def served(slots: int = SLOTS, threads: int | None = None, context: int = 1024) -> Iterator[str]:
     """A server in a nursery of a thread, since it outlives the nursery of any test.
 
     Args:
         slots: sequences at the same time.
-        threads: None: one a core, which is fastest; but they wait for each other on a busy machine.
+        threads: None: one a core.
+        context: tokens of a sequence.
     """
     found: list[str] = []
     ready = Event()
@@ -49,7 +50,7 @@ def served(slots: int = SLOTS, threads: int | None = None) -> Iterator[str]:
 
                 async def start(task_status: trio.TaskStatus[str]) -> None:
                     await serve_local(
-                        slots=slots, context=1024, threads=threads, task_status=task_status
+                        slots=slots, context=context, threads=threads, task_status=task_status
                     )
 
                 found.append(await nursery.start(start))

@@ -110,7 +110,7 @@ LONG = ["--tokens-per-step", "4", "--max-tokens", "900", "--early-stopping", "fa
 
 
 def test_within_prints_the_best_so_far(base_url: str) -> None:
-    done = run("generate", "Once", "--within", "5", "--base-url", base_url, *LONG)
+    done = run("generate", "Once", "--within", "3", "--base-url", base_url, *LONG)
     assert done.returncode == 0
     assert done.stdout.strip()
     assert "deadline after" in done.stderr

@@ -104,7 +104,7 @@ async def test_a_reset_is_mended_by_a_retry_with_the_same_seed(own_base_url: str
 
 async def test_a_beam_that_hangs_ends_at_its_timeout(own_base_url: str) -> None:
     transport = Faulty(hang)
-    config = attrs.evolve(CONFIG, beam_timeout=8, tokens_per_step=2, max_tokens=6)
+    config = attrs.evolve(CONFIG, beam_timeout=5, tokens_per_step=2, max_tokens=6)
     with trio.fail_after(120):
         async with (
             httpx.AsyncClient(transport=transport) as client,

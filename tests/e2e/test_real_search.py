@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 import pytest
 import trio
 
-from tests.e2e.conftest import SLOTS
+from tests.e2e.conftest import SLOTS, served
 from tests.e2e.scoring import score
 from trio_beam import (
     BeamSearchConfig,
@@ -119,11 +121,18 @@ async def test_a_stop_string_is_cut_on_our_side(base_url: str) -> None:
         assert "," in beam.tokens[-1].text or not beam.tokens[-1].text
 
 
-async def test_a_beam_that_fills_the_context_ends(base_url: str) -> None:
+@pytest.fixture
+def of_256_tokens() -> Iterator[str]:
+    """A server whose context is full soon."""
+    with served(slots=1, context=256) as url:
+        yield url
+
+
+async def test_a_beam_that_fills_the_context_ends(of_256_tokens: str) -> None:
     config = attrs.evolve(CONFIG, beam_width=1, n_per_beam=1, max_tokens=60, tokens_per_step=30)
     with trio.fail_after(120):
-        async with Endpoint(base_url) as endpoint:
-            result = await beam_search(endpoint, "word " * 995, config)
+        async with Endpoint(of_256_tokens) as endpoint:
+            result = await beam_search(endpoint, "word " * 230, config)
     assert result.stop_reason == "finished"
     assert result.beams[0].finish_reason == "context"
     assert not result.beams[0].finished
@@ -134,7 +143,7 @@ async def test_a_deadline_on_a_real_server(base_url: str) -> None:
     config = attrs.evolve(CONFIG, max_tokens=900, tokens_per_step=8, early_stopping=False)
     with trio.fail_after(120):
         async with Endpoint(base_url) as endpoint:
-            result = await beam_search_within(5, endpoint, "Once upon a time", config)
+            result = await beam_search_within(2, endpoint, "Once upon a time", config)
             assert endpoint.statistics().in_flight == 0
             assert result.stop_reason == "deadline"
             assert result.text
