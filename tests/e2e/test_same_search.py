@@ -13,7 +13,7 @@ from trio_beam import BeamSearchConfig, Endpoint, SearchResult, beam_search
 from trio_beam.core.prompt import PromptLike
 
 CONFIG = BeamSearchConfig(
-    beam_width=2, n_per_beam=2, tokens_per_step=4, max_tokens=12, seed=3, early_stopping=False
+    beam_width=2, n_per_beam=2, tokens_per_step=4, max_tokens=8, seed=3, early_stopping=False
 )
 PROMPTS: dict[str, PromptLike] = {
     "a text": "Once upon a time",
@@ -84,7 +84,7 @@ async def test_every_block_length_gives_the_same_text(own_base_url: str, prompt:
     """The most probable token each time: the blocks only say where the text is cut."""
     config = attrs.evolve(CONFIG, beam_width=1, n_per_beam=1, proposal_temperature=0, max_tokens=12)
     texts = set()
-    for block in range(1, 9):
+    for block in (1, 2, 3, 5, 8):
         for stream in (False, True) if block in (1, 3) else (False,):
             result = await find(
                 own_base_url,
