@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from trio_beam.errors import EndpointError
+from trio_beam.errors import BudgetExhausted, EndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Exchanges:
             while True:
                 try:
                     answer = await self.dispatcher.send(request, call, reservation)
-                except EndpointError as error:
+                except (EndpointError, BudgetExhausted) as error:
                     request = exchange.throw(error)
                 else:
                     request = exchange.send(answer)

@@ -72,6 +72,27 @@ def test_with_a_part_of_it_the_truth_is_within_the_bounds(
         assert truth[sampled] <= found + 1e-6
 
 
+def test_alternatives_without_ids_are_told_apart_by_their_bytes() -> None:
+    """vLLM gives the sampled token an id, and its alternatives none."""
+    logprobs = softmax([2.0, 1.0, 0.0])
+    token = shown(logprobs, 0, 3)
+    bare = token._replace(top=tuple(one._replace(id=None) for one in token.top))
+    assert log_q(bare, 0.5) == pytest.approx(log_q(token, 0.5))
+
+
+def test_a_sampled_token_less_probable_than_hidden_ones_bounds_nothing() -> None:
+    logprobs = softmax([5.0, *[0.0] * 50, -20.0])
+    token = shown(logprobs, 51, 1)
+    truth = softmax([value / 0.5 for value in logprobs])[51]
+    assert log_q(token, 0.5) == pytest.approx(truth, abs=1.0)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.5])
+def test_a_number_that_stands_for_none_is_none(temperature: float) -> None:
+    with pytest.raises(LogprobsUnavailable):
+        log_q(Token("a", -9999.0, top=(Token("b", -0.1),)), temperature)
+
+
 def test_no_alternatives_are_no_answer() -> None:
     with pytest.raises(LogprobsUnavailable, match="no alternatives"):
         log_q(Token("a", -1.0), 0.5)

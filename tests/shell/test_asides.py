@@ -196,6 +196,7 @@ async def test_if_all_fail_drop_beam_fails_too(kind: str, autojump_clock: MockCl
     with pytest.raises(SearchFailed) as caught:
         await beam_search(model, "p", config)
     assert len(caught.value.failures) == model.asides
+    assert caught.value.partial.beams
 
 
 @KINDS
@@ -261,3 +262,19 @@ async def test_rollouts_stop_at_stop_strings(autojump_clock: MockClock) -> None:
     config = attrs.evolve(ROLLOUTS, lookahead_tokens=4, stop=" dog", max_tokens=12)
     result = await beam_search(rolling(), "p", config)
     assert " dog" not in result.text
+
+
+async def test_a_budget_is_not_overrun_by_rollouts(autojump_clock: MockClock) -> None:
+    config = attrs.evolve(ROLLOUTS, lookahead_tokens=6, lookahead_rollouts=9, max_total_tokens=60)
+    result = await beam_search(Asked(lambda request: request.n == 9), "p", config)
+    assert result.stop_reason == "budget"
+    assert result.beams
+    assert result.usage.completion_tokens <= 60
+
+
+async def test_the_last_round_leaves_the_judge_its_tokens(autojump_clock: MockClock) -> None:
+    model, config = judging()
+    result = await beam_search(model, "p", attrs.evolve(config, max_total_tokens=18))
+    assert result.stop_reason == "budget"
+    assert result.score > -math.inf
+    assert result.usage.completion_tokens <= 18

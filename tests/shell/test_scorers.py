@@ -15,8 +15,10 @@ from trio_beam import (
     Beam,
     BeamSearchConfig,
     ConfigError,
+    SampleRequest,
     ScorerError,
     SearchFailed,
+    ServerError,
     beam_search,
     beam_search_within,
 )
@@ -144,3 +146,27 @@ async def test_a_cancelled_scorer_is_cancelled(autojump_clock: MockClock) -> Non
 def test_a_bound_is_only_known_of_power() -> None:
     with pytest.raises(ConfigError, match="early_stopping must be True or False"):
         attrs.evolve(CONFIG, scorer=cats, early_stopping="bound")
+
+
+async def test_a_scorer_that_needs_all_candidates_hides_no_failure(
+    autojump_clock: MockClock,
+) -> None:
+    def picky(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+        if len(beams) < 6:
+            raise ZeroDivisionError
+        return [beam.logprob for beam in beams]
+
+    async def one_fails(request: SampleRequest) -> None:
+        if request.beam.length and not model.failed:
+            model.failed = True
+            await trio.sleep(1)
+            raise ServerError("broken", status=500)
+
+    class Model(FakeEndpoint):
+        failed = False
+
+    model = Model(before=one_fails)
+    config = attrs.evolve(CONFIG, scorer=picky, deduplicate=False)
+    with pytest.raises(SearchFailed, match="broken") as caught:
+        await beam_search(model, "p", config)
+    assert caught.value.partial.beams

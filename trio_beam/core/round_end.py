@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, cast
 
 from trio_beam.core.actions import Asking, Scoring
@@ -88,7 +89,15 @@ class RoundEnd:
     @property
     def standing(self) -> list[Beam]:
         """All beams that stand now, but for those that are still waited for."""
-        return [*self._ended, *self._carried, *self.fresh]
+        fresh = self.fresh
+        if self._selection.weighted:
+            # Each child has its share of what its parent weighed.
+            fresh = [
+                beam.but(log_weight=beam.log_weight - math.log(len(group)))
+                for group in self._groups
+                for beam in group
+            ]
+        return [*self._ended, *self._carried, *fresh]
 
     def next(self) -> Scoring | Asking | None:
         """What has to be had first, for what cannot be called from here; None: nothing (more).
@@ -106,7 +115,7 @@ class RoundEnd:
                 self._aside = self._scorer.aside(
                     self._number, self.fresh, self._config, self._ledger, self._fail
                 )
-                return Asking(aside=self._aside)
+                return self._asking(self._aside)
             return Scoring(scorer=cast("AsyncScorer", self._scorer), beams=tuple(self.fresh))
         beams = () if self._foreseen else self._selection.ahead(self.closing(), self._config)
         if not beams:
@@ -114,7 +123,13 @@ class RoundEnd:
         self._aside = look_ahead(
             self._number, beams, self._config, self._seed, self._ledger, self._fail
         )
-        return Asking(aside=self._aside)
+        return self._asking(self._aside)
+
+    def _asking(self, aside: Aside) -> Asking | None:
+        """To be asked, if the budget allows all of it: a part would be paid for, and of no use."""
+        wanted = sum(one.n * one.max_tokens for one in aside.round.expansions)
+        self.exhausted = not self._ledger.allows(wanted)
+        return None if self.exhausted else Asking(aside=aside)
 
     def scored_now(self) -> bool:
         """Have them scored, if that needs nobody else; whether they are.
@@ -145,12 +160,14 @@ class RoundEnd:
         self.failed = aside.cancelled or aside.cancel_siblings
         if self.failed or self.exhausted:
             return
-        if self.scored:
+        standing = len(self.standing)
+        # Before any is dropped: what has failed keeps what it had.
+        if standing - aside.dropped < min(self._config.min_beams, standing):
+            self.failed = True
+        elif self.scored:
             self._take_futures(aside.answers)
         else:
             self.take_scores(aside.answers)
-        left = len(self.standing)
-        self.failed = left < min(self._config.min_beams, left + aside.dropped)
 
     def _take_futures(self, futures: Mapping[Beam, float | None]) -> None:
         """Note the futures; candidates that have none are dropped, where one was asked for."""

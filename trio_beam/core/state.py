@@ -26,6 +26,7 @@ from trio_beam.core.events import (
     RoundFinished,
     RoundStarted,
 )
+from trio_beam.core.judge import Judge
 from trio_beam.core.particles import drawn_first
 from trio_beam.core.registry import SCORERS, SELECTIONS
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
@@ -34,7 +35,7 @@ from trio_beam.core.scoring import check_scores, rank
 from trio_beam.core.seeds import base_seed, sample_number, uniform
 from trio_beam.core.usage import Ledger
 from trio_beam.core.voting import vote
-from trio_beam.errors import ContextOverflow, EndpointError, TrioBeamError
+from trio_beam.errors import ContextOverflow, EndpointError, ScorerError, TrioBeamError
 from trio_beam.scorers.power import best_reachable
 
 if TYPE_CHECKING:
@@ -242,7 +243,11 @@ class BeamSearchState:
             if first
             else self.config.n_per_beam * len(self._expandable())
         )
-        block = min(self.config.tokens_per_step, left // max(samples, 1))
+        if isinstance(self._scorer, Judge):
+            left = max(0, left - samples)  # a token of the judge for each candidate
+        # What is weighed may have to be sampled twice.
+        each = max(samples, 1) * (2 if self.config.weighs else 1)
+        block = min(self.config.tokens_per_step, left // each)
         wanted = max(
             (self.config.max_tokens - beam.length for beam in self._expandable()), default=0
         )
@@ -381,7 +386,11 @@ class BeamSearchState:
         if self._round is None:
             return [*self._ended, *self._active]
         end = self._end or self._make_end(self._round)
-        if self._unscorable or not end.scored_now():
+        try:
+            scored = not self._unscorable and end.scored_now()
+        except ScorerError:  # what has failed besides is not to be hidden by it
+            scored = False
+        if not scored:
             before = [*self._ended, *self._active]
             # What has no scores is still better than nothing.
             return before if self._completed else [*before, *end.fresh]

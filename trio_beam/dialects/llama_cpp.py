@@ -50,7 +50,7 @@ from trio_beam.dialects.llama_cpp_wire import (
 from trio_beam.dialects.sampled import SampledTokens, checked_logprobs, too_long
 from trio_beam.dialects.spelling import ids_of
 from trio_beam.dialects.tempered import SHOWN, fewer_shown, reported
-from trio_beam.errors import EndpointError, MalformedResponse
+from trio_beam.errors import BudgetExhausted, EndpointError, MalformedResponse
 
 if TYPE_CHECKING:
     from trio_beam.core.prompt import Prompt
@@ -173,7 +173,10 @@ class LlamaCpp(Dialect):
         answer = yield from self.sample(taken, attrs.evolve(request, top_logprobs=shown))
         blocks = answer.continuations
         prompt = taken.json + taken.prefix(request.beam)
-        again = yield from self._sampled(prompt, attrs.evolve(request, n=len(blocks)))
+        try:
+            again = yield from self._sampled(prompt, attrs.evolve(request, n=len(blocks)))
+        except (EndpointError, BudgetExhausted):
+            again = {}  # the samples are there, and were paid for
         weighed: list[Continuation] = []
         for place, block in enumerate(blocks):
             second = again.get(place, SampledNative([]))

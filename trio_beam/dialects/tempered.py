@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from trio_beam.core.block import Continuation, Token
 
+#: OpenAI's -9999 for "not among the most probable" is no log-probability.
+_NO_LOGPROB = -1000.0
 #: As many alternatives as most servers show.
 SHOWN = 20
 
@@ -34,18 +36,23 @@ def log_q(token: Token, temperature: float) -> float:
     Raises:
         LogprobsUnavailable: it has none.
     """
-    if not token.top:
+    if not token.top or min(other.logprob for other in token.top) < _NO_LOGPROB:
         raise LogprobsUnavailable(
             "the server shows no alternatives beside a token, so that nobody can say how probable it"
             f" was at temperature {temperature:g}; sample at 1"
         )
-    shown = {other.key: other.logprob for other in token.top} | {token.key: token.logprob}
+    if token.logprob < _NO_LOGPROB:
+        raise LogprobsUnavailable("the server shows no log-probability of a token that it sampled")
+    # Some servers give the sampled token an id, and its alternatives none.
+    with_ids = all(other.id is not None for other in (token, *token.top))
+    shown = {other.id if with_ids else other.data: other.logprob for other in (*token.top, token)}
     power = 1 / temperature
     # Everything relative to the most probable, so that no power of it is lost.
     highest = max(shown.values())
     known = math.fsum(math.exp(power * (value - highest)) for value in shown.values())
     rest = max(0.0, 1 - math.fsum(map(math.exp, shown.values())))
-    least = min(shown.values())
+    # Not the sampled one, which may be less probable than many that are hidden.
+    least = min(other.logprob for other in token.top)
     share = 0.5 if power > 1 else 1.0
     hidden = rest * math.exp((power - 1) * (least - highest) - highest)
     return min(0.0, power * (token.logprob - highest) - math.log(known + share * hidden))
