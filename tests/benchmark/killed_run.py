@@ -3,7 +3,8 @@
 ``python -m tests.benchmark.killed_run FOLDER KILLS SEED`` prints for each life how many lines were torn
 when it began, and how many records were there when it was killed. The last life is left alone.
 
-Its records are written in small pieces, slowly, so that a kill mostly comes in the middle of one.
+Its records are written in small pieces, each of which has to be taken note of before the next, so that
+a kill mostly comes in the middle of a record.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
 import trio
@@ -36,6 +36,8 @@ WORDS = (
 )
 #: Bytes of a piece; a record has about fifteen of them.
 _PIECE = 48
+#: As much as a pipe holds: the next piece has to wait until this was read.
+_TICK = b"." * 65536
 
 
 async def run(folder: Path, latency: float = 0.0) -> int:
@@ -58,23 +60,22 @@ async def _some_fail(request: SampleRequest) -> None:
 
 
 def _live(folder: Path, told: int) -> None:
-    """One life, in a process of its own: a byte for each piece that was written."""
+    """One life, in a process of its own, which tells of each piece that was written."""
     write = os.write
 
     def slowly(file: int, data: bytes) -> int:
         if file == told:
             return write(file, data)
         written = write(file, data[:_PIECE])
-        write(told, b".")
-        time.sleep(0.0005)
+        write(told, _TICK)
         return written
 
     os.write = slowly  # type: ignore[assignment]  # the same but for memoryviews, which it takes too
     trio.run(run, folder, 0.002)
 
 
-def _kill_after(folder: Path, pieces: int, seconds: float) -> bool:
-    """Begin a life and end it so many pieces and seconds later; whether it was still alive."""
+def _kill_after(folder: Path, pieces: int) -> bool:
+    """Begin a life and end it so many pieces later; whether it was still alive."""
     heard, told = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -82,9 +83,9 @@ def _kill_after(folder: Path, pieces: int, seconds: float) -> bool:
         _live(folder, told)
         os._exit(0)
     os.close(told)
-    while pieces > 0 and (data := os.read(heard, pieces)):
-        pieces -= len(data)
-    time.sleep(seconds)  # a moment at random, not a wait for anything
+    left = pieces * len(_TICK)
+    while left > 0 and (data := os.read(heard, left)):
+        left -= len(data)
     os.kill(pid, signal.SIGKILL)
     os.close(heard)
     _, status = os.waitpid(pid, 0)
@@ -96,7 +97,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     path = folder / "records.jsonl"
     for _ in range(kills):
-        assert _kill_after(folder, chance.randint(0, 60), chance.uniform(0, 0.01))
+        assert _kill_after(folder, chance.randint(0, 60))
         content = path.read_bytes() if path.exists() else b""
         torn = content != b"" and not content.endswith(b"\n")
         print("killed", int(torn), len(read_records(path)) if path.exists() else 0)

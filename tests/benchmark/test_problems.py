@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from trio_beam.benchmark.problem import BenchmarkError
@@ -65,10 +67,8 @@ def zipped(path: Path, rows: Rows) -> None:
 
 
 def parquet(path: Path, rows: Rows) -> None:
-    pa = pytest.importorskip("pyarrow")
-    pq = pytest.importorskip("pyarrow.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
 
 
 def comma_separated(path: Path, rows: Rows) -> None:

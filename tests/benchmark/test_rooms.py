@@ -20,12 +20,12 @@ async def in_time() -> AsyncIterator[None]:
 
 
 DAEMONS = """
-    import os, time
+    import os, signal
     for _ in range(4):
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
-                while True: time.sleep(1)
+                while True: signal.pause()
             os._exit(0)
 """
 

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             planned = _plans(arguments)
         if arguments.show_config:
             for one in planned:
-                print(to_yaml(one.plan.settings))  # it is the command's output
+                click.echo(to_yaml(one.plan.settings))
             return 0
         session = Session(planned=planned, out=_console(sys.stdout), err=_console(sys.stderr))
         for one in planned:

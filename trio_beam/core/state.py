@@ -16,6 +16,7 @@ import attrs
 
 from trio_beam.core import stop
 from trio_beam.core.actions import Expansion, Failed, Outcome, Over, Round, Step
+from trio_beam.core.affordable import affordable
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import CONTEXT
 from trio_beam.core.events import (
@@ -234,24 +235,12 @@ class BeamSearchState:
 
     def _block_length(self) -> int:
         """Tokens a block, shortened so that the round fits into what is left of the budget."""
-        left = self.ledger.tokens_left
-        if left is None:
-            return self.config.tokens_per_step
-        first = self._completed == 0
-        samples = (
-            self.config.samples_per_round
-            if first
-            else self.config.n_per_beam * len(self._expandable())
+        beams = [beam.length for beam in self._expandable()]
+        n = self.config.n_per_beam if self._completed else self.config.samples_per_round
+        block, usual = affordable(
+            self.config, self.ledger.tokens_left, beams, n, judged=isinstance(self._scorer, Judge)
         )
-        if isinstance(self._scorer, Judge):
-            left = max(0, left - samples)  # a token of the judge for each candidate
-        # What is weighed may have to be sampled twice.
-        each = max(samples, 1) * (2 if self.config.weighs else 1)
-        block = min(self.config.tokens_per_step, left // each)
-        wanted = max(
-            (self.config.max_tokens - beam.length for beam in self._expandable()), default=0
-        )
-        self._shortened = self._shortened or block < min(self.config.tokens_per_step, wanted)
+        self._shortened = self._shortened or block < usual
         return block
 
     # -- receiving
