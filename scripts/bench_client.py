@@ -31,13 +31,13 @@ import trio
 
 from trio_beam import BeamSearchConfig, Endpoint
 from trio_beam.core.beam import Beam
+from trio_beam.core.language_model import Call, SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Ledger
-from trio_beam.dialects.base import Exchange
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import Exchange
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI
-from trio_beam.language_model import Call, SampleRequest
-from trio_beam.stopwatch import Stopwatch
+from trio_beam.engine.deadline import Stopwatch
 
 TOKENS = 192
 BODY: dict[str, Any] = {

@@ -29,8 +29,8 @@ import httpx
 import trio
 
 from trio_beam import BeamSearchConfig, Endpoint, search_many
-from trio_beam.local_server import serve_local
-from trio_beam.transport import TrioTransport
+from trio_beam.http.transport import TrioTransport
+from trio_beam.local.server import serve_local
 
 PROMPT = "The history of the small harbour town begins long before its first"
 

@@ -13,18 +13,22 @@ The map, from the bottom up; imports point down only, and a test holds that:
 - `sync`, `batch`, `local_server`, `cli`: what is built on top.
 """
 
-from trio_beam.backoff import RetryPolicy
-from trio_beam.batch import SearchOutcome, search_many
-from trio_beam.capabilities import Capabilities
+from trio_beam.compat.original import BeamSearchSampling
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.judge import Judge
-from trio_beam.core.mcmc_config import McmcConfig
+from trio_beam.core.language_model import Call, LanguageModel, Sampler, SampleRequest
+from trio_beam.core.mcmc.config import McmcConfig
 from trio_beam.core.registry import load_all
 from trio_beam.core.result import BeamFailure, SearchResult
 from trio_beam.core.usage import Usage
-from trio_beam.endpoint import Endpoint, EndpointStatistics
+from trio_beam.endpoint.capabilities import Capabilities
+from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
+from trio_beam.endpoint.retry import RetryPolicy
+from trio_beam.engine.beam_search import Search, beam_search, beam_search_within
+from trio_beam.engine.many import SearchOutcome, search_many
+from trio_beam.engine.mcmc import mcmc, mcmc_within
 from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
@@ -44,11 +48,7 @@ from trio_beam.errors import (
     TrioBeamError,
     VoteError,
 )
-from trio_beam.language_model import Call, LanguageModel, Sampler, SampleRequest
-from trio_beam.local_server import serve_local
-from trio_beam.mcmc import mcmc, mcmc_within
-from trio_beam.search import Search, beam_search, beam_search_within
-from trio_beam.sync import BeamSearchSampling
+from trio_beam.local.server import serve_local
 
 __version__ = "0.1.0"
 

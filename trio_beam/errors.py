@@ -20,7 +20,7 @@
     ├── VoteError               caller    a ``vote_key`` raised, or gave what cannot be counted
     └── SearchFailed                          the search as a whole; ``failures``, ``partial``
 
-What is worth another attempt is decided in one place, ``trio_beam.backoff``.
+What is worth another attempt is decided in one place, ``trio_beam.endpoint.retry``.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from trio_beam.core.language_model import Call, SampleRequest
     from trio_beam.core.prompt import Prompt
-    from trio_beam.language_model import Call, SampleRequest
 
 #: The vocabulary of `FakeEndpoint`; the last token ends the text.
 VOCABULARY = (" the", " a", " cat", " dog", " sat", " ran", ".", "")

@@ -20,8 +20,8 @@ import trio
 from tests.benchmark.words import Notes, Words, plan_of
 from trio_beam.benchmark.run import Run
 from trio_beam.benchmark.store import Store, read_records
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import ConnectionFailed
-from trio_beam.language_model import SampleRequest
 from trio_beam.testing import FakeEndpoint
 
 PROBLEMS = 60

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from trio_beam.benchmark.problem import BenchmarkError
@@ -68,7 +68,7 @@ def zipped(path: Path, rows: Rows) -> None:
 
 def parquet(path: Path, rows: Rows) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
 
 
 def comma_separated(path: Path, rows: Rows) -> None:

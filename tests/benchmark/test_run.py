@@ -15,8 +15,8 @@ from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import Run, RunStopped
 from trio_beam.benchmark.store import Store
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import ConnectionFailed, EndpointError, RequestRejected
-from trio_beam.language_model import SampleRequest
 from trio_beam.testing import FakeEndpoint
 
 BOTH = ("beam_search.enabled=true", "beam_search.tokens_per_step=8")

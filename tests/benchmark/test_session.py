@@ -23,8 +23,8 @@ from trio_beam.benchmark.problem import Benchmark
 from trio_beam.benchmark.run import RunStopped
 from trio_beam.benchmark.session import Planned, Session
 from trio_beam.benchmark.store import FolderInUse, Store, read_records
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import ConfigError, ConnectionFailed
-from trio_beam.language_model import SampleRequest
 from trio_beam.testing import FakeEndpoint
 
 SHORT = ["benchmark.name=words", "benchmark.max_tokens=24", "benchmark.num_problems=6"]

@@ -11,7 +11,7 @@ from trio_beam.benchmark.plan import Plan, make_plan
 from trio_beam.benchmark.problem import Grade, Problem
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.strategies import Strategy
-from trio_beam.language_model import LanguageModel
+from trio_beam.core.language_model import LanguageModel
 
 
 class Words:

@@ -6,12 +6,12 @@ import json
 
 import attrs
 
-from tests.core.making import answer, block, block_of, failed, opened
+from tests.core.builders import answer, block, block_of, failed, opened
+from trio_beam.core.beam_search.machine import BeamSearchState
 from trio_beam.core.block import Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.result import SearchResult
-from trio_beam.core.state import BeamSearchState
 from trio_beam.errors import RateLimited
 
 CONFIG = BeamSearchConfig(tokens_per_step=2, max_tokens=4, on_beam_failure="drop_beam")

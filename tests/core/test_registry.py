@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import trio_beam
-from tests.core.making import block, chain
+from tests.core.builders import block, chain
 from trio_beam.core.beam import Beam
+from trio_beam.core.beam_search.scoring import call_scorer
+from trio_beam.core.beam_search.selecting import Closing
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.registry import SCORERS, SELECTIONS, Registry
-from trio_beam.core.scoring import call_scorer
-from trio_beam.core.selecting import Closing
 from trio_beam.errors import ConfigError
 
 BEAMS = [

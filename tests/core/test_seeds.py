@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.core.making import answer, block
-from trio_beam.core.actions import Round
+from tests.core.builders import answer, block
+from trio_beam.core.beam_search.actions import Round
+from trio_beam.core.beam_search.machine import BeamSearchState
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.seeds import base_seed, sample_number
-from trio_beam.core.state import BeamSearchState
 
 SIZES = st.integers(1, 5)
 

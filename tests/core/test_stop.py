@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.core.making import block, block_of, bytes_block, chain, pieces_of
+from tests.core.builders import block, block_of, bytes_block, chain, pieces_of
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token

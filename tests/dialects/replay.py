@@ -10,20 +10,20 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.error_responses import error_of
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
 from trio_beam.dialects.openai import OpenAI
-from trio_beam.dialects.refusals import error_of
 from trio_beam.dialects.vllm import VLLM
 from trio_beam.errors import EndpointError
-from trio_beam.language_model import SampleRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_beam.core.prompt import PromptLike
-    from trio_beam.dialects.base import Answer, Dialect, Exchange, WireRequest
+    from trio_beam.dialects.common.dialect import Answer, Dialect, Exchange, WireRequest
 
 T = TypeVar("T")
 CAPTURES = Path(__file__).parent / "captures"

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from tests.dialects.replay import capture, encode, replay
 from trio_beam.core.beam import Beam
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.sglang import SGLang, Taken
 from trio_beam.errors import EndpointError
-from trio_beam.language_model import SampleRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.dialects.replay import Replayed
-    from trio_beam.dialects.base import Answer
+    from trio_beam.dialects.common.dialect import Answer
 
 DOCUMENTED = capture("documented_sglang__generate")
 PROMPT = [6403, 1980, 253, 655]

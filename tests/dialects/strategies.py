@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
-from trio_beam.dialects.limits import Limits
-from trio_beam.language_model import SampleRequest
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.dialects.common.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from tests.dialects.replay import Capture, capture, completed, drive, encode, sent, taken
 from tests.dialects.strategies import unhurried
 from tests.dialects.streams import DONE, native_events, stream_of
-from trio_beam.dialects.base import ModelList, decoder_of
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import ModelList, decoder_of
+from trio_beam.dialects.common.error_responses import error_of
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.sse import read_events
 from trio_beam.dialects.llama_cpp_wire import decode_props, decode_template, decode_tokens
-from trio_beam.dialects.refusals import error_of
-from trio_beam.dialects.sse import read_events
 from trio_beam.errors import EndpointError, RequestRejected, TrioBeamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.dialects.base import Answer, Dialect, WireRequest
+    from trio_beam.dialects.common.dialect import Answer, Dialect, WireRequest
 
 EXPECTED = (TrioBeamError, msgspec.DecodeError)
 #: Of each shape of answer some, among them those that are short of something.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.dialects.replay import ask, capture, captures, encode, sent
-from trio_beam.dialects.limits import Limits
-from trio_beam.dialects.refusals import error_of
+from trio_beam.dialects.common.error_responses import error_of
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.errors import EndpointError, RequestRejected
 
 if TYPE_CHECKING:

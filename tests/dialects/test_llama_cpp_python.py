@@ -12,13 +12,13 @@ from tests.dialects.replay import ask, capture, encode, only, replay, sent, take
 from tests.dialects.strategies import beams, messages, prompts, unhurried, wishes
 from tests.dialects.test_broken_answers import EXPECTED
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.base import ModelEntry, ModelList
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import ModelEntry, ModelList
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp_python import LlamaCppPython
 from trio_beam.errors import ConfigError, ContextOverflow, LogprobsUnavailable, ServerError
 
 if TYPE_CHECKING:
-    from trio_beam.language_model import SampleRequest
+    from trio_beam.core.language_model import SampleRequest
 
 RECORDED = capture("llamacpppython0260__completions_logprobs")
 ENDED = capture("llamacpppython0260__completions_stop")

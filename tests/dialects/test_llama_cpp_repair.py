@@ -18,10 +18,10 @@ from tests.dialects.replay import Capture, ask, capture, drive, encode, only, se
 from tests.dialects.strategies import cut, unhurried
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Token
-from trio_beam.dialects.limits import Limits
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
 from trio_beam.errors import EndpointError, LogprobsUnavailable, RequestRejected
-from trio_beam.language_model import SampleRequest
 
 FIRST = Sampled(177, b"\xe6", -0.75)
 SECOND = Sampled(137, b"\xbc", -0.01)

@@ -13,11 +13,12 @@ from tests.dialects.replay import ask, capture, drive, encode, only, replay, sen
 from tests.dialects.strategies import beams, messages, prompts, texts, unhurried, wishes
 from tests.dialects.test_broken_answers import EXPECTED, _places, _with
 from trio_beam.core.beam import Beam
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.base import ModelEntry, ModelList
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import ModelEntry, ModelList
+from trio_beam.dialects.common.error_responses import error_of
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.ollama import Ollama
-from trio_beam.dialects.refusals import error_of
 from trio_beam.errors import (
     ConfigError,
     ContextOverflow,
@@ -25,12 +26,11 @@ from trio_beam.errors import (
     MalformedResponse,
     RequestRejected,
 )
-from trio_beam.language_model import SampleRequest
 
 if TYPE_CHECKING:
     from tests.dialects.replay import Replayed
     from trio_beam.core.block import Continuation
-    from trio_beam.dialects.base import Answer
+    from trio_beam.dialects.common.dialect import Answer
 
 DOCUMENTED = capture("documented_ollama__generate")
 CHAT = [{"role": "user", "content": "Hello"}]

@@ -13,11 +13,11 @@ import pytest
 import trio_beam.dialects
 from tests.dialects.replay import capture, drive, encode, replay, sent
 from trio_beam.core.beam import Beam
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.base import DIALECTS, Answer, Dialect, WireRequest
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, WireRequest
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.errors import ConfigError, ServerError
-from trio_beam.language_model import SampleRequest
 
 #: An answer of one continuation for each dialect; a new dialect brings its own.
 ANSWERS = {

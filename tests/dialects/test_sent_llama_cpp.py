@@ -18,10 +18,10 @@ from tests.dialects.strategies import (
     unhurried,
     wishes,
 )
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
-from trio_beam.language_model import SampleRequest
 
 #: What is read of an answer, and so must not be trimmed from it.
 NEEDED = {"tokens", "stop_type", "truncated", "completion_probabilities", "index"}

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.dialects.replay import replay, sent, taken
 from tests.dialects.strategies import beams, limits, messages, prompts, unhurried, wishes
 from trio_beam.core.beam import Beam
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import PromptLike, check_prompt
-from trio_beam.dialects.base import Api, WireRequest
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import Api, WireRequest
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI
 from trio_beam.errors import ConfigError
-from trio_beam.language_model import SampleRequest
 
 
 def _first(

@@ -31,12 +31,12 @@ from tests.dialects.strategies import (
     wishes,
 )
 from trio_beam.core.beam import Beam
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.base import ModelEntry, ModelList
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import ModelEntry, ModelList
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.sglang import SGLang
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
-from trio_beam.language_model import SampleRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,7 @@ from tests.dialects.sglang import (
 from tests.dialects.strategies import unhurried
 from tests.dialects.test_broken_answers import EXPECTED, _places, _with
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.refusals import error_of
+from trio_beam.dialects.common.error_responses import error_of
 from trio_beam.errors import (
     ContextOverflow,
     EndpointError,
@@ -35,7 +35,7 @@ from trio_beam.errors import (
 )
 
 if TYPE_CHECKING:
-    from trio_beam.dialects.base import WireRequest
+    from trio_beam.dialects.common.dialect import WireRequest
 
 
 def _refusal(status: int, words: str) -> EndpointError:

@@ -21,8 +21,8 @@ from tests.dialects.streams import (
     stream_of,
     woven,
 )
-from trio_beam.dialects.base import DIALECTS
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import DIALECTS
+from trio_beam.dialects.common.limits import Limits
 
 HIDDEN = capture("xllamacpp__native_stream_utf8")
 NATIVE = capture("xllamacpp__native_n_cmpl2_fields")

@@ -22,16 +22,16 @@ from tests.dialects.streams import (
     native_events,
     stream_of,
 )
-from trio_beam.dialects.base import ModelList, decoder_of
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import ModelList, decoder_of
+from trio_beam.dialects.common.error_responses import error_of
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp_wire import decode_props, decode_template, decode_tokens
-from trio_beam.dialects.refusals import error_of
 from trio_beam.errors import EndpointError, LogprobsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.dialects.base import Answer, Dialect
+    from trio_beam.dialects.common.dialect import Answer, Dialect
 
 #: The second is made into a `MalformedResponse` by whoever reads the body.
 EXPECTED = (EndpointError, msgspec.DecodeError)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from tests.dialects.replay import ask, capture, encode, only, replay, sent, taken
 from trio_beam import BeamSearchConfig, Endpoint, beam_search
 from trio_beam.core.beam import Beam
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.base import DIALECTS, Dialect
-from trio_beam.dialects.limits import Limits
+from trio_beam.dialects.common.dialect import DIALECTS, Dialect
+from trio_beam.dialects.common.limits import Limits
 from trio_beam.errors import EndpointError, LogprobsUnavailable, MalformedResponse
-from trio_beam.language_model import SampleRequest
 
 SESSIONS = Path(__file__).parent / "sessions"
 WHOLE = capture("vllm__completions_return_token_ids")

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import uvicorn
 
-from tests.shell.mock_server import completion
+from tests.servers.mock_server import completion
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import trio
 
-from trio_beam.transport import TrioTransport
+from trio_beam.http.transport import TrioTransport
 
 #: More than any vocabulary here has.
 _ALL = 100_000

@@ -27,7 +27,7 @@ from tests.e2e.test_real_peers import (
     is_right,
     open_endpoint,
 )
-from tests.shell.socket_server import raw_server, read_request
+from tests.servers.socket_server import raw_server, read_request
 from trio_beam import (
     ConnectionFailed,
     Endpoint,
@@ -39,8 +39,8 @@ from trio_beam import (
     ServerError,
     beam_search,
 )
-from trio_beam import transport as transport_module
-from trio_beam.transport import TrioTransport
+from trio_beam.http import transport as transport_module
+from trio_beam.http.transport import TrioTransport
 
 pytestmark = needs_nginx
 AUTHORITY = trustme.CA()

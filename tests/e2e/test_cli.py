@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_local_server import children
-from tests.shell.socket_server import threaded_server
+from tests.servers.socket_server import threaded_server
 
 SHORT = ["--tokens-per-step", "6", "--max-tokens", "12", "--seed", "4"]
 

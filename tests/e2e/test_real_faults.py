@@ -21,7 +21,7 @@ from trio_beam import (
     beam_search,
 )
 from trio_beam.core.events import Event, RoundStarted
-from trio_beam.transport import TrioTransport
+from trio_beam.http.transport import TrioTransport
 
 CONFIG = BeamSearchConfig(
     beam_width=3,

@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.e2e.asgi_app import KEEPALIVE, App
 from tests.e2e.peers import hypercorn, listening, tell, url_of, uvicorn
-from tests.shell.mock_server import MockServer
+from tests.servers.mock_server import MockServer
 from trio_beam import (
     BeamSearchConfig,
     ConnectionFailed,

@@ -15,7 +15,7 @@ from trio_beam.benchmark.models import read_environment
 from trio_beam.benchmark.overrides import Override, combinations
 from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.session import Planned, Session
-from trio_beam.cli.running import plain_errors, run
+from trio_beam.cli.runner import plain_errors, run
 from trio_beam.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import dotenv
 import trio
 
 from trio_beam.benchmark.overrides import nearest_keys
-from trio_beam.endpoint import Endpoint
+from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError
-from trio_beam.local_server import serve_local
+from trio_beam.local.server import serve_local
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trio_beam.benchmark.store import Store
     from trio_beam.benchmark.strategies import Strategy
     from trio_beam.core.events import Observer
-    from trio_beam.language_model import LanguageModel
+    from trio_beam.core.language_model import LanguageModel
 
 #: Refusals that every other problem would meet as well: no such key, model or address.
 _HOPELESS = (401, 403, 404)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from trio_beam.benchmark.problem import Benchmark
     from trio_beam.benchmark.records import Record
     from trio_beam.benchmark.run import Watcher
-    from trio_beam.language_model import LanguageModel
+    from trio_beam.core.language_model import LanguageModel
 
 
 def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.mcmc_config import McmcConfig
+from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.engine.beam_search import beam_search
+from trio_beam.engine.mcmc import mcmc
 from trio_beam.errors import ConfigError
-from trio_beam.mcmc import mcmc
-from trio_beam.search import beam_search
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from trio_beam.benchmark.settings import Settings
+    from trio_beam.core.beam_search.voting import VoteKey
     from trio_beam.core.events import Observer
+    from trio_beam.core.language_model import LanguageModel
     from trio_beam.core.prompt import PromptLike
     from trio_beam.core.result import SearchResult
-    from trio_beam.core.voting import VoteKey
-    from trio_beam.language_model import LanguageModel
 
 
 @attrs.frozen(kw_only=True)

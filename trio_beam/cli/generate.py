@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 import click
 
-from trio_beam.cli.answers import last_match
-from trio_beam.cli.one_search import OneSearch
-from trio_beam.cli.running import plain_errors, read_api_key, run
+from trio_beam.cli.generate_command import OneSearch
+from trio_beam.cli.runner import plain_errors, read_api_key, run
+from trio_beam.cli.vote_pattern import last_match
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.judge import Judge
 

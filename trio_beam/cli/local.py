@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import trio
 
-from trio_beam.cli.running import run
-from trio_beam.local_server import serve_local
+from trio_beam.cli.runner import run
+from trio_beam.local.server import serve_local
 
 
 @click.command()

@@ -13,9 +13,9 @@ from trio_beam.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_beam.core.beam_search.scoring import AsyncScorer, Scorer
+    from trio_beam.core.beam_search.voting import VoteKey
     from trio_beam.core.judge import Judge
-    from trio_beam.core.scoring import AsyncScorer, Scorer
-    from trio_beam.core.voting import VoteKey
 
     Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from trio_beam.core.actions import Expansion, Round
-from trio_beam.core.aside import Aside
+from trio_beam.core.beam_search.actions import Expansion, Round
+from trio_beam.core.beam_search.evaluation import Aside
 from trio_beam.core.config import BeamSearchConfig, whole, word
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.weights import log_sum
 from trio_beam.errors import ConfigError, LogprobsUnavailable
 
 if TYPE_CHECKING:
-    from trio_beam.core.aside import Fail
     from trio_beam.core.beam import Beam
+    from trio_beam.core.beam_search.evaluation import Fail
     from trio_beam.core.block import Continuation, Token
+    from trio_beam.core.language_model import LanguageModel
     from trio_beam.core.usage import Ledger
-    from trio_beam.language_model import LanguageModel
 
 QUESTION = """Here is a task and the beginning of an answer to it.
 

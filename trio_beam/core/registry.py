@@ -11,9 +11,9 @@ from trio_beam.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_beam.core.beam_search.scoring import AsyncScorer, Scorer
+    from trio_beam.core.beam_search.selecting import Selection
     from trio_beam.core.judge import Judge
-    from trio_beam.core.scoring import AsyncScorer, Scorer
-    from trio_beam.core.selecting import Selection
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ import attrs
 
 if TYPE_CHECKING:
     from trio_beam.core.beam import Beam
+    from trio_beam.core.beam_search.voting import Votes
     from trio_beam.core.usage import Usage
-    from trio_beam.core.voting import Votes
     from trio_beam.errors import EndpointError
 
 #: Why a search ended. ``"failed"`` only stands in `SearchFailed.partial`, ``"interrupted"`` only in

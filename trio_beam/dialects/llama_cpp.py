@@ -19,7 +19,8 @@ import attrs
 import msgspec
 
 from trio_beam.core.block import Continuation
-from trio_beam.dialects.base import (
+from trio_beam.dialects.common.detokenize import ids_of
+from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Answer,
     Dialect,
@@ -30,6 +31,8 @@ from trio_beam.dialects.base import (
     one_token_blocks,
     splice,
 )
+from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs, too_long
+from trio_beam.dialects.common.temperature import SHOWN, fewer_shown, reported
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
 from trio_beam.dialects.llama_cpp_wire import (
     FIELDS,
@@ -47,16 +50,13 @@ from trio_beam.dialects.llama_cpp_wire import (
     reason_of,
     token_of,
 )
-from trio_beam.dialects.sampled import SampledTokens, checked_logprobs, too_long
-from trio_beam.dialects.spelling import ids_of
-from trio_beam.dialects.tempered import SHOWN, fewer_shown, reported
 from trio_beam.errors import BudgetExhausted, EndpointError, MalformedResponse
 
 if TYPE_CHECKING:
+    from trio_beam.core.language_model import SampleRequest
     from trio_beam.core.prompt import Prompt
-    from trio_beam.dialects.base import Api
-    from trio_beam.dialects.limits import Limits
-    from trio_beam.language_model import SampleRequest
+    from trio_beam.dialects.common.dialect import Api
+    from trio_beam.dialects.common.limits import Limits
 
 #: Seeds that are made up here.
 _SEEDS = 1 << 31

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 from trio_beam.core.block import STOP
-from trio_beam.dialects.base import DIALECTS, Answer, Api, Exchange
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Exchange
 from trio_beam.dialects.openai import OpenAI, Taken
 from trio_beam.errors import ConfigError, LogprobsUnavailable, ServerError
 
 if TYPE_CHECKING:
     from trio_beam.core.block import Continuation
+    from trio_beam.core.language_model import SampleRequest
     from trio_beam.core.prompt import Prompt
-    from trio_beam.dialects.limits import Limits
-    from trio_beam.language_model import SampleRequest
+    from trio_beam.dialects.common.limits import Limits
 
 
 @DIALECTS.register("llama_cpp_python")

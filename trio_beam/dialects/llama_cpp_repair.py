@@ -11,7 +11,8 @@ import attrs
 import msgspec
 
 from trio_beam.core.block import Token
-from trio_beam.dialects.base import Exchange, WireRequest, splice
+from trio_beam.dialects.common.detokenize import more_ids
+from trio_beam.dialects.common.dialect import Exchange, WireRequest, splice
 from trio_beam.dialects.llama_cpp_wire import (
     FIELDS,
     SAMPLING,
@@ -22,7 +23,6 @@ from trio_beam.dialects.llama_cpp_wire import (
     token_of,
     token_of_top,
 )
-from trio_beam.dialects.spelling import more_ids
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
 #: Byte-level tokens inside one character: it has at most 4 bytes, and its last token is reported.

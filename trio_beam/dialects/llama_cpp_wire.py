@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trio_beam.core.block import CONTEXT, LENGTH, STOP, Token
-from trio_beam.dialects.base import Byte, decoder_of
-from trio_beam.dialects.sampled import checked_logprob
-from trio_beam.dialects.sse import cut_short, decoder_of_stream
+from trio_beam.dialects.common.dialect import Byte, decoder_of
+from trio_beam.dialects.common.sampled_tokens import checked_logprob
+from trio_beam.dialects.common.sse import cut_short, decoder_of_stream
 
 if TYPE_CHECKING:
     pass

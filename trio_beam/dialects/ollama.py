@@ -27,7 +27,7 @@ import attrs
 import msgspec
 
 from trio_beam.core.block import CONTEXT, LENGTH
-from trio_beam.dialects.base import (
+from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Answer,
     Api,
@@ -50,9 +50,9 @@ from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse
 
 if TYPE_CHECKING:
     from trio_beam.core.block import Continuation
+    from trio_beam.core.language_model import SampleRequest
     from trio_beam.core.prompt import Prompt
-    from trio_beam.dialects.limits import Limits
-    from trio_beam.language_model import SampleRequest
+    from trio_beam.dialects.common.limits import Limits
 
 #: The server refuses to give more alternatives.
 _MOST_TOP = 20

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import attrs
 import msgspec
 
-from trio_beam.dialects.base import (
+from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Answer,
     Dialect,
@@ -31,9 +31,9 @@ from trio_beam.errors import ConfigError, MalformedResponse, RequestRejected
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trio_beam.core.language_model import SampleRequest
     from trio_beam.core.prompt import Prompt
     from trio_beam.dialects.openai_wire import AnyChoice, AnyCompletion
-    from trio_beam.language_model import SampleRequest
 
 #: Asks for the last message, the assistant's, to be continued: vLLM, SGLang; llama.cpp does so anyway.
 _CONTINUE: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}

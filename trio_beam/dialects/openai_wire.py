@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from trio_beam.dialects.base import Byte, decoder_of
-from trio_beam.dialects.pieces import join_choices, join_lists
-from trio_beam.dialects.sse import decoder_of_stream
+from trio_beam.dialects.common.dialect import Byte, decoder_of
+from trio_beam.dialects.common.sse import decoder_of_stream
+from trio_beam.dialects.common.stream_join import join_choices, join_lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -29,7 +29,15 @@ import attrs
 import msgspec
 
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
-from trio_beam.dialects.base import (
+from trio_beam.dialects.common.detokenize import (
+    BROKEN,
+    ids_of,
+    last_ids,
+    last_text,
+    more_ids,
+    whole_part,
+)
+from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Answer,
     Dialect,
@@ -38,7 +46,7 @@ from trio_beam.dialects.base import (
     WireRequest,
     splice,
 )
-from trio_beam.dialects.sampled import checked_logprobs, too_long
+from trio_beam.dialects.common.sampled_tokens import checked_logprobs, too_long
 from trio_beam.dialects.sglang_wire import (
     Generated,
     decode,
@@ -46,14 +54,6 @@ from trio_beam.dialects.sglang_wire import (
     decode_tokens,
     reason_of,
     tops_of,
-)
-from trio_beam.dialects.spelling import (
-    BROKEN,
-    ids_of,
-    last_ids,
-    last_text,
-    more_ids,
-    whole_part,
 )
 from trio_beam.errors import (
     ContextOverflow,
@@ -66,9 +66,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trio_beam.core.beam import Beam
+    from trio_beam.core.language_model import SampleRequest
     from trio_beam.core.prompt import Prompt
     from trio_beam.dialects.sglang_wire import Detokenized, Row, Tokenized
-    from trio_beam.language_model import SampleRequest
 
 #: Everything that the model's own file or the server's preferences could turn on, turned off.
 _PLAIN: dict[str, Any] = {

@@ -18,7 +18,8 @@ import attrs
 import msgspec
 
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
-from trio_beam.dialects.base import (
+from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, whole_part
+from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Answer,
     Dialect,
@@ -28,8 +29,12 @@ from trio_beam.dialects.base import (
     encode_string,
     splice,
 )
-from trio_beam.dialects.sampled import SampledTokens, best_of, checked_logprobs, too_long
-from trio_beam.dialects.spelling import ids_of, last_ids, last_text, whole_part
+from trio_beam.dialects.common.sampled_tokens import (
+    SampledTokens,
+    best_of,
+    checked_logprobs,
+    too_long,
+)
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_detokenized,
@@ -48,8 +53,8 @@ from trio_beam.errors import (
 
 if TYPE_CHECKING:
     from trio_beam.core.beam import Beam
+    from trio_beam.core.language_model import SampleRequest
     from trio_beam.core.prompt import Prompt
-    from trio_beam.language_model import SampleRequest
 
 #: Whatever the model's own generation_config.json says, nothing but the temperature may shape the samples.
 _PLAIN: dict[str, Any] = {"top_p": 1, "top_k": -1, "min_p": 0, "repetition_penalty": 1}

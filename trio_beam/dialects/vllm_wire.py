@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from trio_beam.dialects.base import decoder_of
-from trio_beam.dialects.pieces import join_choices, join_lists
-from trio_beam.dialects.sse import decoder_of_stream
+from trio_beam.dialects.common.dialect import decoder_of
+from trio_beam.dialects.common.sse import decoder_of_stream
+from trio_beam.dialects.common.stream_join import join_choices, join_lists
 
 
 class Logprobs(msgspec.Struct):

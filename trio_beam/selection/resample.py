@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
+from trio_beam.core.beam_search.selecting import Closing, Population, Selection
 from trio_beam.core.registry import SELECTIONS
-from trio_beam.core.selecting import Closing, Population, Selection
 from trio_beam.core.weights import effective_size, log_mean, log_sum, normalise, systematic
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from trio_beam.core.beam_search.scoring import rank
+from trio_beam.core.beam_search.selecting import Closing, Population, Selection
 from trio_beam.core.registry import SELECTIONS
-from trio_beam.core.scoring import rank
-from trio_beam.core.selecting import Closing, Population, Selection
 
 if TYPE_CHECKING:
     from trio_beam.core.config import BeamSearchConfig

@@ -1,0 +1,132 @@
+"""How probable tokens were at another temperature, from what a server shows of the vocabulary."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tests.core.builders import block_of
+from trio_beam.core.block import Token
+from trio_beam.dialects.common.temperature import bounded, log_q, reported
+from trio_beam.errors import LogprobsUnavailable
+
+TEMPERATURES = st.floats(0.1, 4)
+LOGITS = st.lists(st.floats(-12, 12), min_size=2, max_size=40)
+
+
+def softmax(logits: list[float]) -> list[float]:
+    highest = max(logits)
+    total = highest + math.log(math.fsum(math.exp(value - highest) for value in logits))
+    return [value - total for value in logits]
+
+
+def shown(logprobs: list[float], sampled: int, count: int) -> Token:
+    """The token as a server shows it, beside the most probable ones."""
+    best = sorted(range(len(logprobs)), key=lambda number: -logprobs[number])[:count]
+    top = tuple(Token(str(number), logprobs[number], number) for number in best)
+    return Token(str(sampled), logprobs[sampled], sampled, top=top)
+
+
+@given(LOGITS, TEMPERATURES, st.data())
+def test_with_the_whole_vocabulary_it_is_exact(
+    logits: list[float], temperature: float, data: Any
+) -> None:
+    logprobs = softmax(logits)
+    tempered = softmax([value / temperature for value in logprobs])
+    sampled = data.draw(st.sampled_from(range(len(logits))))
+    found = log_q(shown(logprobs, sampled, len(logits)), temperature)
+    assert found == pytest.approx(tempered[sampled], abs=1e-6)
+
+
+@given(LOGITS, TEMPERATURES, st.integers(1, 10), st.data())
+def test_with_a_part_of_it_the_truth_is_within_the_bounds(
+    logits: list[float], temperature: float, count: int, data: Any
+) -> None:
+    logprobs = softmax(logits)
+    truth = softmax([value / temperature for value in logprobs])
+    sampled = data.draw(st.sampled_from(range(len(logits))))
+    token = shown(logprobs, sampled, count)
+    seen = {one.id for one in token.top} | {sampled}
+    assume(len(seen) < len(logits))
+    found = log_q(token, temperature)
+    power = 1 / temperature
+    known = math.fsum(math.exp(power * logprobs[number]) for number in seen if number is not None)
+    rest = 1 - math.fsum(math.exp(logprobs[number]) for number in seen if number is not None)
+    # What is sampled and not shown may be less probable than what is hidden.
+    least = min(one.logprob for one in token.top)
+    hidden = rest * math.exp((power - 1) * least)
+    mine = power * logprobs[sampled]
+    assume(known > 1e-300)
+    if temperature < 1:
+        assert (
+            mine - math.log(known + hidden) - 1e-6
+            <= truth[sampled]
+            <= mine - math.log(known) + 1e-6
+        )
+        assert mine - math.log(known + hidden) - 1e-6 <= found <= mine - math.log(known) + 1e-6
+    elif logprobs[sampled] >= least:
+        assert truth[sampled] <= found + 1e-6
+
+
+def test_alternatives_without_ids_are_told_apart_by_their_bytes() -> None:
+    """vLLM gives the sampled token an id, and its alternatives none."""
+    logprobs = softmax([2.0, 1.0, 0.0])
+    token = shown(logprobs, 0, 3)
+    bare = token._replace(top=tuple(one._replace(id=None) for one in token.top))
+    assert log_q(bare, 0.5) == pytest.approx(log_q(token, 0.5))
+
+
+def test_a_sampled_token_less_probable_than_hidden_ones_bounds_nothing() -> None:
+    logprobs = softmax([5.0, *[0.0] * 50, -20.0])
+    token = shown(logprobs, 51, 1)
+    truth = softmax([value / 0.5 for value in logprobs])[51]
+    assert log_q(token, 0.5) == pytest.approx(truth, abs=1.0)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.5])
+def test_a_number_that_stands_for_none_is_none(temperature: float) -> None:
+    with pytest.raises(LogprobsUnavailable):
+        log_q(Token("a", -9999.0, top=(Token("b", -0.1),)), temperature)
+
+
+def test_no_alternatives_are_no_answer() -> None:
+    with pytest.raises(LogprobsUnavailable, match="no alternatives"):
+        log_q(Token("a", -1.0), 0.5)
+
+
+def tokens() -> list[Token]:
+    logprobs = softmax([2.0, 1.0, 0.0])
+    return [shown(logprobs, number, 3) for number in (0, 1, 2)]
+
+
+def test_a_bounded_block_is_inexact_and_shows_what_was_asked_for() -> None:
+    block = bounded(block_of(tokens()), 0.5, 1)
+    assert not block.exact
+    assert [len(token.top) for token in block.tokens] == [1, 1, 1]
+    assert block.proposal == [log_q(token, 0.5) for token in tokens()]
+
+
+@pytest.mark.parametrize(
+    ("ids", "probabilities", "taken"),
+    [
+        ([0, 1, 2], [0.5, 0.25, 0.125], 3),
+        ([0, 2, 2], [0.5, 0.25, 0.125], 1),
+        ([0, 1], [0.5, 0.25], 2),
+        ([0, 1, 2], [0.5, 0.0, 0.125], 2),
+        ([0, 1, 2], [0.5, 0.25], 0),
+        ([], [], 0),
+    ],
+)
+def test_what_was_reported_counts_as_far_as_the_tokens_are_the_same(
+    ids: list[int], probabilities: list[float], taken: int
+) -> None:
+    values, whole = reported(block_of(tokens()), ids, probabilities, 0.5)
+    assert whole == (taken == 3)
+    said = [value for value in values if value in {math.log(p) for p in probabilities if p}]
+    assert len(said) == taken
+    other = [value for value in values if value not in said]
+    assert set(other) <= {log_q(token, 0.5) for token in tokens()}

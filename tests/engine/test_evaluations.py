@@ -1,0 +1,280 @@
+"""What is asked about the candidates of a round: rollouts and a judge, and how they fail and end.
+
+All that holds for expansions holds for them: deadlines, timeouts, failures of one, budgets, cancellation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from trio_beam import (
+    BeamSearchConfig,
+    BeamTimeout,
+    BudgetExhausted,
+    Judge,
+    LogprobsUnavailable,
+    SampleRequest,
+    SearchFailed,
+    ServerError,
+    beam_search,
+    beam_search_within,
+)
+from trio_beam.core.block import Continuation, Token
+from trio_beam.core.events import AsideStarted, Event
+from trio_beam.core.language_model import Call
+from trio_beam.core.prompt import Prompt
+from trio_beam.testing import FakeEndpoint
+
+BASE = BeamSearchConfig(
+    beam_width=3, n_per_beam=2, tokens_per_step=2, max_tokens=6, seed=1, early_stopping=False
+)
+ROLLOUTS = attrs.evolve(
+    BASE, selection="resample", lookahead_tokens=1, lookahead_rollouts=3, alpha=3.0
+)
+LATENCY = 10.0
+
+
+class Asked(FakeEndpoint):
+    """A model that tells what is asked about candidates from what is asked to expand them.
+
+    As a judge it says yes to what has cats, and is the surer the more.
+    """
+
+    def __init__(self, aside: Callable[[SampleRequest], bool], **given: Any) -> None:
+        super().__init__(latency=LATENCY, **given)
+        self.is_aside = aside
+        self.prompts: list[Prompt] = []
+        self.fails: Callable[[int], Exception | None] = lambda _: None
+        self.hangs: Callable[[int], bool] = lambda _: False
+        self.asides = 0
+
+    async def start(self, prompt: Prompt, call: Call) -> Any:
+        """A judge's question, or the prompt that is searched."""
+        await super().start(prompt, call)
+        self.prompts.append(prompt)
+        return self if prompt.text == "p" else _Judging(self, prompt)
+
+    async def sample(self, request: SampleRequest, call: Call) -> Any:
+        """With the failures that are wanted of what is asked aside."""
+        if self.is_aside(request):
+            await self.trip()
+        return await super().sample(request, call)
+
+    async def trip(self) -> None:
+        """Fail or hang, if it is time to."""
+        number, self.asides = self.asides, self.asides + 1
+        if self.hangs(number):
+            await trio.sleep_forever()
+        if (error := self.fails(number)) is not None:
+            raise error
+
+
+@attrs.frozen
+class _Judging:
+    model: Asked
+    prompt: Prompt
+
+    most_per_request: int | None = None
+
+    async def sample(self, request: SampleRequest, call: Call) -> list[Continuation]:
+        await self.model.trip()
+        await FakeEndpoint.sample(self.model, request, call)
+        assert self.prompt.messages is not None
+        cats = self.prompt.messages[0]["content"].count(" cat")
+        top = (Token("Yes", -1.0 / (1 + cats)), Token(" no", -1.5), Token("maybe", -4.0))
+        return [Continuation(tokens=(Token("maybe", -4.0, top=top),), data=b"maybe")]
+
+
+def rolling() -> Asked:
+    """A model that is searched with `ROLLOUTS`: expansions ask for 2 or 6 samples, rollouts for 3."""
+    return Asked(lambda request: request.n == 3)
+
+
+def judging() -> tuple[Asked, BeamSearchConfig]:
+    """A model that is its own judge."""
+    return Asked(lambda _: False), attrs.evolve(BASE, scorer="judge")
+
+
+KINDS = pytest.mark.parametrize("kind", ["rollouts", "judge"])
+
+
+def of(kind: str) -> tuple[Asked, BeamSearchConfig]:
+    return (rolling(), ROLLOUTS) if kind == "rollouts" else judging()
+
+
+@KINDS
+async def test_all_are_asked_at_once_between_expansion_and_selection(
+    kind: str, autojump_clock: MockClock
+) -> None:
+    model, config = of(kind)
+    seen: list[Event] = []
+    result = await beam_search(model, "p", config, observers=[seen.append])
+    asides = [event for event in seen if isinstance(event, AsideStarted)]
+    assert trio.current_time() == LATENCY * (result.rounds + len(asides))
+    assert len(asides) >= 2
+    assert asides[0].candidates >= 3
+    assert sum(event.candidates for event in asides) == model.asides
+    assert model.in_flight == 0
+
+
+async def test_the_judge_decides_and_is_told_the_prompt_and_the_text(
+    autojump_clock: MockClock,
+) -> None:
+    model, config = judging()
+    result = await beam_search(model, "p", config)
+    usual = await beam_search(FakeEndpoint(), "p", BASE)
+    assert result.text.count(" cat") > usual.text.count(" cat")
+    assert result.score == pytest.approx(1.5 - 1 / (1 + result.text.count(" cat")))
+    questions = [str(one.messages[0]["content"]) for one in model.prompts if one.messages]
+    assert any(f"Answer so far:\n{result.text}\n" in question for question in questions)
+    assert all("Task:\np\n" in question for question in questions)
+
+
+async def test_another_model_can_be_the_judge(autojump_clock: MockClock) -> None:
+    judge, searched = judging()[0], FakeEndpoint(latency=LATENCY)
+    scorer = Judge(endpoint=judge, question="{text}? {prompt}")
+    result = await beam_search(searched, "p", attrs.evolve(BASE, scorer=scorer))
+    assert len(judge.prompts) == len(judge.requests) > 0
+    asked = len(searched.requests) + len(judge.requests)
+    assert result.usage.requests == asked
+    assert all(request.max_tokens == 1 and request.top_logprobs == 20 for request in judge.requests)
+
+
+async def test_rollouts_have_seeds_of_their_own(autojump_clock: MockClock) -> None:
+    model = rolling()
+    await beam_search(model, "p", ROLLOUTS)
+    seeds = [
+        request.seed + place
+        for request in model.requests
+        for place in range(request.n)
+        if request.seed is not None
+    ]
+    assert len(seeds) == len(set(seeds)) == sum(request.n for request in model.requests)
+
+
+@KINDS
+async def test_one_that_fails_ends_the_search_and_nothing_is_lost(
+    kind: str, autojump_clock: MockClock
+) -> None:
+    model, config = of(kind)
+    model.fails = lambda number: ServerError("broken", status=500) if number == 7 else None
+    with pytest.raises(SearchFailed, match="in round 2: broken") as caught:
+        await beam_search(model, "p", config)
+    assert [one.round for one in caught.value.failures] == [2]
+    assert 2 < caught.value.failures[0].beam.length <= 4
+    assert caught.value.partial.beams
+    assert model.in_flight == 0
+
+
+@KINDS
+async def test_with_drop_beam_its_candidate_is_dropped(
+    kind: str, autojump_clock: MockClock
+) -> None:
+    model, config = of(kind)
+    model.fails = lambda number: ServerError("broken", status=500) if number == 0 else None
+    config = attrs.evolve(config, on_beam_failure="drop_beam")
+    result = await beam_search(model, "p", config)
+    (failure,) = result.failures
+    assert isinstance(failure.error, ServerError)
+    first = failure.beam
+    assert not any(beam.lineage()[0].same_tokens(first) for beam in result.beams)
+
+
+@KINDS
+async def test_if_all_fail_drop_beam_fails_too(kind: str, autojump_clock: MockClock) -> None:
+    model, config = of(kind)
+    model.fails = lambda number: ServerError("broken", status=500)
+    # Candidates that have ended need no rollouts, and survive.
+    config = attrs.evolve(config, on_beam_failure="drop_beam", min_beams=3)
+    with pytest.raises(SearchFailed) as caught:
+        await beam_search(model, "p", config)
+    assert len(caught.value.failures) == model.asides
+    assert caught.value.partial.beams
+
+
+@KINDS
+async def test_one_that_hangs_ends_at_the_beams_timeout(
+    kind: str, autojump_clock: MockClock
+) -> None:
+    model, config = of(kind)
+    model.hangs = lambda number: number == 1
+    with pytest.raises(SearchFailed) as caught:
+        await beam_search(model, "p", attrs.evolve(config, beam_timeout=25.0))
+    assert isinstance(caught.value.failures[0].error, BeamTimeout)
+    assert trio.current_time() == LATENCY + 25
+    assert model.in_flight == 0
+
+
+@KINDS
+@pytest.mark.parametrize("by", ["deadline", "cancel"])
+async def test_a_deadline_or_a_cancellation_leaves_nothing(
+    kind: str, by: str, autojump_clock: MockClock
+) -> None:
+    model, config = of(kind)
+    seconds = 1.5 * LATENCY
+    if by == "cancel":
+        with trio.move_on_after(seconds) as scope:
+            await beam_search(model, "p", config)
+        assert scope.cancelled_caught
+    else:
+        result = await beam_search_within(seconds, model, "p", config)
+        # Candidates that have no scores yet stand where there is nothing else.
+        assert result.beams
+        assert (result.score == -math.inf) == (kind == "judge")
+        assert result.stop_reason == "deadline"
+    assert model.cancelled == model.asides > 0
+    assert model.in_flight == 0
+    assert trio.current_time() == seconds
+
+
+@KINDS
+async def test_a_budget_ends_it_with_the_best_so_far(kind: str, autojump_clock: MockClock) -> None:
+    model, config = of(kind)
+    whole = await beam_search(model, "p", config)
+    model, _ = of(kind)
+    model.fails = _exhausted_after(8)
+    result = await beam_search(model, "p", config)
+    assert result.stop_reason == "budget"
+    assert result.beams
+    assert 0 < result.usage.completion_tokens < whole.usage.completion_tokens
+
+
+def _exhausted_after(count: int) -> Callable[[int], Exception | None]:
+    return lambda number: BudgetExhausted("no more") if number >= count else None
+
+
+async def test_a_judge_that_says_neither_is_a_failure(autojump_clock: MockClock) -> None:
+    judge = Judge(yes="ja", no=("nein", "nö"))
+    with pytest.raises(SearchFailed, match="neither 'ja' nor 'nein'") as caught:
+        await beam_search(judging()[0], "p", attrs.evolve(BASE, scorer=judge))
+    assert isinstance(caught.value.failures[0].error, LogprobsUnavailable)
+
+
+async def test_rollouts_stop_at_stop_strings(autojump_clock: MockClock) -> None:
+    """What a rollout says behind a stop string is no part of any text."""
+    config = attrs.evolve(ROLLOUTS, lookahead_tokens=4, stop=" dog", max_tokens=12)
+    result = await beam_search(rolling(), "p", config)
+    assert " dog" not in result.text
+
+
+async def test_a_budget_is_not_overrun_by_rollouts(autojump_clock: MockClock) -> None:
+    config = attrs.evolve(ROLLOUTS, lookahead_tokens=6, lookahead_rollouts=9, max_total_tokens=60)
+    result = await beam_search(Asked(lambda request: request.n == 9), "p", config)
+    assert result.stop_reason == "budget"
+    assert result.beams
+    assert result.usage.completion_tokens <= 60
+
+
+async def test_the_last_round_leaves_the_judge_its_tokens(autojump_clock: MockClock) -> None:
+    model, config = judging()
+    result = await beam_search(model, "p", attrs.evolve(config, max_total_tokens=18))
+    assert result.stop_reason == "budget"
+    assert result.score > -math.inf
+    assert result.usage.completion_tokens <= 18

@@ -1,0 +1,134 @@
+"""One search with its server, its progress and its output."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import msgspec
+import trio
+from rich.console import Console
+
+from trio_beam.core.config import BeamSearchConfig, real
+from trio_beam.core.events import Observer
+from trio_beam.core.export import result_to_dict
+from trio_beam.core.prompt import PromptLike, check_prompt
+from trio_beam.core.result import SearchResult
+from trio_beam.endpoint.endpoint import Endpoint
+from trio_beam.engine.beam_search import Search
+from trio_beam.errors import SearchFailed
+from trio_beam.local.server import serve_local
+from trio_beam.observers.debug import DebugLines
+from trio_beam.observers.progress import progress
+
+#: Answers that are listed with their shares of the votes.
+_SHOWN_VOTES = 5
+
+
+@attrs.define(kw_only=True, eq=False)
+class OneSearch:
+    """What ``trio-beam generate`` does, given its options. Without a base URL: the embedded model."""
+
+    prompt: PromptLike
+    config: BeamSearchConfig
+    base_url: str | None
+    model: str | None
+    api_key: str | None = attrs.field(repr=False)
+    model_file: Path | None
+    api: Any
+    dialect: str
+    max_concurrent: int
+    attempt_timeout: float
+    stream: bool
+    within: float | None = attrs.field(validator=real(0, optional=True))
+    as_json: bool
+    debug: bool
+    quiet: bool
+    _search: Search | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # What is wrong with the arguments is said before a server is started.
+        check_prompt(self.prompt)
+        self._endpoint(self.base_url or "http://127.0.0.1/v1")
+
+    async def __call__(self, nursery: trio.Nursery) -> int:
+        """Search, print, and return the exit code."""
+        base_url = self.base_url
+        if base_url is None:
+            self._say("starting the embedded model")
+            base_url = await nursery.start(self._serve)
+        async with self._endpoint(base_url) as endpoint:
+            return await self._run(endpoint)
+
+    def interrupted(self) -> None:
+        """Print the best so far, after everything was cancelled."""
+        if self._search is not None:
+            self._print(self._search.best_so_far("interrupted"))
+
+    async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
+        await serve_local(self.model_file, task_status=task_status)
+
+    def _endpoint(self, base_url: str) -> Endpoint:
+        return Endpoint(
+            base_url,
+            # A key is for the server that was named, not for our own.
+            api_key=self.api_key if self.base_url else None,
+            model=self.model if self.base_url else None,
+            api=self.api,
+            dialect=self.dialect,
+            max_concurrent=self.max_concurrent,
+            attempt_timeout=self.attempt_timeout,
+            stream=self.stream,
+        )
+
+    async def _run(self, endpoint: Endpoint) -> int:
+        error: SearchFailed | None = None
+        with ExitStack() as shown:
+            observers: list[Observer] = []
+            if self.debug:
+                observers.append(DebugLines(lambda line: click.echo(line, err=True)))
+            elif not self.quiet:
+                observers.append(shown.enter_context(progress(Console(stderr=True))))
+            self._search = Search(endpoint, self.prompt, self.config, observers)
+            try:
+                result = await self._search.run_within(
+                    math.inf if self.within is None else self.within
+                )
+            except SearchFailed as failed:
+                error, result = failed, failed.partial
+        if error is not None:
+            click.echo(f"Error: {error}", err=True)
+        self._print(result)
+        return 0 if error is None else 1
+
+    def _print(self, result: SearchResult) -> None:
+        if self.as_json:
+            click.echo(msgspec.json.format(msgspec.json.encode(result_to_dict(result)), indent=2))
+            return
+        if result.beams:
+            click.echo(result.text)
+        if result.stop_reason in ("deadline", "interrupted", "failed"):
+            what = "this is the best so far" if result.beams else "nothing had come back yet"
+            self._say(f"{result.stop_reason} after {result.rounds} rounds: {what}")
+        elif not result.exact:
+            self._say(
+                "inexact: continued by text, or with log-probabilities that are approximated;"
+                " the scores may differ from those of the tokens sampled"
+            )
+        if not result.beams:
+            return
+        if result.votes:
+            shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
+            self._say(f"votes: {', '.join(shares)}")
+        usage = result.usage
+        self._say(
+            f"score {result.score:.4f}, {usage.completion_tokens} tokens in {usage.requests} requests"
+        )
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            click.echo(line, err=True)

@@ -1,0 +1,191 @@
+"""One Markov chain over texts, as a state machine without any input or output.
+
+``step()`` says what is to be sampled next; ``receive()`` takes what came of it. A move may take more
+than one request, where a server gives fewer tokens than it was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from trio_beam.core import stop
+from trio_beam.core.beam import Beam
+from trio_beam.core.beam_search.actions import Expansion, Outcome, Round
+from trio_beam.core.block import CONTEXT
+from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
+from trio_beam.core.mcmc.metropolis import acceptance, positions
+from trio_beam.core.mcmc.prefix import prefix
+from trio_beam.core.result import BeamFailure
+from trio_beam.errors import ContextOverflow, EndpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_beam.core.block import Continuation
+    from trio_beam.core.mcmc.config import McmcConfig
+    from trio_beam.core.usage import Ledger
+
+#: Why a chain makes no more steps.
+End = Literal["done", "budget", "failed"]
+
+
+class Chain:
+    """One text on its way through the blocks.
+
+    Args:
+        config: the parameters.
+        number: the chain's, from 0.
+        chance: a uniform number from 0 up to but not 1 for each name that it is asked by.
+        seed: of the first sample of chain 0; None: the server's own randomness.
+        ledger: with the chain's share of the budget.
+
+    Attributes:
+        config: what its requests have in common with those of a search, for whoever sends them.
+        ledger: what it has cost so far.
+        beam: the text as it stands; the empty beam at first.
+        blocks: blocks that are behind it, with all their steps.
+        exact: whether every text that was compared had true log-probabilities.
+        end: why it makes no more steps; None while it does.
+        failure: if it failed.
+        cancel_siblings: False: a request of a chain has none.
+        quorum_reached: False, likewise.
+    """
+
+    def __init__(
+        self,
+        config: McmcConfig,
+        number: int,
+        chance: Callable[[str], float],
+        seed: int | None,
+        ledger: Ledger,
+    ) -> None:
+        self.config = config.requests()
+        self.ledger = ledger
+        self.beam = Beam()
+        self.blocks = 0
+        self.exact = True
+        self.end: End | None = None
+        self.failure: BeamFailure | None = None
+        self.cancel_siblings = self.quorum_reached = False
+        self._plan = config
+        self._number = number
+        self._chance = chance
+        self._seed = seed
+        self._samples = 0
+        self._step = 0  # 0: the block is being added
+        self._position = 0
+        self._growing = Beam()  # what is to be the text, as far as it has been sampled
+        self._context_full = False
+
+    @property
+    def block(self) -> int:
+        """The block that it is at, from 1."""
+        return self.blocks + 1
+
+    @property
+    def standing(self) -> Beam:
+        """The text as it stands; while there is none, what has come of the first block."""
+        return self._growing if self.beam.continuation is None else self.beam
+
+    @property
+    def _limit(self) -> int:
+        return self._plan.limit(self.block)
+
+    def step(self) -> Round | None:
+        """What to sample next; None when the chain has come to its end."""
+        wanted = self._limit - self._growing.length
+        if self.end is None and not self.ledger.allows(wanted):
+            self.end = "budget"
+        if self.end is not None:
+            return None
+        seed = self._seed
+        if seed is not None:
+            # Chains take the numbers of their samples in turn: no two samples have the same.
+            seed += self._samples * self._plan.chains + self._number
+        expansion = Expansion(rank=0, beam=self._growing, n=1, max_tokens=wanted, seed=seed)
+        return Round(number=self.block, expansions=(expansion,))
+
+    def receive(self, outcome: Outcome) -> tuple[Event, ...]:
+        """Take what came of it; nothing, if the chain was cancelled."""
+        if outcome.continuations:
+            return self._grow(outcome.continuations[0])
+        if outcome.errors:
+            return self._fail(outcome.errors[0])
+        if outcome.exhausted:
+            self.end = "budget"
+        return ()
+
+    def _grow(self, continuation: Continuation) -> tuple[Event, ...]:
+        self._samples += 1
+        self.ledger.completion_tokens += continuation.generated
+        self._growing = stop.extend(self._growing, continuation, self._plan.stop)
+        self.exact = self.exact and self._growing.exact
+        self._context_full = self._context_full or self._growing.finish_reason == CONTEXT
+        if not self._growing.ended and self._growing.length < self._limit:
+            return ()
+        event = self._decide() if self._step else self._take_block()
+        self._begin_next()
+        return (event,)
+
+    def _take_block(self) -> Event:
+        self.beam = self._growing
+        return ChainExtended(
+            chain=self._number,
+            block=self.block,
+            blocks=self._plan.blocks,
+            length=self.beam.length,
+        )
+
+    def _decide(self) -> Event:
+        new = self._growing
+        probability = acceptance(self.beam, new, self._position, self._plan.alpha)
+        accepted = self._chance(self._name("accepted")) < probability
+        if accepted:
+            self.beam = new
+        return ChainStepped(
+            chain=self._number,
+            block=self.block,
+            step=self._step,
+            position=self._position,
+            length=new.length,
+            probability=probability,
+            accepted=accepted,
+        )
+
+    def _begin_next(self) -> None:
+        """Go on to the next step that samples anything: a text that has ended gets no block."""
+        self._step += 1
+        places = positions(self.beam)
+        if self._step > self._plan.steps or not places:
+            self.blocks += 1
+            self._step = int(self.beam.ended)
+            if self._is_last():
+                self.end = "done"
+                return
+        if self._step:
+            self._position = int(self._chance(self._name("position")) * places)
+            self._growing = prefix(self.beam, self._position)
+        else:
+            self._growing = self.beam
+
+    def _is_last(self) -> bool:
+        nothing_to_do = self.beam.ended and not (self._plan.steps and positions(self.beam))
+        return self.blocks == self._plan.blocks or self._context_full or nothing_to_do
+
+    def _name(self, what: str) -> str:
+        return f"chain {self._number} block {self.block} step {self._step} {what}"
+
+    def _fail(self, error: EndpointError) -> tuple[Event, ...]:
+        standing = self.standing
+        if isinstance(error, ContextOverflow) and standing.continuation is not None:
+            # Not a failure: texts have grown until they fill the context. So the chain stays with those
+            # of the block before.
+            full = standing.but(finish_reason=CONTEXT)
+            self.beam = standing if standing.ended else full
+            self.end = "done"
+            return ()
+        self.end = "failed"
+        self.failure = BeamFailure(
+            beam=standing, error=error, attempts=error.attempts, round=self.block
+        )
+        return (BeamFailed(failure=self.failure, rank=self._number),)

