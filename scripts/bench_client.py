@@ -31,13 +31,13 @@ import trio
 
 from trio_beam import BeamSearchConfig, Endpoint
 from trio_beam.core.beam import Beam
-from trio_beam.core.language_model import Call, SampleRequest
+from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.usage import Ledger
+from trio_beam.core.usage import UsageMeter
 from trio_beam.dialects.common.dialect import Exchange
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI
-from trio_beam.engine.deadline import Stopwatch
+from trio_beam.engine.deadline import PausableDeadline
 
 TOKENS = 192
 BODY: dict[str, Any] = {
@@ -107,14 +107,14 @@ def ours(url: str, concurrency: int, requests: int) -> Measured:
         ) as endpoint:
             request = sample_request()
 
-            def call() -> Call:
-                stopwatch = Stopwatch(trio.CancelScope(), float("inf"))
-                return Call(ledger=Ledger(), emit=lambda _: None, stopwatch=stopwatch)
+            def context() -> RequestContext:
+                deadline = PausableDeadline(trio.CancelScope(), float("inf"))
+                return RequestContext(meter=UsageMeter(), emit=lambda _: None, deadline=deadline)
 
-            sampler = await endpoint.start(Prompt(text=BODY["prompt"]), call())
+            sampler = await endpoint.start(Prompt(text=BODY["prompt"]), context())
 
             async def one() -> None:
-                [continuation] = await sampler.sample(request, call())
+                [continuation] = await sampler.sample(request, context())
                 assert len(continuation) == TOKENS
 
             await in_trio(one, concurrency, concurrency * 2)
@@ -173,11 +173,11 @@ def in_aiohttp(
 
 def aiohttp_same_decoder(url: str, concurrency: int, requests: int) -> Measured:
     dialect = OpenAI("m", "auto", Limits())
-    taken = finish(dialect.take(Prompt(text=BODY["prompt"])), None)
+    prepared = finish(dialect.prepare(Prompt(text=BODY["prompt"])), None)
     request = sample_request()
 
     async def one(session: aiohttp.ClientSession) -> None:
-        exchange = dialect.sample(taken, request)
+        exchange = dialect.sample(prepared, request)
         wire = next(exchange)
         async with session.post("/v1" + wire.path, data=wire.body) as response:
             decoded = wire.decode(await response.read())

@@ -26,10 +26,10 @@ import trio
 
 from trio_beam import (
     BeamSearchConfig,
-    Call,
     Continuation,
     Endpoint,
     LanguageModel,
+    RequestContext,
     SampleRequest,
     Token,
     beam_search,
@@ -43,18 +43,20 @@ BLOCK = 50
 class InProcess:
     """A model that answers at once with blocks made beforehand."""
 
-    most_per_request = None
+    max_per_request = None
 
     def __init__(self) -> None:
         words = tuple(Token(" word", -1.5, 7, b" word") for _ in range(BLOCK - 1))
         self._blocks = [(Token("x", -1.0, 1000 + i, b"x"), *words) for i in range(2000)]
         self._next = 0
 
-    async def start(self, prompt: Prompt, call: Call) -> InProcess:
+    async def start(self, prompt: Prompt, context: RequestContext) -> InProcess:
         await trio.lowlevel.checkpoint()
         return self
 
-    async def sample(self, request: SampleRequest, call: Call) -> Sequence[Continuation]:
+    async def sample(
+        self, request: SampleRequest, context: RequestContext
+    ) -> Sequence[Continuation]:
         await trio.lowlevel.checkpoint()
         found = []
         for _ in range(request.n):

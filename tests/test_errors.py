@@ -9,8 +9,9 @@ import pytest
 import trio_beam
 from tests.core.builders import subclasses
 from trio_beam import errors
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.result import SearchFailed
 from trio_beam.errors import (
     ConfigError,
     ContextOverflow,
@@ -18,7 +19,6 @@ from trio_beam.errors import (
     MalformedResponse,
     RateLimited,
     RequestRejected,
-    SearchFailed,
     ServerError,
     TrioBeamError,
 )
@@ -102,7 +102,7 @@ def test_errors_carry_fields() -> None:
 
 
 def test_a_failed_search_carries_its_failures_and_the_best_so_far() -> None:
-    partial = BeamSearchState(BeamSearchConfig()).result("failed")
+    partial = BeamSearchMachine(BeamSearchConfig()).result("failed")
     error = SearchFailed("it failed", failures=[], partial=partial)
     assert str(error) == "it failed"
     assert error.failures == ()

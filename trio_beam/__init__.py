@@ -1,34 +1,77 @@
-"""Block-level beam search over any OpenAI-compatible completion server, on Trio.
+"""Block-level search over any OpenAI-compatible completion server, on Trio.
 
-The map, from the bottom up; imports point down only, and a test holds that:
+The rooms, from the bottom up; imports point down only, and a test holds that:
 
 - `errors`: the error tree.
-- `core`: the search as data and plain functions: beams, scores, the state machine. With it
-  `scorers` and `selection`: one file each.
-- `dialects`, `backoff`: the wire, still pure: what to send to which server, and what its answer means.
-- `language_model`, `stopwatch`, `transport`, `endpoint`: the shell: a server, its connections, its limits.
-- `expansion`, `search`: one round as a nursery, and the loop around it; `judging`: what a judge is asked.
-  `mcmc`: chains instead of rounds, with the same requests.
-- `observers`: what can be shown while it runs. `testing`: a model without a server.
-- `sync`, `batch`, `local_server`, `cli`: what is built on top.
+- `core`: pure: beams, configurations, the machines of the searches, events, results. On it `scorers`,
+  `selection`, `answers` and `strategies`: one file each, found by name.
+- `dialects`: pure: what to send to which server, and what its response means.
+- `http`: connections and requests; the only room that knows httpx. `endpoint`: one server with its limits,
+  retries and capabilities.
+- `engine`: one round as a nursery, the loops of the searches, many prompts at once.
+- `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
+- `compat`: the interface of the asyncio original.
+- Applications, which never import each other: `cli`, `benchmark`.
+
+What this package, `scorers`, `selection`, `answers`, `strategies`, `dialects`, `observers` and `testing`
+export is public; the rest is private and may change.
 """
 
+from trio_beam.answers import Best, Vote
 from trio_beam.compat.original import BeamSearchSampling
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
-from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.judge import Judge
-from trio_beam.core.language_model import Call, LanguageModel, Sampler, SampleRequest
+from trio_beam.core.config import (
+    AnswerRule,
+    AsyncScorer,
+    BeamSearchConfig,
+    Lookahead,
+    Population,
+    ScoredRound,
+    Scorer,
+    Selection,
+)
+from trio_beam.core.events import (
+    BeamExpanded,
+    BeamFailed,
+    ChainExtended,
+    ChainStepped,
+    EvaluationStarted,
+    Event,
+    McmcStarted,
+    Observer,
+    RoundFinished,
+    RoundStarted,
+    SearchFinished,
+    SearchStarted,
+)
+from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.prompt import Prompt, PromptLike
 from trio_beam.core.registry import load_all
-from trio_beam.core.result import BeamFailure, SearchResult
-from trio_beam.core.usage import Usage
+from trio_beam.core.request_events import (
+    EndpointPaused,
+    LimitChanged,
+    RequestHedged,
+    RequestRetried,
+)
+from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult
+from trio_beam.core.strategy import Strategy
+from trio_beam.core.usage import Budget, Usage, UsageMeter
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
 from trio_beam.endpoint.retry import RetryPolicy
-from trio_beam.engine.beam_search import Search, beam_search, beam_search_within
-from trio_beam.engine.many import SearchOutcome, search_many
-from trio_beam.engine.mcmc import mcmc, mcmc_within
+from trio_beam.engine.search import (
+    Search,
+    beam_search,
+    beam_search_within,
+    mcmc,
+    mcmc_within,
+    search,
+    search_within,
+)
+from trio_beam.engine.search_many import SearchOutcome, search_many
 from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
@@ -36,6 +79,7 @@ from trio_beam.errors import (
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
+    EndpointClosed,
     EndpointError,
     LocalModelError,
     LogprobsUnavailable,
@@ -43,61 +87,103 @@ from trio_beam.errors import (
     RateLimited,
     RequestRejected,
     ScorerError,
-    SearchFailed,
     ServerError,
     TrioBeamError,
     VoteError,
 )
+from trio_beam.http.transport import TrioTransport
 from trio_beam.local.server import serve_local
+from trio_beam.scorers import Judge, MeanLogprob, Power
+from trio_beam.selection import Resample, Subtrees, TopK
 
 __version__ = "0.1.0"
 
 # Each file of these adds what it has to a registry, by name.
-for _package in ("trio_beam.scorers", "trio_beam.selection", "trio_beam.dialects"):
-    load_all(_package)
+for _package in ("answers", "dialects", "scorers", "selection", "strategies"):
+    load_all(f"trio_beam.{_package}")
 
 __all__ = [
+    "AnswerRule",
+    "AsyncScorer",
     "AttemptTimeout",
     "Beam",
+    "BeamExpanded",
+    "BeamFailed",
     "BeamFailure",
     "BeamSearchConfig",
     "BeamSearchSampling",
     "BeamTimeout",
+    "Best",
+    "Budget",
     "BudgetExhausted",
-    "Call",
     "Capabilities",
+    "ChainExtended",
+    "ChainStepped",
     "ConfigError",
     "ConnectionFailed",
     "ContextOverflow",
     "Continuation",
     "Endpoint",
+    "EndpointClosed",
     "EndpointError",
+    "EndpointPaused",
     "EndpointStatistics",
+    "EvaluationStarted",
+    "Event",
     "Judge",
     "LanguageModel",
+    "LimitChanged",
     "LocalModelError",
     "LogprobsUnavailable",
+    "Lookahead",
     "MalformedResponse",
     "McmcConfig",
+    "McmcStarted",
+    "MeanLogprob",
+    "ModelScorer",
+    "Observer",
+    "Population",
+    "Power",
+    "Prompt",
+    "PromptLike",
     "RateLimited",
+    "RequestContext",
+    "RequestHedged",
     "RequestRejected",
+    "RequestRetried",
+    "Resample",
     "RetryPolicy",
+    "RoundFinished",
+    "RoundStarted",
     "SampleRequest",
     "Sampler",
+    "ScoredRound",
+    "Scorer",
     "ScorerError",
     "Search",
     "SearchFailed",
+    "SearchFinished",
     "SearchOutcome",
     "SearchResult",
+    "SearchStarted",
+    "Selection",
     "ServerError",
+    "Strategy",
+    "Subtrees",
     "Token",
+    "TopK",
     "TrioBeamError",
+    "TrioTransport",
     "Usage",
+    "UsageMeter",
+    "Vote",
     "VoteError",
     "beam_search",
     "beam_search_within",
     "mcmc",
     "mcmc_within",
+    "search",
     "search_many",
+    "search_within",
     "serve_local",
 ]

@@ -13,7 +13,8 @@
     │   ├── RequestRejected         caller    any other refusal (400, 401, 404, ...); ``status``
     │   │   └── ContextOverflow     caller    prompt and beam are longer than the model's context
     │   ├── MalformedResponse       server    an answer that is not what its protocol says
-    │   └── LogprobsUnavailable     server    an answer without the log-probabilities that a score needs
+    │   ├── LogprobsUnavailable     server    a response without the log-probabilities that a score needs
+    │   └── EndpointClosed          caller    the endpoint was never entered, or was closed under a search
     ├── LocalModelError             caller    the embedded model is not installed or did not start
     ├── BudgetExhausted             internal  a request would overrun the search's budget; ends the search
     ├── ScorerError             caller    a scorer raised, or gave no number for each candidate
@@ -24,13 +25,6 @@ What is worth another attempt is decided in one place, ``trio_beam.endpoint.retr
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.result import BeamFailure, SearchResult
 
 
 class TrioBeamError(Exception):
@@ -165,6 +159,10 @@ class LogprobsUnavailable(EndpointError):
     """The server answered without log-probabilities, so nothing can be scored."""
 
 
+class EndpointClosed(EndpointError):
+    """A request was made on an endpoint that is not open: outside of ``async with Endpoint(...)``."""
+
+
 class LocalModelError(TrioBeamError):
     """The embedded model cannot be run; the message says what to install or what it said."""
 
@@ -190,28 +188,12 @@ class ScorerError(TrioBeamError):
 
 
 class VoteError(TrioBeamError):
-    """A ``vote_key`` raised, or gave what cannot be compared with others.
+    """A vote's key raised, or returned a value that cannot be compared with others.
 
     Attributes:
         key: its name.
     """
 
     def __init__(self, key: str, what: str) -> None:
-        super().__init__(f"the vote_key {key!r} failed: {what}")
+        super().__init__(f"the key {key!r} of the vote failed: {what}")
         self.key = key
-
-
-class SearchFailed(TrioBeamError):
-    """The search could not go on; raised from an ``ExceptionGroup`` of the causes.
-
-    Attributes:
-        failures: every failure of the search, each with its beam, error and attempts.
-        partial: the best so far, with its usage; its ``beams`` are empty if nothing came back.
-    """
-
-    def __init__(
-        self, message: str, *, failures: Sequence[BeamFailure], partial: SearchResult
-    ) -> None:
-        super().__init__(message)
-        self.failures = tuple(failures)
-        self.partial = partial

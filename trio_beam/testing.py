@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from trio_beam.core.language_model import Call, SampleRequest
-    from trio_beam.core.prompt import Prompt
+from trio_beam.core.language_model import RequestContext, SampleRequest
+from trio_beam.core.prompt import Prompt
 
 #: The vocabulary of `FakeEndpoint`; the last token ends the text.
 VOCABULARY = (" the", " a", " cat", " dog", " sat", " ran", ".", "")
@@ -29,7 +25,7 @@ class FakeEndpoint:
 
     Args:
         latency: seconds before each answer.
-        most_per_request: most continuations an answer holds; None: as many as were asked for.
+        max_per_request: most continuations an answer holds; None: as many as were asked for.
         before: awaited with each request before it is answered; it may raise an `EndpointError`, sleep,
             or block for ever.
 
@@ -43,26 +39,29 @@ class FakeEndpoint:
         self,
         *,
         latency: float = 0.0,
-        most_per_request: int | None = None,
+        max_per_request: int | None = None,
         before: Callable[[SampleRequest], Awaitable[None]] | None = None,
     ) -> None:
         self.latency = latency
-        self.most_per_request = most_per_request
+        self.max_per_request = max_per_request
         self.requests: list[SampleRequest] = []
         self.in_flight = 0
         self.cancelled = 0
+        self.prompt_length: int | None = 1
         self._before = before
 
-    async def start(self, prompt: Prompt, call: Call) -> FakeEndpoint:
+    async def start(self, prompt: Prompt, context: RequestContext) -> FakeEndpoint:
         """Take any prompt."""
-        del prompt, call
+        del prompt, context
         await trio.lowlevel.checkpoint()
         return self
 
-    async def sample(self, request: SampleRequest, call: Call) -> Sequence[Continuation]:
+    async def sample(
+        self, request: SampleRequest, context: RequestContext
+    ) -> Sequence[Continuation]:
         """Answer after the latency."""
         self.requests.append(request)
-        call.ledger.requests += 1
+        context.meter.requests += 1
         self.in_flight += 1
         try:
             if self._before is not None:
@@ -73,8 +72,8 @@ class FakeEndpoint:
             raise
         finally:
             self.in_flight -= 1
-        n = min(request.n, self.most_per_request or request.n)
-        call.ledger.prompt_tokens += 1
+        n = min(request.n, self.max_per_request or request.n)
+        context.meter.prompt_tokens += 1
         return [_sample(request, index) for index in range(n)]
 
 

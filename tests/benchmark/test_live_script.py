@@ -14,7 +14,7 @@ import pytest
 
 import trio_beam
 from trio_beam.core.config import BeamSearchConfig
-from trio_beam.engine.beam_search import beam_search
+from trio_beam.engine.search import beam_search
 from trio_beam.testing import FakeEndpoint
 
 SCRIPT = Path(trio_beam.__file__).parents[1] / "scripts" / "test_live.py"

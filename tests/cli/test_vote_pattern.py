@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from trio_beam import ConfigError
-from trio_beam.cli.vote_pattern import last_match
+from trio_beam.answers.vote import LastMatch
 from trio_beam.core.events import AsideStarted
 from trio_beam.observers.progress import progress
 
@@ -21,12 +21,12 @@ from trio_beam.observers.progress import progress
     ],
 )
 def test_what_is_matched_last_is_the_answer(pattern: str, text: str, answer: str | None) -> None:
-    assert last_match(pattern)(text) == answer
+    assert LastMatch(pattern)(text) == answer
 
 
 def test_what_is_no_pattern_is_refused() -> None:
     with pytest.raises(ConfigError, match="vote_key must be a regular expression"):
-        last_match("(")
+        LastMatch("(")
 
 
 @pytest.mark.parametrize(

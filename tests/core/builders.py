@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import TypeVar
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Outcome, Round
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.block import LENGTH, Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.result import BeamFailure, SearchResult
+from trio_beam.core.steps import Outcome, Round
 from trio_beam.errors import EndpointError
 
 T = TypeVar("T")
@@ -51,16 +51,16 @@ def answer(rank: int, *blocks: Continuation) -> Outcome:
     return Outcome(rank=rank, continuations=dict(enumerate(blocks)))
 
 
-def opened(state: BeamSearchState) -> Round:
+def opened(state: BeamSearchMachine) -> Round:
     """The next round, of a search that is sure to go on."""
     step = state.step()
     assert isinstance(step, Round)
     return step
 
 
-def in_round_two(config: BeamSearchConfig) -> BeamSearchState:
+def in_round_two(config: BeamSearchConfig) -> BeamSearchMachine:
     """A search whose first round brought the beams "a" and "b", and whose second is open."""
-    state = BeamSearchState(config)
+    state = BeamSearchMachine(config)
     opened(state)
     state.receive(answer(0, block("a", logprob=-1.0), block("b", logprob=-2.0)))
     assert [expansion.beam.text for expansion in opened(state).expansions] == ["a", "b"]

@@ -11,12 +11,14 @@ import math
 import random
 from collections.abc import Iterator
 
+from trio_beam.core.beam_search.actions import Asking
+
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Asking, Expansion, Outcome, Round
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.result import SearchResult
+from trio_beam.core.steps import Expansion, Outcome, Round
 
 LETTERS = "abc"
 END = 3
@@ -101,10 +103,10 @@ def answer(expansion: Expansion, config: BeamSearchConfig, source: random.Random
     return Outcome(rank=expansion.rank, continuations=blocks)
 
 
-def search(config: BeamSearchConfig, seed: int) -> tuple[SearchResult, BeamSearchState]:
+def search(config: BeamSearchConfig, seed: int) -> tuple[SearchResult, BeamSearchMachine]:
     """A whole search, every sample of its own."""
     source = random.Random(seed)
-    state = BeamSearchState(config, seed)
+    state = BeamSearchMachine(config, seed)
     while isinstance(step := state.step(), Round | Asking):
         wanted, keeper = (
             (step, state) if isinstance(step, Round) else (step.aside.round, step.aside)

@@ -7,7 +7,7 @@ import json
 import attrs
 
 from tests.core.builders import answer, block, block_of, failed, opened
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.block import Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.export import result_to_dict
@@ -18,7 +18,7 @@ CONFIG = BeamSearchConfig(tokens_per_step=2, max_tokens=4, on_beam_failure="drop
 
 
 def result() -> SearchResult:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     shown = Token("é", -1.0, id=7, bytes="é".encode(), top=(Token("e", -0.5),))
     state.receive(answer(0, block_of([shown], "stop"), block("b", logprob=-2.0)))
@@ -64,10 +64,10 @@ def test_its_failures() -> None:
 
 def test_a_score_of_minus_infinity_becomes_nothing() -> None:
     # JSON has no infinity.
-    plain = result_to_dict(BeamSearchState(CONFIG).result("deadline"))
+    plain = result_to_dict(BeamSearchMachine(CONFIG).result("deadline"))
     assert (plain["score"], plain["text"], plain["beams"]) == (None, "", [])
 
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block(reason="stop")))
     assert [beam["score"] for beam in result_to_dict(state.result("deadline"))["beams"]] == [None]

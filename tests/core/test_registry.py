@@ -13,9 +13,8 @@ import trio_beam
 from tests.core.builders import block, chain
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.scoring import call_scorer
-from trio_beam.core.beam_search.selecting import Closing
-from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.registry import SCORERS, SELECTIONS, Registry
+from trio_beam.core.config import SCORERS, SELECTIONS, BeamSearchConfig, ScoredRound
+from trio_beam.core.registry import Registry
 from trio_beam.errors import ConfigError
 
 BEAMS = [
@@ -64,8 +63,8 @@ def test_a_scorer_gives_one_number_for_each_beam_and_favours_the_probable(name: 
     assert better > worse
 
 
-def closing(beams: Sequence[Beam]) -> Closing:
-    return Closing(
+def closing(beams: Sequence[Beam]) -> ScoredRound:
+    return ScoredRound(
         round=2, ended=[], carried=[], groups=[[beam] for beam in beams], chance=lambda _: 0.5
     )
 

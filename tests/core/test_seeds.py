@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.builders import answer, block
-from trio_beam.core.beam_search.actions import Round
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.seeds import base_seed, sample_number
+from trio_beam.core.steps import Round
 
 SIZES = st.integers(1, 5)
 
 
 def seeds_of(config: BeamSearchConfig) -> list[list[int]]:
     """The seeds of all samples of a search whose beams never end, round by round."""
-    state = BeamSearchState(config)
+    state = BeamSearchMachine(config)
     rounds = []
     while isinstance(step := state.step(), Round):
         seeds = []
@@ -92,6 +92,6 @@ def test_other_search_seeds_give_other_seeds() -> None:
 
 
 def test_without_a_seed_the_server_is_left_its_own_randomness() -> None:
-    step = BeamSearchState(BeamSearchConfig()).step()
+    step = BeamSearchMachine(BeamSearchConfig()).step()
     assert isinstance(step, Round)
     assert step.expansions[0].seed is None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_beam.core.weights import effective_size, log_sum, normalise, systematic
+from trio_beam.core.weights import effective_size, log_sum, normalise, systematic_resample
 
 LOG_WEIGHTS = st.lists(
     st.floats(-800, 800) | st.just(-math.inf) | st.sampled_from([0.0, -1.0]),
@@ -52,7 +52,7 @@ def test_each_is_drawn_as_often_as_its_weight_says_or_once_more_or_less(
     log_weights: list[float], count: int, offset: float
 ) -> None:
     weights = normalise(log_weights)
-    places = systematic(weights, count, offset)
+    places = systematic_resample(weights, count, offset)
     assert len(places) == count
     assert places == sorted(places)
     drawn = Counter(places)
@@ -70,6 +70,6 @@ def test_on_the_average_each_is_drawn_as_often_as_its_weight_says(
     steps = 1000
     drawn: Counter[int] = Counter()
     for step in range(steps):
-        drawn.update(systematic(weights, count, (step + 0.5) / steps))
+        drawn.update(systematic_resample(weights, count, (step + 0.5) / steps))
     for place, weight in enumerate(weights):
         assert drawn[place] / steps == pytest.approx(count * weight, abs=2 * count / steps)

@@ -203,9 +203,9 @@ def replay(exchange: Exchange[T], *answers: bytes | EndpointError) -> Replayed[T
     return replayed
 
 
-def taken(dialect: Dialect, prompt: PromptLike) -> Any:
+def prepared(dialect: Dialect, prompt: PromptLike) -> Any:
     """A prompt that the dialect takes without asking the server anything."""
-    return replay(dialect.take(check_prompt(prompt))).value
+    return replay(dialect.prepare(check_prompt(prompt))).value
 
 
 def ask(
@@ -216,7 +216,7 @@ def ask(
 ) -> Replayed[Answer]:
     """Send the recorded request through a dialect; without answers, the recorded one is played."""
     dialect = dialect or recorded.dialect()
-    exchange = dialect.sample(taken(dialect, recorded.prompt()), recorded.request(**changes))
+    exchange = dialect.sample(prepared(dialect, recorded.prompt()), recorded.request(**changes))
     return replay(exchange, *(answers or (recorded.body,)))
 
 

@@ -9,7 +9,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
 from trio_beam.dialects.common.limits import Limits
-from trio_beam.dialects.sglang import SGLang, Taken
+from trio_beam.dialects.sglang import PreparedPrompt, SGLang
 from trio_beam.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def sglang(known: Limits | None = None) -> SGLang:
     return SGLang("smol", "auto", known or Limits())
 
 
-def taken_by(dialect: SGLang, numbers: Sequence[int] = PROMPT) -> Taken:
-    exchange = dialect.take(check_prompt("Once upon a time"))
+def taken_by(dialect: SGLang, numbers: Sequence[int] = PROMPT) -> PreparedPrompt:
+    exchange = dialect.prepare(check_prompt("Once upon a time"))
     return replay(exchange, encode({"tokens": numbers, "count": len(numbers)})).value
 
 

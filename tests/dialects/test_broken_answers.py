@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.dialects.replay import ask, capture, completed, drive, encode, taken
+from tests.dialects.replay import ask, capture, completed, drive, encode, prepared
 from tests.dialects.strategies import unhurried
 from trio_beam.errors import EndpointError
 
@@ -26,7 +26,7 @@ Place = tuple[str | int, ...]
 def _play(recorded: Capture, body: bytes) -> None:
     """Let a dialect read a body; whatever else it asks for, it gets the same."""
     dialect = recorded.dialect()
-    exchange = dialect.sample(taken(dialect, recorded.prompt()), recorded.request())
+    exchange = dialect.sample(prepared(dialect, recorded.prompt()), recorded.request())
     try:
         answer = drive(exchange, lambda request: body).value
     except EXPECTED:

@@ -14,10 +14,11 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.dialects.replay import Capture, capture, completed, drive, encode, sent, taken
+from tests.dialects.replay import Capture, capture, completed, drive, encode, prepared, sent
 from tests.dialects.strategies import unhurried
 from tests.dialects.streams import DONE, native_events, stream_of
-from trio_beam.dialects.common.dialect import ModelList, decoder_of
+from trio_beam.dialects.common.dialect import ModelList
+from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.error_responses import error_of
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.sse import read_events
@@ -111,7 +112,7 @@ def _play_to(dialect: Dialect, recorded: Capture, body: bytes) -> None:
 
     wish = recorded.request()
     try:
-        answer = drive(dialect.sample(taken(dialect, recorded.prompt()), wish), server).value
+        answer = drive(dialect.sample(prepared(dialect, recorded.prompt()), wish), server).value
     except EXPECTED:
         return
     _check(answer, wish.n)

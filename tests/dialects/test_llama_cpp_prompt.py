@@ -27,8 +27,8 @@ def _llama_cpp(api: Api = "auto", n: int | None = None) -> LlamaCpp:
     return LlamaCpp("smol", api, Limits(n=n))
 
 
-def _completion(dialect: LlamaCpp, taken: Any, beam: Beam) -> dict[str, Any]:
-    request = next(dialect.sample(taken, NATIVE.request(beam=beam)))
+def _completion(dialect: LlamaCpp, prepared: Any, beam: Beam) -> dict[str, Any]:
+    request = next(dialect.sample(prepared, NATIVE.request(beam=beam)))
     assert (request.path, request.at_root) == ("/completion", True)
     return sent(request)
 
@@ -36,7 +36,7 @@ def _completion(dialect: LlamaCpp, taken: Any, beam: Beam) -> dict[str, Any]:
 def test_messages_go_through_the_servers_template() -> None:
     dialect = _llama_cpp()
     prompt = check_prompt(TEMPLATE.asked["messages"])
-    replayed = replay(dialect.take(prompt), TEMPLATE.body, encode({"tokens": TOKENS}))
+    replayed = replay(dialect.prepare(prompt), TEMPLATE.body, encode({"tokens": TOKENS}))
     templating, tokenizing = replayed.requests
     assert (templating.path, templating.at_root) == ("/apply-template", True)
     assert sent(templating) == TEMPLATE.asked
@@ -50,14 +50,14 @@ def test_messages_go_through_the_servers_template() -> None:
 
 def test_a_string_prompt_goes_out_as_it_is() -> None:
     dialect = _llama_cpp()
-    replayed = replay(dialect.take(check_prompt("Once upon a time")))
+    replayed = replay(dialect.prepare(check_prompt("Once upon a time")))
     assert replayed.requests == []
     body = _completion(dialect, replayed.value, beam_of("one"))
     assert body["prompt"] == ["Once upon a time", 3]
 
 
 def test_a_string_becomes_a_message_where_chat_is_wanted() -> None:
-    exchange = _llama_cpp("chat").take(check_prompt("Hello"))
+    exchange = _llama_cpp("chat").prepare(check_prompt("Hello"))
     replayed = replay(exchange, TEMPLATE.body, encode({"tokens": TOKENS}))
     assert sent(replayed.requests[0]) == {"messages": [{"role": "user", "content": "Hello"}]}
 
@@ -67,19 +67,19 @@ def test_a_refused_template_is_the_callers_to_see(words: int) -> None:
     refusal = RequestRejected("no template", status=400)
     answers = (TEMPLATE.body, refusal)[2 - words :]
     with pytest.raises(RequestRejected) as raised:
-        replay(_llama_cpp().take(check_prompt(TEMPLATE.asked["messages"])), *answers)
+        replay(_llama_cpp().prepare(check_prompt(TEMPLATE.asked["messages"])), *answers)
     assert raised.value is refusal
 
 
 def test_a_template_without_a_token_cannot_be_continued() -> None:
     """An error or a request that is JSON: anything else is refused without a reason to be seen."""
     dialect = _llama_cpp()
-    exchange = dialect.take(check_prompt(TEMPLATE.asked["messages"]))
+    exchange = dialect.prepare(check_prompt(TEMPLATE.asked["messages"]))
     try:
-        taken = replay(exchange, encode({"prompt": ""}), encode({"tokens": []})).value
+        prepared = replay(exchange, encode({"prompt": ""}), encode({"tokens": []})).value
     except EndpointError:
         return
-    body = next(dialect.sample(taken, NATIVE.request(beam=beam_of("one")))).body
+    body = next(dialect.sample(prepared, NATIVE.request(beam=beam_of("one")))).body
     assert body is not None
     assert json.loads(body)["prompt"] == [3]
 

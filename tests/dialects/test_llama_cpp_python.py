@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dialects.replay import ask, capture, encode, only, replay, sent, taken
+from tests.dialects.replay import ask, capture, encode, only, prepared, replay, sent
 from tests.dialects.strategies import beams, messages, prompts, unhurried, wishes
 from tests.dialects.test_broken_answers import EXPECTED
 from trio_beam.core.prompt import check_prompt
@@ -33,7 +33,7 @@ def _dialect() -> LlamaCppPython:
 def test_a_request(prompt: str, request: SampleRequest) -> None:
     """One choice, the beam's text behind the prompt, and no sampler but the temperature."""
     dialect = _dialect()
-    wire = next(dialect.sample(taken(dialect, prompt), request))
+    wire = next(dialect.sample(prepared(dialect, prompt), request))
     assert (wire.path, wire.at_root, wire.most_tokens) == (
         "/completions",
         False,
@@ -105,7 +105,7 @@ def test_blocks_that_show_the_same_tokens_are_told_apart() -> None:
 @given(messages)
 def test_a_chat_is_refused_before_anything_is_sent(chat: list[dict[str, Any]]) -> None:
     with pytest.raises(ConfigError, match=r"prompt must be a string .*new turn") as raised:
-        replay(_dialect().take(check_prompt(chat)))
+        replay(_dialect().prepare(check_prompt(chat)))
     assert "another server" in str(raised.value)
     assert "chat messages" in str(raised.value)
 
@@ -113,7 +113,7 @@ def test_a_chat_is_refused_before_anything_is_sent(chat: list[dict[str, Any]]) -
 def test_a_string_is_not_made_a_chat() -> None:
     dialect = LlamaCppPython("smol", "chat", Limits())
     with pytest.raises(ConfigError, match="api must be 'completions' or 'auto'"):
-        replay(dialect.take(check_prompt("Once upon a time")))
+        replay(dialect.prepare(check_prompt("Once upon a time")))
 
 
 def test_without_logits_of_all_tokens() -> None:

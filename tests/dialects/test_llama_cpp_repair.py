@@ -14,7 +14,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tests.dialects.hiding_server import PLAIN, HidingServer, Sampled, inside_a_character
-from tests.dialects.replay import Capture, ask, capture, drive, encode, only, sent, taken
+from tests.dialects.replay import Capture, ask, capture, drive, encode, only, prepared, sent
 from tests.dialects.strategies import cut, unhurried
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Token
@@ -188,7 +188,7 @@ def _check(tokens: list[Sampled]) -> HidingServer:
     request = SampleRequest(
         beam=Beam(), n=1, max_tokens=len(tokens), temperature=1, top_logprobs=0, seed=None
     )
-    continuation = only(drive(dialect.sample(taken(dialect, "x"), request), server).value)
+    continuation = only(drive(dialect.sample(prepared(dialect, "x"), request), server).value)
     found = [Sampled(t.id or 0, t.data, t.logprob) for t in continuation.tokens]
     assert found == tokens
     assert continuation.data == b"".join(token.data for token in tokens)
@@ -229,7 +229,7 @@ def test_the_hiding_server_hides_what_the_real_one_does() -> None:
         Sampled(number, data[number], logprobs.get(number, -1.0)) for number in answer["tokens"]
     ]
     dialect = recorded.dialect()
-    request = next(dialect.sample(taken(dialect, "x"), recorded.request()))
+    request = next(dialect.sample(prepared(dialect, "x"), recorded.request()))
     constructed = json.loads(HidingServer(tokens)(request))
     assert constructed["tokens"] == answer["tokens"]
     assert constructed["completion_probabilities"] == answer["completion_probabilities"]

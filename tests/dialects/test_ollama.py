@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dialects.replay import ask, capture, drive, encode, only, replay, sent, taken
+from tests.dialects.replay import ask, capture, drive, encode, only, prepared, replay, sent
 from tests.dialects.strategies import beams, messages, prompts, texts, unhurried, wishes
 from tests.dialects.test_broken_answers import EXPECTED, _places, _with
 from trio_beam.core.beam import Beam
@@ -94,7 +94,7 @@ def _expected(prompt: str, request: SampleRequest) -> dict[str, Any]:
 @given(prompts, wishes(beams()))
 def test_a_string_prompt(prompt: str, request: SampleRequest) -> None:
     dialect = _dialect()
-    wire = next(dialect.sample(taken(dialect, prompt), request))
+    wire = next(dialect.sample(prepared(dialect, prompt), request))
     assert (wire.path, wire.at_root) == ("/api/generate", True)
     assert wire.most_tokens == request.max_tokens
     assert sent(wire) == _expected(prompt, request)
@@ -105,7 +105,7 @@ def test_a_string_prompt(prompt: str, request: SampleRequest) -> None:
 def test_messages(chat: list[dict[str, Any]], template: str, request: SampleRequest) -> None:
     """Rendered once by the server; from there on a string like any other."""
     dialect = _dialect()
-    replayed = replay(dialect.take(check_prompt(chat)), _rendered(template))
+    replayed = replay(dialect.prepare(check_prompt(chat)), _rendered(template))
     (render,) = replayed.requests
     assert (render.path, render.at_root, render.most_tokens) == ("/api/chat", True, 0)
     assert sent(render) == {
@@ -122,7 +122,7 @@ def test_messages(chat: list[dict[str, Any]], template: str, request: SampleRequ
 
 def test_a_string_as_a_chat() -> None:
     dialect = Ollama("smol", "chat", Limits())
-    (render,) = replay(dialect.take(check_prompt("Hello")), _rendered("<user>Hello")).requests
+    (render,) = replay(dialect.prepare(check_prompt("Hello")), _rendered("<user>Hello")).requests
     assert sent(render)["messages"] == CHAT
 
 
@@ -162,7 +162,7 @@ def test_a_whole_block() -> None:
 def test_two_blocks() -> None:
     """The second goes behind the first as text, and is not exact."""
     dialect = _dialect()
-    prompt = taken(dialect, "Once upon a time")
+    prompt = prepared(dialect, "Once upon a time")
     beam = Beam().extend(only(_ask(dialect=dialect).value))
     request = SampleRequest(beam=beam, n=1, max_tokens=3, temperature=1, top_logprobs=0, seed=None)
     replayed = replay(dialect.sample(prompt, request), DOCUMENTED.body)
@@ -218,12 +218,12 @@ def test_a_character_cut_at_the_end_is_left_out() -> None:
 @pytest.mark.parametrize("answer", [{"message": {"content": "Hi"}}, {"_debug_info": {}}])
 def test_a_chat_that_was_not_rendered(answer: dict[str, Any]) -> None:
     with pytest.raises(MalformedResponse, match="newer Ollama, or a string prompt"):
-        replay(_dialect().take(check_prompt(CHAT)), encode(answer))
+        replay(_dialect().prepare(check_prompt(CHAT)), encode(answer))
 
 
 def test_images_do_not_go_into_a_text() -> None:
     with pytest.raises(ConfigError, match="text only"):
-        replay(_dialect().take(check_prompt(CHAT)), _rendered("[img-0]Hello", image_count=1))
+        replay(_dialect().prepare(check_prompt(CHAT)), _rendered("[img-0]Hello", image_count=1))
 
 
 @pytest.mark.parametrize("logprobs", [None, []])
@@ -278,7 +278,7 @@ def test_a_truncated_body(data: st.DataObject) -> None:
 def test_a_truncated_rendering(length: int, template: str) -> None:
     body = _rendered(template)
     with pytest.raises(EXPECTED):
-        replay(_dialect().take(check_prompt(CHAT)), body[: min(length, len(body) - 1)])
+        replay(_dialect().prepare(check_prompt(CHAT)), body[: min(length, len(body) - 1)])
 
 
 @unhurried(150)
@@ -294,7 +294,7 @@ def test_a_value_of_another_kind(data: st.DataObject) -> None:
     request = SampleRequest(
         beam=Beam(), n=1, max_tokens=3, temperature=1, top_logprobs=2, seed=None
     )
-    exchange = dialect.sample(taken(dialect, "Once"), request)
+    exchange = dialect.sample(prepared(dialect, "Once"), request)
     try:
         continuation = only(drive(exchange, lambda wire: body).value)
     except EXPECTED:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.dialects.plain import check_same, choices_of, usage_of
-from tests.dialects.replay import ask, capture, captures, completed, drive, encode, sent, taken
-from trio_beam.dialects.common.dialect import ModelList, decoder_of
+from tests.dialects.replay import ask, capture, captures, completed, drive, encode, prepared, sent
+from trio_beam.dialects.common.dialect import ModelList
+from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.llama_cpp_wire import decode_template, decode_tokens
 from trio_beam.errors import LogprobsUnavailable
 
@@ -159,7 +160,7 @@ def test_what_is_hidden_is_asked_for_and_put_in(case: str) -> None:
         return encode({"tokens": [PLAIN], "completion_probabilities": [forced]})
 
     dialect = recorded.dialect()
-    exchange = dialect.sample(taken(dialect, recorded.prompt()), recorded.request())
+    exchange = dialect.sample(prepared(dialect, recorded.prompt()), recorded.request())
     value = drive(exchange, server).value
     (found,) = value.continuations
     assert repairs == HIDDEN[case]

@@ -56,9 +56,9 @@ def _request(n: int, seed: int | None = None) -> SampleRequest:
     return SampleRequest(beam=Beam(), n=n, max_tokens=3, temperature=0.5, top_logprobs=0, seed=seed)
 
 
-def _taken(dialect: Dialect) -> Any:
+def _prepared(dialect: Dialect) -> Any:
     """A string prompt, with a tokenizer in the server's place for those that ask one."""
-    exchange = dialect.take(check_prompt("Once upon a time"))
+    exchange = dialect.prepare(check_prompt("Once upon a time"))
     return drive(exchange, lambda request: encode({"tokens": [6403, 1980, 253, 655]})).value
 
 
@@ -66,7 +66,7 @@ def _sample(name: str, request: SampleRequest, limits: Limits) -> tuple[dict[str
     """Take a string prompt and sample: exactly one request, and what came of it."""
     dialect = DIALECTS[name](MODEL, "auto", limits)
     request = attrs.evolve(request, temperature=TEMPERATURES.get(name, request.temperature))
-    replayed = replay(dialect.sample(_taken(dialect), request), capture(ANSWERS[name]).body)
+    replayed = replay(dialect.sample(_prepared(dialect), request), capture(ANSWERS[name]).body)
     (wire,) = replayed.requests
     body = sent(wire)
     # Some servers want what is about sampling in an object of its own.
@@ -125,8 +125,8 @@ def test_a_seed_is_sent_where_there_is_one(name: str, seed: int | None) -> None:
 def test_the_same_request_is_the_same_bytes(name: str) -> None:
     """A retry, and a cache in front of the server, rely on it."""
     dialect = DIALECTS[name](MODEL, "auto", Limits())
-    taken = _taken(dialect)
-    first, second = (next(dialect.sample(taken, _request(2, 7))).body for _ in range(2))
+    prepared = _prepared(dialect)
+    first, second = (next(dialect.sample(prepared, _request(2, 7))).body for _ in range(2))
     assert first == second
 
 
@@ -134,11 +134,11 @@ def test_the_same_request_is_the_same_bytes(name: str) -> None:
 def test_an_error_that_teaches_nothing_is_passed_on(name: str) -> None:
     error = ServerError("HTTP 500", status=500)
     dialect = DIALECTS[name](MODEL, "auto", Limits())
-    taken = _taken(dialect)
+    prepared = _prepared(dialect)
 
     def fail(request: WireRequest[Any]) -> ServerError:
         return error
 
     with pytest.raises(ServerError) as raised:
-        drive(dialect.sample(taken, _request(2)), fail)
+        drive(dialect.sample(prepared, _request(2)), fail)
     assert raised.value is error

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dialects.replay import encode, replay, sent, taken
+from tests.dialects.replay import encode, prepared, replay, sent
 from tests.dialects.strategies import (
     beams,
     ids,
@@ -63,7 +63,7 @@ def _body(dialect: LlamaCpp, prompt: Any, request: SampleRequest) -> dict[str, A
 def test_a_string_prompt(prompt: str, request: SampleRequest, known: Limits) -> None:
     """The prompt as it is, and behind it the very tokens of the beam."""
     dialect = LlamaCpp("a model", "auto", known)
-    body = _body(dialect, taken(dialect, prompt), request)
+    body = _body(dialect, prepared(dialect, prompt), request)
     numbers = [token.id for token in request.beam.tokens]
     assert body == _expected(request, known) | {"prompt": [prompt, *numbers]}
 
@@ -74,7 +74,7 @@ def test_messages(
     given_messages: list[dict[str, Any]], template: str, tokens: list[int], request: SampleRequest
 ) -> None:
     dialect = LlamaCpp("a model", "auto", Limits())
-    exchange = dialect.take(check_prompt(given_messages))
+    exchange = dialect.prepare(check_prompt(given_messages))
     answers = encode({"prompt": template}), encode({"tokens": tokens})
     replayed = replay(exchange, *answers)
     templating, tokenizing = map(sent, replayed.requests)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dialects.replay import replay, sent, taken
+from tests.dialects.replay import prepared, replay, sent
 from tests.dialects.strategies import beams, limits, messages, prompts, unhurried, wishes
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
@@ -23,7 +23,7 @@ def _first(
     prompt: PromptLike, request: SampleRequest, known: Limits, api: Api = "auto"
 ) -> WireRequest[Any]:
     dialect = OpenAI("a model", api, known)
-    return next(dialect.sample(taken(dialect, prompt), request))
+    return next(dialect.sample(prepared(dialect, prompt), request))
 
 
 def _text(beam: Beam) -> str:
@@ -103,4 +103,4 @@ def test_messages_where_completions_are_wanted() -> None:
     dialect = OpenAI("a model", "completions", Limits())
     prompt = check_prompt([{"role": "user", "content": "Hello"}])
     with pytest.raises(ConfigError, match="api"):
-        replay(dialect.take(prompt))
+        replay(dialect.prepare(prompt))

@@ -84,7 +84,7 @@ def test_a_request(prompt: list[int], request: SampleRequest, known: Limits) -> 
 
 @given(prompts)
 def test_a_string_becomes_ids(prompt: str) -> None:
-    replayed = replay(sglang().take(check_prompt(prompt)), encode({"tokens": [1, 2]}))
+    replayed = replay(sglang().prepare(check_prompt(prompt)), encode({"tokens": [1, 2]}))
     (wire,) = replayed.requests
     assert (wire.path, wire.at_root, wire.most_tokens) == ("/tokenize", True, 0)
     assert sent(wire) == {"model": "smol", "prompt": prompt}
@@ -93,7 +93,7 @@ def test_a_string_becomes_ids(prompt: str) -> None:
 
 @given(messages)
 def test_messages_become_ids(chat: list[dict[str, Any]]) -> None:
-    replayed = replay(sglang().take(check_prompt(chat)), encode({"tokens": [1, 2]}))
+    replayed = replay(sglang().prepare(check_prompt(chat)), encode({"tokens": [1, 2]}))
     (wire,) = replayed.requests
     assert sent(wire) == {"model": "smol", "messages": chat}
     assert list(replayed.value.ids) == [1, 2]
@@ -101,7 +101,7 @@ def test_messages_become_ids(chat: list[dict[str, Any]]) -> None:
 
 def test_a_string_as_a_chat() -> None:
     dialect = SGLang("smol", "chat", Limits())
-    replayed = replay(dialect.take(check_prompt("Hello")), encode({"tokens": [1]}))
+    replayed = replay(dialect.prepare(check_prompt("Hello")), encode({"tokens": [1]}))
     assert sent(replayed.requests[0])["messages"] == CHAT
 
 
@@ -158,10 +158,10 @@ def test_fewer_choices_are_remembered() -> None:
 
 def test_two_blocks() -> None:
     dialect = sglang()
-    taken = taken_by(dialect)
-    first = replay(dialect.sample(taken, wish()), DOCUMENTED.body)
+    prepared = taken_by(dialect)
+    first = replay(dialect.sample(prepared, wish()), DOCUMENTED.body)
     beam = Beam().extend(only(first.value))
-    second = replay(dialect.sample(taken, wish(beam=beam)), DOCUMENTED.body)
+    second = replay(dialect.sample(prepared, wish(beam=beam)), DOCUMENTED.body)
     assert sent(second.requests[0])["input_ids"] == [*PROMPT, 28, 339, 746]
     child = beam.extend(only(second.value))
     assert child.text == ", I could, I could"

@@ -80,13 +80,13 @@ class ByteServer:
 def test_a_character_that_is_split_between_blocks(parts: list[bytes], sizes: list[int]) -> None:
     server = ByteServer(parts)
     dialect = sglang()
-    taken = taken_by(dialect, [1])
+    prepared = taken_by(dialect, [1])
     beam = Beam()
     for size in sizes:
         if beam.length == len(parts):
             break
         request = wish(beam=beam, max_tokens=size)
-        beam = beam.extend(only(drive(dialect.sample(taken, request), server).value))
+        beam = beam.extend(only(drive(dialect.sample(prepared, request), server).value))
         whole = server.decode([server.FIRST + place for place in range(beam.length)])
         assert beam.text == whole.rstrip("\ufffd")
         assert beam.exact
@@ -100,11 +100,11 @@ def test_a_character_that_is_split_between_blocks(parts: list[bytes], sizes: lis
 def test_whole_characters_cost_no_more_requests(words: list[str]) -> None:
     server = ByteServer([word.encode() for word in words])
     dialect = sglang()
-    taken = taken_by(dialect, [1])
+    prepared = taken_by(dialect, [1])
     beam = Beam()
     for _ in words:
         request = wish(beam=beam, max_tokens=1)
-        beam = beam.extend(only(drive(dialect.sample(taken, request), server).value))
+        beam = beam.extend(only(drive(dialect.sample(prepared, request), server).value))
     assert beam.text == "".join(words)
     assert server.detokenized == 0
 

@@ -54,7 +54,7 @@ def _refusal(status: int, words: str) -> EndpointError:
 )
 def test_a_server_that_is_too_old(prompt: Any, status: int, words: str) -> None:
     with pytest.raises(RequestRejected, match=words) as raised:
-        replay(sglang().take(check_prompt(prompt)), _refusal(status, "Field required"))
+        replay(sglang().prepare(check_prompt(prompt)), _refusal(status, "Field required"))
     assert raised.value.status == status
     assert "Field required" in raised.value.message
     assert raised.value.url == "http://server"
@@ -65,21 +65,21 @@ def test_a_server_that_is_too_old(prompt: Any, status: int, words: str) -> None:
 def test_another_refusal_is_passed_on(status: int, prompt: Any) -> None:
     refusal = _refusal(status, "the template raised an error")
     with pytest.raises(RequestRejected) as raised:
-        replay(sglang().take(check_prompt(prompt)), refusal)
+        replay(sglang().prepare(check_prompt(prompt)), refusal)
     assert raised.value is refusal
 
 
 def test_a_prompt_that_is_too_long() -> None:
     words = "The input (9000 tokens) is longer than the model's context length (4096 tokens)."
     with pytest.raises(ContextOverflow):
-        replay(sglang().take(check_prompt(CHAT)), _refusal(400, words))
+        replay(sglang().prepare(check_prompt(CHAT)), _refusal(400, words))
     with pytest.raises(ContextOverflow):
         ask(_refusal(400, words))
 
 
 def test_a_prompt_of_no_tokens() -> None:
     with pytest.raises(MalformedResponse):
-        replay(sglang().take(check_prompt("Hello")), encode({"tokens": []}))
+        replay(sglang().prepare(check_prompt("Hello")), encode({"tokens": []}))
 
 
 def test_a_request_that_was_given_up() -> None:
@@ -156,7 +156,7 @@ def test_a_truncated_body(which: int, data: st.DataObject) -> None:
 def test_truncated_ids(length: int) -> None:
     body = json.dumps({"tokens": PROMPT}).encode()
     with pytest.raises(EXPECTED):
-        replay(sglang().take(check_prompt("Hello")), body[:length])
+        replay(sglang().prepare(check_prompt("Hello")), body[:length])
 
 
 @unhurried(300)

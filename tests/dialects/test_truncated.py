@@ -22,7 +22,8 @@ from tests.dialects.streams import (
     native_events,
     stream_of,
 )
-from trio_beam.dialects.common.dialect import ModelList, decoder_of
+from trio_beam.dialects.common.dialect import ModelList
+from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.error_responses import error_of
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp_wire import decode_props, decode_template, decode_tokens

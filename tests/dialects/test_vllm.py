@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.dialects.replay import ask, capture, encode, only, replay, sent, taken
+from tests.dialects.replay import ask, capture, encode, only, prepared, replay, sent
 from trio_beam import BeamSearchConfig, Endpoint, beam_search
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
@@ -96,7 +96,7 @@ def test_streamed_or_not_a_recorded_chat_is_the_same() -> None:
 
 def test_the_first_block_is_asked_for_by_text_and_the_next_by_ids() -> None:
     dialect = make()
-    prompt = taken(dialect, "Once upon a time")
+    prompt = prepared(dialect, "Once upon a time")
     first = replay(dialect.sample(prompt, request()), WHOLE.body)
     assert sent(first.requests[0]) == {
         "prompt": "Once upon a time",
@@ -140,7 +140,7 @@ def test_the_end_of_text_counts_and_is_no_text() -> None:
     choice["prompt_token_ids"] = [1]
     dialect = make()
     answer = replay(
-        dialect.sample(taken(dialect, "p"), request(max_tokens=20)), encode(recorded)
+        dialect.sample(prepared(dialect, "p"), request(max_tokens=20)), encode(recorded)
     ).value
     block = only(answer)
     assert block.data == b"The answer is 5."
@@ -153,7 +153,7 @@ def test_a_chat_becomes_ids_by_the_servers_template() -> None:
     dialect = make()
     recorded = capture("vllm__tokenize_messages")
     messages = [{"role": "user", "content": "Hi"}]
-    replayed = replay(dialect.take(check_prompt(messages)), recorded.body)
+    replayed = replay(dialect.prepare(check_prompt(messages)), recorded.body)
     assert sent(replayed.requests[0]) == recorded.asked
     assert replayed.requests[0].at_root
     assert dialect.context_tokens == 2048
@@ -170,7 +170,7 @@ def test_a_missing_log_probability_is_read_with_the_prompt() -> None:
         "token_logprobs": [None, -1.0, -1.0, -1.0, *LOGPROBS],
     }
     echo["usage"]["prompt_tokens"] = 7
-    replayed = replay(dialect.sample(taken(dialect, "p"), request()), missing, encode(echo))
+    replayed = replay(dialect.sample(prepared(dialect, "p"), request()), missing, encode(echo))
     assert sent(replayed.requests[1]) == {
         "prompt": [6403, 1980, 253, 655, *IDS],
         "model": "smol",
@@ -198,21 +198,21 @@ def test_a_missing_log_probability_is_read_with_the_prompt() -> None:
 def test_what_cannot_be_scored_is_an_error(body: bytes, error: type[EndpointError]) -> None:
     dialect = make()
     with pytest.raises(error):
-        replay(dialect.sample(taken(dialect, "p"), request()), body)
+        replay(dialect.sample(prepared(dialect, "p"), request()), body)
 
 
 def test_no_log_probability_even_with_the_prompt_is_an_error() -> None:
     dialect = make()
     missing = changed(logprobs={"token_logprobs": [None, None, None]})
     with pytest.raises(LogprobsUnavailable):
-        replay(dialect.sample(taken(dialect, "p"), request()), missing, missing)
+        replay(dialect.sample(prepared(dialect, "p"), request()), missing, missing)
 
 
 def test_a_cap_on_alternatives_is_learnt_from_the_refusal() -> None:
     dialect = make()
     refusal = capture("vllm__completions_logprobs_21").refusal()
     replayed = replay(
-        dialect.sample(taken(dialect, "p"), request(top_logprobs=21)), refusal, WHOLE.body
+        dialect.sample(prepared(dialect, "p"), request(top_logprobs=21)), refusal, WHOLE.body
     )
     assert [sent(one)["logprobs"] for one in replayed.requests] == [21, 20]
     assert dialect.limits.logprobs == 20
@@ -246,7 +246,7 @@ def test_any_order_of_the_choices_pieces_is_the_same_answer(
         events.insert(usage, {"choices": [], "usage": {"prompt_tokens": 4}})
     dialect = make(stream=True)
     answer = replay(
-        dialect.sample(taken(dialect, "p"), request(n=2, top_logprobs=1)), _pieces(events)
+        dialect.sample(prepared(dialect, "p"), request(n=2, top_logprobs=1)), _pieces(events)
     ).value
     assert answer.prompt_tokens == 4
     for block in answer.continuations:
@@ -264,7 +264,7 @@ def test_no_truncation_passes_for_an_answer(kind: str, data: st.DataObject) -> N
     body = exchange["response"]["body"].encode()
     dialect = make(stream=bool(kind))
     tokenized = session["exchanges"][0]["response"]["body"].encode()
-    prompt = replay(dialect.take(check_prompt(session["prompt"])), tokenized).value
+    prompt = replay(dialect.prepare(check_prompt(session["prompt"])), tokenized).value
     wanted = request(n=4, max_tokens=6, seed=exchange["request"]["json"]["seed"])
     whole = replay(dialect.sample(prompt, wanted), body).value
     cut = body[: data.draw(st.integers(0, len(body) - 1))]

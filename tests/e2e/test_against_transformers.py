@@ -29,9 +29,9 @@ from tests.e2e.scoring import scorer
 from trio_beam import (
     Beam,
     BeamSearchConfig,
-    Call,
     Continuation,
     Endpoint,
+    RequestContext,
     SampleRequest,
     SearchResult,
     Token,
@@ -94,13 +94,13 @@ class Recorded:
     """A model that answers with the next tokens that transformers chose from, and knows no others."""
 
     rows: dict[str, dict[str, float]]
-    most_per_request: int | None = None
+    max_per_request: int | None = None
 
-    async def start(self, prompt: Prompt, call: Call) -> Recorded:
+    async def start(self, prompt: Prompt, context: RequestContext) -> Recorded:
         await trio.lowlevel.checkpoint()
         return self
 
-    async def sample(self, request: SampleRequest, call: Call) -> list[Continuation]:
+    async def sample(self, request: SampleRequest, context: RequestContext) -> list[Continuation]:
         await trio.lowlevel.checkpoint()
         assert request.enumerate
         row = self.rows[" ".join(str(token.id) for token in request.beam.tokens)]

@@ -37,12 +37,12 @@ from trio_beam.core.events import (
     BeamFailed,
     Event,
     QuorumReached,
-    RequestHedged,
     RoundFinished,
     RoundStarted,
     SearchFinished,
     SearchStarted,
 )
+from trio_beam.core.request_events import RequestHedged
 
 Kind = TypeVar("Kind", bound=Event)
 #: Seconds; which of them an endpoint has is drawn.

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.endpoint.stateful_model import Run
 from tests.endpoint.stateful_server import StatefulServer
 from trio_beam import Endpoint, EndpointStatistics, SearchFailed, SearchResult, search_many
-from trio_beam.engine.beam_search import Search
+from trio_beam.engine.search import Search
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from trio.testing import MockClock
 
 from tests.servers.mock_server import MockServer, answering
 from trio_beam import BeamSearchConfig, RetryPolicy, SearchResult, beam_search
-from trio_beam.core.usage import Ledger
+from trio_beam.core.usage import UsageMeter
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(
@@ -84,16 +84,16 @@ async def test_a_model_that_reserves_nothing_is_held_to_it_as_well() -> None:
 
 
 def test_a_reservation_gives_back_what_was_not_used() -> None:
-    ledger = Ledger(max_tokens=100)
-    one, two = ledger.reservation(), ledger.reservation()
+    meter = UsageMeter(max_tokens=100)
+    one, two = meter.reservation(), meter.reservation()
     one.reserve(60)
     assert not two.allows(60)
     one.answered(60)
     one.settle(10)
-    assert ledger.tokens_left == 90
+    assert meter.tokens_left == 90
     two.reserve(90)
     two.refund(90)
-    assert ledger.tokens_left == 90
+    assert meter.tokens_left == 90
 
 
 @settings(max_examples=60, deadline=None)

@@ -53,7 +53,8 @@ from trio_beam import (
     ServerError,
     beam_search,
 )
-from trio_beam.core.events import EndpointPaused, Event, RequestRetried
+from trio_beam.core.events import Event
+from trio_beam.core.request_events import EndpointPaused, RequestRetried
 
 #: Three rounds; in the second and the third two requests at the same time.
 CONFIG = BeamSearchConfig(

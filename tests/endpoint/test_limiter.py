@@ -11,7 +11,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.servers.mock_server import MockServer, answering
 from trio_beam import BeamSearchConfig, RetryPolicy, beam_search
-from trio_beam.core.events import Event, LimitChanged
+from trio_beam.core.events import Event
+from trio_beam.core.request_events import LimitChanged
 from trio_beam.endpoint.limiter import FairLimiter
 
 

@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.builders import subclasses
-from trio_beam.endpoint.retry import GiveUp, RetryIn, RetryPolicy, decide, is_transient, retry_after
+from trio_beam.dialects.common.error_responses import retry_after
+from trio_beam.endpoint.retry import GiveUp, RetryIn, RetryPolicy, decide, is_transient
 from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,

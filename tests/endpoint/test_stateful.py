@@ -25,7 +25,7 @@ from tests.endpoint.stateful_model import ATTEMPT_TIMEOUTS, Kind, Model, Run
 from tests.endpoint.stateful_server import FAULTS, PAUSE, SLOWER, Mode
 from tests.endpoint.stateful_world import World
 from trio_beam import BeamSearchConfig, RetryPolicy
-from trio_beam.core.events import LimitChanged, RequestHedged
+from trio_beam.core.request_events import LimitChanged, RequestHedged
 
 #: Where an endpoint that finds its own limit begins.
 _AUTO = 8

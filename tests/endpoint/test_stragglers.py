@@ -13,7 +13,8 @@ from trio.testing import MockClock
 
 from tests.servers.mock_server import Before, MockServer, completion
 from trio_beam import BeamSearchConfig, BeamTimeout, SearchFailed, beam_search
-from trio_beam.core.events import Event, QuorumReached, RequestHedged
+from trio_beam.core.events import Event, QuorumReached
+from trio_beam.core.request_events import RequestHedged
 from trio_beam.endpoint.latencies import Latencies
 
 CONFIG = BeamSearchConfig(

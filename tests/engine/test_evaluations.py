@@ -28,7 +28,7 @@ from trio_beam import (
 )
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.events import AsideStarted, Event
-from trio_beam.core.language_model import Call
+from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
 from trio_beam.testing import FakeEndpoint
 
@@ -55,17 +55,17 @@ class Asked(FakeEndpoint):
         self.hangs: Callable[[int], bool] = lambda _: False
         self.asides = 0
 
-    async def start(self, prompt: Prompt, call: Call) -> Any:
+    async def start(self, prompt: Prompt, context: RequestContext) -> Any:
         """A judge's question, or the prompt that is searched."""
-        await super().start(prompt, call)
+        await super().start(prompt, context)
         self.prompts.append(prompt)
         return self if prompt.text == "p" else _Judging(self, prompt)
 
-    async def sample(self, request: SampleRequest, call: Call) -> Any:
+    async def sample(self, request: SampleRequest, context: RequestContext) -> Any:
         """With the failures that are wanted of what is asked aside."""
         if self.is_aside(request):
             await self.trip()
-        return await super().sample(request, call)
+        return await super().sample(request, context)
 
     async def trip(self) -> None:
         """Fail or hang, if it is time to."""
@@ -81,11 +81,11 @@ class _Judging:
     model: Asked
     prompt: Prompt
 
-    most_per_request: int | None = None
+    max_per_request: int | None = None
 
-    async def sample(self, request: SampleRequest, call: Call) -> list[Continuation]:
+    async def sample(self, request: SampleRequest, context: RequestContext) -> list[Continuation]:
         await self.model.trip()
-        await FakeEndpoint.sample(self.model, request, call)
+        await FakeEndpoint.sample(self.model, request, context)
         assert self.prompt.messages is not None
         cats = self.prompt.messages[0]["content"].count(" cat")
         top = (Token("Yes", -1.0 / (1 + cats)), Token(" no", -1.5), Token("maybe", -4.0))

@@ -146,7 +146,7 @@ async def test_part_of_a_beam_may_fail_when_beams_may_be_dropped(autojump_clock:
         if len(holder[0].requests) == 3:
             raise ServerError("this one only", status=500)
 
-    holder.append(FakeEndpoint(latency=1.0, most_per_request=1, before=before))
+    holder.append(FakeEndpoint(latency=1.0, max_per_request=1, before=before))
     config = attrs.evolve(CONFIG, on_beam_failure="drop_beam")
     result = await beam_search(holder[0], "p", config)
     assert len(result.failures) == 1

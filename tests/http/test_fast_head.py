@@ -47,7 +47,7 @@ _heads = st.builds(
 
 
 def check_h11_agrees(data: bytes) -> None:
-    """If the head is taken, h11 makes the same of it."""
+    """If the head is prepared, h11 makes the same of it."""
     head = plain_head(data)
     if head is None:
         return

@@ -11,20 +11,19 @@ from hypothesis import strategies as st
 from tests.core.builders import block, chain
 from tests.core.language import search, tokens_of
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.selecting import Closing
-from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.config import BeamSearchConfig, ScoredRound
 from trio_beam.selection.subtrees import Subtrees
 
 CONFIG = BeamSearchConfig(selection="subtrees", beam_width=2, n_per_beam=2)
 
 
-def closing(groups: Sequence[Sequence[Beam]], **changes: Any) -> Closing:
+def closing(groups: Sequence[Sequence[Beam]], **changes: Any) -> ScoredRound:
     values: dict[str, Any] = {"round": 2, "ended": [], "carried": [], "chance": lambda _: 0.5}
-    return Closing(groups=groups, **(values | changes))
+    return ScoredRound(groups=groups, **(values | changes))
 
 
 def beam(text: str, score: float, reason: str = "length") -> Beam:
-    return chain([block(text, reason=reason)]).but(score=score)
+    return chain([block(text, reason=reason)]).replace(score=score)
 
 
 def test_the_best_of_each_stays_though_another_has_better_ones() -> None:

@@ -12,7 +12,7 @@ from trio_beam.benchmark.models import Model, choose_model
 from trio_beam.benchmark.prompts import check_template
 from trio_beam.benchmark.records import Key, digest_of, digest_of_problem
 from trio_beam.benchmark.strategies import Strategy, enabled_strategies
-from trio_beam.core.config import check_real, check_whole
+from trio_beam.core.validation import check_integer, check_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,14 +57,14 @@ def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
         ConfigError: a value is out of its bounds; a key or an address is missing.
     """
     group = settings.benchmark
-    check_whole("benchmark.max_concurrent_problems", group.max_concurrent_problems, 1)
-    check_whole("benchmark.max_tokens", group.max_tokens, 1)
+    check_integer("benchmark.max_concurrent_problems", group.max_concurrent_problems, 1)
+    check_integer("benchmark.max_tokens", group.max_tokens, 1)
     if group.num_problems is not None:
-        check_whole("benchmark.num_problems", group.num_problems, 1, optional=True)
+        check_integer("benchmark.num_problems", group.num_problems, 1)
     if group.seed is not None:
-        check_whole("benchmark.seed", group.seed, 0, optional=True)
-    check_whole("benchmark.stop_after_failures", group.stop_after_failures, 1)
-    check_real("model.attempt_timeout", settings.model.attempt_timeout, 0, above=True)
+        check_integer("benchmark.seed", group.seed, 0)
+    check_integer("benchmark.stop_after_failures", group.stop_after_failures, 1)
+    check_number("model.attempt_timeout", settings.model.attempt_timeout, 0, above=True)
     check_template(settings.prompt)
     strategies = enabled_strategies(settings)
     model = choose_model(settings, environment)

@@ -12,7 +12,8 @@ import trio
 from trio_beam.benchmark.prompts import build_prompt
 from trio_beam.benchmark.records import Record, digest_of_problem
 from trio_beam.core.events import Event, RoundFinished
-from trio_beam.errors import RequestRejected, SearchFailed, TrioBeamError
+from trio_beam.core.result import SearchFailed
+from trio_beam.errors import RequestRejected, TrioBeamError
 from trio_beam.observers.debug import DebugLines
 
 if TYPE_CHECKING:

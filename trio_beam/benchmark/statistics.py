@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from trio_beam.core.config import check_real, check_whole
+from trio_beam.core.validation import check_integer, check_number
 from trio_beam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
     Raises:
         ConfigError: an argument is out of its bounds.
     """
-    check_whole("passed", passed, 0)
-    check_whole("total", total, 0)
-    check_real("confidence", confidence, 0, above=True)
+    check_integer("passed", passed, 0)
+    check_integer("total", total, 0)
+    check_number("confidence", confidence, 0, above=True)
     if confidence >= 1:
         raise ConfigError("confidence", "a number below 1", confidence)
     if passed > total:
@@ -69,8 +69,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     Raises:
         ConfigError: an argument is no whole number from 0 up.
     """
-    check_whole("only_first", only_first, 0)
-    check_whole("only_second", only_second, 0)
+    check_integer("only_first", only_first, 0)
+    check_integer("only_second", only_second, 0)
     different = only_first + only_second
     ways = tail = 1  # of choosing k of them; of choosing at most k
     for k in range(min(only_first, only_second)):
@@ -98,10 +98,10 @@ def paired_difference(
     Raises:
         ConfigError: an argument is out of its bounds.
     """
-    check_whole("both", both, 0)
-    check_whole("only_first", only_first, 0)
-    check_whole("only_second", only_second, 0)
-    check_whole("neither", neither, 0)
+    check_integer("both", both, 0)
+    check_integer("only_first", only_first, 0)
+    check_integer("only_second", only_second, 0)
+    check_integer("neither", neither, 0)
     total = both + only_first + only_second + neither
     first = wilson(both + only_first, total, confidence)
     second = wilson(both + only_second, total, confidence)
@@ -144,7 +144,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
         ConfigError: one is not.
     """
     for p in p_values:
-        check_real("p_values", p, 0, most=1)
+        check_number("p_values", p, 0, maximum=1)
     adjusted = [0.0] * len(p_values)
     greatest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

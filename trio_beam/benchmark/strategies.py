@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from trio_beam.core.config import BeamSearchConfig
+from trio_beam.answers.vote import Vote
+from trio_beam.core.config import BeamSearchConfig, Lookahead
 from trio_beam.core.mcmc.config import McmcConfig
-from trio_beam.engine.beam_search import beam_search
-from trio_beam.engine.mcmc import mcmc
+from trio_beam.engine.search import search
 from trio_beam.errors import ConfigError
+from trio_beam.selection.resample import Resample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from trio_beam.answers.vote import VoteKey
     from trio_beam.benchmark.settings import Settings
-    from trio_beam.core.beam_search.voting import VoteKey
     from trio_beam.core.events import Observer
     from trio_beam.core.language_model import LanguageModel
     from trio_beam.core.prompt import PromptLike
@@ -81,11 +82,9 @@ class Strategy:
             SearchFailed, ConfigError: as `beam_search` and `mcmc`.
         """
         config = attrs.evolve(self.config, seed=seed)
-        if isinstance(config, McmcConfig):
-            return await mcmc(model, prompt, config, observers=observers)
-        if config.answer == "vote":
-            config = attrs.evolve(config, vote_key=vote_key)
-        return await beam_search(model, prompt, config, observers=observers)
+        if isinstance(config, BeamSearchConfig) and isinstance(config.answer, Vote):
+            config = attrs.evolve(config, answer=attrs.evolve(config.answer, key=vote_key))
+        return await search(model, prompt, config, observers=observers)
 
 
 def enabled_strategies(settings: Settings) -> list[Strategy]:
@@ -223,8 +222,7 @@ def _self_consistency(settings: Settings) -> Strategy:
         width=group.n,
         config=attrs.evolve(
             _samples(settings, group.n, group.temperature),
-            answer="vote",
-            vote_by=group.vote_by,  # type: ignore[arg-type]  # the configuration checks the word
+            answer=Vote(by=group.vote_by),  # type: ignore[arg-type]  # it checks the word
         ),
     )
 
@@ -249,10 +247,12 @@ def _power(settings: Settings) -> Strategy:
         n_per_beam=group.n_per_beam,
         tokens_per_step=group.tokens_per_step,
         max_tokens=settings.benchmark.max_tokens,
-        selection="resample",
-        ess_threshold=group.ess_threshold,
-        lookahead_tokens=group.lookahead_tokens,
-        lookahead_rollouts=group.lookahead_rollouts,
+        selection=Resample(
+            ess_threshold=group.ess_threshold,
+            lookahead=Lookahead(group.lookahead_tokens, group.lookahead_rollouts)
+            if group.lookahead_tokens
+            else None,
+        ),
     )
     label = f"Power(α={group.alpha},particles={group.particles},tps={group.tokens_per_step})"
     return Strategy(

@@ -13,14 +13,14 @@ import msgspec
 import trio
 from rich.console import Console
 
-from trio_beam.core.config import BeamSearchConfig, real
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.prompt import PromptLike, check_prompt
-from trio_beam.core.result import SearchResult
+from trio_beam.core.result import SearchFailed, SearchResult
+from trio_beam.core.strategy import Strategy
+from trio_beam.core.validation import number
 from trio_beam.endpoint.endpoint import Endpoint
-from trio_beam.engine.beam_search import Search
-from trio_beam.errors import SearchFailed
+from trio_beam.engine.search import Search
 from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
@@ -30,11 +30,11 @@ _SHOWN_VOTES = 5
 
 
 @attrs.define(kw_only=True, eq=False)
-class OneSearch:
+class GenerateCommand:
     """What ``trio-beam generate`` does, given its options. Without a base URL: the embedded model."""
 
     prompt: PromptLike
-    config: BeamSearchConfig
+    strategy: Strategy
     base_url: str | None
     model: str | None
     api_key: str | None = attrs.field(repr=False)
@@ -44,7 +44,7 @@ class OneSearch:
     max_concurrent: int
     attempt_timeout: float
     stream: bool
-    within: float | None = attrs.field(validator=real(0, optional=True))
+    within: float | None = number(minimum=0, optional=True)
     as_json: bool
     debug: bool
     quiet: bool
@@ -93,7 +93,7 @@ class OneSearch:
                 observers.append(DebugLines(lambda line: click.echo(line, err=True)))
             elif not self.quiet:
                 observers.append(shown.enter_context(progress(Console(stderr=True))))
-            self._search = Search(endpoint, self.prompt, self.config, observers)
+            self._search = Search(endpoint, self.prompt, self.strategy, observers)
             try:
                 result = await self._search.run_within(
                     math.inf if self.within is None else self.within

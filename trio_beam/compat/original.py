@@ -5,32 +5,28 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import attrs
 import trio
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Expansion, Outcome, Round
-from trio_beam.core.config import BeamSearchConfig, check_real, check_whole
-from trio_beam.core.language_model import Call
-from trio_beam.core.prompt import check_prompt
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.events import Event
+from trio_beam.core.language_model import RequestContext
+from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.seeds import base_seed, sample_number
-from trio_beam.core.usage import Ledger
+from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
+from trio_beam.core.usage import UsageMeter
+from trio_beam.core.validation import check_integer, check_number
 from trio_beam.endpoint.endpoint import Endpoint
-from trio_beam.engine.beam_search import beam_search
-from trio_beam.engine.deadline import Stopwatch
 from trio_beam.engine.round import run_round
+from trio_beam.engine.search import beam_search
 from trio_beam.errors import ConfigError, TrioBeamError
 from trio_beam.observers.debug import DebugLines
-from trio_beam.scorers.power import power
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
-
-    from trio_beam.core.events import Event
-    from trio_beam.core.prompt import PromptLike
+from trio_beam.scorers.power import Power
 
 #: (text, token texts, log p, alpha * log p, whether the model ended), as in the original.
 _Sample = tuple[str, list[str], list[float], list[float], bool]
@@ -94,8 +90,8 @@ class BeamSearchSampling:
         self.name = f"BeamSearch(α={alpha},width={beam_width},n={n_per_beam},tps={tokens_per_step})"
         self._num_expansions = 0
         self._best_score = 0.0
-        check_real("timeout", timeout, 0, above=True)
-        check_whole("max_concurrent", max_concurrent, 1)
+        check_number("timeout", timeout, 0, above=True)
+        check_integer("max_concurrent", max_concurrent, 1)
         self._config(tokens_per_step)  # a bad parameter is known here, not at the first call
 
     def generate(
@@ -184,12 +180,12 @@ class BeamSearchSampling:
             for rank, outcome in sorted(keeper.outcomes.items())
             for _, continuation in sorted(outcome.continuations.items())
         ]
-        scores = power(candidates, keeper.config)
+        scores = Power()(candidates, keeper.config)
         scored = [
             attrs.evolve(candidate, score=score)
             for candidate, score in zip(candidates, scores, strict=True)
         ]
-        return scored, keeper.ledger.prompt_tokens, keeper.completion_tokens
+        return scored, keeper.meter.prompt_tokens, keeper.completion_tokens
 
     async def _sample_continuation_multiple_async(
         self, client: Endpoint, prompt: str, prefix: str, max_tokens: int, n: int
@@ -206,18 +202,19 @@ class BeamSearchSampling:
             target = [self.alpha * value for value in log_p]
             text = continuation.data.decode("utf-8", "replace")
             samples.append((text, texts, log_p, target, continuation.finish_reason == "stop"))
-        return samples, keeper.ledger.prompt_tokens, keeper.completion_tokens
+        return samples, keeper.meter.prompt_tokens, keeper.completion_tokens
 
     async def _run_round(
         self, client: Endpoint, prompt: PromptLike, expansions: Sequence[Expansion], number: int
     ) -> _OneRound:
         keeper = _OneRound(self._config(self.tokens_per_step))
-        stopwatch = Stopwatch(trio.CancelScope(), float("inf"))
-        call = Call(ledger=keeper.ledger, emit=_ignore, stopwatch=stopwatch)
-        sampler = await client.start(check_prompt(prompt), call)
-        await run_round(
-            sampler, Round(number=number, expansions=tuple(expansions)), keeper, _ignore
+        context = RequestContext(meter=keeper.meter, emit=_ignore)
+        sampler = await client.start(check_prompt(prompt), context)
+        sampling = Sampling.of(keeper.config, enumerate=False, proposal_logprobs=False)
+        expand = Round(
+            number=number, purpose="expand", expansions=tuple(expansions), sampling=sampling
         )
+        await run_round(sampler, expand, keeper, keeper.meter, _ignore)
         for outcome in keeper.outcomes.values():
             if outcome.errors:
                 raise outcome.errors[0]
@@ -250,15 +247,12 @@ class _OneRound:
 
     def __init__(self, config: BeamSearchConfig) -> None:
         self.config = config
-        self.ledger = Ledger()
+        self.meter = UsageMeter()
         self.outcomes: dict[int, Outcome] = {}
-        self.cancel_siblings = False
-        self.quorum_reached = False
 
-    def receive(self, outcome: Outcome) -> tuple[Event, ...]:
+    def receive(self, outcome: Outcome) -> Reaction:
         self.outcomes[outcome.rank] = outcome
-        self.cancel_siblings = self.cancel_siblings or bool(outcome.errors)
-        return ()
+        return Reaction()
 
     @property
     def completion_tokens(self) -> int:

@@ -119,3 +119,8 @@ class Continuation:
             generated=self.generated,
             proposal=None if self.proposal is None else self.proposal[:count],
         )
+
+
+def too_long(tokens: int, asked: int) -> str:
+    """What is wrong with a block of more tokens than were asked for."""
+    return f"the answer has {tokens} tokens, where at most {asked} were asked for"

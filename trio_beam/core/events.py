@@ -1,4 +1,4 @@
-"""What observers are told, as frozen data.
+"""The events of a search, as frozen data.
 
 An observer is any callable that takes one event. It is called inline, must not block, and what it
 raises propagates.
@@ -13,8 +13,17 @@ import attrs
 
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.request_events import (
+    EndpointPaused,
+    LimitChanged,
+    RequestHedged,
+    RequestRetried,
+)
 from trio_beam.core.result import BeamFailure, SearchResult
-from trio_beam.errors import EndpointError
+
+#: What the requests of a round are for: to expand beams, to estimate the future of candidates, or to have
+#: them judged.
+Purpose: TypeAlias = Literal["expand", "rollout", "judge"]
 
 
 @attrs.frozen(kw_only=True)
@@ -54,17 +63,18 @@ class BeamFailed:
 
 
 @attrs.frozen(kw_only=True)
-class AsideStarted:
-    """Something is asked about the candidates of a round before it is selected from.
+class EvaluationStarted:
+    """Requests about the candidates of a round are sent before it is selected from.
 
     Attributes:
-        what: ``"lookahead"`` (rollouts) or ``"judge"``.
-        candidates: of which it is asked.
+        round: its number, from 1.
+        purpose: ``"rollout"`` or ``"judge"``.
+        candidates: how many are evaluated.
         samples: continuations in all.
     """
 
     round: int
-    what: Literal["lookahead", "judge"]
+    purpose: Purpose
     candidates: int
     samples: int
 
@@ -88,67 +98,6 @@ class RoundFinished:
     ended: int
     best_score: float
     completion_tokens: int
-
-
-@attrs.frozen(kw_only=True)
-class RequestRetried:
-    """A request failed and will be sent again.
-
-    Attributes:
-        error: why.
-        attempt: how many times it has been sent.
-        attempts: how many times it may be.
-        wait: seconds until then.
-    """
-
-    error: EndpointError
-    attempt: int
-    attempts: int
-    wait: float
-
-
-@attrs.frozen(kw_only=True)
-class RequestHedged:
-    """A request has had no answer for `after` seconds and was sent once more."""
-
-    after: float
-
-
-@attrs.frozen(kw_only=True)
-class EndpointPaused:
-    """A server asked for a pause of `seconds`; no request of any search is sent meanwhile."""
-
-    seconds: float
-    error: EndpointError
-
-
-@attrs.frozen(kw_only=True)
-class LimitChanged:
-    """With ``max_concurrent="auto"``: the endpoint has found another limit, for all searches.
-
-    Attributes:
-        limit: most requests in flight from now on.
-        before: what it was.
-    """
-
-    limit: int
-    before: int
-
-
-@attrs.frozen(kw_only=True)
-class QuorumReached:
-    """Enough candidates are in: the round goes on without those that are not in after the grace.
-
-    Attributes:
-        candidates: that are in.
-        expected: that were asked for.
-        grace: seconds that the others have left.
-    """
-
-    round: int
-    candidates: int
-    expected: int
-    grace: float
 
 
 @attrs.frozen(kw_only=True)
@@ -210,13 +159,12 @@ Event: TypeAlias = (
     | RoundStarted
     | BeamExpanded
     | BeamFailed
-    | AsideStarted
+    | EvaluationStarted
     | RoundFinished
     | RequestRetried
     | RequestHedged
     | EndpointPaused
     | LimitChanged
-    | QuorumReached
     | McmcStarted
     | ChainExtended
     | ChainStepped

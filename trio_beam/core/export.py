@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
-if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.block import Token
-    from trio_beam.core.result import BeamFailure, SearchResult
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import Token
+from trio_beam.core.result import BeamFailure, SearchResult
 
 
 def result_to_dict(result: SearchResult) -> dict[str, Any]:

@@ -1,33 +1,32 @@
-"""The seam between the search and what generates text: `LanguageModel`.
+"""The seam between a search and the model it searches over: `LanguageModel`.
 
-`Endpoint` (a server) is one implementation; `testing.FakeModel` and a model in this process are
+`Endpoint` (a server) is one implementation; `testing.FakeEndpoint` and a model in this process are
 others.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.events import Observer
-    from trio_beam.core.prompt import Prompt
-    from trio_beam.core.usage import Ledger
-    from trio_beam.engine.deadline import Stopwatch
-    from trio_beam.errors import EndpointError
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import Continuation
+from trio_beam.core.prompt import Prompt
+from trio_beam.core.request_events import RequestObserver
+from trio_beam.core.usage import UsageMeter
+from trio_beam.errors import EndpointError
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class SampleRequest:
-    """A wish for n continuations of a beam.
+    """A request for n continuations of a beam.
 
     Attributes:
-        beam: what to continue (behind the prompt).
+        beam: to be continued (behind the prompt).
         n: continuations wanted.
         max_tokens: most tokens in each.
         temperature: of the sampling; nothing else may shape the distribution.
@@ -35,7 +34,7 @@ class SampleRequest:
         seed: continuation i is sampled with ``seed + i``; None: the model's own randomness.
         enumerate: instead of samples, the n most probable next tokens, each a continuation of one token,
             the most probable first; fewer only where the vocabulary has no more.
-        weigh: whether each continuation is to say how probable it was at `temperature`
+        proposal_logprobs: whether each continuation must say how probable it was at `temperature`
             (``Continuation.proposal``).
     """
 
@@ -46,37 +45,68 @@ class SampleRequest:
     top_logprobs: int
     seed: int | None
     enumerate: bool = False
-    weigh: bool = False
+    proposal_logprobs: bool = False
+
+
+class Deadline(Protocol):
+    """The time that is left for a request."""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left; infinity for no limit, and while it is paused."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Stop the time while the block runs."""
+
+
+class _NoDeadline:
+    """Endless time."""
+
+    @property
+    def remaining(self) -> float:
+        return math.inf
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+NO_DEADLINE: Deadline = _NoDeadline()
 
 
 @attrs.define(kw_only=True, eq=False)
-class Call:
-    """On whose behalf something is asked, and how far it has got.
+class RequestContext:
+    """For whom a request is made, and how far it has got.
 
     Attributes:
-        ledger: where the search's requests are written down.
+        meter: where the search's requests and tokens are counted.
         emit: takes events.
-        stopwatch: the time that is left; it stands still while a request waits for a slot.
+        deadline: the time that is left; paused while a request waits for a slot.
         attempts: how many times the current request has been sent.
-        last_error: what its last attempt that failed ended in.
+        last_error: of its last attempt that failed.
     """
 
-    ledger: Ledger
-    emit: Observer
-    stopwatch: Stopwatch
+    meter: UsageMeter
+    emit: RequestObserver
+    deadline: Deadline = NO_DEADLINE
     attempts: int = 0
     last_error: EndpointError | None = None
 
 
 class Sampler(Protocol):
-    """A model that has taken a prompt. It lives as long as one search."""
+    """A model with a prompt prepared. It lives as long as one search."""
 
     @property
-    def most_per_request(self) -> int | None:
-        """Most continuations that one `sample` gives, as far as is known; None: no limit known."""
+    def max_per_request(self) -> int | None:
+        """Most continuations that one `sample` returns, as far as is known; None: no limit known."""
 
-    async def sample(self, request: SampleRequest, call: Call) -> Sequence[Continuation]:
-        """The first 1 to ``request.n`` of the continuations asked for; the caller asks for the rest.
+    @property
+    def prompt_length(self) -> int | None:
+        """Tokens of the prompt, or an upper bound while they are not known; None: unknown."""
+
+    async def sample(
+        self, request: SampleRequest, context: RequestContext
+    ) -> Sequence[Continuation]:
+        """Return the first 1 to ``request.n`` of the continuations; the caller asks for the rest.
 
         Raises:
             EndpointError: none could be had.
@@ -86,9 +116,9 @@ class Sampler(Protocol):
 class LanguageModel(Protocol):
     """Anything that can continue a prompt and say how probable each token was."""
 
-    async def start(self, prompt: Prompt, call: Call) -> Sampler:
-        """Take a prompt: whatever is to be done or found out once for a search.
+    async def start(self, prompt: Prompt, context: RequestContext) -> Sampler:
+        """Prepare a prompt: whatever has to be done or found out once for a search.
 
         Raises:
-            EndpointError: the model cannot be reached, or not be used for this prompt.
+            EndpointError: the model cannot be reached, or cannot be used for this prompt.
         """

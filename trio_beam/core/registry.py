@@ -1,21 +1,16 @@
-"""Names for things that come one to a file: scorers, selections, dialects."""
+"""Names for things that come one to a file: scorers, selections, strategies, dialects."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from trio_beam.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from trio_beam.core.beam_search.scoring import AsyncScorer, Scorer
-    from trio_beam.core.beam_search.selecting import Selection
-    from trio_beam.core.judge import Judge
-
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class Registry(Generic[T]):
@@ -25,13 +20,13 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[E], E]:
         """Decorator: make a thing known by a name that is still free."""
 
-        def add(entry: T) -> T:
+        def add(entry: E) -> E:
             if name in self._entries:
                 raise ConfigError(self.kind, "a name that is not taken", name)
-            self._entries[name] = entry
+            self._entries[name] = entry  # type: ignore[assignment]  # E is a T, which Python cannot say
             return entry
 
         return add
@@ -45,6 +40,9 @@ class Registry(Generic[T]):
         self.check(self.kind, name)
         return self._entries[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
     def check(self, field: str, name: object) -> None:
         """Raise `ConfigError` in the name of `field` unless the name is known."""
         if not isinstance(name, str) or name not in self._entries:
@@ -54,12 +52,19 @@ class Registry(Generic[T]):
         """The known names, sorted."""
         return sorted(self._entries)
 
+    def part(self, given: Any) -> Any:
+        """The part that a name stands for, with its default parameters; a part itself as it is.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if not isinstance(given, str):
+            return given
+        entry = self[given]
+        return entry() if isinstance(entry, type) else entry
+
 
 def load_all(package: str) -> None:
-    """Import every module of a package, so that each adds what it has to its registry."""
+    """Import every module of a package, so that each adds its entries to a registry."""
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")
-
-
-SCORERS: Registry[Scorer | AsyncScorer | Judge] = Registry("scorer")
-SELECTIONS: Registry[type[Selection]] = Registry("selection")

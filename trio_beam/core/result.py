@@ -1,20 +1,21 @@
-"""What a search returns."""
+"""The result of a search, and the error that carries a partial one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Hashable, Sequence
+from typing import Literal, TypeAlias
 
 import attrs
 
-if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.beam_search.voting import Votes
-    from trio_beam.core.usage import Usage
-    from trio_beam.errors import EndpointError
+from trio_beam.core.beam import Beam
+from trio_beam.core.usage import Usage
+from trio_beam.errors import EndpointError, TrioBeamError
 
 #: Why a search ended. ``"failed"`` only stands in `SearchFailed.partial`, ``"interrupted"`` only in
-#: what the command line prints after Ctrl-C.
+#: the best so far that is printed after Ctrl-C.
 StopReason = Literal["finished", "max_tokens", "deadline", "budget", "failed", "interrupted"]
+#: Answers with their shares of the votes, which sum to 1; the winner first.
+Votes: TypeAlias = tuple[tuple[Hashable, float], ...]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -36,19 +37,19 @@ class BeamFailure:
 
 @attrs.frozen(kw_only=True, eq=False)
 class SearchResult:
-    """What a search found.
+    """The beams that a search found, and what they cost.
 
     Attributes:
         text: the text of the best beam; "" if there is none.
         score: the score of the best beam; minus infinity if there is none.
         beams: the best beams, best first, at most ``beam_width`` of them. After
             ``stop_reason="finished"`` they are the ones that ended.
-        usage: what it cost.
+        usage: tokens and requests spent.
         rounds: rounds that were completed.
         stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"deadline"`` or ``"budget"``.
-        failures: what was dropped on the way.
+        failures: the beams that were dropped on the way.
         exact: whether all beams were continued by token ids and scored with true log-probabilities.
-        votes: with ``answer="vote"``, each answer with its share of the votes, the winner first.
+        votes: after a vote, each answer with its share of the votes, the winner first.
     """
 
     text: str
@@ -60,3 +61,19 @@ class SearchResult:
     failures: tuple[BeamFailure, ...] = ()
     exact: bool = True
     votes: Votes = ()
+
+
+class SearchFailed(TrioBeamError):
+    """The search could not go on; raised from an ``ExceptionGroup`` of the causes.
+
+    Attributes:
+        failures: every failure of the search, each with its beam, error and attempts.
+        partial: the best so far, with its usage; its ``beams`` are empty if nothing came back.
+    """
+
+    def __init__(
+        self, message: str, *, failures: Sequence[BeamFailure], partial: SearchResult
+    ) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+        self.partial = partial

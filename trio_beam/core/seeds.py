@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+import attrs
+
 
 def base_seed(seed: int, text: str = "") -> int:
     """A number below 2**30 that is the same for the same seed (and text) on every machine.
@@ -41,3 +43,20 @@ def uniform(seed: int, text: str) -> float:
     """A number from 0 up to but not 1: the same for the same seed and text, for others another."""
     digest = blake2b(f"{seed} {text}".encode(), digest_size=8, person=b"trio_beam draw").digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+
+
+@attrs.frozen
+class Chance:
+    """Uniform numbers by name, so that a decision does not depend on how many were made before it.
+
+    Attributes:
+        entropy: the seed of all of them.
+        scope: in front of every name.
+    """
+
+    entropy: int
+    scope: str = ""
+
+    def __call__(self, name: str) -> float:
+        """A number from 0 up to but not 1."""
+        return uniform(self.entropy, self.scope + name)

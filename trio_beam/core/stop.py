@@ -8,16 +8,10 @@ generate them, and a score without them would favour texts that were cut.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from trio_beam.core.beam import decode_more
-from trio_beam.core.block import STOP
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.block import Continuation
+from trio_beam.core.beam import Beam, decode_more
+from trio_beam.core.block import STOP, Continuation
 
 
 def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
@@ -31,7 +25,7 @@ def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
         return child
     start, end = found
     child = beam.extend(_cut(continuation, beam.pending, end - len(before)), finished=True)
-    return child.but(trim=len(before) + len(child.fragment) - start, pending=b"")
+    return child.replace(trim=len(before) + len(child.fragment) - start, pending=b"")
 
 
 def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:

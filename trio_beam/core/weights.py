@@ -40,7 +40,7 @@ def effective_size(log_weights: Sequence[float]) -> float:
     return 1 / math.fsum(weight * weight for weight in normalise(log_weights))
 
 
-def systematic(weights: Sequence[float], count: int, offset: float) -> list[int]:
+def systematic_resample(weights: Sequence[float], count: int, offset: float) -> list[int]:
     """The places of `count` particles drawn by weight, in order: systematic resampling.
 
     One uniform number serves all: particle k is drawn at (k + offset) / count of the cumulated weights,

@@ -13,25 +13,27 @@ Recorded: b11549.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import msgspec
 
-from trio_beam.core.block import Continuation
+from trio_beam.core.block import Continuation, too_long
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import ids_of
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Answer,
+    Api,
     Dialect,
     Exchange,
-    PrefixEncoder,
     WireRequest,
-    encode_string,
     one_token_blocks,
-    splice,
 )
-from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs, too_long
+from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, splice
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, fewer_shown, reported
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
 from trio_beam.dialects.llama_cpp_wire import (
@@ -52,18 +54,12 @@ from trio_beam.dialects.llama_cpp_wire import (
 )
 from trio_beam.errors import BudgetExhausted, EndpointError, MalformedResponse
 
-if TYPE_CHECKING:
-    from trio_beam.core.language_model import SampleRequest
-    from trio_beam.core.prompt import Prompt
-    from trio_beam.dialects.common.dialect import Api
-    from trio_beam.dialects.common.limits import Limits
-
 #: Seeds that are made up here.
 _SEEDS = 1 << 31
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Taken:
+class PreparedPrompt:
     """A prompt as the first elements of a JSON array: a string, or token ids."""
 
     json: bytes
@@ -109,13 +105,13 @@ class LlamaCpp(Dialect):
         busy: int = sum(slot.is_processing for slot in slots)
         return busy
 
-    def take(self, prompt: Prompt) -> Exchange[Taken]:
+    def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Chat messages become token ids by the server's own template; a string stays one."""
         prefix = PrefixEncoder(ids_of)
         messages = self._messages_of(prompt)
         if messages is None:
             text = encode_string(prompt.text or "")
-            return Taken(json=b'"%s"' % text, prefix=prefix)
+            return PreparedPrompt(json=b'"%s"' % text, prefix=prefix)
         body = msgspec.json.encode({"messages": messages})
         templated = yield WireRequest(
             path="/apply-template", decode=decode_template, body=body, at_root=True
@@ -123,11 +119,16 @@ class LlamaCpp(Dialect):
         ids = yield from self._tokenize(templated.prompt)
         if not ids:
             raise MalformedResponse("the chat template makes no tokens of these messages")
-        return Taken(json=",".join(map(str, ids)).encode(), prefix=prefix)
+        return PreparedPrompt(json=",".join(map(str, ids)).encode(), prefix=prefix)
 
-    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+    def prompt_length(self, prepared: PreparedPrompt) -> int:
+        """The number of its ids; of a text, its bytes."""
+        is_text = prepared.json.startswith(b'"')
+        return len(prepared.json) if is_text else prepared.json.count(b",") + 1
+
+    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the limit on choices is being learnt, and the repairs."""
-        prompt = taken.json + taken.prefix(request.beam)
+        prompt = prepared.json + prepared.prefix(request.beam)
         if self.stream and request.seed is None:
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
         lost: list[Native] = []
@@ -162,7 +163,9 @@ class LlamaCpp(Dialect):
             generated_besides=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
         )
 
-    def weigh(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+    def sample_with_proposal_logprobs(
+        self, prepared: PreparedPrompt, request: SampleRequest
+    ) -> Exchange[Answer]:
         """As the server reports it: for the same seed once more, with the probabilities after all samplers.
 
         Where a token was not the same then, or a part of a character, it is bounded, and inexact.
@@ -170,9 +173,9 @@ class LlamaCpp(Dialect):
         if request.seed is None:
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
         shown = max(request.top_logprobs, SHOWN)
-        answer = yield from self.sample(taken, attrs.evolve(request, top_logprobs=shown))
+        answer = yield from self.sample(prepared, attrs.evolve(request, top_logprobs=shown))
         blocks = answer.continuations
-        prompt = taken.json + taken.prefix(request.beam)
+        prompt = prepared.json + prepared.prefix(request.beam)
         try:
             again = yield from self._sampled(prompt, attrs.evolve(request, n=len(blocks)))
         except (EndpointError, BudgetExhausted):
@@ -200,10 +203,10 @@ class LlamaCpp(Dialect):
         natives = answer if isinstance(answer, list) else [answer]
         return {native.index: native for native in natives}
 
-    def enumerate(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+    def enumerate(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """The next tokens, read beside one that is forced: a sampled one may be a part of a character."""
         spent: list[int] = []
-        prompt = taken.json + taken.prefix(request.beam)
+        prompt = prepared.json + prepared.prefix(request.beam)
         shown = max(request.n, request.top_logprobs)
         tokens = yield from self._repairer.next_tokens(prompt, shown, spent)
         best = tuple((tokens or [])[: request.top_logprobs])

@@ -13,20 +13,17 @@ defaults of the sampling fields, the owner in ``/v1/models``, the refusal withou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
-from trio_beam.core.block import STOP
+from trio_beam.core.block import STOP, Continuation
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Exchange
-from trio_beam.dialects.openai import OpenAI, Taken
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.openai import OpenAI, PreparedPrompt
 from trio_beam.errors import ConfigError, LogprobsUnavailable, ServerError
-
-if TYPE_CHECKING:
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.language_model import SampleRequest
-    from trio_beam.core.prompt import Prompt
-    from trio_beam.dialects.common.limits import Limits
 
 
 @DIALECTS.register("llama_cpp_python")
@@ -43,7 +40,7 @@ class LlamaCppPython(OpenAI):
         super().__init__(model, api, limits, stream)
         self.limits.n = 1
 
-    def take(self, prompt: Prompt) -> Exchange[Taken]:
+    def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Encode the prompt; sends nothing.
 
         Raises:
@@ -57,17 +54,17 @@ class LlamaCppPython(OpenAI):
             raise ConfigError("prompt", bound, "chat messages")
         if self.api == "chat":
             raise ConfigError("api", "'completions' or 'auto' with llama-cpp-python", self.api)
-        taken = yield from super().take(prompt)
-        return taken
+        prepared = yield from super().prepare(prompt)
+        return prepared
 
-    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request for one continuation.
 
         Raises:
             LogprobsUnavailable: the server was started without them.
         """
         try:
-            answer = yield from super().sample(taken, request)
+            answer = yield from super().sample(prepared, request)
         except ServerError as error:
             if "logits_all" not in error.message:
                 raise
@@ -77,8 +74,10 @@ class LlamaCppPython(OpenAI):
             raise LogprobsUnavailable(message, url=error.url, attempts=error.attempts) from error
         return answer
 
-    def _answer(self, completion: Any, taken: Taken, request: SampleRequest, n: int) -> Answer:
-        answer = super()._answer(completion, taken, request, n)
+    def _answer(
+        self, completion: Any, prepared: PreparedPrompt, request: SampleRequest, n: int
+    ) -> Answer:
+        answer = super()._answer(completion, prepared, request, n)
         return attrs.evolve(answer, continuations=tuple(map(_honest, answer.continuations)))
 
 

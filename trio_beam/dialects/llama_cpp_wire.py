@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from trio_beam.core.block import CONTEXT, LENGTH, STOP, Token
-from trio_beam.dialects.common.dialect import Byte, decoder_of
+from trio_beam.dialects.common.encoding import Byte, decoder_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprob
 from trio_beam.dialects.common.sse import cut_short, decoder_of_stream
-
-if TYPE_CHECKING:
-    pass
 
 #: What of an answer is needed; the rest (the settings, the prompt) is longer than the block.
 FIELDS = [

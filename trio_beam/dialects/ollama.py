@@ -21,24 +21,18 @@ first with log-probabilities) to 0.30; issues 13497 and 16196. Not run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import msgspec
 
-from trio_beam.core.block import CONTEXT, LENGTH
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Answer,
-    Api,
-    Exchange,
-    PrefixEncoder,
-    WireRequest,
-    decoder_of,
-    encode_string,
-    splice,
-)
-from trio_beam.dialects.openai import OpenAI, Taken
+from trio_beam.core.block import CONTEXT, LENGTH, Continuation
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.prompt import Prompt
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Exchange, WireRequest
+from trio_beam.dialects.common.encoding import PrefixEncoder, decoder_of, encode_string, splice
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.openai import OpenAI, PreparedPrompt
 from trio_beam.dialects.openai_wire import (
     Choice,
     Completion,
@@ -47,12 +41,6 @@ from trio_beam.dialects.openai_wire import (
     LogprobsWithTop,
 )
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse
-
-if TYPE_CHECKING:
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.language_model import SampleRequest
-    from trio_beam.core.prompt import Prompt
-    from trio_beam.dialects.common.limits import Limits
 
 #: The server refuses to give more alternatives.
 _MOST_TOP = 20
@@ -105,7 +93,7 @@ class Ollama(OpenAI):
         self.limits.n = 1
         self.limits.logprobs = self.limits.cap_logprobs(_MOST_TOP)
 
-    def take(self, prompt: Prompt) -> Exchange[Taken]:
+    def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Chat messages become text by the server's own template; a string stays as it is.
 
         Raises:
@@ -124,7 +112,7 @@ class Ollama(OpenAI):
             if rendered.info.image_count:
                 raise ConfigError("prompt", "chat messages of text only with Ollama", messages)
             text = rendered.info.rendered_template
-        return Taken(api="completions", json=encode_string(text), prefix=prefix)
+        return PreparedPrompt(api="completions", json=encode_string(text), prefix=prefix)
 
     def _render(self, messages: Any) -> WireRequest[_Rendered]:
         fields = {
@@ -138,7 +126,9 @@ class Ollama(OpenAI):
         body = msgspec.json.encode(fields)
         return WireRequest(path="/api/chat", decode=_decode_rendered, body=body, at_root=True)
 
-    def _request(self, taken: Taken, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+    def _request(
+        self, prepared: PreparedPrompt, request: SampleRequest, n: int, top: int
+    ) -> WireRequest[Any]:
         options = {
             "num_predict": request.max_tokens,
             "temperature": request.temperature,
@@ -157,22 +147,24 @@ class Ollama(OpenAI):
             "top_logprobs": min(top, request.top_logprobs),
             "options": options,
         }
-        prefix = taken.prefix(request.beam)
+        prefix = prepared.prefix(request.beam)
         return WireRequest(
             path="/api/generate",
             decode=_decode,
-            body=splice("prompt", b'"%s%s"' % (taken.json, prefix), fields),
+            body=splice("prompt", b'"%s%s"' % (prepared.json, prefix), fields),
             at_root=True,
             most_tokens=n * request.max_tokens,
         )
 
-    def _answer(self, completion: Any, taken: Taken, request: SampleRequest, n: int) -> Answer:
+    def _answer(
+        self, completion: Any, prepared: PreparedPrompt, request: SampleRequest, n: int
+    ) -> Answer:
         choice = completion.choices[0]
         if choice.text and choice.logprobs is None:
             raise LogprobsUnavailable(
                 "the server sent a text without log-probabilities; Ollama has them since 0.12.11"
             )
-        answer = super()._answer(completion, taken, request, n)
+        answer = super()._answer(completion, prepared, request, n)
         (continuation,) = answer.continuations
         return attrs.evolve(answer, continuations=(_honest(continuation, request),))
 

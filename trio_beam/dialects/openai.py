@@ -9,31 +9,25 @@ Recorded: vLLM 0.32, llama.cpp (b11549), llama-cpp-python 0.2.60. From documenta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import attrs
 import msgspec
 
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Answer,
-    Dialect,
-    Exchange,
-    PrefixEncoder,
-    WireRequest,
-    encode_string,
-    splice,
-)
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.prompt import Prompt
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, splice
 from trio_beam.dialects.openai_blocks import continuation_of
-from trio_beam.dialects.openai_wire import Counts, decode_without_top, decoder
+from trio_beam.dialects.openai_wire import (
+    AnyChoice,
+    AnyCompletion,
+    Counts,
+    decode_without_top,
+    decoder,
+)
 from trio_beam.errors import ConfigError, MalformedResponse, RequestRejected
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.language_model import SampleRequest
-    from trio_beam.core.prompt import Prompt
-    from trio_beam.dialects.openai_wire import AnyChoice, AnyCompletion
 
 #: Asks for the last message, the assistant's, to be continued: vLLM, SGLang; llama.cpp does so anyway.
 _CONTINUE: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}
@@ -42,7 +36,7 @@ _OWN_TOKENS = 3
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Taken:
+class PreparedPrompt:
     """A prompt in JSON, up to the place where the beam's text goes."""
 
     api: Literal["completions", "chat"]
@@ -90,7 +84,7 @@ class OpenAI(Dialect):
         added = counts[1] - counts[0]
         return True if added == 1 else False if added > _OWN_TOKENS else None
 
-    def take(self, prompt: Prompt) -> Exchange[Taken]:
+    def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Encode the prompt.
 
         For a chat it asks a server that nobody has named, once, whether it continues messages.
@@ -106,7 +100,9 @@ class OpenAI(Dialect):
         messages = self._messages_of(prompt)
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
         if messages is None:
-            return Taken(api="completions", json=encode_string(prompt.text or ""), prefix=prefix)
+            return PreparedPrompt(
+                api="completions", json=encode_string(prompt.text or ""), prefix=prefix
+            )
         if self._guessed and self._continues is None:
             # A server that does not tell is taken at its word, which is that it is OpenAI's.
             self._continues = (yield from self.continues_chat()) is not False
@@ -116,19 +112,23 @@ class OpenAI(Dialect):
                 " continued (name the dialect if that is wrong)"
             )
             raise ConfigError("prompt", bound, "chat messages")
-        return Taken(api="chat", json=msgspec.json.encode(messages)[1:-1], prefix=prefix)
+        return PreparedPrompt(api="chat", json=msgspec.json.encode(messages)[1:-1], prefix=prefix)
 
-    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+    def prompt_length(self, prepared: PreparedPrompt) -> int:
+        """A token has at least a byte; what a chat template adds is about as long as the JSON of messages."""
+        return len(prepared.json)
+
+    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt."""
         completion, n = yield from self._within_limits(
             request.n,
             max(1, request.top_logprobs),
-            lambda n, top: self._request(taken, request, n, top),
+            lambda n, top: self._request(prepared, request, n, top),
         )
-        return self._answer(completion, taken, request, n)
+        return self._answer(completion, prepared, request, n)
 
     def _request(
-        self, taken: Taken, request: SampleRequest, n: int, top: int
+        self, prepared: PreparedPrompt, request: SampleRequest, n: int, top: int
     ) -> WireRequest[AnyCompletion]:
         fields: dict[str, Any] = {
             "model": self.model,
@@ -140,18 +140,18 @@ class OpenAI(Dialect):
             fields["n"] = n
         if request.seed is not None:
             fields["seed"] = request.seed
-        prefix = taken.prefix(request.beam)
+        prefix = prepared.prefix(request.beam)
         if self.stream:
             fields |= {"stream": True, "stream_options": {"include_usage": True}}
-        if taken.api == "completions":
-            path, name, value = "/completions", "prompt", b'"%s%s"' % (taken.json, prefix)
+        if prepared.api == "completions":
+            path, name, value = "/completions", "prompt", b'"%s%s"' % (prepared.json, prefix)
             fields["logprobs"] = top
         else:
-            path, name, value = "/chat/completions", "messages", b"[%s]" % taken.json
+            path, name, value = "/chat/completions", "messages", b"[%s]" % prepared.json
             fields |= {"logprobs": True, "top_logprobs": top}
             if request.beam.continuation is not None:
                 last = b'{"role":"assistant","content":"%s"}' % prefix
-                value = b"[%s,%s]" % (taken.json, last)
+                value = b"[%s,%s]" % (prepared.json, last)
                 fields |= _CONTINUE
         return WireRequest(
             path=path,
@@ -167,7 +167,7 @@ class OpenAI(Dialect):
                 self.shape = "content" if given.content is not None else "legacy"
 
     def _answer(
-        self, completion: AnyCompletion, taken: Taken, request: SampleRequest, n: int
+        self, completion: AnyCompletion, prepared: PreparedPrompt, request: SampleRequest, n: int
     ) -> Answer:
         given: Sequence[AnyChoice] = completion.choices
         self._note_shape(given)
@@ -180,7 +180,7 @@ class OpenAI(Dialect):
         # The server's count of generated tokens is only sure to be this choice's if it is alone.
         counted = usage.completion_tokens if len(choices) == 1 else None
         generated = min(counted or 0, request.max_tokens)
-        echo = request.beam if taken.api == "chat" else None
+        echo = request.beam if prepared.api == "chat" else None
         return Answer(
             continuations=tuple(
                 continuation_of(choice, request, echo, generated) for choice in choices

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import attrs
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
-from trio_beam.dialects.openai_wire import EntryWithTop, LogprobsWithTop
+from trio_beam.dialects.openai_wire import (
+    AnyChoice,
+    Entry,
+    EntryWithTop,
+    Logprobs,
+    LogprobsWithTop,
+    TopEntry,
+)
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.language_model import SampleRequest
-    from trio_beam.dialects.openai_wire import AnyChoice, Entry, Logprobs, TopEntry
 
 
 def continuation_of(

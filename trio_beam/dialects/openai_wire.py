@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from trio_beam.dialects.common.dialect import Byte, decoder_of
+from trio_beam.dialects.common.encoding import Byte, decoder_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 class TopEntry(msgspec.Struct):

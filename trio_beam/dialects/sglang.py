@@ -23,12 +23,16 @@ Inference"; and source, as of the summer of 2026: ``managers/io_struct.py``,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import attrs
 import msgspec
 
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import (
     BROKEN,
     ids_of,
@@ -37,18 +41,14 @@ from trio_beam.dialects.common.detokenize import (
     more_ids,
     whole_part,
 )
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Answer,
-    Dialect,
-    Exchange,
-    PrefixEncoder,
-    WireRequest,
-    splice,
-)
-from trio_beam.dialects.common.sampled_tokens import checked_logprobs, too_long
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.encoding import PrefixEncoder, splice
+from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.dialects.sglang_wire import (
+    Detokenized,
     Generated,
+    Row,
+    Tokenized,
     decode,
     decode_texts,
     decode_tokens,
@@ -62,14 +62,6 @@ from trio_beam.errors import (
     RequestRejected,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.language_model import SampleRequest
-    from trio_beam.core.prompt import Prompt
-    from trio_beam.dialects.sglang_wire import Detokenized, Row, Tokenized
-
 #: Everything that the model's own file or the server's preferences could turn on, turned off.
 _PLAIN: dict[str, Any] = {
     "top_p": 1,
@@ -82,7 +74,7 @@ _PLAIN: dict[str, Any] = {
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Taken:
+class PreparedPrompt:
     """A prompt as token ids, in JSON too."""
 
     ids: Sequence[int]
@@ -127,7 +119,7 @@ class SGLang(Dialect):
     )
     shape = "native"
 
-    def take(self, prompt: Prompt) -> Exchange[Taken]:
+    def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Have the prompt made into token ids.
 
         Raises:
@@ -156,15 +148,19 @@ class SGLang(Dialect):
             ) from refusal
         if not answer.tokens:
             raise MalformedResponse("the tokenizer makes no tokens of this prompt")
-        return Taken(
+        return PreparedPrompt(
             ids=answer.tokens,
             json=",".join(map(str, answer.tokens)).encode(),
             prefix=PrefixEncoder(ids_of),
         )
 
-    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+    def prompt_length(self, prepared: PreparedPrompt) -> int:
+        """The number of its ids."""
+        return len(prepared.ids)
+
+    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, and up to two more: for log-probabilities, and for cut characters."""
-        prompt = taken.json + taken.prefix(request.beam)
+        prompt = prepared.json + prepared.prefix(request.beam)
         answer, n = yield from self._within_limits(
             request.n,
             request.top_logprobs,
@@ -178,8 +174,8 @@ class SGLang(Dialect):
         blocks = [_block(one, request) for one in generated]
         prompt_tokens = max(0, generated[0].meta_info.prompt_tokens)
         if request.temperature not in (0, 1):
-            prompt_tokens += yield from self._read_again(prompt, taken, request, blocks)
-        yield from self._spell(taken, request.beam, blocks)
+            prompt_tokens += yield from self._read_again(prompt, prepared, request, blocks)
+        yield from self._spell(prepared, request.beam, blocks)
         return Answer(
             continuations=tuple(_continuation(block, request) for block in blocks),
             prompt_tokens=prompt_tokens,
@@ -221,7 +217,7 @@ class SGLang(Dialect):
         }
 
     def _read_again(
-        self, prompt: bytes, taken: Taken, request: SampleRequest, blocks: list[_Block]
+        self, prompt: bytes, prepared: PreparedPrompt, request: SampleRequest, blocks: list[_Block]
     ) -> Exchange[int]:
         """Give the blocks their log-probabilities as parts of prompts; returns the prompt tokens."""
         read = [block for block in blocks if block.rows]
@@ -229,7 +225,7 @@ class SGLang(Dialect):
             return 0
         ids = b",".join([b"[%s%s]" % (prompt, more_ids(block.ids)) for block in read])
         # The first of what is asked for has none, so the token before the block is asked for too.
-        start = len(taken.ids) + request.beam.length - 1
+        start = len(prepared.ids) + request.beam.length - 1
         sampling = {"max_new_tokens": 0, "temperature": 1, **_PLAIN}
         top = self.limits.cap_logprobs(request.top_logprobs)
         answer = yield WireRequest(
@@ -253,7 +249,7 @@ class SGLang(Dialect):
             block.tops = (one.meta_info.input_top_logprobs or [])[-count:]
         return sum(max(0, one.meta_info.prompt_tokens) for one in given)
 
-    def _spell(self, taken: Taken, beam: Beam, blocks: list[_Block]) -> Exchange[None]:
+    def _spell(self, prepared: PreparedPrompt, beam: Beam, blocks: list[_Block]) -> Exchange[None]:
         """Give the blocks their bytes, so that joined to the beam's they spell whole characters."""
         begins_inside = (last_text(beam) or "").endswith(BROKEN)
         unclear: list[_Block] = []
@@ -263,7 +259,7 @@ class SGLang(Dialect):
                 unclear.append(block)
         if not unclear:
             return
-        before = last_ids(taken.ids, beam)
+        before = last_ids(prepared.ids, beam)
         texts = [before, *([*before, *block.visible] for block in unclear)]
         body = msgspec.json.encode({"model": self.model, "tokens": texts})
         answer: Detokenized = yield WireRequest(

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from trio_beam.core.block import LENGTH, Token
-from trio_beam.dialects.common.dialect import decoder_of
+from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.errors import ServerError
 

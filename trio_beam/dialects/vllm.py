@@ -12,29 +12,19 @@ Recorded: 0.32.0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import msgspec
 
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, whole_part
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Answer,
-    Dialect,
-    Exchange,
-    PrefixEncoder,
-    WireRequest,
-    encode_string,
-    splice,
-)
-from trio_beam.dialects.common.sampled_tokens import (
-    SampledTokens,
-    best_of,
-    checked_logprobs,
-    too_long,
-)
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, splice
+from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_detokenized,
@@ -51,17 +41,12 @@ from trio_beam.errors import (
     RequestRejected,
 )
 
-if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.language_model import SampleRequest
-    from trio_beam.core.prompt import Prompt
-
 #: Whatever the model's own generation_config.json says, nothing but the temperature may shape the samples.
 _PLAIN: dict[str, Any] = {"top_p": 1, "top_k": -1, "min_p": 0, "repetition_penalty": 1}
 
 
 @attrs.define(kw_only=True, eq=False)
-class Taken:
+class PreparedPrompt:
     """A prompt: its text in JSON, its ids as far as they are known, or both."""
 
     text: bytes | None
@@ -105,13 +90,13 @@ class VLLM(Dialect):
         running: int | None = yield WireRequest(path="/metrics", decode=read_running, at_root=True)
         return running
 
-    def take(self, prompt: Prompt) -> Exchange[Taken]:
+    def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """A chat becomes token ids by the server's own template; a string stays one."""
         prefix = PrefixEncoder(ids_of)
         messages = self._messages_of(prompt)
         if messages is None:
             text = b'"%s"' % encode_string(prompt.text or "")
-            return Taken(text=text, ids=None, prefix=prefix)
+            return PreparedPrompt(text=text, ids=None, prefix=prefix)
         fields = {"model": self.model, "messages": messages, "add_generation_prompt": True}
         body = msgspec.json.encode(fields)
         answer = yield WireRequest(
@@ -120,27 +105,31 @@ class VLLM(Dialect):
         self.context_tokens = answer.max_model_len
         if not answer.tokens:
             raise MalformedResponse("the chat template makes no tokens of these messages")
-        return Taken(text=None, ids=answer.tokens, prefix=prefix)
+        return PreparedPrompt(text=None, ids=answer.tokens, prefix=prefix)
 
-    def sample(self, taken: Taken, request: SampleRequest) -> Exchange[Answer]:
+    def prompt_length(self, prepared: PreparedPrompt) -> int:
+        """The number of its ids; of a text whose ids are not known yet, its bytes."""
+        return len(prepared.text or b"") if prepared.ids is None else len(prepared.ids)
+
+    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt, and the repairs."""
         completion, n = yield from self._within_limits(
             request.n,
             request.top_logprobs,
-            lambda n, top: self._request(taken, request, n, top),
+            lambda n, top: self._request(prepared, request, n, top),
         )
         choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)[:n]
         if not choices:
             raise MalformedResponse("the answer holds no choices")
         if len(choices) < n:
             self.limits.fewer(len(choices))
-        if taken.ids is None:
-            taken.ids = choices[0].prompt_token_ids or None
+        if prepared.ids is None:
+            prepared.ids = choices[0].prompt_token_ids or None
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
         known: list[str] = []  # what stands before the blocks, once somebody needs it
         for choice in choices:
-            continuation = yield from self._continuation(choice, taken, request, spent, known)
+            continuation = yield from self._continuation(choice, prepared, request, spent, known)
             continuations.append(continuation)
         counted = completion.usage.prompt_tokens if completion.usage else None
         return Answer(
@@ -151,7 +140,9 @@ class VLLM(Dialect):
     def _learn(self, refusal: RequestRejected, n: int, top: int) -> bool:
         return not isinstance(refusal, ContextOverflow) and super()._learn(refusal, n, top)
 
-    def _request(self, taken: Taken, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+    def _request(
+        self, prepared: PreparedPrompt, request: SampleRequest, n: int, top: int
+    ) -> WireRequest[Any]:
         fields: dict[str, Any] = {
             "model": self.model,
             "max_tokens": request.max_tokens,
@@ -169,14 +160,14 @@ class VLLM(Dialect):
         return WireRequest(
             path="/completions",
             decode=decoder(stream=self.stream, n=n),
-            body=splice("prompt", taken.json(request.beam), fields),
+            body=splice("prompt", prepared.json(request.beam), fields),
             most_tokens=n * request.max_tokens,
         )
 
     def _continuation(
         self,
         choice: Choice,
-        taken: Taken,
+        prepared: PreparedPrompt,
         request: SampleRequest,
         spent: list[int],
         known: list[str],
@@ -196,7 +187,7 @@ class VLLM(Dialect):
             raise LogprobsUnavailable("the server sent tokens without log-probabilities")
         given = logprobs.token_logprobs
         if len(given) != len(ids) or None in given:
-            given = yield from self._read_again(taken, request.beam, ids, spent)
+            given = yield from self._read_again(prepared, request.beam, ids, spent)
         values = checked_logprobs(given)
         texts = logprobs.tokens
         rows = logprobs.top_logprobs or []
@@ -213,7 +204,7 @@ class VLLM(Dialect):
         spelt = sampled.spell(data, ended=ended)
         if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
             visible = ids[:-1] if ended else ids
-            before = last_ids(taken.ids or [], request.beam)
+            before = last_ids(prepared.ids or [], request.beam)
             if not known:
                 known.append((yield from self._detokenize(before)))
             text = yield from self._detokenize([*before, *visible])
@@ -230,12 +221,12 @@ class VLLM(Dialect):
         )
 
     def _read_again(
-        self, taken: Taken, beam: Beam, ids: list[int], spent: list[int]
+        self, prepared: PreparedPrompt, beam: Beam, ids: list[int], spent: list[int]
     ) -> Exchange[list[float | None]]:
         """The log-probabilities of a block as a part of a prompt."""
-        if taken.ids is None:
+        if prepared.ids is None:
             raise LogprobsUnavailable("the server sent tokens without log-probabilities")
-        whole = b"%s,%s]" % (taken.json(beam)[:-1], ",".join(map(str, ids)).encode())
+        whole = b"%s,%s]" % (prepared.json(beam)[:-1], ",".join(map(str, ids)).encode())
         fields = {"model": self.model, "max_tokens": 0, "echo": True, "logprobs": 0}
         answer = yield WireRequest(
             path="/completions",

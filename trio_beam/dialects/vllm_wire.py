@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from trio_beam.dialects.common.dialect import decoder_of
+from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
 

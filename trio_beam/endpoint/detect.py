@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 import trio
 
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    ModelList,
-    WireRequest,
-    decoder_of,
-)
+from trio_beam.core.language_model import RequestContext
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, ModelList, WireRequest
+from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.error_responses import shorten
 from trio_beam.dialects.common.limits import Limits
+from trio_beam.endpoint.exchange import Exchanges
+from trio_beam.endpoint.limiter import FairLimiter
 from trio_beam.errors import ConfigError, MalformedResponse, RequestRejected, ServerError
-
-if TYPE_CHECKING:
-    from trio_beam.core.language_model import Call
-    from trio_beam.endpoint.exchange import Exchanges
-    from trio_beam.endpoint.limiter import FairLimiter
 
 _decode_models = decoder_of(ModelList)
 
@@ -56,7 +48,7 @@ class DialectFinder:
     found: Dialect | None = attrs.field(default=None, init=False)
     _lock: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
-    async def find(self, call: Call) -> Dialect:
+    async def find(self, context: RequestContext) -> Dialect:
         """The dialect. Tasks that want it at the same time wait for the first one.
 
         Raises:
@@ -65,20 +57,20 @@ class DialectFinder:
         """
         async with self._lock:
             if self.found is None:
-                self.found = await self._find(call)
+                self.found = await self._find(context)
         return self.found
 
-    async def _find(self, call: Call) -> Dialect:
+    async def _find(self, context: RequestContext) -> Dialect:
         name, model = self.name, self.model
         if name != "auto" and model is not None:
             return self._make(name, model)
-        models = await self._list_models(call)
+        models = await self._list_models(context)
         if name != "auto":
             return self._make(name, self._only(models))
         known = [DIALECTS[word] for word in DIALECTS.names()]
         kind = next((kind.name for kind in known if kind.recognises(models)), "openai")
         dialect = self._make(kind, model or self._only(models))
-        slots = await self.exchanges.run(dialect.configure(), call, call.ledger.reservation())
+        slots = await self.exchanges.run(dialect.configure(), context, context.meter.reservation())
         if slots is not None:
             wanted = self.max_concurrent
             self.limiter.resize(slots if wanted == "auto" else min(wanted, slots))
@@ -92,10 +84,12 @@ class DialectFinder:
             )
         return kind(model, self.api, Limits(n=self.max_n), self.stream)
 
-    async def _list_models(self, call: Call) -> ModelList:
+    async def _list_models(self, context: RequestContext) -> ModelList:
         try:
             return await self.exchanges.dispatcher.send(
-                WireRequest(path="/models", decode=_decode_models), call, call.ledger.reservation()
+                WireRequest(path="/models", decode=_decode_models),
+                context,
+                context.meter.reservation(),
             )
         except (MalformedResponse, RequestRejected, ServerError) as error:
             # Without such a list, or not for this key; the search's own requests will tell.

@@ -7,13 +7,22 @@ waits, for a slot or to be repeated or for a pause to end, holds no slot.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import attrs
 import trio
 
-from trio_beam.core.events import EndpointPaused, LimitChanged, RequestHedged, RequestRetried
+from trio_beam.core.language_model import RequestContext
+from trio_beam.core.request_events import (
+    EndpointPaused,
+    LimitChanged,
+    RequestHedged,
+    RequestRetried,
+)
+from trio_beam.core.usage import Reservation
+from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.endpoint.latencies import Latencies
+from trio_beam.endpoint.limiter import FairLimiter
 from trio_beam.endpoint.retry import GiveUp, RetryPolicy, decide
 from trio_beam.errors import (
     AttemptTimeout,
@@ -24,13 +33,7 @@ from trio_beam.errors import (
     RateLimited,
     ServerError,
 )
-
-if TYPE_CHECKING:
-    from trio_beam.core.language_model import Call
-    from trio_beam.core.usage import Reservation
-    from trio_beam.dialects.common.dialect import WireRequest
-    from trio_beam.endpoint.limiter import FairLimiter
-    from trio_beam.http.client import HttpClient
+from trio_beam.http.client import HttpClient
 
 T = TypeVar("T")
 #: Of one attempt.
@@ -72,28 +75,30 @@ class Dispatcher:
     _hedges_begun: int = attrs.field(default=0, init=False)
     _resume_at: float = attrs.field(default=float("-inf"), init=False)
 
-    async def send(self, request: WireRequest[T], call: Call, reservation: Reservation) -> T:
+    async def send(
+        self, request: WireRequest[T], context: RequestContext, reservation: Reservation
+    ) -> T:
         """Send a request, again if need be, and return its decoded answer.
 
         Raises:
             EndpointError: the last attempt's, with the number of attempts.
             BudgetExhausted: the search may not send it (again).
         """
-        attempt = call.attempts = 0
+        attempt = context.attempts = 0
         waited = 0.0
         while True:
             attempt += 1
             try:
-                return await self._once(request, call, reservation, again=attempt > 1)
+                return await self._once(request, context, reservation, again=attempt > 1)
             except EndpointError as error:
                 error.attempts = attempt
-                call.last_error = error
+                context.last_error = error
                 decision = decide(
                     error,
                     attempt,
                     self.retry,
                     jitter=self._random.random(),
-                    remaining=call.stopwatch.remaining,
+                    remaining=context.deadline.remaining,
                     waited=waited,
                 )
                 if isinstance(decision, GiveUp):
@@ -104,28 +109,33 @@ class Dispatcher:
                     attempts=self.retry.attempts,
                     wait=decision.seconds,
                 )
-            call.emit(retried)
+            context.emit(retried)
             waited += retried.wait
             await trio.sleep(retried.wait)
 
     async def _once(
-        self, request: WireRequest[T], call: Call, reservation: Reservation, *, again: bool
+        self,
+        request: WireRequest[T],
+        context: RequestContext,
+        reservation: Reservation,
+        *,
+        again: bool,
     ) -> T:
-        generation = await self._enter(call)
+        generation = await self._enter(context)
         try:
             if (delay := self._hedge_delay()) is not None and request.most_tokens:
-                return await self._race(request, call, reservation, generation, delay, again)
-            return await self._attempt(request, call, reservation, generation, again)
+                return await self._race(request, context, reservation, generation, delay, again)
+            return await self._attempt(request, context, reservation, generation, again)
         finally:
             self.limiter.release()
 
-    async def _enter(self, call: Call) -> int:
+    async def _enter(self, context: RequestContext) -> int:
         """Wait for a slot, and for the end of a pause, in which nobody holds one."""
         while True:
             await self._pause()
             if not self.limiter.try_acquire():
-                with call.stopwatch.waiting():
-                    await self.limiter.acquire(call.ledger)
+                with context.deadline.paused():
+                    await self.limiter.acquire(context.meter)
             if trio.current_time() >= self._resume_at:
                 return self.limiter.generation
             self.limiter.release()
@@ -134,7 +144,7 @@ class Dispatcher:
         if (resume_at := self._resume_at) > trio.current_time():
             await trio.sleep_until(resume_at)
 
-    def _note_pause(self, error: EndpointError, call: Call) -> None:
+    def _note_pause(self, error: EndpointError, context: RequestContext) -> None:
         """What a server asks of one request holds for all of them."""
         if not isinstance(error, (RateLimited, ServerError)) or not error.retry_after:
             return
@@ -143,12 +153,12 @@ class Dispatcher:
         until = trio.current_time() + error.retry_after
         if until > self._resume_at:
             self._resume_at = until
-            call.emit(EndpointPaused(seconds=error.retry_after, error=error))
+            context.emit(EndpointPaused(seconds=error.retry_after, error=error))
 
     async def _attempt(
         self,
         request: WireRequest[T],
-        call: Call,
+        context: RequestContext,
         reservation: Reservation,
         generation: int,
         again: bool,
@@ -158,26 +168,26 @@ class Dispatcher:
         # Counted when it is sent, not when that is decided: it may be cancelled before.
         if hedge_after is not None:
             self.hedges += 1
-            call.emit(RequestHedged(after=hedge_after))
+            context.emit(RequestHedged(after=hedge_after))
         self.retries += again
-        call.ledger.retries += again
+        context.meter.retries += again
         self.attempts += 1
-        call.attempts += 1
-        call.ledger.requests += 1
+        context.attempts += 1
+        context.meter.requests += 1
         start = trio.current_time()
         try:
             answer = await self.http.attempt(request)
         except trio.Cancelled:
-            self._count_cancelled(call)
+            self._count_cancelled(context)
             raise
         except EndpointError as error:
-            self._note_pause(error, call)  # at once: the other attempt of a race may take long
+            self._note_pause(error, context)  # at once: the other attempt of a race may take long
             if isinstance(error, AttemptTimeout):
-                self._count_cancelled(call)
+                self._count_cancelled(context)
             if _is_overload(error):
                 limit = self.limiter.size
                 self.limiter.overloaded(generation)
-                self._note_limit(limit, call)
+                self._note_limit(limit, context)
             if not _may_have_generated(error):
                 reservation.refund(request.most_tokens)
             raise
@@ -186,16 +196,16 @@ class Dispatcher:
             self._latencies.add(trio.current_time() - start)
             limit = self.limiter.size
             self.limiter.answered()
-            self._note_limit(limit, call)
+            self._note_limit(limit, context)
         return answer
 
-    def _note_limit(self, before: int, call: Call) -> None:
+    def _note_limit(self, before: int, context: RequestContext) -> None:
         if self.limiter.size != before:
-            call.emit(LimitChanged(limit=self.limiter.size, before=before))
+            context.emit(LimitChanged(limit=self.limiter.size, before=before))
 
-    def _count_cancelled(self, call: Call) -> None:
+    def _count_cancelled(self, context: RequestContext) -> None:
         self.cancelled += 1
-        call.ledger.cancelled += 1
+        context.meter.cancelled += 1
 
     # -- hedging
 
@@ -209,7 +219,7 @@ class Dispatcher:
     async def _race(
         self,
         request: WireRequest[T],
-        call: Call,
+        context: RequestContext,
         reservation: Reservation,
         generation: int,
         delay: float,
@@ -225,7 +235,7 @@ class Dispatcher:
         async def run(again: bool, hedge_after: float | None = None) -> None:
             try:
                 answer = await self._attempt(
-                    request, call, reservation, generation, again, hedge_after
+                    request, context, reservation, generation, again, hedge_after
                 )
             except (EndpointError, BudgetExhausted) as error:
                 racers.append(_Racer(None, error))

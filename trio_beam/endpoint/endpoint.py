@@ -6,37 +6,29 @@ runs in the task that asks for it.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Literal, Self, TypeVar
 
 import attrs
+import httpx
 import trio
 
-from trio_beam.core.config import real, whole, word
-from trio_beam.core.language_model import Call
-from trio_beam.core.usage import Ledger
+from trio_beam.core.language_model import RequestContext
+from trio_beam.core.prompt import Prompt
+from trio_beam.core.usage import Reservation, UsageMeter
+from trio_beam.core.validation import boolean, integer, number, one_of
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, Exchange
+from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.endpoint.exchange import DialectSampler, Exchanges
 from trio_beam.endpoint.limiter import FairLimiter
 from trio_beam.endpoint.probe import Probe
 from trio_beam.endpoint.retry import RetryPolicy
-from trio_beam.engine.deadline import Stopwatch
 from trio_beam.errors import ConfigError
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
-
-    import httpx
-
-    from trio_beam.core.config import Check
-    from trio_beam.core.prompt import Prompt
-    from trio_beam.core.usage import Reservation
-    from trio_beam.endpoint.capabilities import Capabilities
 
 T = TypeVar("T")
 #: With ``max_concurrent="auto"``: where to begin, and how far to go at most.
@@ -55,7 +47,7 @@ class EndpointStatistics:
         attempts: requests sent so far, retries included.
         retries: how many of them repeated one that had failed.
         hedges: how many of them were sent because another had no answer yet.
-        cancelled: how many of them were given up before their answer was whole.
+        cancelled: how many of them were given up before their answer was integer.
         open_connections: sockets open now, idle ones included; None with an ``http_client`` of your own.
     """
 
@@ -69,36 +61,20 @@ class EndpointStatistics:
     open_connections: int | None
 
 
-def _or_word(word: str, check: Check) -> Check:
-    """A certain word, or what another validator wants."""
-
-    def either(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if isinstance(value, str) and value == word:
-            return
-        try:
-            check(instance, attribute, value)
-        except ConfigError as error:
-            raise ConfigError(error.field, f"{word!r} or {error.bound}", value) from None
-
-    return either
-
-
 @attrs.define(kw_only=True)
 class _Settings:
-    """The arguments that are checked by the same validators as a configuration's fields."""
+    """The arguments that are checked by declarations like those of a configuration."""
 
-    api: Api = attrs.field(validator=word("auto", "completions", "chat"))
-    max_concurrent: int | Literal["auto"] = attrs.field(validator=_or_word("auto", whole(1)))
-    max_n: int | None = attrs.field(validator=whole(1, optional=True))
-    attempt_timeout: float | None = attrs.field(validator=real(0, above=True, optional=True))
-    connect_timeout: float | None = attrs.field(validator=real(0, above=True, optional=True))
-    keepalive_expiry: float = attrs.field(validator=real(0))
-    max_answer_bytes: int = attrs.field(validator=whole(1))
-    hedge_after: float | Literal["p95"] | None = attrs.field(
-        validator=_or_word("p95", real(0, above=True, optional=True))
-    )
-    hedge_share: float = attrs.field(validator=real(0, most=1))
-    stream: bool = attrs.field(validator=word(True, False))
+    api: Api = one_of("auto", "completions", "chat")
+    max_concurrent: int | Literal["auto"] = integer(minimum=1, choices=("auto",))
+    max_n: int | None = integer(minimum=1, optional=True)
+    attempt_timeout: float | None = number(above=0, optional=True)
+    connect_timeout: float | None = number(above=0, optional=True)
+    keepalive_expiry: float = number(minimum=0)
+    max_answer_bytes: int = integer(minimum=1)
+    hedge_after: float | Literal["p95"] | None = number(above=0, optional=True, choices=("p95",))
+    hedge_share: float = number(minimum=0, maximum=1)
+    stream: bool = boolean()
 
 
 class Endpoint:
@@ -260,15 +236,17 @@ class Endpoint:
             open_connections=self._http.open_connections,
         )
 
-    async def start(self, prompt: Prompt, call: Call) -> DialectSampler:
+    async def start(self, prompt: Prompt, context: RequestContext) -> DialectSampler:
         """Find out what the server is, unless that is known, and let its dialect take the prompt.
 
         Raises:
             EndpointError: as its attributes say.
         """
-        dialect = await self._finder.find(call)
-        taken = await self.run_exchange(dialect.take(prompt), call, call.ledger.reservation())
-        return DialectSampler(self._exchanges, dialect, taken)
+        dialect = await self._finder.find(context)
+        prepared = await self.run_exchange(
+            dialect.prepare(prompt), context, context.meter.reservation()
+        )
+        return DialectSampler(self._exchanges, dialect, prepared)
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
         """What the server can do: asked, and tried by some twenty small requests. Once; then it is known.
@@ -285,29 +263,27 @@ class Endpoint:
         return self._capabilities
 
     async def _probe(self, progress: Callable[[str], None] | None) -> Capabilities:
-        with trio.CancelScope() as scope:
-            # Without a limit of its own: the scope only carries the stopwatch.
-            stopwatch = Stopwatch(scope, math.inf)
-            call = Call(ledger=Ledger(), emit=_ignore, stopwatch=stopwatch)
+        context = RequestContext(meter=UsageMeter(), emit=_ignore)
 
-            async def ask(exchange: Exchange[T]) -> T:
-                return await self.run_exchange(exchange, call, call.ledger.reservation())
+        async def ask(exchange: Exchange[T]) -> T:
+            return await self.run_exchange(exchange, context, context.meter.reservation())
 
-            dialect = await self._finder.find(call)
+        dialect = await self._finder.find(context)
 
-            def streaming() -> Dialect:
-                return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
+        def streaming() -> Dialect:
+            return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
 
-            return await Probe(ask, dialect, streaming, self.base_url, progress or _ignore).run()
-        raise AssertionError("nobody cancels this scope")
+        return await Probe(ask, dialect, streaming, self.base_url, progress or _ignore).run()
 
-    async def run_exchange(self, exchange: Exchange[T], call: Call, reservation: Reservation) -> T:
+    async def run_exchange(
+        self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
+    ) -> T:
         """Carry out the requests of a dialect's exchange.
 
         Raises:
             EndpointError: the dialect did not know what to do about it, or found it.
         """
-        return await self._exchanges.run(exchange, call, reservation)
+        return await self._exchanges.run(exchange, context, reservation)
 
 
 def _ignore(_: object) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import attrs
 
+from trio_beam.core.block import Continuation
+from trio_beam.core.language_model import RequestContext, SampleRequest
+from trio_beam.core.usage import Reservation
+from trio_beam.dialects.common.dialect import Dialect, Exchange
+from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.errors import BudgetExhausted, EndpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.language_model import Call, SampleRequest
-    from trio_beam.core.usage import Reservation
-    from trio_beam.dialects.common.dialect import Dialect, Exchange
-    from trio_beam.endpoint.dispatch import Dispatcher
 
 T = TypeVar("T")
 
@@ -32,7 +29,9 @@ class Exchanges:
     dispatcher: Dispatcher
     base_url: str
 
-    async def run(self, exchange: Exchange[T], call: Call, reservation: Reservation) -> T:
+    async def run(
+        self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
+    ) -> T:
         """Carry out the requests of a dialect's exchange.
 
         Raises:
@@ -42,7 +41,7 @@ class Exchanges:
             request = next(exchange)
             while True:
                 try:
-                    answer = await self.dispatcher.send(request, call, reservation)
+                    answer = await self.dispatcher.send(request, context, reservation)
                 except (EndpointError, BudgetExhausted) as error:
                     request = exchange.throw(error)
                 else:
@@ -59,33 +58,47 @@ class Exchanges:
             exchange.close()
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class DialectSampler:
-    """A server whose dialect has taken a prompt: the `Sampler` of an endpoint."""
+    """A server whose dialect has prepared a prompt: the `Sampler` of an endpoint."""
 
     _exchanges: Exchanges
     _dialect: Dialect
-    _taken: Any
+    _prepared: Any
+    _length: int = attrs.field(init=False)
+
+    @_length.default
+    def _estimate(self) -> int:
+        return self._dialect.prompt_length(self._prepared)
 
     @property
-    def most_per_request(self) -> int | None:
-        """As far as the dialect has learnt it."""
+    def max_per_request(self) -> int | None:
+        """The limit on choices, as far as the dialect has learnt it."""
         return self._dialect.limits.n
 
-    async def sample(self, request: SampleRequest, call: Call) -> Sequence[Continuation]:
-        """Ask, and write down what it cost.
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the prompt as the server has counted them; before its first response an upper bound."""
+        return self._length
+
+    async def sample(
+        self, request: SampleRequest, context: RequestContext
+    ) -> Sequence[Continuation]:
+        """Sample, and count the cost.
 
         Raises:
             EndpointError: none could be had.
         """
-        reservation = call.ledger.reservation()
+        reservation = context.meter.reservation(self._length + request.beam.length)
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
-        if request.weigh:
-            ask = dialect.weigh
-        answer = await self._exchanges.run(ask(self._taken, request), call, reservation)
+        if request.proposal_logprobs:
+            ask = dialect.sample_with_proposal_logprobs
+        answer = await self._exchanges.run(ask(self._prepared, request), context, reservation)
         generated = sum(continuation.generated for continuation in answer.continuations)
-        reservation.settle(generated + answer.generated_besides)
-        call.ledger.prompt_tokens += answer.prompt_tokens
-        call.ledger.completion_tokens += answer.generated_besides
+        reservation.settle(generated + answer.generated_besides, answer.prompt_tokens)
+        context.meter.prompt_tokens += answer.prompt_tokens
+        context.meter.completion_tokens += answer.generated_besides
+        if answer.prompt_tokens > request.beam.length:
+            self._length = min(self._length, answer.prompt_tokens - request.beam.length)
         return answer.continuations

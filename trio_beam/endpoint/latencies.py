@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections import deque
 
-#: Answers that are remembered, and fewest from which a quantile is taken.
+#: Answers that are remembered, and fewest from which a quantile is prepared.
 _WINDOW = 256
 _FEWEST = 20
 

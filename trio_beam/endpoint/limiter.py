@@ -11,12 +11,9 @@ overloaded, once for each round of slots.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
 
 import trio
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 
 class FairLimiter:

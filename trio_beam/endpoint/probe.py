@@ -6,25 +6,19 @@ notices.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import STOP
+from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.core.prompt import check_prompt
+from trio_beam.core.prompt import PromptLike, check_prompt
+from trio_beam.dialects.common.dialect import Dialect, Exchange, WireRequest
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.errors import ConfigError, EndpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.prompt import PromptLike
-    from trio_beam.dialects.common.dialect import Dialect, Exchange, WireRequest
 
 T = TypeVar("T")
 _TEXT = "The best thing about"
@@ -108,16 +102,16 @@ class Probe:
     async def _sample(
         self, dialect: Dialect, prompt: PromptLike = _TEXT, **changes: Any
     ) -> Sequence[Continuation]:
-        taken = await self.ask(dialect.take(check_prompt(prompt)))
-        return await self._continue(dialect, taken, **changes)
+        prepared = await self.ask(dialect.prepare(check_prompt(prompt)))
+        return await self._continue(dialect, prepared, **changes)
 
     async def _continue(
-        self, dialect: Dialect, taken: Any, **changes: Any
+        self, dialect: Dialect, prepared: Any, **changes: Any
     ) -> Sequence[Continuation]:
         request = SampleRequest(
             beam=Beam(), n=1, max_tokens=_BLOCK, temperature=1.0, top_logprobs=2, seed=_SEED
         )
-        answer = await self.ask(dialect.sample(taken, attrs.evolve(request, **changes)))
+        answer = await self.ask(dialect.sample(prepared, attrs.evolve(request, **changes)))
         return answer.continuations
 
     async def _maybe(self, trying: Any) -> Any:
@@ -167,11 +161,11 @@ class Probe:
 
     async def _chat(self) -> dict[str, bool | None]:
         try:
-            taken = await self.ask(self.dialect.take(check_prompt(_CHAT)))
+            prepared = await self.ask(self.dialect.prepare(check_prompt(_CHAT)))
         except (ConfigError, EndpointError):
             return {"continues_chat": False, "end_of_text_counted": None}
         ended = await self._maybe(
-            self._continue(self.dialect, taken, max_tokens=_SHORT_ANSWER, top_logprobs=0)
+            self._continue(self.dialect, prepared, max_tokens=_SHORT_ANSWER, top_logprobs=0)
         )
         continues = await self._maybe(self.ask(self.dialect.continues_chat()))
         if not ended or ended[0].finish_reason != STOP:
@@ -186,11 +180,11 @@ class Probe:
         bodies: list[bytes] = []
         dialect = self.streaming()
         try:
-            taken = await self.ask(dialect.take(check_prompt(_TEXT)))
+            prepared = await self.ask(dialect.prepare(check_prompt(_TEXT)))
             request = SampleRequest(
                 beam=Beam(), n=1, max_tokens=_BLOCK, temperature=1.0, top_logprobs=2, seed=_SEED
             )
-            await self.ask(_noting(dialect.sample(taken, request), bodies))
+            await self.ask(_noting(dialect.sample(prepared, request), bodies))
         except EndpointError:
             return False
         return bodies[0].lstrip()[:1] not in (b"{", b"[")
@@ -200,9 +194,9 @@ class Probe:
         before = await self.ask(self.dialect.running())
         if before is None or _LONG * seconds_a_token < _RUNS + _NOTICES:
             return None  # it does not tell; or it would have ended by itself
-        taken = await self.ask(self.dialect.take(check_prompt(_TEXT)))
+        prepared = await self.ask(self.dialect.prepare(check_prompt(_TEXT)))
         with trio.move_on_after(_RUNS) as scope:
-            await self._continue(self.dialect, taken, max_tokens=_LONG, top_logprobs=0)
+            await self._continue(self.dialect, prepared, max_tokens=_LONG, top_logprobs=0)
         if not scope.cancelled_caught:
             return None
         await trio.sleep(_NOTICES)

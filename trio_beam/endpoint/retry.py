@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
-
 import attrs
 
-from trio_beam.core.config import real, whole
+from trio_beam.core.validation import documented, integer, number
 from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
     ConfigError,
     ConnectionFailed,
+    EndpointError,
     MalformedResponse,
     RateLimited,
     RequestRejected,
     ServerError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from trio_beam.errors import EndpointError
 
 #: Refusals that another attempt can mend: request timeout, too early, conflict of a lock.
 _TRANSIENT_STATUS = frozenset({408, 409, 425})
@@ -31,6 +23,7 @@ _TRANSIENT_STATUS = frozenset({408, 409, 425})
 _PERMANENT_STATUS = frozenset({501, 505})
 
 
+@documented
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """How often a request is sent, and how long is waited in between.
@@ -38,20 +31,26 @@ class RetryPolicy:
     The wait before attempt k + 1 is drawn evenly from the upper half of
     ``min(wait_max, wait_initial * 2 ** (k - 1))``, or is what the server asked for if that is longer.
 
-    Attributes:
-        attempts: most attempts, the first one included.
-        wait_initial: seconds before the second attempt.
-        wait_max: most seconds between two attempts (the server may ask for more).
-        wait_total: most seconds that a request waits between its attempts, all waits together.
-
     Raises:
         ConfigError: a value is out of its bounds.
     """
 
-    attempts: int = attrs.field(default=4, validator=whole(1))
-    wait_initial: float = attrs.field(default=0.5, validator=real(0))
-    wait_max: float = attrs.field(default=30.0, validator=real(0))
-    wait_total: float = attrs.field(default=3600.0, validator=real(0))
+    attempts: int = integer(4, minimum=1, help="Most attempts, the first one included.")
+    wait_initial: float = number(
+        0.5, minimum=0, unit="seconds", help="Wait before the second attempt."
+    )
+    wait_max: float = number(
+        30.0,
+        minimum=0,
+        unit="seconds",
+        help="Longest wait between two attempts (the server may ask for more).",
+    )
+    wait_total: float = number(
+        3600.0,
+        minimum=0,
+        unit="seconds",
+        help="Longest time that a request waits between its attempts, all waits together.",
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.wait_max < self.wait_initial:
@@ -123,29 +122,3 @@ def decide(
     if waited + wait > policy.wait_total:
         return GiveUp("the waits would be longer than wait_total")
     return RetryIn(wait)
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that a server asks to wait, from ``Retry-After`` (RFC 9110, 10.2.3).
-
-    Args:
-        headers: of the answer, lower-case names.
-        now: seconds since 1970, for a date where the answer carries no ``Date`` of its own.
-    """
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.replace(".", "", 1).isdigit():
-        return float(value)
-    until = _timestamp(value)
-    if until is None:
-        return None
-    # The server's own clock, where it shows it: ours may be off.
-    return max(0.0, until - (_timestamp(headers.get("date", "")) or now))
-
-
-def _timestamp(text: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    # An HTTP date is always in UTC; its oldest form does not say so.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

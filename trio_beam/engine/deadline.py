@@ -1,24 +1,21 @@
-"""The time that a request of a beam may take, with the waiting for a free slot left out."""
+"""The deadline of a beam's request, paused while it waits for a free slot."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import trio
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-
-class Stopwatch:
+class PausableDeadline:
     """Moves the deadline of a cancel scope so that waiting for a slot does not count.
 
-    It runs from the moment it is made, also while a request waits to be repeated.
+    The time runs from the moment it is made, also while a request waits to be repeated.
 
     Args:
-        scope: its deadline belongs to the stopwatch.
+        scope: its deadline belongs to this object.
         seconds: the time allowed; infinity for no limit.
     """
 
@@ -28,12 +25,12 @@ class Stopwatch:
 
     @property
     def remaining(self) -> float:
-        """Seconds left; infinity while it stands still."""
+        """Seconds left; infinity while it is paused."""
         return self._scope.deadline - trio.current_time()
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Stand still while the block runs."""
+    def paused(self) -> Iterator[None]:
+        """Stop the time while the block runs."""
         left = self.remaining
         self._scope.deadline = math.inf
         try:

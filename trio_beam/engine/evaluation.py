@@ -1,46 +1,50 @@
-"""A judge's questions, asked of a language model as if they were expansions."""
+"""A scorer's questions, asked of a model as if they were expansions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import attrs
 
 from trio_beam.core.beam import Beam
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.judge import Judge
-    from trio_beam.core.language_model import Call, LanguageModel, SampleRequest
-    from trio_beam.core.prompt import Prompt
+from trio_beam.core.block import Continuation
+from trio_beam.core.language_model import LanguageModel, RequestContext, SampleRequest
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.prompt import Prompt
 
 
 @attrs.frozen
-class JudgeSampler:
-    """For each candidate the beginning of the judge's answer, by a prompt of its own.
+class QuestionSampler:
+    """Samples the answers about each candidate, by a prompt of its own.
 
     Attributes:
-        model: who answers.
-        judge: who asks.
+        model: answers.
+        scorer: asks.
         prompt: of the search.
     """
 
     model: LanguageModel
-    judge: Judge
+    scorer: ModelScorer
     prompt: Prompt
 
     @property
-    def most_per_request(self) -> int | None:
+    def max_per_request(self) -> int | None:
         """One is all that is asked for."""
         return None
 
-    async def sample(self, request: SampleRequest, call: Call) -> Sequence[Continuation]:
-        """The first token of the answer about ``request.beam``.
+    @property
+    def prompt_length(self) -> int | None:
+        """Each question has a length of its own."""
+        return None
+
+    async def sample(
+        self, request: SampleRequest, context: RequestContext
+    ) -> Sequence[Continuation]:
+        """Sample the answer about ``request.beam``.
 
         Raises:
             EndpointError: none could be had.
         """
-        sampler = await self.model.start(self.judge.ask(self.prompt, request.beam), call)
-        return await sampler.sample(attrs.evolve(request, beam=Beam()), call)
+        question = self.scorer.ask(self.prompt, request.beam)
+        sampler = await self.model.start(question, context)
+        return await sampler.sample(attrs.evolve(request, beam=Beam()), context)

@@ -1,21 +1,23 @@
 """One round: a nursery, and in it a task and a cancel scope for each beam.
 
 The scope of a beam is made here by the parent and entered in the child; the parent only cancels
-it. What goes wrong with a request becomes data in the child (`Outcome.error`); what that means is
-decided by the state machine. Anything unexpected is a bug and leaves as the nursery's group.
+it. A request's failure becomes data in the child (`Outcome.errors`); the machine decides what it means.
+Anything unexpected is a bug and leaves as the nursery's group.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import trio
 
-from trio_beam.core.beam_search.actions import Expansion, Outcome, Round
-from trio_beam.core.language_model import Call, Sampler, SampleRequest
-from trio_beam.dialects.common.sampled_tokens import too_long
-from trio_beam.engine.deadline import Stopwatch
+from trio_beam.core.block import Continuation, too_long
+from trio_beam.core.events import Observer
+from trio_beam.core.language_model import NO_DEADLINE, RequestContext, Sampler, SampleRequest
+from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
+from trio_beam.core.usage import UsageMeter
+from trio_beam.engine.deadline import PausableDeadline
 from trio_beam.errors import (
     BeamTimeout,
     BudgetExhausted,
@@ -24,70 +26,53 @@ from trio_beam.errors import (
     MalformedResponse,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.config import BeamSearchConfig
-    from trio_beam.core.events import Event, Observer
-    from trio_beam.core.usage import Ledger
+class OutcomeReceiver(Protocol):
+    """Takes the outcomes of a round: a machine."""
 
-
-class RoundKeeper(Protocol):
-    """Who wants the outcomes of a round: the state machine, in a search."""
-
-    config: BeamSearchConfig
-    ledger: Ledger
-    cancel_siblings: bool
-    quorum_reached: bool
-
-    def receive(self, outcome: Outcome) -> tuple[Event, ...]:
-        """Take the outcome of one beam; ``cancel_siblings`` then says whether to end the others."""
+    def receive(self, outcome: Outcome) -> Reaction:
+        """Take the outcome of one expansion."""
 
 
-async def run_round(sampler: Sampler, current: Round, state: RoundKeeper, emit: Observer) -> None:
-    """Expand all beams of a round at the same time and give `state` every outcome.
+async def run_round(
+    sampler: Sampler, current: Round, receiver: OutcomeReceiver, meter: UsageMeter, emit: Observer
+) -> None:
+    """Carry out all expansions of a round at the same time, and give `receiver` every outcome.
 
-    When this returns or raises, no task of the round is left, and `state` has all that came back:
+    When this returns or raises, no task of the round is left, and `receiver` has all that came back:
     also if it was cancelled from outside.
+
+    Args:
+        sampler: answers the requests.
+        current: the round.
+        receiver: takes the outcomes, and says whom to cancel.
+        meter: counts the requests.
+        emit: takes events.
     """
     scopes = [trio.CancelScope() for _ in current.expansions]
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
     try:
         async with trio.open_nursery() as nursery:
             for expansion, scope in zip(current.expansions, scopes, strict=True):
-                task = _BeamTask(sampler, expansion, scope, state, emit)
+                task = _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
                 nursery.start_soon(task.run, send, name=f"beam {expansion.rank}")
-            hurrying = False
             for _ in scopes:
-                _deliver(state, await receive.receive(), emit)
-                if state.cancel_siblings:
-                    _cancel(scopes, "a sibling failed")
-                elif state.quorum_reached and not hurrying:
-                    hurrying = True
-                    nursery.start_soon(_end_after, state.config.quorum_grace, scopes)
-            nursery.cancel_scope.cancel(reason="all outcomes are in")
+                reaction = _deliver(receiver, await receive.receive(), emit)
+                for rank in reaction.cancel:
+                    scopes[rank].cancel(reason="a sibling failed")
     finally:
         # A cancelled round still hands over what had arrived: it was paid for.
         for outcome in _buffered(receive):
-            _deliver(state, outcome, emit)
+            _deliver(receiver, outcome, emit)
         send.close()
         receive.close()
 
 
-async def _end_after(seconds: float, scopes: Sequence[trio.CancelScope]) -> None:
-    await trio.sleep(seconds)
-    _cancel(scopes, "the quorum is reached")
-
-
-def _cancel(scopes: Sequence[trio.CancelScope], reason: str) -> None:
-    for scope in scopes:
-        scope.cancel(reason=reason)
-
-
-def _deliver(state: RoundKeeper, outcome: Outcome, emit: Observer) -> None:
-    for event in state.receive(outcome):
+def _deliver(receiver: OutcomeReceiver, outcome: Outcome, emit: Observer) -> Reaction:
+    reaction = receiver.receive(outcome)
+    for event in reaction.events:
         emit(event)
+    return reaction
 
 
 def _buffered(receive: trio.MemoryReceiveChannel[Outcome]) -> Iterator[Outcome]:
@@ -105,15 +90,16 @@ class _BeamTask:
         self,
         sampler: Sampler,
         expansion: Expansion,
+        sampling: Sampling,
         scope: trio.CancelScope,
-        keeper: RoundKeeper,
+        meter: UsageMeter,
         emit: Observer,
     ) -> None:
         self._sampler = sampler
         self._expansion = expansion
+        self._sampling = sampling
         self._scope = scope
-        self._config = keeper.config
-        self._ledger = keeper.ledger
+        self._meter = meter
         self._emit = emit
         self._arrived: dict[int, Continuation] = {}
         self._errors: dict[int, EndpointError] = {}
@@ -128,7 +114,7 @@ class _BeamTask:
             send.send_nowait(self._outcome())
 
     def _outcome(self) -> Outcome:
-        enumerated = bool(self._arrived) and self._config.proposal == "enumerate"
+        enumerated = bool(self._arrived) and self._sampling.enumerate
         complete = enumerated or len(self._arrived) == self._expansion.n
         return Outcome(
             rank=self._expansion.rank,
@@ -140,8 +126,8 @@ class _BeamTask:
 
     async def _ask(self, first: int, count: int) -> None:
         """Get samples `first` to `first + count - 1`, by as many requests as it takes."""
-        enumerates = self._config.proposal == "enumerate"
-        most = count if enumerates else self._sampler.most_per_request or count
+        enumerates = self._sampling.enumerate
+        most = count if enumerates else self._sampler.max_per_request or count
         if count <= most:  # nearly always: it needs no nursery
             got = await self._request(first, count)
             if 0 < got < count and not enumerates:
@@ -152,7 +138,7 @@ class _BeamTask:
                 nursery.start_soon(self._ask, start, min(most, first + count - start))
 
     async def _request(self, first: int, count: int) -> int:
-        """Ask for samples once; how many came, 0 if it failed."""
+        """Ask for samples once; return how many came, 0 if it failed."""
         try:
             got = await self._sample(first, count)
         except BudgetExhausted:
@@ -160,26 +146,23 @@ class _BeamTask:
             return 0
         except EndpointError as error:
             self._errors[first] = error
-            if self._config.on_beam_failure == "cancel_siblings":
+            if self._sampling.cancel_siblings:
                 self._scope.cancel(reason="a request of the same beam failed")
             return 0
         self._arrived.update(enumerate(got, first))
         return len(got)
 
     async def _sample(self, first: int, count: int) -> Sequence[Continuation]:
-        """At least one and at most `count` continuations, within the beam's time."""
-        limit = self._config.beam_timeout
-        with trio.CancelScope() as scope:
-            stopwatch = Stopwatch(scope, math.inf if limit is None else limit)
-            call = Call(ledger=self._ledger, emit=self._emit, stopwatch=stopwatch)
-            got = await self._sampler.sample(self._sample_request(first, count), call)
-        if scope.cancelled_caught:
-            message = f"the beam took longer than beam_timeout={limit:g} s"
-            if call.last_error is not None:
-                message += f"; its last error: {call.last_error.message}"
-            raise BeamTimeout(message, attempts=call.attempts)
+        """Return at least one and at most `count` continuations, within the beam's time."""
+        request = self._sample_request(first, count)
+        context = RequestContext(meter=self._meter, emit=self._emit, deadline=NO_DEADLINE)
+        limit = self._sampling.beam_timeout
+        if limit is None:
+            got = await self._sampler.sample(request, context)
+        else:
+            got = await self._sample_within(limit, request, context)
         if not got:
-            raise MalformedResponse("the answer holds no continuation", attempts=1)
+            raise MalformedResponse("the response holds no continuation", attempts=1)
         self._check_proposal(got)
         longest = max(map(len, got))
         if longest > self._expansion.max_tokens:
@@ -187,12 +170,25 @@ class _BeamTask:
             raise MalformedResponse(message, attempts=1)
         return got[:count]
 
+    async def _sample_within(
+        self, limit: float, request: SampleRequest, context: RequestContext
+    ) -> Sequence[Continuation]:
+        with trio.CancelScope() as scope:
+            context.deadline = PausableDeadline(scope, limit)
+            got = await self._sampler.sample(request, context)
+        if not scope.cancelled_caught:
+            return got
+        message = f"the beam took longer than beam_timeout={limit:g} s"
+        if context.last_error is not None:
+            message += f"; its last error: {context.last_error.message}"
+        raise BeamTimeout(message, attempts=context.attempts)
+
     def _check_proposal(self, got: Sequence[Continuation]) -> None:
-        config = self._config
-        if config.weighs and any(block.proposal is None and len(block) for block in got):
+        wanted = self._sampling.proposal_logprobs
+        if wanted and any(block.proposal is None and len(block) for block in got):
             raise LogprobsUnavailable(
                 "the model does not say how probable its samples were at"
-                f" proposal_temperature={config.proposal_temperature:g}: it has to be 1"
+                f" proposal_temperature={self._sampling.temperature:g}: it has to be 1"
             )
 
     def _sample_request(self, first: int, count: int) -> SampleRequest:
@@ -201,9 +197,9 @@ class _BeamTask:
             beam=self._expansion.beam,
             n=count,
             max_tokens=self._expansion.max_tokens,
-            temperature=self._config.proposal_temperature,
-            top_logprobs=self._config.top_logprobs,
+            temperature=self._sampling.temperature,
+            top_logprobs=self._sampling.top_logprobs,
             seed=None if seed is None else seed + first,
-            enumerate=self._config.proposal == "enumerate",
-            weigh=self._config.weighs,
+            enumerate=self._sampling.enumerate,
+            proposal_logprobs=self._sampling.proposal_logprobs,
         )

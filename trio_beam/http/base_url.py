@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from typing import TYPE_CHECKING, Self
+from collections.abc import Mapping
+from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import attrs
 
 from trio_beam.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _URL = "a URL with its scheme and host, such as http://127.0.0.1:8000/v1"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpx
 import msgspec
 import trio
 
+from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.dialects.common.error_responses import describe, error_of
 from trio_beam.errors import (
     AttemptTimeout,
@@ -20,14 +22,9 @@ from trio_beam.errors import (
     MalformedResponse,
     TrioBeamError,
 )
+from trio_beam.http.base_url import Address
 from trio_beam.http.connection import Answer
 from trio_beam.http.transport import Template, TrioTransport
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
-
-    from trio_beam.dialects.common.dialect import WireRequest
-    from trio_beam.http.base_url import Address
 
 T = TypeVar("T")
 #: Compressed bytes that are decompressed at once; they may become a thousand times as many.

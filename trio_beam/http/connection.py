@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import select
+import ssl
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import h11
 import trio
 
 from trio_beam.http.fast_head import PlainHead, plain_head
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable
 
 #: Scheme (``http`` or ``https``), host, port.
 Origin: TypeAlias = tuple[bytes, str, int]

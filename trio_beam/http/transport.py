@@ -18,19 +18,16 @@ import os
 import ssl
 import time
 from collections import defaultdict, deque
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 import h11
 import httpx
 import trio
 
 from trio_beam.http.connection import Answer, ClosedWhileIdle, Connection, Origin
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
 
 _PORTS = {b"http": 80, b"https": 443}
 

@@ -1,1 +1,6 @@
-"""What can be shown of a search while it runs: one observer a file."""
+"""Observers of a search: one a file. Any callable that takes one event is an observer."""
+
+from trio_beam.core.events import Event, Observer
+from trio_beam.observers.debug import DebugLines
+
+__all__ = ["DebugLines", "Event", "Observer"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from trio_beam.core.events import BeamFailed, Event, RequestRetried, RoundFinished, SearchStarted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from trio_beam.core.events import BeamFailed, Event, RoundFinished, SearchStarted
+from trio_beam.core.request_events import RequestRetried
 
 
 class DebugLines:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from trio_beam.core.events import (
-    AsideStarted,
     BeamExpanded,
     BeamFailed,
+    EvaluationStarted,
     Event,
-    RequestRetried,
+    Observer,
     RoundFinished,
     RoundStarted,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from trio_beam.core.events import Observer
+from trio_beam.core.request_events import RequestRetried
 
 
 @contextmanager
@@ -51,7 +47,7 @@ class _Line:
                 self._head = f"round {number}/{rounds}, {_count(beams, 'beam')} alive"
             case BeamExpanded(tokens=tokens):
                 self._tokens += tokens
-            case AsideStarted():
+            case EvaluationStarted():
                 self._head = _plain(event)
             case RoundFinished(best_score=best):
                 self._best = f", best score {best:.4f}"
@@ -73,8 +69,8 @@ def _plain(event: Event) -> str:
         case RoundStarted(round=number, rounds=rounds, beams=beams, samples=samples):
             wanted = _count(samples, "continuation")
             return f"round {number}/{rounds}: expanding {_count(beams, 'beam')} by {wanted}"
-        case AsideStarted():
-            return _aside(event)
+        case EvaluationStarted():
+            return _evaluation(event)
         case RoundFinished(round=number, rounds=rounds, active=active, ended=ended):
             return (
                 f"round {number}/{rounds}: {_count(active, 'beam')} alive, {ended} ended,"
@@ -89,9 +85,9 @@ def _plain(event: Event) -> str:
             return ""
 
 
-def _aside(event: AsideStarted) -> str:
+def _evaluation(event: EvaluationStarted) -> str:
     about = _count(event.candidates, "candidate")
-    if event.what == "judge":
+    if event.purpose == "judge":
         return f"round {event.round}: asking the judge about {about}"
     rollouts = _count(event.samples, "rollout")
     return f"round {event.round}: looking ahead from {about} by {rollouts}"

@@ -1,1 +1,9 @@
-"""What a candidate is worth: one scorer a file, found by `core.registry`."""
+"""Scores of candidates: one scorer a file, found by `core.config.SCORERS`."""
+
+from trio_beam.core.config import SCORERS, AsyncScorer, Scorer
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.scorers.judge import Judge
+from trio_beam.scorers.mean_logprob import MeanLogprob
+from trio_beam.scorers.power import Power
+
+__all__ = ["SCORERS", "AsyncScorer", "Judge", "MeanLogprob", "ModelScorer", "Power", "Scorer"]

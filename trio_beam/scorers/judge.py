@@ -1,8 +1,171 @@
-"""A language model as the judge (`core.judge`), with the question that it asks if no other is given."""
+"""A language model as the judge: of each candidate it is asked a question to be answered by yes or no.
+
+The score is log p(yes) - log p(no), in nats: the logarithm of the odds, from the probabilities of the
+answer's first token.
+
+Generative verifiers: Zhang et al. 2024 (arXiv 2408.15240).
+"""
 
 from __future__ import annotations
 
-from trio_beam.core.judge import Judge
-from trio_beam.core.registry import SCORERS
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-SCORERS.register("judge")(Judge())
+import attrs
+
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import Continuation, Token
+from trio_beam.core.config import SCORERS
+from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.prompt import Prompt
+from trio_beam.core.validation import PARAMETER, Parameter, as_tuple, boolean, documented, integer
+from trio_beam.core.weights import log_sum
+from trio_beam.errors import ConfigError, LogprobsUnavailable
+
+QUESTION = """Here is a task and the beginning of an answer to it.
+
+Task:
+{prompt}
+
+Answer so far:
+{text}
+
+Is the answer correct so far? Reply with one word, yes or no."""
+
+
+def _check_question(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, str) or "{text}" not in value:
+        raise ConfigError(
+            attribute.name, "a text with {text} (and {prompt}) where they are to stand", value
+        )
+
+
+def _check_words(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    good = isinstance(value, tuple) and value
+    if not good or not all(isinstance(one, str) and _plain(one) for one in value):
+        raise ConfigError(attribute.name, "a word, or some", value)
+
+
+@SCORERS.register("judge")
+@documented
+@attrs.frozen(kw_only=True)
+class Judge(ModelScorer):
+    """A scorer that asks a model: ``BeamSearchConfig(scorer=Judge(...))``, or ``scorer="judge"`` as it is.
+
+    Args:
+        endpoint: an open `Endpoint`, or any other `LanguageModel`, that is asked; None: the one that is
+            searched over.
+
+    Raises:
+        ConfigError: names the field and its bound.
+    """
+
+    endpoint: LanguageModel | None = None
+    question: str = attrs.field(
+        default=QUESTION,
+        validator=_check_question,
+        metadata={
+            PARAMETER: Parameter(
+                kind="text",
+                help="The yes/no question, with {prompt} and {text} where the prompt and the candidate's text"
+                " are to stand.",
+            )
+        },
+    )
+    yes: tuple[str, ...] = attrs.field(
+        default=("yes",),
+        converter=as_tuple,
+        validator=_check_words,
+        metadata={
+            PARAMETER: Parameter(
+                kind="texts", help="Words that mean yes, however they are capitalised."
+            )
+        },
+    )
+    no: tuple[str, ...] = attrs.field(
+        default=("no",),
+        converter=as_tuple,
+        validator=_check_words,
+        metadata={PARAMETER: Parameter(kind="texts", help="Words that mean no.")},
+    )
+    chat: bool = boolean(
+        default=True,
+        help="Whether the question is a user's message, to which the model's template is applied, or a text.",
+    )
+    top_logprobs: int = integer(
+        20, minimum=2, help="Most alternatives of its first token that the judge shows."
+    )
+
+    @property
+    def model(self) -> LanguageModel | None:
+        """The endpoint that is asked."""
+        return self.endpoint
+
+    @property
+    def max_tokens(self) -> int:
+        """One token is all that is read."""
+        return 1
+
+    def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
+        """Make the question about one candidate."""
+        # Both at once: the prompt may contain "{text}".
+        first, *rest = self.question.split("{prompt}")
+        asked = [piece.replace("{text}", beam.text) for piece in (first, *rest)]
+        question = text_of(prompt).join(asked)
+        if self.chat:
+            return Prompt(messages=({"role": "user", "content": question},))
+        return Prompt(text=question)
+
+    def read(self, answers: Sequence[Continuation]) -> float:
+        """Return the log-odds, in nats.
+
+        Raises:
+            LogprobsUnavailable: the answer begins neither with yes nor with no.
+        """
+        tokens = answers[0].tokens
+        return self.log_odds(tokens[0].top if tokens else ())
+
+    def log_odds(self, top: Sequence[Token]) -> float:
+        """Return log p(yes) - log p(no), in nats, from the most probable first tokens of the answer.
+
+        One of the two that is not among them has at most the probability of the last of them, and
+        counts as much.
+
+        Raises:
+            LogprobsUnavailable: neither of them is.
+        """
+        yes, no = (
+            [token.logprob for token in top if _plain(token.text) in set(map(_plain, words))]
+            for words in (self.yes, self.no)
+        )
+        if not yes and not no:
+            raise LogprobsUnavailable(
+                f"the judge answers neither {self.yes[0]!r} nor {self.no[0]!r}: neither is among the"
+                f" {len(top)} most probable beginnings of its answer; ask for one word, or name others"
+            )
+        least = min(token.logprob for token in top)
+        return (log_sum(yes) if yes else least) - (log_sum(no) if no else least)
+
+
+def _plain(text: str) -> str:
+    return text.strip(" \t\n.,!:;'\"*▁Ġ").casefold()
+
+
+def text_of(prompt: Prompt) -> str:
+    """A prompt as a text to be read: a single user's message as it is, others with their roles."""
+    if prompt.messages is None:
+        return prompt.text or ""
+    messages = [(str(one["role"]), _content(one["content"])) for one in prompt.messages]
+    if [role for role, _ in messages] == ["user"]:
+        return messages[0][1]
+    return "\n\n".join(f"{role}: {content}" for role, content in messages)
+
+
+def _content(content: Any) -> str:
+    """The text of a message, whose content may be a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return "\n".join(text for text in texts if isinstance(text, str))

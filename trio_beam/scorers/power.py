@@ -7,29 +7,30 @@ that of Wu et al. 2016 (arXiv 1609.08144), section 7, in its plain form (as in H
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from trio_beam.core.registry import SCORERS
+import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.beam import Beam
+from trio_beam.core.config import SCORERS, BeamSearchConfig
 
 
-def power(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
-    """One score a beam; minus infinity for a beam without tokens, of which nothing is known."""
-    return [_score(beam.logprob, beam.length, config) for beam in beams]
+@SCORERS.register("power")
+@attrs.frozen
+class Power:
+    """The scorer; its parameters are the search's own."""
 
+    def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+        """Return a score for each beam; minus infinity for a beam without tokens."""
+        return [_score(beam.logprob, beam.length, config) for beam in beams]
 
-def best_reachable(beam: Beam, config: BeamSearchConfig) -> float:
-    """The most that any continuation of a beam can still score.
+    def best_reachable(self, beam: Beam, config: BeamSearchConfig) -> float:
+        """Return an upper bound of the scores of all continuations of a beam.
 
-    Its sum can only fall, so the best case is certainty for every token to come, at the greatest
-    length.
-    """
-    return _score(beam.logprob, config.max_tokens, config)
+        Its sum can only fall, so the best case is certainty for every token to come, at the greatest
+        length.
+        """
+        return _score(beam.logprob, config.max_tokens, config)
 
 
 def _score(logprob: float, length: int, config: BeamSearchConfig) -> float:
@@ -37,6 +38,3 @@ def _score(logprob: float, length: int, config: BeamSearchConfig) -> float:
         return -math.inf
     divisor = float(length**config.length_penalty) if config.use_length_penalty else 1.0
     return config.alpha * logprob / divisor
-
-
-SCORERS.register("power")(power)

@@ -1,1 +1,17 @@
-"""Which candidates stay: one selection a file, found by `core.registry`."""
+"""Rules for which candidates stay: one selection a file, found by `core.config.SELECTIONS`."""
+
+from trio_beam.core.config import SELECTIONS, Lookahead, Population, ScoredRound, Selection
+from trio_beam.selection.resample import Resample
+from trio_beam.selection.subtrees import Subtrees
+from trio_beam.selection.top_k import TopK
+
+__all__ = [
+    "SELECTIONS",
+    "Lookahead",
+    "Population",
+    "Resample",
+    "ScoredRound",
+    "Selection",
+    "Subtrees",
+    "TopK",
+]

@@ -11,7 +11,7 @@ of them is drawn, which takes the weight of all; or, when it is time to resample
 for themselves.
 
 Weights judge a text by its beginning, and p^alpha of a text that has just ended looks better than that
-of one which still has to. With ``lookahead_tokens`` each candidate's future, the sum of p^alpha over what
+of one which still has to. With a lookahead each candidate's future, the sum of p^alpha over what
 may follow, is estimated before particles are drawn; they are drawn by the product, and its second
 factor is taken out of their weight again: an auxiliary particle filter (Pitt and Shephard 1999), unbiased
 however rough the estimates are.
@@ -24,47 +24,75 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import attrs
 
-from trio_beam.core.beam_search.selecting import Closing, Population, Selection
-from trio_beam.core.registry import SELECTIONS
-from trio_beam.core.weights import effective_size, log_mean, log_sum, normalise, systematic
-
-if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.beam import Beam
+from trio_beam.core.config import (
+    SELECTIONS,
+    BeamSearchConfig,
+    Lookahead,
+    Population,
+    ScoredRound,
+    Selection,
+)
+from trio_beam.core.validation import documented, number, part
+from trio_beam.core.weights import (
+    effective_size,
+    log_mean,
+    log_sum,
+    normalise,
+    systematic_resample,
+)
 
 
 @SELECTIONS.register("resample")
+@documented
+@attrs.frozen
 class Resample(Selection):
     """``beam_width`` particles, of which those that have ended keep their weight and their place."""
 
     weighted: ClassVar[bool] = True
-    merges: ClassVar[bool] = False
+    deduplicates: ClassVar[bool] = False
+    option_prefix: ClassVar[str] = ""
 
-    def select(self, closing: Closing, config: BeamSearchConfig) -> Population:
+    ess_threshold: float = number(
+        0.5,
+        minimum=0,
+        maximum=1,
+        help="Particles are drawn anew when they are worth fewer than this share of their number"
+        " (effective sample size); 0: never.",
+    )
+    lookahead: Lookahead | None = part(
+        Lookahead,
+        None,
+        accepted="a Lookahead",
+        optional=True,
+        help="Rollouts that estimate what lies before each candidate, before particles are drawn anew.",
+    )
+
+    def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
         """One particle of each family, or ``beam_width`` drawn of all."""
-        families = _families(closing, config)
-        if _unequal(families, config) and not _is_last(closing, config):
+        families = _families(scored, config)
+        if self._unequal(families) and not _is_last(scored, config):
             everybody = [member for family in families for member in family.shares()]
-            drawn = _draw(everybody, config.beam_width, closing.chance("everybody"))
+            drawn = _draw(everybody, config.beam_width, scored.chance("everybody"))
         else:
             drawn = [
                 one
                 for number, family in enumerate(families)
-                for one in _draw(family.shares(), 1, closing.chance(f"family {number}"))
+                for one in _draw(family.shares(), 1, scored.chance(f"family {number}"))
             ]
         return Population.of(drawn)
 
-    def ahead(self, closing: Closing, config: BeamSearchConfig) -> Sequence[Beam]:
-        """Every candidate that has a future, if some may be dropped."""
-        if not config.lookahead_tokens or _is_last(closing, config):
+    def lookahead_candidates(self, scored: ScoredRound, config: BeamSearchConfig) -> Sequence[Beam]:
+        """Return every candidate that has a future, if some may be dropped."""
+        if self.lookahead is None or _is_last(scored, config):
             return ()
-        families = _families(closing, config)
+        families = _families(scored, config)
         # One is to be drawn of each family that has several, whether or not it is time to resample.
-        if config.n_per_beam == 1 and not _unequal(families, config):
+        if config.n_per_beam == 1 and not self._unequal(families):
             return ()
         return [
             member.beam
@@ -72,6 +100,10 @@ class Resample(Selection):
             for member in family.members
             if _goes_on(member.beam, config)
         ]
+
+    def _unequal(self, families: Sequence[_Family]) -> bool:
+        promises = [family.promise for family in families]
+        return bool(promises) and effective_size(promises) < self.ess_threshold * len(promises)
 
 
 @attrs.frozen(eq=False)
@@ -104,27 +136,22 @@ class _Family:
         if not less:
             return list(self.members)
         return [
-            _Member(one.beam.but(log_weight=one.beam.log_weight - less), one.future)
+            _Member(one.beam.replace(log_weight=one.beam.log_weight - less), one.future)
             for one in self.members
         ]
 
 
-def _families(closing: Closing, config: BeamSearchConfig) -> list[_Family]:
-    standing = [[beam] for beam in [*closing.ended, *closing.carried]]
+def _families(scored: ScoredRound, config: BeamSearchConfig) -> list[_Family]:
+    standing = [[beam] for beam in [*scored.ended, *scored.carried]]
     return [
-        _Family([_Member(beam, closing.futures.get(beam, 0.0)) for beam in group])
-        for group in [*standing, *closing.families(config.n_per_beam)]
+        _Family([_Member(beam, scored.futures.get(beam, 0.0)) for beam in group])
+        for group in [*standing, *scored.families(config.n_per_beam)]
     ]
 
 
-def _unequal(families: Sequence[_Family], config: BeamSearchConfig) -> bool:
-    promises = [family.promise for family in families]
-    return bool(promises) and effective_size(promises) < config.ess_threshold * len(promises)
-
-
-def _is_last(closing: Closing, config: BeamSearchConfig) -> bool:
+def _is_last(scored: ScoredRound, config: BeamSearchConfig) -> bool:
     """Whether nothing will be expanded any more: the weights are better left as they are."""
-    return not any(_goes_on(beam, config) for group in closing.groups for beam in group)
+    return not any(_goes_on(beam, config) for group in scored.groups for beam in group)
 
 
 def _goes_on(beam: Beam, config: BeamSearchConfig) -> bool:
@@ -136,7 +163,9 @@ def _draw(members: Sequence[_Member], count: int, at: float) -> list[Beam]:
     if len(members) == count == 1:
         return [members[0].beam]
     promises = [member.promise for member in members]
-    places = systematic(normalise(promises), count, at)
+    places = systematic_resample(normalise(promises), count, at)
     # All are worth the same, and together what they were: the mean stays an estimate of the sum of p^alpha.
     each = log_sum(promises) - math.log(count)
-    return [members[place].beam.but(log_weight=each - members[place].future) for place in places]
+    return [
+        members[place].beam.replace(log_weight=each - members[place].future) for place in places
+    ]

@@ -11,25 +11,30 @@ models".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from trio_beam.core.beam_search.scoring import rank
-from trio_beam.core.beam_search.selecting import Closing, Population, Selection
-from trio_beam.core.registry import SELECTIONS
+import attrs
 
-if TYPE_CHECKING:
-    from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.config import (
+    SELECTIONS,
+    BeamSearchConfig,
+    Population,
+    ScoredRound,
+    Selection,
+    best_first,
+)
 
 
 @SELECTIONS.register("subtrees")
+@attrs.frozen
 class Subtrees(Selection):
     """One beam a subtree."""
 
     # The same tokens in two subtrees are two beams: else one subtree would end the other.
-    merges: ClassVar[bool] = False
+    deduplicates: ClassVar[bool] = False
 
-    def select(self, closing: Closing, config: BeamSearchConfig) -> Population:
-        """The best of each."""
-        best = [rank(family)[0] for family in closing.families(config.n_per_beam)]
-        stays = Population.of([*closing.carried, *best])
-        return Population(active=stays.active, ended=rank([*closing.ended, *stays.ended]))
+    def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
+        """Select the best of each subtree."""
+        best = [best_first(family)[0] for family in scored.families(config.n_per_beam)]
+        stays = Population.of([*scored.carried, *best])
+        return Population(active=stays.active, ended=best_first([*scored.ended, *stays.ended]))

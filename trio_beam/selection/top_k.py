@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import attrs
 
-from trio_beam.core.beam_search.scoring import rank
-from trio_beam.core.beam_search.selecting import Closing, Population, Selection
-from trio_beam.core.registry import SELECTIONS
-
-if TYPE_CHECKING:
-    from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.config import (
+    SELECTIONS,
+    BeamSearchConfig,
+    Population,
+    ScoredRound,
+    Selection,
+    best_first,
+)
 
 
 @SELECTIONS.register("top_k")
+@attrs.frozen
 class TopK(Selection):
     """Of the candidates that can go on the best ``beam_width``, and as many of those that have ended."""
 
-    def select(self, closing: Closing, config: BeamSearchConfig) -> Population:
-        """By score."""
-        candidates = closing.candidates
+    def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
+        """Select by score."""
+        candidates = scored.candidates
         ended = [beam for beam in candidates if beam.ended]
         return Population(
             active=[beam for beam in candidates if not beam.ended][: config.beam_width],
-            ended=rank([*closing.ended, *ended])[: config.beam_width],
+            ended=best_first([*scored.ended, *ended])[: config.beam_width],
         )

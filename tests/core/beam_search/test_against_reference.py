@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tests.core.beam_search import reference
 from tests.core.beam_search.reference import Ask, Found, Sample
 from tests.core.builders import block_of
-from trio_beam.core.beam_search.actions import Expansion, Outcome, Over, Round
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.result import SearchResult
+from trio_beam.core.steps import Expansion, Finished, Outcome, Round
 
 # Few tokens, so that equal texts and stop strings are common. Some with ids, some without, one
 # that adds nothing to the text (end of text), one whose bytes differ from its text.
@@ -89,7 +89,7 @@ def run(
     config: BeamSearchConfig, script: Script, data: st.DataObject
 ) -> tuple[SearchResult, list[Ask]]:
     """Drive the state machine to its end, with the answers of each round in a drawn order."""
-    state = BeamSearchState(config)
+    state = BeamSearchMachine(config)
     asks: list[Ask] = []
     while isinstance(step := state.step(), Round):
         asked = [_ask(step.number, expansion) for expansion in step.expansions]
@@ -99,7 +99,7 @@ def run(
             # The samples of one beam come in any order too.
             shuffled = dict(data.draw(st.permutations(numbered)))
             state.receive(Outcome(rank=ask.rank, continuations=shuffled))
-    assert isinstance(step, Over)
+    assert isinstance(step, Finished)
     return state.result(step.stop_reason), asks
 
 

@@ -6,23 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.builders import answer, block, opened, texts
-from trio_beam.core.beam_search.actions import Over, Round
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.steps import Finished, Round
 
 SMALL = st.integers(1, 3)
 
 
-def run(config: BeamSearchConfig) -> tuple[BeamSearchState, Over, list[Round]]:
+def run(config: BeamSearchConfig) -> tuple[BeamSearchMachine, Finished, list[Round]]:
     """A search whose server always gives what is asked for, different in each sample."""
-    state, rounds = BeamSearchState(config), []
+    state, rounds = BeamSearchMachine(config), []
     while isinstance(step := state.step(), Round):
         rounds.append(step)
         for expansion in step.expansions:
             labels = [f"{step.number}{expansion.rank}{k} " for k in range(expansion.n)]
             blocks = [block(*[label] * expansion.max_tokens) for label in labels]
             state.receive(answer(expansion.rank, *blocks))
-    assert isinstance(step, Over)
+    assert isinstance(step, Finished)
     return state, step, rounds
 
 
@@ -39,7 +39,7 @@ def test_no_more_is_generated_than_the_budget(
         max_total_tokens=width * n + spare,
     )
     state, over, rounds = run(config)
-    used = state.ledger.completion_tokens
+    used = state.meter.completion_tokens
     assert used <= width * n + spare
     asked = [expansion.max_tokens for one in rounds for expansion in one.expansions]
     assert min(asked) >= 1
@@ -55,7 +55,7 @@ def test_the_block_is_shortened_to_what_is_left_for_each() -> None:
     state, over, rounds = run(config)
     assert [[one.max_tokens for one in step.expansions] for step in rounds] == [[4], [3, 3]]
     assert over.stop_reason == "budget"
-    assert state.ledger.completion_tokens == 28
+    assert state.meter.completion_tokens == 28
 
 
 def test_the_last_round_is_not_called_full_when_the_budget_shortened_it() -> None:
@@ -71,7 +71,7 @@ def test_a_block_that_was_shortened_earlier_is_not_forgotten() -> None:
     config = BeamSearchConfig(
         beam_width=2, n_per_beam=1, tokens_per_step=2, max_tokens=6, max_total_tokens=7
     )
-    state = BeamSearchState(config)
+    state = BeamSearchMachine(config)
     asked = []
     for answers in (
         [answer(0, block("a", "b"), block("c", "d"))],
@@ -82,7 +82,7 @@ def test_a_block_that_was_shortened_earlier_is_not_forgotten() -> None:
         for one in answers:
             state.receive(one)
     step = state.step()
-    assert isinstance(step, Over)
+    assert isinstance(step, Finished)
     assert asked == [[2], [1, 1], [2]]
     assert step.stop_reason == "budget"
 
@@ -91,10 +91,10 @@ def test_a_search_that_finishes_within_it_is_finished() -> None:
     config = BeamSearchConfig(
         beam_width=1, n_per_beam=1, tokens_per_step=4, max_tokens=8, max_total_tokens=2
     )
-    state = BeamSearchState(config)
+    state = BeamSearchMachine(config)
     opened(state)
     state.receive(answer(0, block("a", "b", reason="stop")))
     step = state.step()
-    assert isinstance(step, Over)
+    assert isinstance(step, Finished)
     assert step.stop_reason == "finished"
     assert texts(state.result(step.stop_reason)) == ["ab"]

@@ -6,9 +6,9 @@ import attrs
 import pytest
 
 from tests.core.builders import answer, block, failed, in_round_two, opened
-from trio_beam.core.beam_search.actions import Failed, Outcome, Over
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.steps import Failed, Finished, Outcome
 from trio_beam.errors import ContextOverflow
 
 CANCEL = BeamSearchConfig(beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=3)
@@ -48,7 +48,7 @@ def test_when_all_beams_fill_the_context_the_search_is_over() -> None:
     for rank in range(2):
         state.receive(failed(rank, FULL))
     step = state.step()
-    assert isinstance(step, Over)
+    assert isinstance(step, Finished)
     result = state.result(step.stop_reason)
     assert [(beam.text, beam.finish_reason) for beam in result.beams] == [
         ("a", "context"),
@@ -58,7 +58,7 @@ def test_when_all_beams_fill_the_context_the_search_is_over() -> None:
 
 @pytest.mark.parametrize("config", [CANCEL, DROP])
 def test_a_prompt_that_fills_the_context_is_a_failure(config: BeamSearchConfig) -> None:
-    state = BeamSearchState(config)
+    state = BeamSearchMachine(config)
     opened(state)
     state.receive(failed(0, FULL))
     step = state.step()

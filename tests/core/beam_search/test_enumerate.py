@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.core.language import END, LENGTH_OF_TEXT, LETTERS, logprobs, texts
-from trio_beam.core.beam_search.actions import Outcome, Round
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.result import SearchResult
+from trio_beam.core.steps import Outcome, Round
 from trio_beam.errors import ConfigError
 
 Text = tuple[int, ...]
@@ -57,7 +57,7 @@ def block_of(token: int, value: float) -> Continuation:
 
 
 def search(config: BeamSearchConfig) -> SearchResult:
-    state = BeamSearchState(config)
+    state = BeamSearchMachine(config)
     while isinstance(step := state.step(), Round):
         for expansion in step.expansions:
             tokens = expansion.beam.tokens

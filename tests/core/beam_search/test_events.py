@@ -7,10 +7,10 @@ import math
 import attrs
 
 from tests.core.builders import answer, block, failed, opened
-from trio_beam.core.beam_search.actions import Outcome, Over
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import BeamExpanded, BeamFailed, RoundFinished, RoundStarted
+from trio_beam.core.steps import Finished, Outcome
 from trio_beam.errors import ServerError
 
 CONFIG = BeamSearchConfig(
@@ -25,7 +25,7 @@ CONFIG = BeamSearchConfig(
 
 
 def test_a_round_is_told_from_its_start_to_its_end() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     assert opened(state).events == (RoundStarted(round=1, rounds=2, beams=1, samples=4),)
     blocks = [block("a"), block("b", logprob=-3.0), block("c", reason="stop"), block("a")]
     generous = attrs.evolve(blocks[2], generated=2)  # an end of text that is not among the tokens
@@ -39,18 +39,18 @@ def test_a_round_is_told_from_its_start_to_its_end() -> None:
 
 
 def test_the_last_round_is_told_with_the_end() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block(reason="stop")))
     step = state.step()
-    assert isinstance(step, Over)
+    assert isinstance(step, Finished)
     (finished,) = step.events
     assert isinstance(finished, RoundFinished)
     assert (finished.active, finished.ended, finished.best_score) == (0, 1, -math.inf)
 
 
 def test_a_failure_is_told_beside_what_came() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     error = ServerError("broken", status=500, attempts=2)
     expanded, told = state.receive(Outcome(rank=0, continuations={1: block("a")}, errors=(error,)))
@@ -61,7 +61,7 @@ def test_a_failure_is_told_beside_what_came() -> None:
 
 
 def test_a_beam_that_brought_nothing_is_not_told_as_expanded() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     told = state.receive(failed(0, ServerError("broken", status=500)))
     assert [type(event) for event in told] == [BeamFailed]

@@ -9,11 +9,11 @@ import pytest
 
 from tests.core.builders import answer, block, failed, failure_pairs, in_round_two, opened, texts
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Failed, Outcome, Over
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import BeamExpanded, BeamFailed
 from trio_beam.core.result import BeamFailure
+from trio_beam.core.steps import Failed, Finished, Outcome
 from trio_beam.errors import ConnectionFailed, ServerError
 
 CANCEL = BeamSearchConfig(beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=3)
@@ -75,7 +75,7 @@ def test_what_a_failed_beam_brought_before_it_failed_counts() -> None:
 
 
 def test_a_failure_of_the_first_round_leaves_an_empty_partial_result() -> None:
-    state = BeamSearchState(CANCEL)
+    state = BeamSearchMachine(CANCEL)
     opened(state)
     state.receive(failed(0, BROKEN))
     assert isinstance(state.step(), Failed)
@@ -94,7 +94,7 @@ def test_a_cancellation_from_outside_leaves_no_next_round_and_no_failure() -> No
 
 
 def test_a_failure_before_the_first_round_ends_the_search() -> None:
-    state = BeamSearchState(DROP)
+    state = BeamSearchMachine(DROP)
     failure = BeamFailure(beam=Beam(), error=ConnectionFailed("refused"), attempts=4, round=0)
     state.fail(failure)
     step = state.step()
@@ -114,7 +114,7 @@ def test_a_dropped_beam_leaves_the_others_to_go_on() -> None:
     third = opened(state)
     assert [(one.rank, one.beam.text) for one in third.expansions] == [(0, "bx")]
     state.receive(answer(0, block("y")))
-    assert isinstance(state.step(), Over)
+    assert isinstance(state.step(), Finished)
     result = state.result("max_tokens")
     assert texts(result) == ["bxy"]
     assert failure_pairs(result.failures) == [("a", BROKEN)]
@@ -138,7 +138,7 @@ def test_fewer_survivors_than_min_beams_end_the_search() -> None:
 
 
 def test_ended_beams_count_as_survivors() -> None:
-    state = BeamSearchState(BOTH_NEEDED)
+    state = BeamSearchMachine(BOTH_NEEDED)
     opened(state)
     state.receive(answer(0, block("a", reason="stop"), block("b")))
     opened(state)
@@ -146,17 +146,17 @@ def test_ended_beams_count_as_survivors() -> None:
     # One of two is left, where two must be.
     assert isinstance(state.step(), Failed)
 
-    state = BeamSearchState(DROP)
+    state = BeamSearchMachine(DROP)
     opened(state)
     state.receive(answer(0, block("a", reason="stop"), block("b")))
     opened(state)
     state.receive(failed(0, BROKEN))
-    assert isinstance(state.step(), Over)
+    assert isinstance(state.step(), Finished)
     assert texts(state.result("finished")) == ["a"]
 
 
 def test_min_beams_asks_for_no_more_survivors_than_there_were_beams() -> None:
-    state = BeamSearchState(BOTH_NEEDED)
+    state = BeamSearchMachine(BOTH_NEEDED)
     opened(state)
     state.receive(answer(0, block("a"), block("a")))  # the same twice: one beam
     assert len(opened(state).expansions) == 1

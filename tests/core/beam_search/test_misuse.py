@@ -9,10 +9,9 @@ import pytest
 
 from tests.core.builders import answer, block, opened
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Over
-from trio_beam.core.beam_search.machine import BeamSearchState
-from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.registry import SCORERS
+from trio_beam.core.beam_search.machine import BeamSearchMachine
+from trio_beam.core.config import SCORERS, BeamSearchConfig
+from trio_beam.core.steps import Finished
 from trio_beam.errors import TrioBeamError
 
 CONFIG = BeamSearchConfig(beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=2)
@@ -20,11 +19,11 @@ CONFIG = BeamSearchConfig(beam_width=2, n_per_beam=1, tokens_per_step=1, max_tok
 
 def test_an_outcome_before_the_first_round() -> None:
     with pytest.raises(TrioBeamError):
-        BeamSearchState(CONFIG).receive(answer(0, block("a")))
+        BeamSearchMachine(CONFIG).receive(answer(0, block("a")))
 
 
 def test_an_outcome_twice() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block("a")))
     with pytest.raises(TrioBeamError):
@@ -34,14 +33,14 @@ def test_an_outcome_twice() -> None:
 
 @pytest.mark.parametrize("rank", [1, 2, -1])
 def test_an_outcome_of_a_beam_that_is_not_in_the_round(rank: int) -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     with pytest.raises(TrioBeamError):
         state.receive(answer(rank, block("a")))
 
 
 def test_a_step_before_all_outcomes_are_in() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     with pytest.raises(TrioBeamError):
         state.step()
@@ -53,21 +52,21 @@ def test_a_step_before_all_outcomes_are_in() -> None:
 
 
 def test_an_outcome_after_the_end() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block("a", reason="stop")))
-    assert isinstance(state.step(), Over)
+    assert isinstance(state.step(), Finished)
     with pytest.raises(TrioBeamError):
         state.receive(answer(0, block("b")))
 
 
 def test_a_step_after_the_end_says_the_same_again() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block("a", reason="stop")))
     first, second = state.step(), state.step()
-    assert isinstance(first, Over)
-    assert isinstance(second, Over)
+    assert isinstance(first, Finished)
+    assert isinstance(second, Finished)
     assert first.stop_reason == second.stop_reason == "finished"
     assert len(first.events) == 1
     assert second.events == ()  # told once
@@ -78,13 +77,13 @@ def test_a_step_after_the_end_finds_no_other_reason() -> None:
     config = BeamSearchConfig(
         beam_width=1, n_per_beam=1, tokens_per_step=2, max_tokens=4, max_total_tokens=3
     )
-    state = BeamSearchState(config)
+    state = BeamSearchMachine(config)
     for texts in ("a", "bc"):
         opened(state)
         state.receive(answer(0, block(*texts)))
     first, second = state.step(), state.step()
-    assert isinstance(first, Over)
-    assert isinstance(second, Over)
+    assert isinstance(first, Finished)
+    assert isinstance(second, Finished)
     assert first.stop_reason == second.stop_reason == "max_tokens"
 
 
@@ -96,7 +95,7 @@ def test_a_scorer_that_does_not_return_one_number_for_each(
         return scores
 
     monkeypatch.setitem(SCORERS._entries, "power", bad)
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block("a")))
     with pytest.raises(TrioBeamError, match="power"):

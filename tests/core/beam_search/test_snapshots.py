@@ -8,9 +8,9 @@ import attrs
 import pytest
 
 from tests.core.builders import answer, block, failed, in_round_two, opened, texts
-from trio_beam.core.beam_search.actions import Over
-from trio_beam.core.beam_search.machine import BeamSearchState
+from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.steps import Finished
 from trio_beam.errors import ServerError
 
 CONFIG = BeamSearchConfig(
@@ -20,7 +20,7 @@ CONFIG = BeamSearchConfig(
 
 @pytest.mark.parametrize("rounds_opened", [0, 1])
 def test_before_the_first_answer_there_is_nothing(rounds_opened: int) -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     for _ in range(rounds_opened):
         opened(state)
     result = state.result("deadline")
@@ -53,7 +53,7 @@ def test_it_has_the_beams_that_ended_in_the_open_round() -> None:
 
 
 def test_it_has_the_beams_that_ended_in_earlier_rounds() -> None:
-    state = BeamSearchState(CONFIG)
+    state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block("a", reason="stop", logprob=-0.5), block("b")))
     opened(state)
@@ -90,7 +90,7 @@ def test_to_ask_changes_nothing() -> None:
             state.receive(answer(rank, block("x", reason="stop"), block("x", reason="stop")))
             if state is asked:
                 state.result("deadline")
-        assert isinstance(state.step(), Over)
+        assert isinstance(state.step(), Finished)
     first, second = asked.result("finished"), left_alone.result("finished")
     assert texts(first) == texts(second) == ["ax", "bx"]
     assert [beam.multiplicity for beam in first.beams] == [2, 2]

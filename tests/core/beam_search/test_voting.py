@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.builders import block, chain
+from trio_beam.answers.vote import vote
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.voting import vote
 from trio_beam.errors import VoteError
 
 
 def beam(text: str, score: float = 0.0, **changes: Any) -> Beam:
-    return chain([block(text)]).but(score=score, **changes)
+    return chain([block(text)]).replace(score=score, **changes)
 
 
 def test_the_best_of_the_most_frequent_answer_wins() -> None:

@@ -10,22 +10,22 @@ import pytest
 from tests.core.builders import block
 from trio_beam import ConfigError, McmcConfig
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Expansion, Outcome
 from trio_beam.core.block import CONTEXT, STOP, Continuation
 from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.metropolis import acceptance, positions
-from trio_beam.core.mcmc.run import McmcState
-from trio_beam.core.usage import Ledger
+from trio_beam.core.mcmc.run import McmcRun
+from trio_beam.core.steps import Expansion, Outcome
+from trio_beam.core.usage import UsageMeter
 from trio_beam.errors import ContextOverflow, ServerError
 
 FULL = ContextOverflow("it is full", status=400)
 
 
-def make(at: float = 0.5, ledger: Ledger | None = None, **changes: Any) -> Chain:
+def make(at: float = 0.5, meter: UsageMeter | None = None, **changes: Any) -> Chain:
     values: dict[str, Any] = {"tokens_per_step": 2, "max_tokens": 4, "steps": 1}
     config = McmcConfig(**(values | changes))
-    return Chain(config, 0, lambda name: at, config.seed, ledger or Ledger())
+    return Chain(config, 0, lambda name: at, config.seed, meter or UsageMeter())
 
 
 def wanted(chain: Chain) -> Expansion:
@@ -120,7 +120,7 @@ def test_no_token_at_all() -> None:
     chain = make()
     give(chain)  # "length", and none
     assert (chain.end, chain.beam.finish_reason) == ("done", CONTEXT)
-    state = McmcState(McmcConfig(), 1)
+    state = McmcRun(McmcConfig(), 1)
     state.open()
     state.chains[0].beam = chain.beam
     assert state.result("max_tokens").score == -math.inf
@@ -137,7 +137,7 @@ def test_a_silent_end_can_be_drawn_again() -> None:
 
 
 def test_a_share_that_is_used_up_ends_the_chain_where_it_stands() -> None:
-    chain = make(ledger=Ledger(3), at=0.0)
+    chain = make(meter=UsageMeter(3), at=0.0)
     give(chain, "a", "b")
     assert chain.step() is None  # two more
     assert (chain.end, chain.beam.text) == ("budget", "ab")
@@ -160,18 +160,18 @@ def test_what_cannot_be_weighed() -> None:
 
 
 def test_shares_and_seeds_of_chains() -> None:
-    state = McmcState(McmcConfig(chains=3, seed=5, max_total_tokens=1000, max_requests=11))
-    state.ledger.requests = 2  # taking the prompt
+    state = McmcRun(McmcConfig(chains=3, seed=5, max_total_tokens=1000, max_requests=11))
+    state.meter.requests = 2  # taking the prompt
     state.open()
-    assert [chain.ledger.tokens_left for chain in state.chains] == [333] * 3
+    assert [chain.meter.tokens_left for chain in state.chains] == [333] * 3
     seeds = set()
     for chain in state.chains:
         for _ in range(3):
-            assert chain.ledger.allows(1)
-            chain.ledger.requests += 1
-            seeds.add(wanted(chain).seed if chain.ledger.allows(1) else None)
+            assert chain.meter.allows(1)
+            chain.meter.requests += 1
+            seeds.add(wanted(chain).seed if chain.meter.allows(1) else None)
             chain._samples += 1
-        assert not chain.ledger.allows(1)
+        assert not chain.meter.allows(1)
     assert len(seeds - {None}) == 6
     assert state.result("budget").usage.requests == 11
 
@@ -180,7 +180,7 @@ def test_shares_and_seeds_of_chains() -> None:
 def test_any_chain_may_be_the_answer(chains: int) -> None:
     firsts = set()
     for entropy in range(40):
-        state = McmcState(McmcConfig(chains=chains), entropy)
+        state = McmcRun(McmcConfig(chains=chains), entropy)
         state.open()
         for number, chain in enumerate(state.chains):
             chain.beam = Beam().extend(block(str(number)))
@@ -199,7 +199,7 @@ def test_how_many_chains_may_fail() -> None:
         (dropping, 1, False),
         (dropping, 2, True),
     ]:
-        state = McmcState(config)
+        state = McmcRun(config)
         state.open()
         for chain in state.chains[:failures]:
             fail(chain, ServerError("it broke", status=500))

@@ -14,13 +14,13 @@ import pytest
 from tests.core.language import END, LENGTH_OF_TEXT, LETTERS, continuation, logprobs, powers
 from trio_beam import McmcConfig
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Outcome
 from trio_beam.core.block import CONTEXT, LENGTH, STOP, Continuation, Token
 from trio_beam.core.events import ChainStepped, Event
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.metropolis import positions
-from trio_beam.core.mcmc.run import McmcState
-from trio_beam.core.usage import Ledger
+from trio_beam.core.mcmc.run import McmcRun
+from trio_beam.core.steps import Outcome
+from trio_beam.core.usage import UsageMeter
 
 Numbers: TypeAlias = tuple[int, ...]
 Text: TypeAlias = tuple[Numbers, str]
@@ -31,7 +31,7 @@ Text: TypeAlias = tuple[Numbers, str]
 def run(config: McmcConfig, seed: int) -> list[Beam]:
     """The texts of all chains, every sample of its own."""
     source = random.Random(seed)
-    state = McmcState(config, seed)
+    state = McmcRun(config, seed)
     state.open()
     for chain in state.chains:
         while (step := chain.step()) is not None:
@@ -170,7 +170,7 @@ class World:
             stop=self.stop,
         )
         chances = {"position": position, "accepted": 0.0}
-        chain = Chain(config, 0, lambda name: chances[name.split()[-1]], None, Ledger())
+        chain = Chain(config, 0, lambda name: chances[name.split()[-1]], None, UsageMeter())
         for at in range(len(way)) if self.pieces else [0]:
             if not chain.beam.ended:
                 sampled = way[at : at + 1] if self.pieces else way

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.dialects.replay import beam_of
 from tests.dialects.strategies import block, unhurried
 from trio_beam.core.beam import Beam
-from trio_beam.dialects.common.dialect import PrefixEncoder
+from trio_beam.dialects.common.encoding import PrefixEncoder
 
 
 class Counting:

@@ -1,34 +1,36 @@
-"""How long the blocks of a round may be, so that its budget suffices."""
+"""The length of a round's blocks, so that its budget suffices."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.beam import Beam
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.usage import UsageMeter
 
 
 def affordable(
-    config: BeamSearchConfig, left: int | None, lengths: Sequence[int], n: int, *, judged: bool
+    config: BeamSearchConfig, meter: UsageMeter, beams: Sequence[Beam], n: int
 ) -> tuple[int, int]:
-    """The tokens of a block, and what they would be with any budget.
+    """Return the tokens of a block, and what they would be with any budget.
 
     Args:
         config: of the search.
-        left: tokens that may still be generated; None: no limit.
-        lengths: tokens of each beam that is to be expanded.
+        meter: with what is left of the budget.
+        beams: that are to be expanded.
         n: continuations of each.
-        judged: whether each candidate costs another token, the judge's.
     """
     usual = config.tokens_per_step
-    if left is None:
+    # Samples whose log q has to be known may have to be sampled twice.
+    times = 2 if config.needs_proposal_logprobs else 1
+    prompts = times * sum(meter.prompt_length + beam.length for beam in beams)
+    left = min(meter.tokens_left, meter.total_left - prompts)
+    if left == float("inf"):
         return usual, usual
-    samples = n * len(lengths)
-    if judged:
-        left = max(0, left - samples)
-    # What is weighed may have to be sampled twice.
-    each = max(samples, 1) * (2 if config.weighs else 1)
-    longest = max((config.max_tokens - length for length in lengths), default=0)
-    return min(usual, left // each), min(usual, longest)
+    samples = n * len(beams)
+    if isinstance(config.scorer_part, ModelScorer):
+        left -= samples * config.scorer_part.max_tokens
+    longest = max((config.max_tokens - beam.length for beam in beams), default=0)
+    block = int(max(0.0, left)) // (max(samples, 1) * times)
+    return min(usual, block), min(usual, longest)

@@ -1,119 +1,123 @@
 """Requests about the candidates of a round, between its expansion and its selection.
 
-Rollouts that estimate a candidate's future, and the questions that a judge is asked, are sent as
-expansions are: at the same time, each in a cancel scope of its own, under the same limits. `Aside` takes
-what comes of them.
+Rollouts that estimate a candidate's future and the questions of a judge are rounds like any other: sent
+at the same time, each in a cancel scope of its own, under the same limits. An `Evaluation` makes a number
+for each candidate of their outcomes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Outcome, Round
-from trio_beam.core.events import AsideStarted, Event
-from trio_beam.core.result import BeamFailure
+from trio_beam.core.block import Continuation
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.events import EvaluationStarted, Purpose
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.steps import Expansion, Outcome, Round, Sampling
 from trio_beam.errors import EndpointError
 
-if TYPE_CHECKING:
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.config import BeamSearchConfig
-    from trio_beam.core.judge import Judge
-    from trio_beam.core.usage import Ledger
-
-#: Makes a number of what came back for one candidate, or raises an `EndpointError`.
-Reader: TypeAlias = "Callable[[Beam, Sequence[Continuation]], float]"
-#: Is told of a failure and of the rank of its candidate; returns what is to be told of it.
-Fail: TypeAlias = "Callable[[BeamFailure, int], Sequence[Event]]"
+#: Makes a number of the continuations of one candidate, or raises an `EndpointError`.
+Reader: TypeAlias = Callable[[Beam, Sequence[Continuation]], float]
 
 
 @attrs.define(kw_only=True, eq=False)
-class Aside:
-    """What is asked about some candidates, and a number for each as the answer.
+class Evaluation:
+    """A round of requests about candidates, and a number for each of them.
 
     Attributes:
-        what: what it is for.
         round: the requests, an expansion for each candidate.
-        config: what they have in common, for whoever sends them.
-        ledger: what they cost.
         read: makes the numbers.
-        fail: is told of each failure, and returns what is to be told of it.
-        judge: who is asked; None: the model that is searched.
-        forgives: an error that is an answer, of which nothing came.
-        values: the number of each candidate, by rank; None where something went wrong and nothing came back.
-        cancel_siblings: whether the others should be cancelled, because one has failed.
-        quorum_reached: False: all are waited for.
-        exhausted: whether the budget ended before all was asked.
-        cancelled: whether something was cancelled, so that there is nothing to go on with.
+        ignored_error: exception type that means "no continuation", not a failure.
+        values: the number of each candidate, by rank; None where it could not be had.
+        stopped: whether a request was cancelled or failed for good, so that there is nothing to go on with.
+        exhausted: whether the budget ended before all requests were sent.
     """
 
-    what: Literal["lookahead", "judge"]
     round: Round
-    config: BeamSearchConfig
-    ledger: Ledger
     read: Reader
-    fail: Fail
-    judge: Judge | None = None
-    forgives: type[EndpointError] | None = None
+    ignored_error: type[EndpointError] | None = None
     values: dict[int, float | None] = attrs.field(factory=dict, init=False)
-    cancel_siblings: bool = attrs.field(default=False, init=False)
-    quorum_reached: bool = attrs.field(default=False, init=False)
+    stopped: bool = attrs.field(default=False, init=False)
     exhausted: bool = attrs.field(default=False, init=False)
-    cancelled: bool = attrs.field(default=False, init=False)
 
     @property
-    def started(self) -> AsideStarted:
-        """What is to be told of it before its first request."""
-        expansions = self.round.expansions
-        return AsideStarted(
-            round=self.round.number,
-            what=self.what,
-            candidates=len(expansions),
-            samples=sum(expansion.n for expansion in expansions),
-        )
+    def missing(self) -> frozenset[int]:
+        """Ranks whose outcomes are still awaited."""
+        return frozenset(range(len(self.round.expansions))) - self.values.keys()
 
     @property
-    def complete(self) -> bool:
-        """Whether the outcomes of all candidates are in."""
-        return len(self.values) == len(self.round.expansions)
-
-    @property
-    def answers(self) -> dict[Beam, float | None]:
+    def results(self) -> dict[Beam, float | None]:
         """The number of each candidate."""
         return {one.beam: self.values[one.rank] for one in self.round.expansions}
 
     @property
     def dropped(self) -> int:
-        """How many candidates have none."""
+        """How many candidates have no number."""
         return sum(value is None for value in self.values.values())
 
-    def receive(self, outcome: Outcome) -> tuple[Event, ...]:
-        """Take what came of the requests about one candidate."""
-        beam = self.round.expansions[outcome.rank].beam
-        blocks = [block for _, block in sorted(outcome.continuations.items())]
-        self.ledger.completion_tokens += sum(block.generated for block in blocks)
+    def receive(self, outcome: Outcome) -> list[EndpointError]:
+        """Take the outcome of the requests about one candidate; return what failed."""
+        blocks = outcome.blocks
         self.exhausted = self.exhausted or outcome.exhausted
-        self.cancelled = self.cancelled or outcome.cancelled
-        errors = [error for error in outcome.errors if not self._forgiven(error)]
+        self.stopped = self.stopped or outcome.cancelled
+        errors = [error for error in outcome.errors if not self._is_ignored(error)]
         value: float | None = None
         if blocks or len(errors) < len(outcome.errors):
             try:
-                value = self.read(beam, blocks)
+                value = self.read(self.round.expansions[outcome.rank].beam, blocks)
             except EndpointError as error:
                 errors.append(error)
         self.values[outcome.rank] = value
-        return tuple(event for error in errors for event in self._note(beam, outcome.rank, error))
+        if errors and self.round.sampling.cancel_siblings:
+            self.stopped = True
+        return errors
 
-    def _forgiven(self, error: EndpointError) -> bool:
-        return self.forgives is not None and isinstance(error, self.forgives)
+    def _is_ignored(self, error: EndpointError) -> bool:
+        return self.ignored_error is not None and isinstance(error, self.ignored_error)
 
-    def _note(self, beam: Beam, rank: int, error: EndpointError) -> Sequence[Event]:
-        if self.config.on_beam_failure == "cancel_siblings":
-            self.cancel_siblings = True
-        failure = BeamFailure(
-            beam=beam, error=error, attempts=error.attempts, round=self.round.number
-        )
-        return self.fail(failure, rank)
+
+def evaluation_round(
+    number: int,
+    purpose: Purpose,
+    expansions: Sequence[Expansion],
+    sampling: Sampling,
+    scorer: ModelScorer | None = None,
+) -> Round:
+    """A round of requests about candidates, announced by its event."""
+    started = EvaluationStarted(
+        round=number,
+        purpose=purpose,
+        candidates=len(expansions),
+        samples=sum(expansion.n for expansion in expansions),
+    )
+    return Round(
+        number=number,
+        purpose=purpose,
+        expansions=tuple(expansions),
+        sampling=sampling,
+        scorer=scorer,
+        events=(started,),
+    )
+
+
+def judge(
+    number: int, beams: Sequence[Beam], scorer: ModelScorer, config: BeamSearchConfig
+) -> Evaluation:
+    """A question about each candidate of round `number`."""
+    questions = [
+        Expansion(rank=rank, beam=beam, n=1, max_tokens=scorer.max_tokens, seed=None)
+        for rank, beam in enumerate(beams)
+    ]
+    sampling = Sampling(
+        top_logprobs=scorer.top_logprobs,
+        beam_timeout=config.beam_timeout,
+        cancel_siblings=config.on_beam_failure == "cancel_siblings",
+    )
+    return Evaluation(
+        round=evaluation_round(number, "judge", questions, sampling, scorer),
+        read=lambda _, answers: scorer.read(answers),
+    )

@@ -1,76 +1,72 @@
-"""What lies before a candidate, estimated by short rollouts."""
+"""The future of a candidate, estimated by short rollouts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from trio_beam.core import stop
-from trio_beam.core.beam_search.actions import Expansion, Round
-from trio_beam.core.beam_search.evaluation import Aside
+from trio_beam.core.beam import Beam
+from trio_beam.core.beam_search.evaluation import Evaluation, evaluation_round
+from trio_beam.core.block import Continuation
+from trio_beam.core.config import BeamSearchConfig, Lookahead
+from trio_beam.core.steps import Expansion, Sampling
 from trio_beam.core.weights import log_mean
 from trio_beam.errors import ContextOverflow
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.beam_search.evaluation import Fail
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.config import BeamSearchConfig
-    from trio_beam.core.usage import Ledger
 
 
 def look_ahead(
     number: int,
     beams: Sequence[Beam],
+    lookahead: Lookahead,
     config: BeamSearchConfig,
     seed: int | None,
-    ledger: Ledger,
-    fail: Fail,
-) -> Aside:
-    """The rollouts of all candidates of a round, and their futures as the answers.
+) -> Evaluation:
+    """The rollouts of the candidates of a round, which estimate their futures.
 
     Args:
-        number: the round, from 1.
+        number: of the round, from 1.
         beams: those that can go on.
+        lookahead: how many rollouts, and how long.
         config: of the search.
         seed: of the first sample of the search; None: the server's own randomness.
-        ledger: what they cost.
-        fail: is told of each failure.
     """
-    return Aside(
-        what="lookahead",
-        round=Round(number=number, expansions=_rollouts(number, beams, config, seed)),
-        config=config,
-        ledger=ledger,
+    sampling = Sampling.of(
+        config, enumerate=False, proposal_logprobs=config.needs_proposal_logprobs
+    )
+    rollouts = _rollouts(number, beams, lookahead, config, seed)
+    return Evaluation(
+        round=evaluation_round(number, "rollout", rollouts, sampling),
         read=lambda beam, blocks: future(beam, blocks, config),
-        fail=fail,
-        forgives=ContextOverflow,  # where the context is full there is no future
+        ignored_error=ContextOverflow,  # where the context is full there is no future
     )
 
 
 def _rollouts(
-    number: int, beams: Sequence[Beam], config: BeamSearchConfig, seed: int | None
-) -> tuple[Expansion, ...]:
-    n = config.lookahead_rollouts
+    number: int,
+    beams: Sequence[Beam],
+    lookahead: Lookahead,
+    config: BeamSearchConfig,
+    seed: int | None,
+) -> list[Expansion]:
+    n = lookahead.rollouts
     if seed is not None:
         # The search's own samples come first; each candidate of each round has numbers behind them.
         most = config.samples_per_round + config.beam_width
         seed += config.rounds * config.samples_per_round + (number - 1) * most * n
-    return tuple(
+    return [
         Expansion(
             rank=index,
             beam=beam,
             n=n,
-            max_tokens=min(config.lookahead_tokens, config.max_tokens - beam.length),
+            max_tokens=min(lookahead.tokens, config.max_tokens - beam.length),
             seed=None if seed is None else seed + index * n,
         )
         for index, beam in enumerate(beams)
-    )
+    ]
 
 
 def future(beam: Beam, blocks: Sequence[Continuation], config: BeamSearchConfig) -> float:
-    """The logarithm (nats) of the sum of p^alpha over what may follow, estimated from samples of it.
+    """Estimate the logarithm (nats) of the sum of p^alpha over what may follow a beam.
 
     The mean of p(y)^alpha / q(y) over rollouts y of q: unbiased for the sum over all y of that length, and
     for the text's whole future where they reach its end. 0 if there is no room for any.

@@ -1,19 +1,15 @@
-"""What a population of particles amounts to: distinct beams with their shares, and one drawn by them."""
+"""From particles to beams: distinct ones with their shares, and the answer drawn by them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from trio_beam.core.weights import normalise, systematic
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
+from trio_beam.core.beam import Beam
+from trio_beam.core.weights import normalise, systematic_resample
 
 
-def drawn_first(particles: Sequence[Beam], at: float) -> list[Beam]:
-    """The distinct beams with their weights: first the one that is drawn, then the heaviest.
+def draw_answer(particles: Sequence[Beam], at: float) -> list[Beam]:
+    """Return the distinct beams with their weights: first the one that is drawn, then the heaviest.
 
     Particles with the same tokens are one beam of their joint weight, which counts them.
 
@@ -36,14 +32,14 @@ def drawn_first(particles: Sequence[Beam], at: float) -> list[Beam]:
             None,
         )
         if twin is None:
-            distinct.append(beam.but(weight=weight))
+            distinct.append(beam.replace(weight=weight))
         else:
             known = distinct[twin]
-            distinct[twin] = known.but(
+            distinct[twin] = known.replace(
                 weight=(known.weight or 0.0) + weight,
                 multiplicity=known.multiplicity + beam.multiplicity,
             )
     shares = [beam.weight or 0.0 for beam in distinct]
-    answer = distinct[systematic(shares, 1, at)[0]]
+    answer = distinct[systematic_resample(shares, 1, at)[0]]
     others = [beam for beam in distinct if beam is not answer]
     return [answer, *sorted(others, key=lambda beam: -(beam.weight or 0.0))]

@@ -1,29 +1,25 @@
 """One Markov chain over texts, as a state machine without any input or output.
 
-``step()`` says what is to be sampled next; ``receive()`` takes what came of it. A move may take more
-than one request, where a server gives fewer tokens than it was asked for.
+``step()`` says what is to be sampled next; ``receive()`` takes its outcome. A move may take more than one
+request, where a server returns fewer tokens than it was asked for.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import Literal
 
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.actions import Expansion, Outcome, Round
-from trio_beam.core.block import CONTEXT
+from trio_beam.core.block import CONTEXT, Continuation
 from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
+from trio_beam.core.mcmc.config import McmcConfig
 from trio_beam.core.mcmc.metropolis import acceptance, positions
 from trio_beam.core.mcmc.prefix import prefix
 from trio_beam.core.result import BeamFailure
+from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
+from trio_beam.core.usage import UsageMeter
 from trio_beam.errors import ContextOverflow, EndpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from trio_beam.core.block import Continuation
-    from trio_beam.core.mcmc.config import McmcConfig
-    from trio_beam.core.usage import Ledger
 
 #: Why a chain makes no more steps.
 End = Literal["done", "budget", "failed"]
@@ -34,21 +30,18 @@ class Chain:
 
     Args:
         config: the parameters.
-        number: the chain's, from 0.
-        chance: a uniform number from 0 up to but not 1 for each name that it is asked by.
+        number: of the chain, from 0.
+        chance: for its positions and acceptances.
         seed: of the first sample of chain 0; None: the server's own randomness.
-        ledger: with the chain's share of the budget.
+        meter: with the chain's share of the budget.
 
     Attributes:
-        config: what its requests have in common with those of a search, for whoever sends them.
-        ledger: what it has cost so far.
+        meter: its cost so far.
         beam: the text as it stands; the empty beam at first.
         blocks: blocks that are behind it, with all their steps.
         exact: whether every text that was compared had true log-probabilities.
         end: why it makes no more steps; None while it does.
         failure: if it failed.
-        cancel_siblings: False: a request of a chain has none.
-        quorum_reached: False, likewise.
     """
 
     def __init__(
@@ -57,17 +50,18 @@ class Chain:
         number: int,
         chance: Callable[[str], float],
         seed: int | None,
-        ledger: Ledger,
+        meter: UsageMeter,
     ) -> None:
-        self.config = config.requests()
-        self.ledger = ledger
+        self.meter = meter
         self.beam = Beam()
         self.blocks = 0
         self.exact = True
         self.end: End | None = None
         self.failure: BeamFailure | None = None
-        self.cancel_siblings = self.quorum_reached = False
-        self._plan = config
+        self._config = config
+        self._sampling = Sampling.of(
+            config, enumerate=False, proposal_logprobs=config.proposal_temperature != 1
+        )
         self._number = number
         self._chance = chance
         self._seed = seed
@@ -84,41 +78,44 @@ class Chain:
 
     @property
     def standing(self) -> Beam:
-        """The text as it stands; while there is none, what has come of the first block."""
+        """The text as it stands; before the first block is whole, as much of it as there is."""
         return self._growing if self.beam.continuation is None else self.beam
 
     @property
     def _limit(self) -> int:
-        return self._plan.limit(self.block)
+        return self._config.limit(self.block)
 
     def step(self) -> Round | None:
         """What to sample next; None when the chain has come to its end."""
         wanted = self._limit - self._growing.length
-        if self.end is None and not self.ledger.allows(wanted):
+        prompt = self.meter.prompt_length + self._growing.length
+        if self.end is None and not self.meter.allows(wanted, prompt):
             self.end = "budget"
         if self.end is not None:
             return None
         seed = self._seed
         if seed is not None:
             # Chains take the numbers of their samples in turn: no two samples have the same.
-            seed += self._samples * self._plan.chains + self._number
+            seed += self._samples * self._config.chains + self._number
         expansion = Expansion(rank=0, beam=self._growing, n=1, max_tokens=wanted, seed=seed)
-        return Round(number=self.block, expansions=(expansion,))
+        return Round(
+            number=self.block, purpose="expand", expansions=(expansion,), sampling=self._sampling
+        )
 
-    def receive(self, outcome: Outcome) -> tuple[Event, ...]:
-        """Take what came of it; nothing, if the chain was cancelled."""
+    def receive(self, outcome: Outcome) -> Reaction:
+        """Take the outcome of the last step; nothing changes if the chain was cancelled."""
         if outcome.continuations:
-            return self._grow(outcome.continuations[0])
+            return Reaction(self._grow(outcome.continuations[0]))
         if outcome.errors:
-            return self._fail(outcome.errors[0])
+            return Reaction(self._fail(outcome.errors[0]))
         if outcome.exhausted:
             self.end = "budget"
-        return ()
+        return Reaction()
 
     def _grow(self, continuation: Continuation) -> tuple[Event, ...]:
         self._samples += 1
-        self.ledger.completion_tokens += continuation.generated
-        self._growing = stop.extend(self._growing, continuation, self._plan.stop)
+        self.meter.completion_tokens += continuation.generated
+        self._growing = stop.extend(self._growing, continuation, self._config.stop)
         self.exact = self.exact and self._growing.exact
         self._context_full = self._context_full or self._growing.finish_reason == CONTEXT
         if not self._growing.ended and self._growing.length < self._limit:
@@ -132,13 +129,13 @@ class Chain:
         return ChainExtended(
             chain=self._number,
             block=self.block,
-            blocks=self._plan.blocks,
+            blocks=self._config.rounds,
             length=self.beam.length,
         )
 
     def _decide(self) -> Event:
         new = self._growing
-        probability = acceptance(self.beam, new, self._position, self._plan.alpha)
+        probability = acceptance(self.beam, new, self._position, self._config.alpha)
         accepted = self._chance(self._name("accepted")) < probability
         if accepted:
             self.beam = new
@@ -156,7 +153,7 @@ class Chain:
         """Go on to the next step that samples anything: a text that has ended gets no block."""
         self._step += 1
         places = positions(self.beam)
-        if self._step > self._plan.steps or not places:
+        if self._step > self._config.steps or not places:
             self.blocks += 1
             self._step = int(self.beam.ended)
             if self._is_last():
@@ -169,8 +166,8 @@ class Chain:
             self._growing = self.beam
 
     def _is_last(self) -> bool:
-        nothing_to_do = self.beam.ended and not (self._plan.steps and positions(self.beam))
-        return self.blocks == self._plan.blocks or self._context_full or nothing_to_do
+        nothing_to_do = self.beam.ended and not (self._config.steps and positions(self.beam))
+        return self.blocks == self._config.rounds or self._context_full or nothing_to_do
 
     def _name(self, what: str) -> str:
         return f"chain {self._number} block {self.block} step {self._step} {what}"
@@ -180,7 +177,7 @@ class Chain:
         if isinstance(error, ContextOverflow) and standing.continuation is not None:
             # Not a failure: texts have grown until they fill the context. So the chain stays with those
             # of the block before.
-            full = standing.but(finish_reason=CONTEXT)
+            full = standing.replace(finish_reason=CONTEXT)
             self.beam = standing if standing.ended else full
             self.end = "done"
             return ()

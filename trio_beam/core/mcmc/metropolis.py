@@ -19,10 +19,8 @@ Logarithms are natural (nats), and of the tokens behind t only: what is in front
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
+from trio_beam.core.beam import Beam
 
 
 def positions(beam: Beam) -> int:

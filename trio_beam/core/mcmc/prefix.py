@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation
-
-if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
 
 
 def prefix(beam: Beam, count: int) -> Beam:

@@ -1,24 +1,22 @@
-"""All chains of a run together: their seeds and shares of the budget, and what they amount to. Pure."""
+"""All chains of a run together: their seeds, their shares of the budget, and the result."""
 
 from __future__ import annotations
 
 import math
 from functools import reduce
-from typing import TYPE_CHECKING
+from operator import add
 
 import attrs
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.mcmc.chain import Chain
+from trio_beam.core.mcmc.config import McmcConfig
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
-from trio_beam.core.seeds import base_seed, uniform
-from trio_beam.core.usage import Ledger, Usage
-
-if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.seeds import Chance, base_seed
+from trio_beam.core.usage import Usage, UsageMeter
 
 
-class McmcState:
+class McmcRun:
     """One run.
 
     Args:
@@ -26,34 +24,28 @@ class McmcState:
         entropy: a number that stands for chance where the configuration has no seed.
 
     Attributes:
-        ledger: what taking the prompt has cost.
+        meter: the cost of preparing the prompt.
         chains: none until `open`.
     """
 
     def __init__(self, config: McmcConfig, entropy: int = 0) -> None:
         self._config = config
-        self._entropy = entropy if config.seed is None else config.seed
-        self.ledger = Ledger(config.max_total_tokens, config.max_requests)
+        self._chance = Chance(entropy if config.seed is None else config.seed)
+        self.meter = UsageMeter(config.budget)
         self.chains: tuple[Chain, ...] = ()
         self._before: tuple[BeamFailure, ...] = ()
 
     def open(self) -> None:
         """Make the chains, and share what is left of the budget among them."""
         config = self._config
-        requests = config.max_requests
-        if requests is not None:
-            requests = max(0, requests - self.ledger.requests) // config.chains
-        tokens = self.ledger.tokens_left
-        if tokens is not None:
-            tokens //= config.chains
+        share = config.budget.share(config.chains, self.meter.usage())
         seed = None if config.seed is None else base_seed(config.seed)
         self.chains = tuple(
-            Chain(config, number, self._chance, seed, Ledger(tokens, requests))
+            Chain(config, number, self._chance, seed, UsageMeter(share))
             for number in range(config.chains)
         )
-
-    def _chance(self, name: str) -> float:
-        return uniform(self._entropy, name)
+        for chain in self.chains:
+            chain.meter.prompt_length = self.meter.prompt_length
 
     def fail(self, failure: BeamFailure) -> None:
         """Note a failure before the first block."""
@@ -61,7 +53,7 @@ class McmcState:
 
     @property
     def failures(self) -> tuple[BeamFailure, ...]:
-        """What went wrong, by chain."""
+        """The failures, by chain."""
         return (*self._before, *(chain.failure for chain in self.chains if chain.failure))
 
     @property
@@ -73,7 +65,7 @@ class McmcState:
         return len(self.chains) - failures < self._config.min_beams
 
     def stop_reason(self) -> StopReason:
-        """Why the run has ended, which it has."""
+        """Why the run has ended."""
         left = [chain for chain in self.chains if chain.failure is None]
         if any(chain.end == "budget" for chain in left):
             return "budget"
@@ -103,10 +95,4 @@ class McmcState:
         return attrs.evolve(beam, score=score, weight=1 / chains)
 
     def _usage(self) -> Usage:
-        return reduce(_sum, [chain.ledger.usage() for chain in self.chains], self.ledger.usage())
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    ones, others = attrs.astuple(one), attrs.astuple(other)
-    names = [field.name for field in attrs.fields(Usage)]
-    return Usage(**{name: a + b for name, a, b in zip(names, ones, others, strict=True)})
+        return reduce(add, [chain.meter.usage() for chain in self.chains], self.meter.usage())

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from trio_beam.core.beam import Beam
+from trio_beam.core.beam import Beam
 
 #: Tokens in front of a block that are decoded with it. A character has at most 4, so that between
 #: one cut at their beginning and one open at their end there is at least a whole one.

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 import msgspec
 
-from trio_beam.core.block import LENGTH, STOP, Continuation
+from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.temperature import SHOWN, bounded
 from trio_beam.errors import LogprobsUnavailable, RequestRejected
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.beam import Beam
-    from trio_beam.core.block import Token
-    from trio_beam.core.language_model import SampleRequest
-    from trio_beam.core.prompt import Prompt
 
 T = TypeVar("T")
 Api: TypeAlias = Literal["auto", "completions", "chat"]
@@ -143,14 +136,20 @@ class Dialect(ABC):
         return None
 
     @abstractmethod
-    def take(self, prompt: Prompt) -> Exchange[Any]:
+    def prepare(self, prompt: Prompt) -> Exchange[Any]:
         """What `sample` needs of a prompt, made once for a search."""
 
     @abstractmethod
-    def sample(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
-        """Ask for continuations of a beam behind a prompt that `take` has taken."""
+    def prompt_length(self, prepared: Any) -> int:
+        """Tokens of a prepared prompt, or an upper bound where only the server could count them."""
 
-    def weigh(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
+    @abstractmethod
+    def sample(self, prepared: Any, request: SampleRequest) -> Exchange[Answer]:
+        """Ask for continuations of a beam behind a prompt that `prepare` has prepared."""
+
+    def sample_with_proposal_logprobs(
+        self, prepared: Any, request: SampleRequest
+    ) -> Exchange[Answer]:
         """`sample`, with the log-probability of each token at the temperature that it was sampled at.
 
         Bounded from its alternatives, and therefore inexact, unless a dialect has a better way.
@@ -159,14 +158,14 @@ class Dialect(ABC):
             LogprobsUnavailable: the server shows no alternatives.
         """
         shown = max(request.top_logprobs, SHOWN)
-        answer = yield from self.sample(taken, attrs.evolve(request, top_logprobs=shown))
+        answer = yield from self.sample(prepared, attrs.evolve(request, top_logprobs=shown))
         blocks = [
             bounded(block, request.temperature, request.top_logprobs)
             for block in answer.continuations
         ]
         return attrs.evolve(answer, continuations=tuple(blocks))
 
-    def enumerate(self, taken: Any, request: SampleRequest) -> Exchange[Answer]:
+    def enumerate(self, prepared: Any, request: SampleRequest) -> Exchange[Answer]:
         """The most probable next tokens of a beam, ``request.n`` of them, each a continuation.
 
         Read from the alternatives of a sample of one token, unless a dialect has a better way. Inexact:
@@ -180,7 +179,7 @@ class Dialect(ABC):
         one = attrs.evolve(
             request, n=1, max_tokens=1, top_logprobs=request.n, temperature=1.0, enumerate=False
         )
-        answer = yield from self.sample(taken, one)
+        answer = yield from self.sample(prepared, one)
         block = answer.continuations[0]
         tokens = block.tokens
         if len(tokens) != 1:
@@ -249,63 +248,3 @@ def one_token_blocks(tokens: Sequence[Token], n: int, *, exact: bool) -> tuple[C
 
 
 DIALECTS: Registry[type[Dialect]] = Registry("dialect")
-
-
-class PrefixEncoder:
-    """The bytes in which a beam stands in a request, each block encoded once.
-
-    A beam's bytes are its parent's with its own block's behind them, so a round costs an encoding of
-    the new tokens and a copy. Only the last two generations are kept.
-    """
-
-    def __init__(self, encode: Callable[[Beam], bytes]) -> None:
-        self._encode = encode
-        self._known: WeakKeyDictionary[Beam, bytes] = WeakKeyDictionary()
-
-    def __call__(self, beam: Beam) -> bytes:
-        """All blocks of the beam, encoded and joined."""
-        parts: list[bytes] = []
-        node: Beam | None = beam
-        while node is not None and node.continuation is not None:
-            known = self._known.get(node)
-            if known is not None:
-                parts.append(known)
-                break
-            parts.append(self._encode(node))
-            node = node.parent
-        joined = b"".join(reversed(parts))
-        if beam.continuation is not None:
-            self._known[beam] = joined
-            if beam.parent is not None and beam.parent.parent is not None:
-                self._known.pop(beam.parent.parent, None)
-        return joined
-
-
-#: A byte in a JSON list of bytes.
-Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
-
-
-def decoder_of(shape: Any) -> Callable[[bytes], Any]:
-    """A decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`."""
-    decode = msgspec.json.Decoder(shape).decode
-
-    def guarded(body: bytes) -> Any:
-        try:
-            return decode(body)
-        except RecursionError:
-            raise msgspec.ValidationError("it is nested too deeply") from None
-        except UnicodeDecodeError as error:
-            raise msgspec.DecodeError(str(error)) from None
-
-    return guarded
-
-
-def encode_string(text: str) -> bytes:
-    """The inside of a JSON string, without its quotes. Pieces can be joined."""
-    return msgspec.json.encode(text)[1:-1]
-
-
-def splice(name: str, value: bytes, fields: Mapping[str, Any]) -> bytes:
-    """A JSON object of one member that is encoded already, and others that are not."""
-    rest = msgspec.json.encode(fields)
-    return b'{"%s":%s%s%s' % (name.encode(), value, b"," if fields else b"", rest[1:])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 import msgspec
 
-from trio_beam.endpoint.retry import retry_after
 from trio_beam.errors import (
     ContextOverflow,
     EndpointError,
@@ -15,9 +17,6 @@ from trio_beam.errors import (
     RequestRejected,
     ServerError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _MOST_WORDS = 500
 _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
@@ -94,3 +93,29 @@ def shorten(text: str) -> str:
 
 def _short(words: Any) -> str:
     return shorten(words if isinstance(words, str) else msgspec.json.encode(words).decode())
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a server asks to wait, from ``Retry-After`` (RFC 9110, 10.2.3).
+
+    Args:
+        headers: of the answer, lower-case names.
+        now: seconds since 1970, for a date where the answer carries no ``Date`` of its own.
+    """
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.replace(".", "", 1).isdigit():
+        return float(value)
+    until = _timestamp(value)
+    if until is None:
+        return None
+    # The server's own clock, where it shows it: ours may be off.
+    return max(0.0, until - (_timestamp(headers.get("date", "")) or now))
+
+
+def _timestamp(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    # An HTTP date is always in UTC; its oldest form does not say so.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

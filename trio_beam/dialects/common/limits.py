@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from trio_beam.errors import RequestRejected
+from trio_beam.errors import RequestRejected
 
 #: How servers name the field of the number of choices in a refusal.
 _ABOUT_N = re.compile(

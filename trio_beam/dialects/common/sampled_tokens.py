@@ -83,11 +83,6 @@ def best_of(row: Mapping[str, float] | None, top: int) -> tuple[Token, ...]:
     return tuple([Token(text, min(value, 0.0)) for text, value in best])
 
 
-def too_long(tokens: int, asked: int) -> str:
-    """What is wrong with a block of more tokens than were asked for."""
-    return f"the answer has {tokens} tokens, where at most {asked} were asked for"
-
-
 def checked_logprob(value: float | None) -> float:
     """One log-probability, checked as `checked_logprobs` does."""
     return checked_logprobs([value])[0]

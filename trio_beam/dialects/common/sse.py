@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from trio_beam.dialects.common.dialect import decoder_of
+from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.error_responses import error_of
 from trio_beam.errors import EndpointError, MalformedResponse
 

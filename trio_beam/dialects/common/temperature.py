@@ -6,23 +6,19 @@ of the probability, and none of them more than the least that is shown, m: with 
 
     0 <= their part of Z <= R m^(1/T - 1)
 
-and above T = 1 it is at least so much. The middle of the two bounds is taken, or the one bound that
+and above T = 1 it is at least so much. The middle of the two bounds is prepared, or the one bound that
 there is.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import attrs
 
+from trio_beam.core.block import Continuation, Token
 from trio_beam.errors import LogprobsUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.core.block import Continuation, Token
 
 #: OpenAI's -9999 for "not among the most probable" is no log-probability.
 _NO_LOGPROB = -1000.0

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import attrs
 import trio
 
-from trio_beam.core.config import BeamSearchConfig, check_whole
+from trio_beam.core.events import Observer
+from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.prompt import PromptLike
-from trio_beam.engine.beam_search import beam_search
-from trio_beam.errors import TrioBeamError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from trio_beam.core.events import Observer
-    from trio_beam.core.language_model import LanguageModel
-    from trio_beam.core.result import SearchResult
+from trio_beam.core.result import SearchResult
+from trio_beam.core.strategy import Strategy
+from trio_beam.core.validation import check_integer
+from trio_beam.engine.groups import one_nursery_less
+from trio_beam.engine.run import check_observers
+from trio_beam.engine.search import Search, check_strategy
+from trio_beam.errors import ConfigError, TrioBeamError
 
 #: Read one at a time, as searches end: it may be longer than the memory.
 Prompts: TypeAlias = Iterable[PromptLike] | AsyncIterable[PromptLike]
@@ -27,11 +26,11 @@ Prompts: TypeAlias = Iterable[PromptLike] | AsyncIterable[PromptLike]
 
 @attrs.frozen(kw_only=True)
 class SearchOutcome:
-    """What came of one prompt: a result or an error, never neither.
+    """The result or the error of one prompt, never neither.
 
     Attributes:
         index: the place of the prompt, from 0.
-        result: what the search found; None if it failed.
+        result: of the search; None if it failed.
         error: why it failed: `SearchFailed` (whose ``partial`` has the best so far), or `ConfigError`
             for a prompt that is none; None if it did not.
     """
@@ -45,7 +44,7 @@ class SearchOutcome:
 async def search_many(
     endpoint: LanguageModel,
     prompts: Prompts,
-    config: BeamSearchConfig | None = None,
+    strategy: Strategy | None = None,
     *,
     max_searches: int = 16,
     observers: Sequence[Observer] = (),
@@ -58,16 +57,20 @@ async def search_many(
 
     Args:
         endpoint: an open `Endpoint`, or any other `LanguageModel`.
-        prompts: as for `beam_search`; any iterable or asynchronous iterable, also an endless one.
-        config: for all of them; None for the defaults.
+        prompts: as for `search`; any iterable or asynchronous iterable, also an endless one.
+        strategy: for all of them, as for `search`.
         max_searches: most searches at the same time (the endpoint's own limit on requests is
             another matter).
-        observers: as for `beam_search`; they see the events of all searches.
+        observers: as for `search`; they see the events of all searches.
 
     Raises:
-        ConfigError: `max_searches` or `config` is not usable.
+        ConfigError: an argument is not usable.
     """
-    check_whole("max_searches", max_searches, 1)
+    check_integer("max_searches", max_searches, 1)
+    strategy = check_strategy(strategy)
+    observers = check_observers(observers)
+    if isinstance(prompts, (str, bytes)):
+        raise ConfigError("prompts", "an iterable of prompts, such as a list of strings", prompts)
     send, receive = trio.open_memory_channel[SearchOutcome](0)
     places = trio.CapacityLimiter(max_searches)
 
@@ -77,7 +80,7 @@ async def search_many(
         async with out:
             try:
                 try:
-                    result = await beam_search(endpoint, prompt, config, observers=observers)
+                    result = await Search(endpoint, prompt, strategy, observers).run()
                 except TrioBeamError as error:
                     outcome = SearchOutcome(index=index, error=error)
                 else:
@@ -101,7 +104,8 @@ async def search_many(
                 with trio.move_on_after(1, shield=True):
                     await prompts.aclose()
 
-    with receive:
+    # What the block raises arrives as itself: the nursery is no business of the caller's.
+    with one_nursery_less(), receive:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(feed, nursery)
             yield receive

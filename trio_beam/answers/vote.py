@@ -1,0 +1,131 @@
+"""Self-consistency: the answer that most of the final texts come to.
+
+Wang et al. 2022 (arXiv 2203.11171); weighted by a verifier's scores: Li et al. 2022 (arXiv 2206.02336).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from trio_beam.core.beam import Beam
+from trio_beam.core.config import ANSWERS, AnswerRule
+from trio_beam.core.result import Votes
+from trio_beam.core.validation import PARAMETER, Parameter, check_declared, documented, one_of
+from trio_beam.errors import ConfigError, VoteError
+
+#: Finds the answer in a text; returns None if there is none, which casts no vote.
+VoteKey: TypeAlias = Callable[[str], Hashable | None]
+
+
+@attrs.frozen
+class LastMatch:
+    """A vote key: what a regular expression matches last (its first group, if it has one).
+
+    Raises:
+        ConfigError: it is no regular expression.
+    """
+
+    pattern: str
+    _compiled: re.Pattern[str] = attrs.field(init=False, eq=False, repr=False)
+
+    @_compiled.default
+    def _compile(self) -> re.Pattern[str]:
+        try:
+            return re.compile(self.pattern)
+        except re.error as error:
+            raise ConfigError("key", f"a regular expression ({error})", self.pattern) from None
+
+    def __call__(self, text: str) -> str | None:
+        """Return the last match, or None."""
+        group = 1 if self._compiled.groups else 0
+        found: str | None = None
+        for match in self._compiled.finditer(text):
+            found = match[group]
+        return found
+
+
+def _as_key(value: Any) -> Any:
+    return LastMatch(value) if isinstance(value, str) else value
+
+
+@ANSWERS.register("vote")
+@documented
+@attrs.frozen
+class Vote(AnswerRule):
+    """The best of the beams whose answer has the most votes."""
+
+    key: VoteKey | None = attrs.field(
+        default=None,
+        converter=_as_key,
+        validator=check_declared,
+        metadata={
+            PARAMETER: Parameter(
+                kind="part",
+                accepts=callable,
+                accepted="a function of a text, or a regular expression",
+                optional=True,
+                help="Finds the answer in a text: a function, or a regular expression whose last match counts"
+                " (its first group, if it has one). None takes the text itself, without white space around"
+                " it.",
+            )
+        },
+    )
+    by: Literal["count", "score"] = one_of(
+        "count",
+        "score",
+        help="Whether each candidate has one vote, or a beam exp(score), or its weight where it has one.",
+    )
+
+    def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
+        """Put the beams of the answer with the most votes first.
+
+        A tie goes to the answer with the better beam.
+
+        Raises:
+            VoteError: the key raised, or returned a value that cannot be compared.
+        """
+        groups: dict[Hashable, list[Beam]] = {}
+        for beam in beams:
+            answer = self._answer(beam.text)
+            if answer is not None:
+                groups.setdefault(answer, []).append(beam)
+        best = max((beam.score for group in groups.values() for beam in group), default=0.0)
+        shares = {
+            answer: sum(self._votes(beam, best) for beam in group)
+            for answer, group in groups.items()
+        }
+        total = sum(shares.values())
+        if not total:
+            return list(beams), ()
+        # Sorted, and therefore stable: a tie goes to the answer that was met first.
+        order = sorted(shares, key=lambda answer: -shares[answer])
+        winners = groups[order[0]]
+        others = [beam for beam in beams if not any(beam is winner for winner in winners)]
+        return [*winners, *others], tuple((answer, shares[answer] / total) for answer in order)
+
+    def _answer(self, text: str) -> Hashable | None:
+        if self.key is None:
+            return text.strip()
+        try:
+            answer = self.key(text)
+            hash(answer)
+        except Exception as error:
+            name = getattr(self.key, "__name__", type(self.key).__name__)
+            raise VoteError(name, repr(error)) from error
+        return answer
+
+    def _votes(self, beam: Beam, best: float) -> float:
+        if self.by == "count":
+            return float(beam.multiplicity)
+        if beam.weight is not None:
+            return beam.weight
+        if best == -math.inf:
+            return float(beam.multiplicity)
+        if best == math.inf:
+            return float(beam.multiplicity) if beam.score == math.inf else 0.0
+        return beam.multiplicity * math.exp(beam.score - best)

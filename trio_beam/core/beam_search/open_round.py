@@ -1,0 +1,291 @@
+"""The round that is open: outcomes come in, candidates are scored and evaluated, some of them stay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from trio_beam.core import stop
+from trio_beam.core.beam import Beam
+from trio_beam.core.beam_search.candidates import CandidatePool
+from trio_beam.core.beam_search.evaluation import Evaluation, judge
+from trio_beam.core.beam_search.lookahead import look_ahead
+from trio_beam.core.beam_search.scoring import check_scores
+from trio_beam.core.block import CONTEXT, Continuation
+from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population
+from trio_beam.core.events import BeamExpanded, BeamFailed, Event
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.result import BeamFailure
+from trio_beam.core.seeds import Chance
+from trio_beam.core.steps import Outcome, Reaction, Round, ScoreCandidates
+from trio_beam.core.usage import UsageMeter
+from trio_beam.errors import ContextOverflow, EndpointError, ScorerError, TrioBeamError
+
+
+class OpenRound:
+    """One round, from its first request until it is closed, or cannot be.
+
+    Args:
+        expansions: its requests.
+        ended: beams that ended before, best first.
+        carried: beams that have all the tokens they may have, and are not expanded.
+        config: of the search.
+        meter: of the search.
+        chance: for the draws of the round.
+        seed: of the first sample of the search; None: the server's own randomness.
+
+    Attributes:
+        number: of the round, from 1.
+        verdict: why it cannot be closed: ``"failed"`` or ``"budget"``; None while it can.
+        scorer_error: the error of the scorer, if that is why.
+    """
+
+    def __init__(
+        self,
+        expansions: Round,
+        ended: Sequence[Beam],
+        carried: Sequence[Beam],
+        *,
+        config: BeamSearchConfig,
+        meter: UsageMeter,
+        chance: Chance,
+        seed: int | None,
+    ) -> None:
+        self.number = expansions.number
+        self.verdict: Literal["failed", "budget"] | None = None
+        self.scorer_error: ScorerError | None = None
+        self._round = expansions
+        self._ended = ended
+        self._carried = carried
+        self._config = config
+        self._scorer = config.scorer_part
+        self._selection = config.selection_part
+        self._meter = meter
+        self._chance = chance
+        self._seed = seed
+        self._outcomes: dict[int, list[Beam]] = {}
+        self._failures: dict[tuple[int, int, int], BeamFailure] = {}
+        self._pool: CandidatePool | None = None  # once all outcomes are in
+        self._evaluation: Evaluation | None = None  # that is under way
+        self._scoring = False  # whether an asynchronous scorer is
+
+    @property
+    def failures(self) -> list[BeamFailure]:
+        """The failures of this round: of expansions, then of evaluations; each by rank."""
+        return [failure for _, failure in sorted(self._failures.items(), key=lambda item: item[0])]
+
+    @property
+    def missing(self) -> frozenset[int]:
+        """Ranks whose outcomes are awaited."""
+        if self._evaluation is not None:
+            return self._evaluation.missing
+        return frozenset(range(len(self._round.expansions))) - self._outcomes.keys()
+
+    # -- receiving
+
+    def receive(self, outcome: Outcome) -> Reaction:
+        """Take the outcome of an expansion, or of the requests about a candidate.
+
+        Raises:
+            TrioBeamError: that rank is not awaited.
+        """
+        if outcome.rank not in self.missing:
+            message = (
+                f"unexpected outcome for beam {outcome.rank}: unknown rank or already received"
+            )
+            raise TrioBeamError(message)
+        self._meter.completion_tokens += outcome.generated
+        if self._evaluation is not None:
+            return self._receive_evaluation(self._evaluation, outcome)
+        return self._receive_expansion(outcome)
+
+    def _receive_expansion(self, outcome: Outcome) -> Reaction:
+        parent = self._round.expansions[outcome.rank].beam
+        children = [self._child(parent, block) for block in outcome.blocks]
+        self._outcomes[outcome.rank] = children
+        events: list[Event] = []
+        if children:
+            expanded = BeamExpanded(
+                round=self.number,
+                rank=outcome.rank,
+                candidates=len(children),
+                tokens=outcome.generated,
+            )
+            events.append(expanded)
+        if outcome.exhausted:
+            self.verdict = self.verdict or "budget"
+        failed = [
+            error
+            for error in outcome.errors
+            if not self._fills_context(parent, outcome.rank, error)
+        ]
+        events += [self._note_failure(0, parent, outcome.rank, error) for error in failed]
+        cancels = bool(failed) and self._round.sampling.cancel_siblings
+        if cancels or outcome.cancelled:
+            # Cancelled from outside, or because of a sibling: there is no next round to go on to.
+            self.verdict = "failed"
+        return Reaction(tuple(events), self.missing if cancels else frozenset())
+
+    def _child(self, parent: Beam, continuation: Continuation) -> Beam:
+        child = stop.extend(parent, continuation, self._config.stop)
+        if not self._selection.weighted:
+            return child
+        block = child.continuation
+        assert block is not None
+        gained = self._config.alpha * block.logprob - block.proposal_logprob
+        return child.replace(log_weight=parent.log_weight + gained)
+
+    def _fills_context(self, parent: Beam, rank: int, error: EndpointError) -> bool:
+        """Whether the beam has only grown until it filled the context, which is no failure."""
+        if not isinstance(error, ContextOverflow) or parent.continuation is None:
+            return False
+        if not self._outcomes[rank]:
+            self._outcomes[rank] = [parent.replace(finish_reason=CONTEXT)]
+        return True
+
+    def _receive_evaluation(self, evaluation: Evaluation, outcome: Outcome) -> Reaction:
+        beam = evaluation.round.expansions[outcome.rank].beam
+        errors = evaluation.receive(outcome)
+        events = [self._note_failure(1, beam, outcome.rank, error) for error in errors]
+        cancels = bool(errors) and evaluation.round.sampling.cancel_siblings
+        return Reaction(tuple(events), evaluation.missing if cancels else frozenset())
+
+    def _note_failure(self, when: int, beam: Beam, rank: int, error: EndpointError) -> BeamFailed:
+        failure = BeamFailure(beam=beam, error=error, attempts=error.attempts, round=self.number)
+        self._failures[when, rank, len(self._failures)] = failure
+        return BeamFailed(failure=failure, rank=rank)
+
+    def take_scores(self, beams: Sequence[Beam], scores: object) -> None:
+        """Take the scores of the candidates of a `ScoreCandidates`; bad ones fail the search."""
+        assert self._pool is not None
+        self._scoring = False
+        try:
+            values = check_scores(self._config.scorer, scores, beams)
+        except ScorerError as error:
+            self.scorer_failed(error)
+        else:
+            self._pool.take_scores(dict(zip(beams, values, strict=True)))
+
+    def scorer_failed(self, error: ScorerError) -> None:
+        """Mark the search as failed by its scorer; results fall back to earlier rounds."""
+        self._scoring = False
+        self.scorer_error = error
+        self.verdict = "failed"
+
+    # -- towards the selection
+
+    def next(self) -> Round | ScoreCandidates | None:
+        """Return the next step required before `close`, or None: it can be closed, or has a verdict.
+
+        Raises:
+            TrioBeamError: an outcome or a score that was asked for is still missing.
+        """
+        if self.missing or self._scoring:
+            raise TrioBeamError("step() before all that was asked for was received")
+        if self._evaluation is not None:
+            self._absorb(self._evaluation)
+        elif self._pool is None and self.verdict is None:
+            self._check_survivors()
+        if self.verdict is not None:
+            return None
+        if self._pool is None:
+            self._pool = self._make_pool()
+        try:
+            scored = self._pool.score_now(self._scorer)
+        except ScorerError as error:
+            self.scorer_failed(error)
+            return None
+        return self._look_ahead(self._pool) if scored else self._ask_scorer(self._pool)
+
+    def _ask_scorer(self, pool: CandidatePool) -> Round | ScoreCandidates | None:
+        if isinstance(self._scorer, ModelScorer):
+            return self._begin(judge(self.number, pool.fresh, self._scorer, self._config))
+        self._scoring = True
+        scorer: AsyncScorer = self._scorer  # type: ignore[assignment]  # else it would have scored
+        return ScoreCandidates(scorer=scorer, beams=tuple(pool.fresh))
+
+    def _look_ahead(self, pool: CandidatePool) -> Round | None:
+        lookahead = self._selection.lookahead
+        beams = pool.lookahead_candidates() if lookahead is not None else ()
+        if lookahead is None or not beams:
+            return None
+        return self._begin(look_ahead(self.number, beams, lookahead, self._config, self._seed))
+
+    def _begin(self, evaluation: Evaluation) -> Round | None:
+        """Begin an evaluation if the budget allows all of it: a part would be paid for in vain."""
+        expansions = evaluation.round.expansions
+        wanted = sum(one.n * one.max_tokens for one in expansions)
+        prompts = sum(self._meter.prompt_length + one.beam.length for one in expansions)
+        if not self._meter.allows(wanted, prompts):
+            self.verdict = "budget"
+            return None
+        self._evaluation = evaluation
+        return evaluation.round
+
+    def _absorb(self, evaluation: Evaluation) -> None:
+        pool = self._pool
+        assert pool is not None
+        self._evaluation = None
+        if evaluation.stopped or evaluation.exhausted:
+            self.verdict = "failed" if evaluation.stopped else "budget"
+            return
+        standing = len(pool.standing)
+        # Before any is dropped: a search that fails keeps what it had.
+        if standing - evaluation.dropped < min(self._config.min_beams, standing):
+            self.verdict = "failed"
+        elif evaluation.round.purpose == "rollout":
+            pool.take_futures(evaluation.results)
+        else:
+            pool.take_scores(evaluation.results)
+
+    def _check_survivors(self) -> None:
+        """Fail unless ``min_beams`` are left; a round that had fewer to begin with needs all of them."""
+        if not self._failures:
+            return
+        others = len(self._ended) + len(self._carried)
+        survivors = others + sum(1 for beams in self._outcomes.values() if beams)
+        expanded = others + len(self._outcomes)
+        if survivors < min(self._config.min_beams, expanded):
+            self.verdict = "failed"
+
+    def _make_pool(self) -> CandidatePool:
+        return CandidatePool(
+            self.number,
+            [self._outcomes[rank] for rank in sorted(self._outcomes)],
+            self._ended,
+            self._carried,
+            config=self._config,
+            selection=self._selection,
+            chance=self._chance,
+        )
+
+    # -- the end of it
+
+    def close(self) -> tuple[Population, int, float]:
+        """Select: (the beams that stay, how many candidates came back, the best score of a candidate)."""
+        pool = self._pool
+        assert pool is not None
+        candidates = pool.scored_round().candidates
+        best = max((beam.score for beam in candidates), default=-math.inf)
+        return pool.select(), pool.arrived, best
+
+    def standing(self) -> list[Beam] | None:
+        """All beams that stand now, those still awaited included; None if they have no scores yet."""
+        pool = self._pool or self._make_pool()
+        if not self._is_scored(pool):
+            return None
+        waiting = [e.beam for e in self._round.expansions if not self._outcomes.get(e.rank)]
+        return [*pool.standing, *waiting]
+
+    def unscored(self) -> list[Beam]:
+        """The candidates that have come back, as they are."""
+        return (self._pool or self._make_pool()).fresh
+
+    def _is_scored(self, pool: CandidatePool) -> bool:
+        if self.scorer_error is not None:
+            return False
+        try:
+            return pool.score_now(self._scorer)
+        except ScorerError:  # it must not hide what has failed besides
+            return False

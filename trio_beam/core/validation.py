@@ -1,0 +1,304 @@
+"""Parameters, declared once: default, bounds, unit and help.
+
+`integer`, `number`, `boolean`, `one_of` and `part` each make an attrs field that checks its value and
+carries its `Parameter` in the metadata; a field with a converter names both itself (`check_declared`). The
+command line, benchmark keys and the tables in the docs are made from those declarations
+(`core.parameters`).
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import attrs
+
+from trio_beam.core.registry import Registry
+from trio_beam.errors import ConfigError
+
+T = TypeVar("T")
+
+#: Where a field keeps its `Parameter`.
+PARAMETER = "trio_beam.parameter"
+Kind: TypeAlias = Literal[
+    "integer", "number", "boolean", "choice", "text", "texts", "part", "function"
+]
+Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+@attrs.frozen(kw_only=True)
+class Parameter:
+    """A declared parameter.
+
+    Attributes:
+        kind: of value.
+        help: one line for whoever sets it.
+        unit: such as ``"tokens"``, ``"seconds"`` or ``"nats"``; "" for a plain number or a word.
+        minimum: smallest value allowed.
+        above: whether `minimum` itself is excluded.
+        maximum: largest value allowed.
+        optional: whether None is allowed.
+        choices: the values allowed, for ``"choice"``; beside a number, words that are allowed as well.
+        registry: names of the parts allowed.
+        part: class of the parts allowed; without a registry, the one that is made of its parameters.
+        accepts: whether an object that is no instance of `part` will do as well.
+        accepted: the objects allowed, in words.
+    """
+
+    kind: Kind
+    help: str = ""
+    unit: str = ""
+    minimum: float = -math.inf
+    above: bool = False
+    maximum: float = math.inf
+    optional: bool = False
+    choices: tuple[Any, ...] = ()
+    registry: Registry[Any] | None = None
+    part: type | None = None
+    accepts: Callable[[Any], bool] | None = None
+    accepted: str = ""
+
+    @property
+    def bound(self) -> str:
+        """The values allowed, in words."""
+        return _describe(self)
+
+    def check(self, field: str, value: object) -> None:
+        """Raise `ConfigError` in the name of `field` unless `value` is allowed."""
+        if not (self._is_choice(value) or (self.optional and value is None) or self._fits(value)):
+            raise ConfigError(field, self.bound, value)
+
+    def _is_choice(self, value: object) -> bool:
+        # `is` beside `==`, because 1 == True and 0 == False.
+        return any(
+            value is choice or (isinstance(value, str) and value == choice)
+            for choice in self.choices
+        )
+
+    def _fits(self, value: object) -> bool:
+        match self.kind:
+            case "integer":
+                return _is_integer(value) and self._within(value)
+            case "number":
+                return _is_finite(value) and self._within(value)
+            case "part":
+                return self._is_part(value)
+            case kind:
+                return kind in _FITS and _FITS[kind](value)
+
+    def _is_part(self, value: object) -> bool:
+        if isinstance(value, str):
+            return self.registry is not None and value in self.registry
+        if self.part is not None and isinstance(value, self.part):
+            return True
+        return self.accepts is not None and self.accepts(value)
+
+    def _within(self, value: Any) -> bool:
+        return self.minimum <= value <= self.maximum and not (self.above and value == self.minimum)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "boolean": lambda value: isinstance(value, bool),
+    "text": _is_text,
+    "texts": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
+}
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
+
+
+def _describe(parameter: Parameter) -> str:
+    match parameter.kind:
+        case "integer":
+            words = "a whole number" + _describe_range(parameter)
+        case "number":
+            words = "a finite number" + _describe_range(parameter)
+        case "boolean":
+            words = "True or False"
+        case "text":
+            words = "a text that is not empty"
+        case "texts":
+            words = "a sequence of strings that are not empty"
+        case "part":
+            names = parameter.registry.names() if parameter.registry is not None else []
+            known = [f"one of {', '.join(map(repr, names))}"] if names else []
+            words = " or ".join([*known, parameter.accepted])
+        case _:
+            words = f"one of {', '.join(map(repr, parameter.choices))}"
+            return words + (" or None" if parameter.optional else "")
+    also = [repr(choice) for choice in parameter.choices]
+    return " or ".join([*also, words, *(["None"] if parameter.optional else [])])
+
+
+def _describe_range(parameter: Parameter) -> str:
+    if parameter.minimum == -math.inf and parameter.maximum == math.inf:
+        return ""
+    lower = f" {'above' if parameter.above else 'from'} {parameter.minimum:g}"
+    if parameter.maximum < math.inf:
+        return f"{lower} to {parameter.maximum:g}"
+    return lower if parameter.above else f"{lower} up"
+
+
+def check_declared(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Attrs validator: check a value against the `Parameter` in its field's metadata."""
+    parameter: Parameter = attribute.metadata[PARAMETER]
+    parameter.check(attribute.name, value)
+
+
+def field(parameter: Parameter, default: Any) -> Any:
+    """Make an attrs field that checks its value against a parameter and keeps it as metadata."""
+    return attrs.field(default=default, validator=check_declared, metadata={PARAMETER: parameter})
+
+
+def integer(
+    default: Any = attrs.NOTHING,
+    *,
+    minimum: int,
+    maximum: int | None = None,
+    optional: bool = False,
+    choices: tuple[str, ...] = (),
+    unit: str = "",
+    help: str = "",  # noqa: A002  # the word that everybody uses for it
+) -> Any:
+    """Declare a whole number (no bool, no float)."""
+    parameter = Parameter(
+        kind="integer",
+        help=help,
+        unit=unit,
+        minimum=minimum,
+        maximum=math.inf if maximum is None else maximum,
+        optional=optional,
+        choices=choices,
+    )
+    return field(parameter, default)
+
+
+def number(
+    default: Any = attrs.NOTHING,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float = math.inf,
+    optional: bool = False,
+    choices: tuple[str, ...] = (),
+    unit: str = "",
+    help: str = "",  # noqa: A002
+) -> Any:
+    """Declare a finite number, from `minimum` up or above `above`."""
+    lower = above if above is not None else minimum if minimum is not None else -math.inf
+    parameter = Parameter(
+        kind="number",
+        help=help,
+        unit=unit,
+        minimum=lower,
+        above=above is not None,
+        maximum=maximum,
+        optional=optional,
+        choices=choices,
+    )
+    return field(parameter, default)
+
+
+def boolean(default: Any = attrs.NOTHING, *, help: str = "") -> Any:  # noqa: A002
+    """Declare True or False."""
+    return field(Parameter(kind="boolean", help=help), default)
+
+
+def one_of(*choices: Any, default: Any = attrs.NOTHING, help: str = "") -> Any:  # noqa: A002
+    """Declare one of a few values, the first of them the default if no other is given."""
+    chosen = choices[0] if default is attrs.NOTHING else default
+    return field(Parameter(kind="choice", help=help, choices=choices), chosen)
+
+
+def part(
+    kind: type,
+    default: Any,
+    *,
+    registry: Registry[Any] | None = None,
+    accepts: Callable[[Any], bool] | None = None,
+    accepted: str,
+    optional: bool = False,
+    help: str = "",  # noqa: A002
+) -> Any:
+    """Declare a part: a registered name, or an object with parameters of its own.
+
+    Args:
+        kind: class of the objects.
+        default: a name, an object or None.
+        registry: the names.
+        accepts: whether another object will do as well.
+        accepted: the objects, in words.
+        optional: whether None is allowed.
+        help: one line.
+    """
+    parameter = Parameter(
+        kind="part",
+        help=help,
+        optional=optional,
+        registry=registry,
+        part=kind,
+        accepts=accepts,
+        accepted=accepted,
+    )
+    return field(parameter, default)
+
+
+def parameters_of(owner: type) -> dict[str, Parameter]:
+    """The declared parameters of a class, in the order of their declaration."""
+    return {
+        attribute.name: attribute.metadata[PARAMETER]
+        for attribute in attrs.fields(owner)
+        if PARAMETER in attribute.metadata
+    }
+
+
+def documented(owner: type[T]) -> type[T]:
+    """Class decorator: append the declared parameters to the docstring, as its ``Attributes``."""
+    lines = []
+    for name, parameter in parameters_of(owner).items():
+        bound = parameter.bound + (f", in {parameter.unit}" if parameter.unit else "")
+        words = f"{name}: {parameter.help} {bound[:1].upper()}{bound[1:]}."
+        lines += textwrap.wrap(words, 100, initial_indent=" " * 8, subsequent_indent=" " * 12)
+    doc = (owner.__doc__ or "").rstrip()
+    owner.__doc__ = "\n".join([doc, "", "    Attributes:", *lines, "    "])
+    return owner
+
+
+def as_tuple(value: Any) -> Any:
+    """A string as a tuple of one, a list as a tuple; anything else as it is."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def check_integer(field: str, value: object, minimum: int, maximum: float = math.inf) -> None:
+    """Raise `ConfigError` unless a value is a whole number within its bounds."""
+    Parameter(kind="integer", minimum=minimum, maximum=maximum).check(field, value)
+
+
+def check_number(
+    field: str,
+    value: object,
+    minimum: float,
+    *,
+    above: bool = False,
+    maximum: float = math.inf,
+) -> None:
+    """Raise `ConfigError` unless a value is a finite number within its bounds."""
+    Parameter(kind="number", minimum=minimum, above=above, maximum=maximum).check(field, value)

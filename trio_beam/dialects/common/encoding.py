@@ -1,0 +1,71 @@
+"""JSON in and out: typed decoders, and requests of which most was encoded before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from trio_beam.core.beam import Beam
+
+
+class PrefixEncoder:
+    """The bytes in which a beam stands in a request, each block encoded once.
+
+    A beam's bytes are its parent's with its own block's behind them, so a round costs an encoding of
+    the new tokens and a copy. Only the last two generations are kept.
+    """
+
+    def __init__(self, encode: Callable[[Beam], bytes]) -> None:
+        self._encode = encode
+        self._known: WeakKeyDictionary[Beam, bytes] = WeakKeyDictionary()
+
+    def __call__(self, beam: Beam) -> bytes:
+        """All blocks of the beam, encoded and joined."""
+        parts: list[bytes] = []
+        node: Beam | None = beam
+        while node is not None and node.continuation is not None:
+            known = self._known.get(node)
+            if known is not None:
+                parts.append(known)
+                break
+            parts.append(self._encode(node))
+            node = node.parent
+        joined = b"".join(reversed(parts))
+        if beam.continuation is not None:
+            self._known[beam] = joined
+            if beam.parent is not None and beam.parent.parent is not None:
+                self._known.pop(beam.parent.parent, None)
+        return joined
+
+
+#: A byte in a JSON list of bytes.
+Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+
+def decoder_of(shape: Any) -> Callable[[bytes], Any]:
+    """A decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`."""
+    decode = msgspec.json.Decoder(shape).decode
+
+    def guarded(body: bytes) -> Any:
+        try:
+            return decode(body)
+        except RecursionError:
+            raise msgspec.ValidationError("it is nested too deeply") from None
+        except UnicodeDecodeError as error:
+            raise msgspec.DecodeError(str(error)) from None
+
+    return guarded
+
+
+def encode_string(text: str) -> bytes:
+    """The inside of a JSON string, without its quotes. Pieces can be joined."""
+    return msgspec.json.encode(text)[1:-1]
+
+
+def splice(name: str, value: bytes, fields: Mapping[str, Any]) -> bytes:
+    """A JSON object of one member that is encoded already, and others that are not."""
+    rest = msgspec.json.encode(fields)
+    return b'{"%s":%s%s%s' % (name.encode(), value, b"," if fields else b"", rest[1:])

@@ -1,0 +1,185 @@
+"""What the runs of all strategies have in common: how they begin, end, and fail."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from trio_beam.core.beam import Beam
+from trio_beam.core.events import Event, Observer, SearchFinished
+from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler
+from trio_beam.core.prompt import PromptLike, check_prompt
+from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
+from trio_beam.core.strategy import Strategy
+from trio_beam.core.usage import UsageMeter
+from trio_beam.core.validation import check_number
+from trio_beam.engine.groups import unwrapped
+from trio_beam.errors import BudgetExhausted, ConfigError, EndpointError, TrioBeamError
+
+#: Bits of chance for a strategy without a seed.
+ENTROPY_BITS = 62
+S = TypeVar("S", bound=Strategy)
+
+
+class Run(ABC, Generic[S]):
+    """One search by some strategy; it runs once.
+
+    Args:
+        model: is searched over.
+        prompt: a string or chat messages.
+        strategy: says which search, and how.
+        observers: are called with every event.
+
+    Raises:
+        ConfigError: an argument is not usable.
+    """
+
+    def __init__(
+        self, model: LanguageModel, prompt: PromptLike, strategy: S, observers: Sequence[Observer]
+    ) -> None:
+        self._model = model
+        self._prompt = check_prompt(prompt)
+        self._strategy = strategy
+        self._observers = check_observers(observers)
+        self._ran = False
+
+    async def run(self) -> SearchResult:
+        """Search to the end.
+
+        Raises:
+            SearchFailed: from an `ExceptionGroup` of the causes.
+            TrioBeamError: it has run before.
+        """
+        if self._ran:
+            raise TrioBeamError("a search runs once; make another")
+        self._ran = True
+        with unwrapped(TrioBeamError, KeyboardInterrupt):
+            return await self._run()
+
+    async def run_within(self, seconds: float) -> SearchResult:
+        """Search to the end, or until `seconds` are over; then the best so far is returned.
+
+        Raises:
+            SearchFailed, TrioBeamError: as `run`.
+            ConfigError: `seconds` is no number from 0 up.
+        """
+        check_seconds(seconds)
+        with trio.move_on_after(seconds):
+            return await self.run()
+        return self.best_so_far("deadline")
+
+    async def _run(self) -> SearchResult:
+        self._emit(self._started())
+        try:
+            sampler = await self._start()
+        except BudgetExhausted:
+            return self._finished("budget")
+        return self._finished(await self._search(sampler))
+
+    @abstractmethod
+    def best_so_far(self, stop_reason: StopReason) -> SearchResult:
+        """The result as it stands, also while `run` is under way or after it was cancelled.
+
+        Raises:
+            SearchFailed: the final beams could not be voted on.
+        """
+
+    @abstractmethod
+    def _started(self) -> Event:
+        """The first event."""
+
+    @property
+    @abstractmethod
+    def _meter(self) -> UsageMeter:
+        """Counts the preparation of the prompt."""
+
+    @abstractmethod
+    def _note_failure(self, failure: BeamFailure) -> SearchFailed:
+        """Note a failure before the first request, and make the error of it."""
+
+    @abstractmethod
+    async def _search(self, sampler: Sampler) -> StopReason:
+        """Search to the end, and say why it ended.
+
+        Raises:
+            SearchFailed: it cannot go on.
+        """
+
+    async def _start(self) -> Sampler:
+        """Let the model prepare the prompt.
+
+        Raises:
+            BudgetExhausted: there was no budget for it.
+            SearchFailed: it could not.
+        """
+        context = RequestContext(meter=self._meter, emit=self._emit)
+        try:
+            sampler = await self._model.start(self._prompt, context)
+        except EndpointError as error:
+            failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
+            raise self._note_failure(failure) from ExceptionGroup(_CAUSES, [error])
+        self._meter.prompt_length = sampler.prompt_length or 0
+        return sampler
+
+    def _finished(self, stop_reason: StopReason) -> SearchResult:
+        result = self.best_so_far(stop_reason)
+        self._emit(SearchFinished(result=result))
+        return result
+
+    def _emit(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
+
+
+_CAUSES = "the causes of the failure"
+
+
+def check_seconds(seconds: Any) -> None:
+    """Raise `ConfigError` unless it is a number from 0 up, or infinity."""
+    if seconds != math.inf:
+        check_number("seconds", seconds, 0)
+
+
+def check_observers(observers: Any) -> tuple[Observer, ...]:
+    """Return the observers as a tuple.
+
+    Raises:
+        ConfigError: one of them is no function, or a coroutine function, which nobody would await.
+    """
+    given = tuple(observers) if isinstance(observers, (list, tuple)) else observers
+    if not isinstance(given, tuple):
+        raise ConfigError("observers", "a sequence of functions", observers)
+    for observer in given:
+        call = getattr(observer, "__call__", None)  # noqa: B004  # an object's own, to look at it
+        if not callable(observer):
+            raise ConfigError("observers", "functions of one event", observer)
+        if inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(call):
+            bound = "plain functions: an async one would never be awaited (send to a memory channel instead)"
+            raise ConfigError("observers", bound, observer)
+    return given
+
+
+def search_failed(
+    failures: Sequence[BeamFailure], partial: SearchResult, *, what: str, unit: str
+) -> SearchFailed:
+    """Make the error in which all failures are, with its cause.
+
+    Args:
+        failures: at least one.
+        partial: the best so far.
+        what: has failed, in words.
+        unit: the word for what is numbered in it: round, block.
+    """
+    last = failures[-1]
+    when = f"in {unit} {last.round}" if last.round else f"before its first {unit}"
+    more = f" ({len(failures) - 1} more failures before)" if len(failures) > 1 else ""
+    error = SearchFailed(
+        f"{what} failed {when}: {last.error}{more}", failures=failures, partial=partial
+    )
+    error.__cause__ = ExceptionGroup(_CAUSES, [failure.error for failure in failures])
+    return error

@@ -1,0 +1,124 @@
+"""The table of strategies, and how one is made of a name and plain values."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeAlias, TypeVar, get_type_hints
+
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.parameters import Option, build, options_of
+from trio_beam.core.registry import Registry
+from trio_beam.core.strategy import Strategy
+from trio_beam.core.validation import Parameter
+from trio_beam.errors import ConfigError
+
+#: A configuration class, or a function that returns a configuration.
+Preset: TypeAlias = Callable[..., Strategy]
+S = TypeVar("S", bound=Strategy)
+P = ParamSpec("P")
+
+STRATEGIES: Registry[Preset] = Registry("strategy")
+STRATEGIES.register("beam_search")(BeamSearchConfig)
+STRATEGIES.register("mcmc")(McmcConfig)
+
+
+def preset(name: str) -> Callable[[Callable[P, S]], Callable[P, S]]:
+    """Decorator: register a function that returns a strategy, and check its declared arguments.
+
+    An argument is declared by a `Parameter` in its annotation.
+    """
+
+    def add(function: Callable[P, S]) -> Callable[P, S]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> S:
+            given = signature.bind(*args, **kwargs).arguments
+            for option in _own_options(function):
+                if option.name in given and not isinstance(given[option.name], str):
+                    option.parameter.check(option.name, given[option.name])
+            return function(*args, **kwargs)
+
+        return STRATEGIES.register(name)(checked)
+
+    return add
+
+
+def strategy_options(name: str) -> list[Option]:
+    """All options of a strategy: of a preset its own first, then those of the configuration it returns.
+
+    Raises:
+        ConfigError: there is no strategy of that name.
+    """
+    preset = STRATEGIES[name]
+    own = _own_options(preset)
+    names = {option.name for option in own}
+    return own + [one for one in options_of(_configuration(preset)) if one.name not in names]
+
+
+def make_strategy(name: str, values: Mapping[str, Any]) -> Strategy:
+    """Make a strategy of plain values, by the names of `strategy_options`.
+
+    Raises:
+        ConfigError: there is none of that name; a value is out of bounds, unknown, or has no effect.
+    """
+    preset = STRATEGIES[name]
+    if isinstance(preset, type):
+        return build(preset, values)
+    own = {option.name for option in _own_options(preset)}
+    given = {key: value for key, value in values.items() if key in own}
+    return preset(**given, **{key: value for key, value in values.items() if key not in own})
+
+
+def strategy_name(strategy: Strategy) -> str:
+    """The name of a strategy's configuration class."""
+    return next(name for name in STRATEGIES.names() if STRATEGIES[name] is type(strategy))
+
+
+def evolve(owner: type[S], others: Mapping[str, Any], **fixed: Any) -> S:
+    """Make the configuration of a preset.
+
+    Args:
+        owner: its class.
+        others: what the caller gave beside the preset's own parameters.
+        fixed: what the preset sets.
+
+    Raises:
+        ConfigError: the caller gave what the preset sets, or a value is out of bounds.
+    """
+    for name in others:
+        if name in fixed:
+            error = ConfigError(name, "left out: the strategy sets it", others[name])
+            error.args = (f"{name} has no effect here: the strategy sets it to {fixed[name]!r}",)
+            raise error
+    return build(owner, {**others, **fixed})
+
+
+def one_block(others: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a strategy whose texts come in a single block, whatever their length."""
+    longest = others.get("max_tokens", BeamSearchConfig().max_tokens)
+    return {"tokens_per_step": longest, "n_per_beam": 1}
+
+
+def _own_options(preset: Preset) -> list[Option]:
+    """The parameters of a preset's own, from the annotations of its signature."""
+    if isinstance(preset, type):
+        return []
+    hints = get_type_hints(preset, include_extras=True)
+    return [
+        Option(name=name, parameter=extra, default=argument.default)
+        for name, argument in inspect.signature(preset).parameters.items()
+        for extra in getattr(hints.get(name), "__metadata__", ())
+        if isinstance(extra, Parameter)
+    ]
+
+
+def _configuration(preset: Preset) -> type[Strategy]:
+    """The class of the configuration that a preset returns."""
+    if isinstance(preset, type):
+        return preset
+    configuration: type[Strategy] = get_type_hints(preset)["return"]
+    return configuration
