@@ -21,6 +21,7 @@ from trio_beam.errors import (
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
+    EndpointClosed,
     EndpointError,
     LogprobsUnavailable,
     MalformedResponse,
@@ -47,6 +48,7 @@ LASTING = [
     ContextOverflow("too long", status=400),
     MalformedResponse("of the wrong shape"),
     LogprobsUnavailable("no log-probabilities"),
+    EndpointClosed("never entered"),
 ]
 
 

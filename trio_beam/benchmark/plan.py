@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from trio_beam.benchmark.models import Model, choose_model
+from trio_beam.benchmark.problem import Problem
 from trio_beam.benchmark.prompts import check_template
 from trio_beam.benchmark.records import Key, digest_of, digest_of_problem
+from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.strategies import Strategy, enabled_strategies
 from trio_beam.core.validation import check_integer, check_number
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from trio_beam.benchmark.problem import Problem
-    from trio_beam.benchmark.settings import Settings
 
 
 @attrs.frozen(kw_only=True)
