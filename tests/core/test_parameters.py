@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,38 +16,25 @@ from trio_beam import (
     BeamSearchConfig,
     Lookahead,
     McmcConfig,
-    Population,
     Resample,
-    ScoredRound,
-    Selection,
     Strategy,
     Vote,
 )
 from trio_beam.command.strategy_options import strategy_from, strategy_parameters
-from trio_beam.core.config import SELECTIONS, best_first
+from trio_beam.core.config import SELECTIONS
 from trio_beam.core.parameters import build, options_of
-from trio_beam.core.validation import documented, number, parameters_of
+from trio_beam.core.validation import parameters_of
 from trio_beam.errors import ConfigError
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_name, strategy_options
+
+GUIDE = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
 
 @pytest.fixture
 def threshold() -> Iterator[str]:
-    """A selection with a parameter of its own, in one class: what CONTRIBUTING.md shows."""
-
-    @SELECTIONS.register("threshold")
-    @documented
-    @attrs.frozen
-    class Threshold(Selection):
-        """Every candidate near the best one."""
-
-        margin: float = number(1.0, minimum=0, unit="nats", help="Distance from the best score.")
-
-        def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
-            candidates = best_first(scored.candidates)
-            near = [one for one in candidates if one.score >= candidates[0].score - self.margin]
-            return Population.of(near[: config.beam_width])
-
+    """The selection that CONTRIBUTING.md shows, with a parameter of its own."""
+    (source,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    exec(compile(source, GUIDE, "exec"), {"__name__": __name__})
     yield "threshold"
     del SELECTIONS._entries["threshold"]
 
