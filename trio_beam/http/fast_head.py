@@ -14,7 +14,7 @@ from typing import NamedTuple
 _VALUE = rb"[\t \x21-\x7e\x80-\xff]*"
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*(" + _VALUE + rb")\r\n")
 _HEAD = re.compile(
-    rb"HTTP/1\.1 ([2-5]\d\d)(?: " + _VALUE + rb")?\r\n"
+    rb"HTTP/1\.1 ([2-5]\d\d)(?: (" + _VALUE + rb"))?\r\n"
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:" + _VALUE + rb"\r\n)+)\r\n"
 )
 _LENGTH = re.compile(rb"\d{1,15}")
@@ -27,12 +27,14 @@ class PlainHead(NamedTuple):
 
     Attributes:
         status: its number.
+        reason: the words behind it; may be empty.
         headers: names in lower case.
         length: bytes of the body.
         size: bytes of the head, its empty line included.
     """
 
     status: int
+    reason: bytes
     headers: dict[bytes, bytes]
     length: int
     size: int
@@ -44,7 +46,7 @@ def plain_head(data: bytes) -> PlainHead | None:
     if found is None:
         return None
     status = int(found[1])
-    fields = _FIELD.findall(found[2])
+    fields = _FIELD.findall(found[3])
     headers = {name.lower(): value.rstrip(b"\t ") for name, value in fields}
     length = headers.get(b"content-length", b"")
     plain = (
@@ -54,4 +56,4 @@ def plain_head(data: bytes) -> PlainHead | None:
         and b"transfer-encoding" not in headers
         and headers.get(b"connection", b"keep-alive").lower() == b"keep-alive"
     )
-    return PlainHead(status, headers, int(length), found.end()) if plain else None
+    return PlainHead(status, found[2] or b"", headers, int(length), found.end()) if plain else None

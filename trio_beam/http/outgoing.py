@@ -1,0 +1,104 @@
+"""Requests as bytes: a head that was rendered once is used again, with another length.
+
+h11 checks and renders every head the first time. After that only ``content-length`` changes, which
+comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import h11
+import httpx
+
+_LENGTH = b"content-length"
+#: Heads that are remembered; an endpoint has about three, but a hook may make each another.
+_MAX_KNOWN = 64
+
+
+class Outgoing(NamedTuple):
+    """A request, ready to be sent.
+
+    Attributes:
+        data: all of its bytes.
+        method: ``POST``, for example.
+        target: the path, or the whole URL for a proxy.
+        headers: ``content-length`` among them.
+        body: what follows the head.
+    """
+
+    data: bytes
+    method: str
+    target: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+    def replay(self, protocol: h11.Connection) -> bytes:
+        """Let h11 send the same; return its bytes.
+
+        Raises:
+            h11.LocalProtocolError: HTTP does not allow such a request.
+        """
+        head = h11.Request(method=self.method, target=self.target, headers=list(self.headers))
+        data = protocol.send(head) or b""
+        if self.body:
+            data += protocol.send(h11.Data(data=self.body)) or b""
+        return data + (protocol.send(h11.EndOfMessage()) or b"")
+
+
+class Renderer:
+    """Makes bytes of requests; remembers heads.
+
+    Args:
+        proxy_headers: where plain-http requests go to a proxy, which wants the whole URL: headers
+            for the proxy. None: they go to the server.
+    """
+
+    def __init__(self, proxy_headers: Sequence[tuple[bytes, bytes]] | None = None) -> None:
+        self._proxy_headers = proxy_headers
+        self._known: dict[tuple[object, ...], bytes | None] = {}
+
+    def render(self, request: httpx.Request, body: bytes) -> Outgoing:
+        """Return a request as bytes.
+
+        Raises:
+            h11.LocalProtocolError: HTTP does not allow such a request.
+        """
+        target, headers = request.url.raw_path, request.headers.raw
+        if self._proxy_headers is not None and request.url.raw_scheme == b"http":
+            target = b"http://%s%s" % (request.url.netloc, target)
+            headers += self._proxy_headers
+        others: list[tuple[bytes, bytes]] = []
+        lengths: list[bytes] = []
+        for name, value in headers:
+            if name.lower() == _LENGTH:
+                lengths.append(value)
+            else:
+                others.append((name, value))
+        head = self._head(request.method, target, tuple(others))
+        if head is not None and lengths == [b"%d" % len(body)]:
+            data = b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
+        elif head is not None and not lengths and not body:
+            data = head + b"\r\n"
+        else:
+            data = b""
+        outgoing = Outgoing(data, request.method, target, headers, body)
+        if data:
+            return outgoing
+        return outgoing._replace(data=outgoing.replay(h11.Connection(h11.CLIENT)))
+
+    def _head(
+        self, method: str, target: bytes, headers: tuple[tuple[bytes, bytes], ...]
+    ) -> bytes | None:
+        """Status line and headers without the empty line; None if h11 frames the body."""
+        key = method, target, headers
+        if key not in self._known:
+            if len(self._known) == _MAX_KNOWN:
+                self._known.clear()
+            event = h11.Request(method=method, target=target, headers=list(headers))
+            rendered = h11.Connection(h11.CLIENT).send(event)
+            assert rendered is not None
+            framed = any(name == b"transfer-encoding" for name, _ in event.headers)
+            self._known[key] = None if framed else rendered.removesuffix(b"\r\n")
+        return self._known[key]
