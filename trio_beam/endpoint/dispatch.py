@@ -6,6 +6,7 @@ waits, for a slot or to be repeated or for a pause to end, holds no slot.
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Literal, NamedTuple, TypeVar
 
@@ -73,7 +74,11 @@ class Dispatcher:
     _latencies: Latencies = attrs.field(factory=Latencies, init=False)
     _random: random.Random = attrs.field(factory=random.Random, init=False)
     _hedges_begun: int = attrs.field(default=0, init=False)
-    _resume_at: float = attrs.field(default=float("-inf"), init=False)
+    _resume_at: float = attrs.field(default=-math.inf, init=False)
+
+    def restart(self) -> None:
+        """Forget a pause that a server asked for: under another `trio.run` its end means nothing."""
+        self._resume_at = -math.inf
 
     async def send(
         self, request: WireRequest[T], context: RequestContext, reservation: Reservation
@@ -130,19 +135,24 @@ class Dispatcher:
             self.limiter.release()
 
     async def _enter(self, context: RequestContext) -> int:
-        """Wait for a slot, and for the end of a pause, in which nobody holds one."""
-        while True:
-            await self._pause()
-            if not self.limiter.try_acquire():
-                with context.deadline.paused():
-                    await self.limiter.acquire(context.meter)
-            if trio.current_time() >= self._resume_at:
-                return self.limiter.generation
-            self.limiter.release()
+        """Wait for a slot, and for the end of a pause, in which nobody holds one.
 
-    async def _pause(self) -> None:
-        if (resume_at := self._resume_at) > trio.current_time():
-            await trio.sleep_until(resume_at)
+        Neither counts against the beam's time.
+        """
+        if not self._pausing() and self.limiter.try_acquire():
+            return self.limiter.generation
+        with context.deadline.paused():
+            while True:
+                if self._pausing():
+                    await trio.sleep_until(self._resume_at)
+                if not self.limiter.try_acquire():
+                    await self.limiter.acquire(context.meter)
+                if not self._pausing():
+                    return self.limiter.generation
+                self.limiter.release()
+
+    def _pausing(self) -> bool:
+        return trio.current_time() < self._resume_at
 
     def _note_pause(self, error: EndpointError, context: RequestContext) -> None:
         """What a server asks of one request holds for all of them."""
@@ -193,7 +203,8 @@ class Dispatcher:
             raise
         reservation.answered(request.most_tokens)
         if request.most_tokens:
-            self._latencies.add(trio.current_time() - start)
+            if self.hedge_after == "p95":
+                self._latencies.add(trio.current_time() - start)
             limit = self.limiter.size
             self.limiter.answered()
             self._note_limit(limit, context)
@@ -213,8 +224,7 @@ class Dispatcher:
         return self._latencies.quantile(0.95) if self.hedge_after == "p95" else self.hedge_after
 
     def _may_hedge(self) -> bool:
-        paused = trio.current_time() < self._resume_at
-        return not paused and self._hedges_begun < self.hedge_share * self.attempts
+        return not self._pausing() and self._hedges_begun < self.hedge_share * self.attempts
 
     async def _race(
         self,

@@ -168,6 +168,7 @@ class Endpoint:
             _FIRST_SIZE if max_concurrent == "auto" else max_concurrent,
             adaptive=adaptive,
             most=_GREATEST_SIZE if adaptive else None,
+            ceiling=self._http.pool_size,
         )
         self._dispatcher = Dispatcher(
             http=self._http,
@@ -206,9 +207,15 @@ class Endpoint:
         return f"<Endpoint {self.base_url} model={self.model!r}>"
 
     async def __aenter__(self) -> Self:
-        """Open; sends nothing."""
+        """Open; sends nothing. What was closed may be opened again, also under another `trio.run`.
+
+        Raises:
+            TrioBeamError: it is open.
+            ConfigError: the environment names a proxy that cannot be used.
+        """
         await trio.lowlevel.checkpoint()  # first: a cancelled entry leaves nothing open
         self._http.open()
+        self._dispatcher.restart()
         return self
 
     async def __aexit__(

@@ -126,7 +126,7 @@ class HttpClient:
             EndpointError: whatever went wrong.
         """
         url = self._address.url(request.path, at_root=request.at_root)
-        with trio.move_on_after(self._limit) as scope:
+        with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
             response = await self._exchange(request, url)
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
@@ -167,18 +167,17 @@ class HttpClient:
         built = self._built.get((request.method, url))
         if built is None:
             built = client.build_request(request.method, url, headers=self._headers(client))
+            built.headers.pop("content-length", None)  # the transport adds the body's
             self._built[request.method, url] = built
-        made = httpx.Request(
+        # A stream instead of content: httpx would look at every header again.
+        stream = httpx.ByteStream(body or b"")
+        return httpx.Request(
             request.method,
             built.url,
             headers=built.headers,
-            stream=httpx.ByteStream(body or b""),
+            stream=stream,
             extensions=built.extensions,
         )
-        if body is not None:
-            made.headers["content-length"] = str(len(body))
-        made.read()  # so that it has its content, as requests of httpx have
-        return made
 
     def _headers(self, client: httpx.AsyncClient) -> dict[str, str]:
         codings = accepted(client.headers.get("accept-encoding", ""))
@@ -192,6 +191,8 @@ class HttpClient:
         body = response.extensions.get(BODY)
         if isinstance(body, Body):
             packed = await body.read_whole(limit)
+            # What httpx put around it refers to the response: a cycle, left to the collector.
+            response.stream = body
             return None if packed is None else unpack(packed, response.headers.raw, limit)
         pieces = cast("AsyncGenerator[bytes]", response.aiter_raw())
         async with aclosing(response), aclosing(pieces):

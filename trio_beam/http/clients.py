@@ -53,7 +53,7 @@ class OwnClient(httpx.AsyncClient):
 
 async def _stop_at_redirect(response: httpx.Response) -> None:
     """End a redirect by its status: httpx would read its location, which may be no URL."""
-    if response.has_redirect_location:
+    if response.status_code >= 300 and response.has_redirect_location:
         raise httpx.HTTPStatusError("", request=response.request, response=response)
 
 

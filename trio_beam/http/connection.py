@@ -85,16 +85,18 @@ class Connection:
                 await open_tunnel(stream, self.origin, proxy)
             assert context is not None
             stream = await start_tls(stream, context, self.origin.host)
-        self._watch(self._socket.socket.fileno(), plain=stream is self._socket)
+        self._watch(self._socket, plain=stream is self._socket)
         self.stream = stream
 
-    def _watch(self, descriptor: int, *, plain: bool) -> None:
+    def _watch(self, stream: trio.SocketStream, *, plain: bool) -> None:
+        sock = stream.socket
+        descriptor = sock.fileno()
         if hasattr(select, "poll"):  # not on Windows
             self._poll = select.poll()
             self._poll.register(descriptor, select.POLLIN)
         if plain:
             # Another object for the same socket: Trio's own offers no call without a checkpoint.
-            self._raw = socket.socket(fileno=descriptor)
+            self._raw = socket.socket(sock.family, sock.type, sock.proto, descriptor)
             self._raw.setblocking(False)
 
     async def send(self, outgoing: Outgoing) -> None:
@@ -107,14 +109,17 @@ class Connection:
         self._outgoing = outgoing
         data = outgoing.data
         await trio.lowlevel.checkpoint_if_cancelled()
-        with suppress(trio.BrokenResourceError, OSError):  # what was answered is still to be read
-            if self._raw is not None:
-                with suppress(BlockingIOError):
-                    data = data[self._raw.send(data) :]
-            if data:
-                await self._send_and_listen(data)
-            else:
-                self._sent = True
+        if self._raw is not None:
+            try:
+                data = data[self._raw.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                return  # what was answered is still to be read
+        if data:
+            await self._send_and_listen(data)
+        else:
+            self._sent = True
 
     async def _send_and_listen(self, data: bytes) -> None:
         stream = self.stream
@@ -199,8 +204,20 @@ class Connection:
         self._missing -= len(part)
         return part or None
 
+    def take_whole(self, limit: int) -> bytes | None:
+        """Return a body that came with its head, as short ones do; None if it has to be read."""
+        length, content = self._missing, self._rest
+        if not 0 <= length <= min(limit, len(content)):
+            return None
+        self._missing = 0
+        if len(content) == length:
+            self._rest = b""
+            return content
+        self._rest = content[length:]
+        return content[:length]
+
     async def read_whole(self, limit: int) -> bytes | None:
-        """Read the body to its end, the cheap way.
+        """Read the body to its end; cheaper than piece by piece.
 
         Args:
             limit: longest body, in bytes.
@@ -224,17 +241,15 @@ class Connection:
         length = self._missing
         if length > limit:
             return None
-        content = self._rest
-        if len(content) < length:
-            # A bytearray and not a list of parts: a peer that sends byte by byte costs no more memory.
-            joined = bytearray(content)
-            while len(joined) < length:
-                self._missing = length - len(joined)
-                joined += await self._receive_more()
-            content = bytes(joined)
+        # A bytearray and not a list of parts: a peer that sends byte by byte costs no more memory.
+        content = bytearray(self._rest)
+        while len(content) < length:
+            self._missing = length - len(content)
+            content += await self._receive_more()
         self._missing = 0
-        self._rest = content[length:]
-        return content if len(content) == length else content[:length]
+        self._rest = bytes(content[length:])
+        del content[length:]
+        return bytes(content)
 
     async def _receive_more(self) -> bytes:
         part = await self._receive()

@@ -13,6 +13,7 @@ import h11
 import httpx
 
 _LENGTH = b"content-length"
+_FRAMING = (_LENGTH, b"transfer-encoding")
 #: Heads that are remembered; an endpoint has about three, but a hook may make each another.
 _MAX_KNOWN = 64
 
@@ -24,7 +25,7 @@ class Outgoing(NamedTuple):
         data: all of its bytes.
         method: ``POST``, for example.
         target: the path, or the whole URL for a proxy.
-        headers: ``content-length`` among them.
+        headers: as they were given; a body without any length has its own added.
         body: what follows the head.
     """
 
@@ -40,7 +41,11 @@ class Outgoing(NamedTuple):
         Raises:
             h11.LocalProtocolError: HTTP does not allow such a request.
         """
-        head = h11.Request(method=self.method, target=self.target, headers=list(self.headers))
+        headers = list(self.headers)
+        framed = any(name.lower() in _FRAMING for name, _ in headers)
+        if self.body and not framed:
+            headers.append((_LENGTH, b"%d" % len(self.body)))
+        head = h11.Request(method=self.method, target=self.target, headers=headers)
         data = protocol.send(head) or b""
         if self.body:
             data += protocol.send(h11.Data(data=self.body)) or b""
@@ -69,23 +74,21 @@ class Renderer:
         if self._proxy_headers is not None and request.url.raw_scheme == b"http":
             target = b"http://%s%s" % (request.url.netloc, target)
             headers += self._proxy_headers
-        others: list[tuple[bytes, bytes]] = []
-        lengths: list[bytes] = []
-        for name, value in headers:
-            if name.lower() == _LENGTH:
-                lengths.append(value)
-            else:
-                others.append((name, value))
-        head = self._head(request.method, target, tuple(others))
-        if head is not None and lengths == [b"%d" % len(body)]:
-            data = b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)
-        elif head is not None and not lengths and not body:
-            data = head + b"\r\n"
-        else:
-            data = b""
-        outgoing = Outgoing(data, request.method, target, headers, body)
-        if data:
-            return outgoing
+        head = self._known.get((request.method, target, tuple(headers)))
+        if head is None:  # not yet known; or it has a length of its own, or no length will do
+            return self._render_slowly(request.method, target, headers, body)
+        return Outgoing(_framed(head, body), request.method, target, headers, body)
+
+    def _render_slowly(
+        self, method: str, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> Outgoing:
+        lengths = [value for name, value in headers if name.lower() == _LENGTH]
+        others = tuple([field for field in headers if field[0].lower() != _LENGTH])
+        head = self._head(method, target, others)
+        if head is not None and lengths in ([], [b"%d" % len(body)]):
+            data = _framed(head, body, always=bool(lengths))
+            return Outgoing(data, method, target, headers, body)
+        outgoing = Outgoing(b"", method, target, headers, body)
         return outgoing._replace(data=outgoing.replay(h11.Connection(h11.CLIENT)))
 
     def _head(
@@ -99,6 +102,12 @@ class Renderer:
             event = h11.Request(method=method, target=target, headers=list(headers))
             rendered = h11.Connection(h11.CLIENT).send(event)
             assert rendered is not None
-            framed = any(name == b"transfer-encoding" for name, _ in event.headers)
-            self._known[key] = None if framed else rendered.removesuffix(b"\r\n")
+            chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
+            self._known[key] = None if chunked else rendered.removesuffix(b"\r\n")
         return self._known[key]
+
+
+def _framed(head: bytes, body: bytes, *, always: bool = False) -> bytes:
+    if not body and not always:
+        return head + b"\r\n"
+    return b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body)

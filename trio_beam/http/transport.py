@@ -118,8 +118,14 @@ class TrioTransport(httpx.AsyncBaseTransport):
             if connecting:
                 await self._connect(connection, timeouts.get("connect"))
                 connecting = False
-            await _within(timeouts.get("write"), httpx.WriteTimeout, connection.send, outgoing)
-            head = await _within(timeouts.get("read"), httpx.ReadTimeout, connection.read_head)
+            if (seconds := timeouts.get("write")) is None:
+                await connection.send(outgoing)
+            else:
+                await _within(seconds, httpx.WriteTimeout, connection.send, outgoing)
+            if (seconds := timeouts.get("read")) is None:
+                head = await connection.read_head()
+            else:
+                head = await _within(seconds, httpx.ReadTimeout, connection.read_head)
         except FOREIGN_ERRORS as error:
             self.drop(connection)
             raise as_httpx(error, connecting=connecting) from error
@@ -214,7 +220,9 @@ class Body(httpx.AsyncByteStream):
         Raises:
             httpx.TransportError: it was cut short.
         """
-        content = await self._guarded(self._connection.read_whole, limit)
+        content = self._connection.take_whole(limit)  # nearly always
+        if content is None:
+            content = await self._guarded(self._connection.read_whole, limit)
         if content is None:
             self._transport.drop(self._connection)
         else:
@@ -244,7 +252,7 @@ async def _within(
     call: Callable[..., Awaitable[T]],
     *args: object,
 ) -> T:
-    """Await a call, for so many seconds at most; without a limit there is no scope to pay for."""
+    """Await a call for so many seconds at most; without a limit there is no scope to pay for."""
     if seconds is None:
         return await call(*args)
     with trio.move_on_after(seconds):
@@ -255,7 +263,7 @@ async def _within(
 
 async def _body_of(request: httpx.Request) -> bytes:
     if isinstance(request.stream, httpx.ByteStream):
-        return request.read()
+        return b"".join(request.stream)
     assert isinstance(request.stream, httpx.AsyncByteStream)
     return b"".join([part async for part in request.stream])
 
