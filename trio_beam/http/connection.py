@@ -128,7 +128,7 @@ class Connection:
 
             async def listen() -> None:
                 with suppress(trio.BrokenResourceError):
-                    while part := await self._read_some():
+                    while part := await self._receive(early=False):
                         self._early.append(part)
                         if len(self._early) == _MAX_EARLY:
                             break
@@ -265,13 +265,11 @@ class Connection:
             self._protocol.receive_data(await self._receive())
         return event  # type: ignore[return-value]  # h11 does not type its sentinels
 
-    async def _receive(self) -> bytes:
-        if self._early:
+    async def _receive(self, *, early: bool = True) -> bytes:
+        """Read some bytes, first (unless not `early`) those that came while the request was sent."""
+        if self._early and early:
             await trio.lowlevel.checkpoint()
             return self._early.popleft()
-        return await self._read_some()
-
-    async def _read_some(self) -> bytes:
         raw = self._raw
         if raw is None:
             assert self.stream is not None

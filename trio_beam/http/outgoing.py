@@ -52,6 +52,13 @@ class Outgoing(NamedTuple):
         return data + (protocol.send(h11.EndOfMessage()) or b"")
 
 
+class _Known(NamedTuple):
+    """A head that was rendered: without its empty line (None: h11 frames the body), and its headers."""
+
+    head: bytes | None
+    headers: Sequence[tuple[bytes, bytes]]
+
+
 class Renderer:
     """Makes bytes of requests; remembers heads.
 
@@ -62,7 +69,7 @@ class Renderer:
 
     def __init__(self, proxy_headers: Sequence[tuple[bytes, bytes]] | None = None) -> None:
         self._proxy_headers = proxy_headers
-        self._known: dict[tuple[object, ...], bytes | None] = {}
+        self._known: dict[tuple[object, ...], _Known] = {}
 
     def render(self, request: httpx.Request, body: bytes) -> Outgoing:
         """Return a request as bytes.
@@ -74,27 +81,24 @@ class Renderer:
         if self._proxy_headers is not None and request.url.raw_scheme == b"http":
             target = b"http://%s%s" % (request.url.netloc, target)
             headers += self._proxy_headers
-        head = self._known.get((request.method, target, tuple(headers)))
-        if head is None:  # not yet known; or it has a length of its own, or no length will do
+        known = self._known.get((request.method, target, tuple(headers)))
+        if known is None or known.head is None:
             return self._render_slowly(request.method, target, headers, body)
-        return Outgoing(_framed(head, body), request.method, target, headers, body)
+        return Outgoing(_framed(known.head, body), request.method, target, known.headers, body)
 
     def _render_slowly(
         self, method: str, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> Outgoing:
         lengths = [value for name, value in headers if name.lower() == _LENGTH]
         others = tuple([field for field in headers if field[0].lower() != _LENGTH])
-        head = self._head(method, target, others)
+        head = self._know(method, target, others).head
         if head is not None and lengths in ([], [b"%d" % len(body)]):
             data = _framed(head, body, always=bool(lengths))
             return Outgoing(data, method, target, headers, body)
         outgoing = Outgoing(b"", method, target, headers, body)
         return outgoing._replace(data=outgoing.replay(h11.Connection(h11.CLIENT)))
 
-    def _head(
-        self, method: str, target: bytes, headers: tuple[tuple[bytes, bytes], ...]
-    ) -> bytes | None:
-        """Status line and headers without the empty line; None if h11 frames the body."""
+    def _know(self, method: str, target: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> _Known:
         key = method, target, headers
         if key not in self._known:
             if len(self._known) == _MAX_KNOWN:
@@ -103,7 +107,8 @@ class Renderer:
             rendered = h11.Connection(h11.CLIENT).send(event)
             assert rendered is not None
             chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
-            self._known[key] = None if chunked else rendered.removesuffix(b"\r\n")
+            head = None if chunked else rendered.removesuffix(b"\r\n")
+            self._known[key] = _Known(head, headers)
         return self._known[key]
 
 
