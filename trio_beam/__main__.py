@@ -20,7 +20,7 @@ def _run() -> int | str:
     try:
         import click  # noqa: PLC0415  # an extra: it may not be there
 
-        from trio_beam.cli import cli  # noqa: PLC0415
+        from trio_beam.cli.main import cli  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise

@@ -116,7 +116,7 @@ async def test_the_same_seed_gives_the_same_answer(kind: str) -> None:
     one = strategy(kind)
     texts = [(await one.search(FakeEndpoint(), "p", seed)).text for seed in (5, 5, 6, 7, 8)]
     assert texts[0] == texts[1]
-    assert len(set(texts)) > 1
+    assert len(set(texts)) > 1 or kind == "greedy"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,8 +11,6 @@ import math
 import random
 from collections.abc import Iterator
 
-from trio_beam.core.beam_search.actions import Asking
-
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
@@ -107,12 +105,9 @@ def search(config: BeamSearchConfig, seed: int) -> tuple[SearchResult, BeamSearc
     """A whole search, every sample of its own."""
     source = random.Random(seed)
     state = BeamSearchMachine(config, seed)
-    while isinstance(step := state.step(), Round | Asking):
-        wanted, keeper = (
-            (step, state) if isinstance(step, Round) else (step.aside.round, step.aside)
-        )
-        for expansion in wanted.expansions:
-            keeper.receive(answer(expansion, config, source))
+    while isinstance(step := state.step(), Round):
+        for expansion in step.expansions:
+            state.receive(answer(expansion, config, source))
     return state.result("finished"), state
 
 

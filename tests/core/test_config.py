@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 import pytest
 
-from trio_beam import Judge
+from trio_beam import Judge, Lookahead, Resample, Vote
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.parameters import build, options_of
 from trio_beam.errors import ConfigError, TrioBeamError
 
 NAN, INF = math.nan, math.inf
@@ -46,16 +47,16 @@ BAD: dict[str, tuple[str, list[object]]] = {
         ["best", "", "TOP_K", None, 1, True, ["top_k"]],
     ),
     "scorer": (
-        "one of 'judge', 'mean_logprob', 'power', or a function, or a Judge",
+        "one of 'judge', 'mean_logprob', 'power' or a function, or a Judge",
         ["sum", "", "Power", None, 1, True, ["power"]],
     ),
-    "lookahead_tokens": ("a whole number from 0 up", [-1, 1.0, NAN, True, "8", None]),
-    "lookahead_rollouts": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
-    "answer": ("one of 'best', 'vote'", ["most", "", "Best", None, 1, True]),
-    "vote_key": ("a function of a text, or None", ["number", 1, True, ()]),
-    "vote_by": ("one of 'count', 'score'", ["weight", "", None, 1, True]),
+    "answer": ("one of 'best', 'vote' or a Vote", ["most", "", "Best", None, 1, True]),
     "proposal": ("one of 'sample', 'enumerate'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
+        "a whole number from 1 up or None",
+        [0, -1, 100.0, NAN, INF, True, "100", ()],
+    ),
+    "max_completion_tokens": (
         "a whole number from 1 up or None",
         [0, -1, 100.0, NAN, INF, True, "100", ()],
     ),
@@ -63,12 +64,19 @@ BAD: dict[str, tuple[str, list[object]]] = {
         "a whole number from 1 up or None",
         [0, -1, 100.0, NAN, INF, True, "100", ()],
     ),
-    "quorum": (
-        "a finite number above 0 to 1 or None",
-        [0, -0.5, 1.01, NAN, INF, True, "1", ()],
-    ),
+}
+#: The same for the parameters of parts, by the names of their options.
+BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
     "ess_threshold": ("a finite number from 0 to 1", [-0.1, 1.1, NAN, INF, True, "1", None]),
-    "quorum_grace": ("a finite number from 0 up", [-0.1, NAN, INF, True, "1", None]),
+    "lookahead_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "lookahead_rollouts": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "vote_key": ("a function of a text, or a regular expression or None", [1, True, ()]),
+    "vote_by": ("one of 'count', 'score'", ["weight", "", None, 1, True]),
+    "judge_question": ("a text with {text}", ["", "is it right?", None, 1]),
+    "judge_yes": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
+    "judge_no": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
+    "judge_chat": ("one of True, False", [0, 1, "yes", None]),
+    "judge_top_logprobs": ("a whole number from 2 up", [1, 2.0, True, None]),
 }
 
 #: Values that go together badly: the field that is named, and its bound.
@@ -104,24 +112,19 @@ GOOD: list[dict[str, Any]] = [
     *({"min_beams": value} for value in (1, 2)),
     {"selection": "top_k"},
     {"selection": "resample"},
-    *({"ess_threshold": value} for value in (0, 0.5, 1)),
+    {"selection": Resample(ess_threshold=0, lookahead=Lookahead(8))},
     {"scorer": "power"},
     {"scorer": "mean_logprob"},
     {"scorer": len},
     {"scorer": "judge"},
     {"scorer": Judge(yes="ja", no=["nein"])},
     {"selection": "subtrees"},
-    *({"selection": "resample", "lookahead_tokens": value} for value in (0, 8)),
-    *({"lookahead_rollouts": value} for value in (1, 9)),
-    *({"answer": value} for value in ("best", "vote")),
-    *({"vote_key": value} for value in (None, str.split)),
-    *({"vote_by": value} for value in ("count", "score")),
+    *({"answer": value} for value in ("best", "vote", Vote(str.split, "score"))),
     {"proposal": "sample"},
     {"proposal": "enumerate", "tokens_per_step": 1},
     *({"max_total_tokens": value} for value in (None, 4, 10**9)),
+    *({"max_completion_tokens": value} for value in (None, 4, 10**9)),
     *({"max_requests": value} for value in (None, 1, 10**9)),
-    *({"quorum": value} for value in (None, 0.01, 1)),
-    *({"quorum_grace": value} for value in (0, 2.5)),
 ]
 
 FIELDS = [field.name for field in attrs.fields(BeamSearchConfig)]
@@ -145,6 +148,27 @@ def test_a_bad_value_is_refused_by_name_and_bound(field: str, bound: str, value:
     assert bound in error.bound
     assert field in str(error)
     assert error.bound in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "value"),
+    [(name, bound, value) for name, (bound, values) in BAD_IN_PARTS.items() for value in values],
+)
+def test_a_bad_value_of_a_part_is_refused_by_the_name_of_its_option(
+    name: str, bound: str, value: object
+) -> None:
+    values = {"lookahead_tokens": 8} if name == "lookahead_rollouts" else {}
+    with pytest.raises(ConfigError) as caught:
+        build(BeamSearchConfig, values | {name: value})
+    assert caught.value.field == name
+    assert bound in caught.value.bound
+    assert str(caught.value).startswith(f"{name} must be {caught.value.bound}")
+
+
+def test_the_tables_list_every_parameter() -> None:
+    assert {
+        option.name for option in options_of(BeamSearchConfig)
+    } == BAD.keys() | BAD_IN_PARTS.keys()
 
 
 @pytest.mark.parametrize(
@@ -221,18 +245,17 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "on_beam_failure": "cancel_siblings",
         "min_beams": 1,
         "selection": "top_k",
-        "ess_threshold": 0.5,
-        "lookahead_tokens": 0,
-        "lookahead_rollouts": 4,
         "answer": "best",
-        "vote_key": None,
-        "vote_by": "count",
         "scorer": "power",
         "proposal": "sample",
         "max_total_tokens": None,
+        "max_completion_tokens": None,
+        "max_requests": None,
     }
     config = BeamSearchConfig()
     assert {name: getattr(config, name) for name in contract} == contract
+    assert (Resample().ess_threshold, Resample().lookahead, Lookahead(8).rollouts) == (0.5, None, 4)
+    assert (Vote().key, Vote().by) == (None, "count")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import trio_beam
 from tests.core.builders import block, chain
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.scoring import call_scorer
-from trio_beam.core.config import SCORERS, SELECTIONS, BeamSearchConfig, ScoredRound
+from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS, BeamSearchConfig, ScoredRound
 from trio_beam.core.registry import Registry
 from trio_beam.errors import ConfigError
 
@@ -44,45 +44,49 @@ def test_a_name_is_given_once() -> None:
     assert things["one"] == 1
 
 
-@pytest.mark.parametrize("package", ["scorers", "selection"])
+@pytest.mark.parametrize("package", ["answers", "scorers", "selection"])
 def test_each_file_is_loaded_and_registers_one_thing(package: str) -> None:
     folder = Path(trio_beam.__file__).parent / package
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    registries: dict[str, Registry[Any]] = {"scorers": SCORERS, "selection": SELECTIONS}
+    registries: dict[str, Registry[Any]] = {
+        "answers": ANSWERS,
+        "scorers": SCORERS,
+        "selection": SELECTIONS,
+    }
     registry = registries[package]
     assert set(registry.names()) == files
 
 
 @pytest.mark.parametrize("name", sorted(set(SCORERS.names()) - {"judge"}))
 def test_a_scorer_gives_one_number_for_each_beam_and_favours_the_probable(name: str) -> None:
-    scores = call_scorer(SCORERS[name], BEAMS, BeamSearchConfig(scorer=name))
+    scores = call_scorer(SCORERS.part(name), BEAMS, BeamSearchConfig(scorer=name))
     assert len(scores) == len(BEAMS)
     assert not any(map(math.isnan, scores))
     alike = [chain([block("a", logprob=-1.0)]), chain([block("b", logprob=-2.0)])]
-    better, worse = call_scorer(SCORERS[name], alike, BeamSearchConfig(scorer=name))
+    better, worse = call_scorer(SCORERS.part(name), alike, BeamSearchConfig(scorer=name))
     assert better > worse
 
 
-def closing(beams: Sequence[Beam]) -> ScoredRound:
+def scored(beams: Sequence[Beam]) -> ScoredRound:
     return ScoredRound(
-        round=2, ended=[], carried=[], groups=[[beam] for beam in beams], chance=lambda _: 0.5
+        number=2, ended=[], carried=[], groups=[[beam] for beam in beams], chance=lambda _: 0.5
     )
 
 
 @pytest.mark.parametrize("name", SELECTIONS.names())
 @pytest.mark.parametrize("width", [1, 2, 9])
 def test_a_selection_keeps_at_most_as_many_as_the_width(name: str, width: int) -> None:
-    config = BeamSearchConfig(selection=name, beam_width=width, ess_threshold=1)
-    population = SELECTIONS[name]().select(closing(BEAMS[:width]), config)
+    config = BeamSearchConfig(selection=name, beam_width=width)
+    population = SELECTIONS[name]().select(scored(BEAMS[:width]), config)
     chosen = [*population.active, *population.ended]
     assert 1 <= len(chosen) <= 2 * width
     assert all(any(beam.same_tokens(one) for one in BEAMS) for beam in chosen)
     assert all(beam.ended for beam in population.ended)
     assert not any(beam.ended for beam in population.active)
-    nothing = SELECTIONS[name]().select(closing([]), config)
+    nothing = SELECTIONS[name]().select(scored([]), config)
     assert not [*nothing.active, *nothing.ended]
 
 
 def test_top_k_keeps_the_first() -> None:
-    kept = SELECTIONS["top_k"]().select(closing(BEAMS), BeamSearchConfig(beam_width=3))
+    kept = SELECTIONS["top_k"]().select(scored(BEAMS), BeamSearchConfig(beam_width=3))
     assert list(kept.active) == BEAMS[:3]

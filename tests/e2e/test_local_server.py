@@ -26,7 +26,7 @@ def children() -> set[int]:
             words = (status.parent / "cmdline").read_bytes()
         except (OSError, StopIteration):
             continue  # it ended while it was looked at
-        if int(parent.split()[1]) == os.getpid() and b"_local_child" in words:
+        if int(parent.split()[1]) == os.getpid() and b"local/_child.py" in words:
             found.add(int(status.parent.name))
     return found
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from trio_beam import Beam, BeamSearchConfig, Endpoint, SearchResult, beam_search
+from trio_beam import Beam, BeamSearchConfig, Endpoint, Resample, SearchResult, beam_search
 from trio_beam.core.block import Continuation
 
 PROMPT = "Once upon a time, there was a"
@@ -20,7 +20,7 @@ TEMPERATURE = 0.6
 
 async def search(base_url: str, **given: Any) -> SearchResult:
     config = BeamSearchConfig(
-        selection="resample",
+        selection=Resample(ess_threshold=0),
         alpha=1 / TEMPERATURE,
         proposal_temperature=TEMPERATURE,
         beam_width=3,
@@ -28,7 +28,6 @@ async def search(base_url: str, **given: Any) -> SearchResult:
         tokens_per_step=3,
         max_tokens=6,
         seed=5,
-        ess_threshold=0,
     )
     async with Endpoint(base_url, **given) as endpoint:
         return await beam_search(endpoint, PROMPT, config)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from tests.e2e.conftest import SLOTS
 from trio_beam import Endpoint
-from trio_beam.cli import cli
+from trio_beam.cli.main import cli
 
 
 async def test_the_embedded_model_is_what_it_is(own_base_url: str) -> None:

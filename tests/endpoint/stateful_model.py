@@ -36,7 +36,6 @@ from trio_beam.core.events import (
     BeamExpanded,
     BeamFailed,
     Event,
-    QuorumReached,
     RoundFinished,
     RoundStarted,
     SearchFinished,
@@ -69,7 +68,6 @@ class Run:
         max_searches: as given to `search_many`; None for a single search.
         take: outcomes after which the block of `search_many` is left; None: all.
         search: the object, of a single search.
-        quorum_at: when a quorum was reached, in a single search.
         first_wait: place in the log where it began to wait for a slot, if it did.
         outcomes: by number of the search; SearchFailed is one too.
         surprise: what was raised that no document speaks of.
@@ -84,7 +82,6 @@ class Run:
     search: Search | None = None
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     events: list[Event] = attrs.field(factory=list)
-    quorum_at: list[float] = attrs.field(factory=list)
     first_wait: int | None = None
     outcomes: dict[int, SearchResult | SearchFailed] = attrs.field(factory=dict)
     surprise: Exception | None = None
@@ -93,8 +90,6 @@ class Run:
     def observe(self, event: Event) -> None:
         """The observer."""
         self.events.append(event)
-        if isinstance(event, QuorumReached):
-            self.quorum_at.append(trio.current_time())
 
     def of(self, kind: type[Kind]) -> list[Kind]:
         """The events of a kind."""
@@ -194,12 +189,12 @@ def check_budgets(entries: Sequence[Entry], config: BeamSearchConfig) -> None:
     """Those of one search, at any moment: what the server may have done for it."""
     assert config.max_requests is None or len(entries) <= config.max_requests
     spent = sum(entry.most_tokens for entry in entries)
-    assert config.max_total_tokens is None or spent <= config.max_total_tokens
+    assert config.max_completion_tokens is None or spent <= config.max_completion_tokens
 
 
 def check_budget_is_spent(run: Run, entries: Sequence[Entry]) -> None:
     """What is left of one of the budgets is too little for a round with all its hedges."""
-    most_requests, most_tokens = run.config.max_requests, run.config.max_total_tokens
+    most_requests, most_tokens = run.config.max_requests, run.config.max_completion_tokens
     if most_requests is None or len(entries) < most_requests:
         twice = 1 + any(isinstance(event, RequestHedged) for event in run.events)
         round_costs = twice * run.config.samples_per_round * run.config.tokens_per_step
@@ -236,7 +231,6 @@ def check_candidates(run: Run, entries: Sequence[Entry]) -> None:
     assert sum(event.tokens for event in expanded) == tokens
     if run.search is not None:
         check_rounds(run, entries)
-        check_quorum(run, entries)
 
 
 def check_rounds(run: Run, entries: Sequence[Entry]) -> None:
@@ -247,33 +241,13 @@ def check_rounds(run: Run, entries: Sequence[Entry]) -> None:
     assert len(started) - len(finished) in (0, 1)
     if any(entry.fault == "context" for entry in entries):
         return  # a beam that fills the context stands for what it does not bring
-    disturbed = {event.round for event in run.of(QuorumReached)}
-    disturbed |= {event.failure.round for event in run.of(BeamFailed)}
+    disturbed = {event.failure.round for event in run.of(BeamFailed)}
     for start, finish in zip(started, finished, strict=False):
         expanded = [event for event in run.of(BeamExpanded) if event.round == start.round]
         assert finish.candidates == sum(event.candidates for event in expanded)
         assert finish.candidates <= start.samples
         if start.round not in disturbed:
             assert finish.candidates == start.samples
-
-
-def check_quorum(run: Run, entries: Sequence[Entry]) -> None:
-    """Whoever is not in when the quorum is has the grace, and no more."""
-    outcome = run.outcomes.get(run.searches[0])
-    by_itself = isinstance(outcome, SearchResult) and outcome.stop_reason != "deadline"
-    won = {entry.identity for entry in answered(entries)}
-    for reached in run.quorum_at:
-        until = reached + run.config.quorum_grace - 1e-6  # of rounding
-        for entry in entries:
-            if not (entry.ended and entry.began < reached <= entry.ended):
-                continue
-            assert entry.ended < until + 1e-3
-            early = entry.fate == "cancelled" and entry.ended < until
-            explained = entry.identity in won or (entry.ended == run.ended and not by_itself)
-            # Or its own time was over.
-            explained |= entry.took(0) > ATTEMPT_TIMEOUTS[0] - 1e-6
-            explained |= entry.ended - run.began > (run.config.beam_timeout or math.inf) - 1e-6
-            assert explained or not early
 
 
 def check_outcome(run: Run, outcome: SearchResult | SearchFailed) -> None:

@@ -15,7 +15,7 @@ from trio.testing import MockClock
 
 from tests.servers.mock_server import MockServer, answering
 from trio_beam import BeamSearchConfig, RetryPolicy, SearchResult, beam_search
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage import Budget, UsageMeter
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(
@@ -31,7 +31,7 @@ CONFIG = BeamSearchConfig(
 
 async def test_tokens_end_the_search_with_the_best_so_far(autojump_clock: MockClock) -> None:
     async with MockServer().endpoint() as endpoint:
-        result = await beam_search(endpoint, "p", attrs.evolve(CONFIG, max_total_tokens=60))
+        result = await beam_search(endpoint, "p", attrs.evolve(CONFIG, max_completion_tokens=60))
     assert result.stop_reason == "budget"
     assert result.usage.completion_tokens == 60  # 24 + 24 + 12: the last round's blocks are shorter
     assert result.beams[0].length == 4 + 4 + 2
@@ -72,19 +72,19 @@ async def test_what_a_lost_request_may_have_generated_is_spent(autojump_clock: M
         return httpx.Response(503) if number == 1 else None
 
     async with MockServer(hang).endpoint(attempt_timeout=10) as endpoint:
-        result = await beam_search(endpoint, "p", attrs.evolve(CONFIG, max_total_tokens=72))
+        result = await beam_search(endpoint, "p", attrs.evolve(CONFIG, max_completion_tokens=72))
     # 24 lost, 24 refused and given back, 24 for round 1, 24 for round 2.
     assert result.rounds == 2
     assert result.usage.completion_tokens == 48
 
 
 async def test_a_model_that_reserves_nothing_is_held_to_it_as_well() -> None:
-    result = await beam_search(FakeEndpoint(), "p", attrs.evolve(CONFIG, max_total_tokens=40))
+    result = await beam_search(FakeEndpoint(), "p", attrs.evolve(CONFIG, max_completion_tokens=40))
     assert result.usage.completion_tokens <= 40
 
 
 def test_a_reservation_gives_back_what_was_not_used() -> None:
-    meter = UsageMeter(max_tokens=100)
+    meter = UsageMeter(Budget(completion_tokens=100))
     one, two = meter.reservation(), meter.reservation()
     one.reserve(60)
     assert not two.allows(60)
@@ -128,7 +128,7 @@ def test_no_budget_is_overrun(
 
     async def main() -> SearchResult:
         config = attrs.evolve(
-            CONFIG, max_total_tokens=tokens, max_requests=requests, on_beam_failure="drop_beam"
+            CONFIG, max_completion_tokens=tokens, max_requests=requests, on_beam_failure="drop_beam"
         )
         policy = RetryPolicy(attempts=100, wait_initial=1, wait_max=1)
         async with server.endpoint(
@@ -141,3 +141,23 @@ def test_no_budget_is_overrun(
     assert result.usage.completion_tokens <= generated
     assert requests is None or len(server.bodies) <= requests
     assert len(server.bodies) == result.usage.requests
+
+
+async def test_the_total_budget_counts_prompts(autojump_clock: MockClock) -> None:
+    """The mock server counts 10 tokens of prompt a request, which is longer by each block."""
+    for limit in (60, 100, 140, 1000):
+        async with MockServer().endpoint() as endpoint:
+            config = attrs.evolve(CONFIG, max_total_tokens=limit)
+            result = await beam_search(endpoint, "p", config)
+        spent = result.usage.prompt_tokens + result.usage.completion_tokens
+        assert spent <= limit
+        assert (result.stop_reason == "budget") == (limit < 1000)
+        assert result.beams
+
+
+async def test_a_prompt_beyond_the_total_budget_is_not_sent(autojump_clock: MockClock) -> None:
+    server = MockServer()
+    async with server.endpoint() as endpoint:
+        config = attrs.evolve(CONFIG, max_total_tokens=50)
+        result = await beam_search(endpoint, "long " * 50, config)
+    assert (result.stop_reason, result.beams, server.bodies) == ("budget", (), [])

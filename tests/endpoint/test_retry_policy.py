@@ -21,6 +21,7 @@ from trio_beam.errors import (
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
+    EndpointClosed,
     EndpointError,
     LogprobsUnavailable,
     MalformedResponse,
@@ -28,6 +29,8 @@ from trio_beam.errors import (
     RequestRejected,
     ServerError,
 )
+
+pytestmark = pytest.mark.promise(4)
 
 #: What another attempt may mend.
 TRANSIENT = [
@@ -47,6 +50,7 @@ LASTING = [
     ContextOverflow("too long", status=400),
     MalformedResponse("of the wrong shape"),
     LogprobsUnavailable("no log-probabilities"),
+    EndpointClosed("never entered"),
 ]
 
 

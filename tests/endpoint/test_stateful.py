@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -26,6 +27,8 @@ from tests.endpoint.stateful_server import FAULTS, PAUSE, SLOWER, Mode
 from tests.endpoint.stateful_world import World
 from trio_beam import BeamSearchConfig, RetryPolicy
 from trio_beam.core.request_events import LimitChanged, RequestHedged
+
+pytestmark = pytest.mark.promise(3)
 
 #: Where an endpoint that finds its own limit begins.
 _AUTO = 8
@@ -44,9 +47,7 @@ def parameters(draw: st.DrawFn) -> dict[str, Any]:
         "beam_timeout": draw(st.sampled_from([None, None, 40, 12, 3])),
         "on_beam_failure": draw(st.sampled_from(["cancel_siblings", "drop_beam"])),
         "min_beams": draw(st.integers(1, width)),
-        "quorum": draw(st.sampled_from([None, 0.3, 0.6])),
-        "quorum_grace": draw(st.sampled_from([0, 2, 2])),
-        "max_total_tokens": draw(st.none() | st.integers(width * n, 30)),
+        "max_completion_tokens": draw(st.none() | st.integers(width * n, 30)),
         "max_requests": draw(st.none() | st.none() | st.integers(1, 12)),
     }
     default = BeamSearchConfig()

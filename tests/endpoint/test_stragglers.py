@@ -1,4 +1,4 @@
-"""What is done about answers that are late: hedging, and a quorum."""
+"""What is done about answers that are late: hedging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from tests.servers.mock_server import Before, MockServer, completion
 from trio_beam import BeamSearchConfig, BeamTimeout, SearchFailed, beam_search
-from trio_beam.core.events import Event, QuorumReached
+from trio_beam.core.events import Event
 from trio_beam.core.request_events import RequestHedged
 from trio_beam.endpoint.latencies import Latencies
 
@@ -216,33 +216,3 @@ def test_quantiles_are_of_the_last_answers() -> None:
     assert latencies.quantile(0.0) == 1000 - 256
     assert latencies.quantile(0.95) == 1000 - 256 + int(0.95 * 256)
     assert latencies.quantile(1.0) == 999
-
-
-async def test_a_quorum_goes_on_without_the_last(autojump_clock: MockClock) -> None:
-    server = MockServer(late(200, 2))
-    events: list[Event] = []
-    config = attrs.evolve(CONFIG, quorum=0.75, quorum_grace=3)
-    async with server.endpoint() as endpoint:
-        result = await beam_search(endpoint, "p", config, observers=[events.append])
-    assert trio.current_time() == 1 + (1 + 3) + 1 + 1
-    assert server.cancelled == 1
-    assert result.failures == ()
-    assert result.rounds == 4
-    [reached] = [event for event in events if isinstance(event, QuorumReached)]
-    assert (reached.round, reached.candidates, reached.expected) == (2, 3, 4)
-
-
-async def test_who_comes_within_the_grace_counts(autojump_clock: MockClock) -> None:
-    async with MockServer().endpoint() as endpoint:
-        whole = await beam_search(endpoint, "p", CONFIG)
-    async with MockServer(late(2, 2)).endpoint() as endpoint:
-        result = await beam_search(endpoint, "p", attrs.evolve(CONFIG, quorum=0.5, quorum_grace=3))
-    assert result.text == whole.text
-    assert result.usage.cancelled == 0
-
-
-async def test_a_cancellation_from_outside_is_no_quorum(autojump_clock: MockClock) -> None:
-    async with MockServer(late(200, 2)).endpoint() as endpoint:
-        with trio.move_on_after(3) as scope:
-            await beam_search(endpoint, "p", attrs.evolve(CONFIG, quorum=0.75, quorum_grace=100))
-    assert scope.cancelled_caught

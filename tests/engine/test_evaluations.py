@@ -20,6 +20,8 @@ from trio_beam import (
     BudgetExhausted,
     Judge,
     LogprobsUnavailable,
+    Lookahead,
+    Resample,
     SampleRequest,
     SearchFailed,
     ServerError,
@@ -27,7 +29,7 @@ from trio_beam import (
     beam_search_within,
 )
 from trio_beam.core.block import Continuation, Token
-from trio_beam.core.events import AsideStarted, Event
+from trio_beam.core.events import EvaluationStarted, Event
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
 from trio_beam.testing import FakeEndpoint
@@ -35,9 +37,7 @@ from trio_beam.testing import FakeEndpoint
 BASE = BeamSearchConfig(
     beam_width=3, n_per_beam=2, tokens_per_step=2, max_tokens=6, seed=1, early_stopping=False
 )
-ROLLOUTS = attrs.evolve(
-    BASE, selection="resample", lookahead_tokens=1, lookahead_rollouts=3, alpha=3.0
-)
+ROLLOUTS = attrs.evolve(BASE, selection=Resample(lookahead=Lookahead(1, 3)), alpha=3.0)
 LATENCY = 10.0
 
 
@@ -116,7 +116,7 @@ async def test_all_are_asked_at_once_between_expansion_and_selection(
     model, config = of(kind)
     seen: list[Event] = []
     result = await beam_search(model, "p", config, observers=[seen.append])
-    asides = [event for event in seen if isinstance(event, AsideStarted)]
+    asides = [event for event in seen if isinstance(event, EvaluationStarted)]
     assert trio.current_time() == LATENCY * (result.rounds + len(asides))
     assert len(asides) >= 2
     assert asides[0].candidates >= 3
@@ -259,13 +259,15 @@ async def test_a_judge_that_says_neither_is_a_failure(autojump_clock: MockClock)
 
 async def test_rollouts_stop_at_stop_strings(autojump_clock: MockClock) -> None:
     """What a rollout says behind a stop string is no part of any text."""
-    config = attrs.evolve(ROLLOUTS, lookahead_tokens=4, stop=" dog", max_tokens=12)
+    selection = Resample(lookahead=Lookahead(4, 3))
+    config = attrs.evolve(ROLLOUTS, selection=selection, stop=" dog", max_tokens=12)
     result = await beam_search(rolling(), "p", config)
     assert " dog" not in result.text
 
 
 async def test_a_budget_is_not_overrun_by_rollouts(autojump_clock: MockClock) -> None:
-    config = attrs.evolve(ROLLOUTS, lookahead_tokens=6, lookahead_rollouts=9, max_total_tokens=60)
+    selection = Resample(lookahead=Lookahead(6, 9))
+    config = attrs.evolve(ROLLOUTS, selection=selection, max_completion_tokens=60)
     result = await beam_search(Asked(lambda request: request.n == 9), "p", config)
     assert result.stop_reason == "budget"
     assert result.beams
@@ -274,7 +276,7 @@ async def test_a_budget_is_not_overrun_by_rollouts(autojump_clock: MockClock) ->
 
 async def test_the_last_round_leaves_the_judge_its_tokens(autojump_clock: MockClock) -> None:
     model, config = judging()
-    result = await beam_search(model, "p", attrs.evolve(config, max_total_tokens=18))
+    result = await beam_search(model, "p", attrs.evolve(config, max_completion_tokens=18))
     assert result.stop_reason == "budget"
     assert result.score > -math.inf
     assert result.usage.completion_tokens <= 18

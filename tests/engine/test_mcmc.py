@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, assert_checkpoints
 
+from tests.engine.models import WithoutProposal
 from tests.servers.mock_server import MockServer, answering
 from trio_beam import (
     BeamTimeout,
@@ -191,7 +192,7 @@ async def test_within_returns_the_texts_as_they_stand(autojump_clock: MockClock)
 async def test_tokens_are_shared_and_never_overrun(autojump_clock: MockClock) -> None:
     server = MockServer()
     async with server.endpoint() as endpoint:
-        result = await mcmc(endpoint, "p", attrs.evolve(CONFIG, max_total_tokens=40))
+        result = await mcmc(endpoint, "p", attrs.evolve(CONFIG, max_completion_tokens=40))
     assert result.stop_reason == "budget"
     assert result.usage.completion_tokens <= 40
     assert sum(body["max_tokens"] for body in server.bodies) == result.usage.completion_tokens
@@ -213,7 +214,7 @@ async def test_a_budget_does_not_depend_on_who_is_fast(autojump_clock: MockClock
     async def slowly(number: int, body: dict[str, Any]) -> None:
         await trio.sleep(body["seed"] % 7)
 
-    config = attrs.evolve(CONFIG, max_total_tokens=60)
+    config = attrs.evolve(CONFIG, max_completion_tokens=60)
     results = []
     for server in (MockServer(), MockServer(slowly)):
         async with server.endpoint() as endpoint:
@@ -235,7 +236,7 @@ async def test_a_prompt_that_is_refused(autojump_clock: MockClock) -> None:
 
 
 async def test_without_log_q_another_temperature_is_refused(autojump_clock: MockClock) -> None:
-    model = FakeEndpoint(latency=1)
+    model = WithoutProposal(latency=1)
     with pytest.raises(SearchFailed, match=r"in block 1: .*it has to be 1") as caught:
         await mcmc(model, "p", attrs.evolve(CONFIG, proposal_temperature=0.5))
     assert all(isinstance(one.error, LogprobsUnavailable) for one in caught.value.failures)

@@ -6,7 +6,8 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from trio_beam import BeamSearchConfig, LogprobsUnavailable, SearchFailed, beam_search
+from tests.engine.models import WithoutProposal
+from trio_beam import BeamSearchConfig, LogprobsUnavailable, Resample, SearchFailed, beam_search
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(
@@ -40,7 +41,9 @@ async def test_the_same_seed_draws_the_same_and_another_another() -> None:
 
 async def test_children_of_one_particle_have_their_own_seeds() -> None:
     model = FakeEndpoint()
-    await beam_search(model, "p", attrs.evolve(CONFIG, ess_threshold=1, alpha=9))
+    await beam_search(
+        model, "p", attrs.evolve(CONFIG, selection=Resample(ess_threshold=1), alpha=9)
+    )
     seeds = [
         request.seed + place
         for request in model.requests
@@ -60,7 +63,7 @@ async def test_without_seed_it_draws_by_chance() -> None:
 
 async def test_an_unknown_proposal_is_refused(autojump_clock: MockClock) -> None:
     with pytest.raises(SearchFailed, match="has to be 1") as caught:
-        await beam_search(FakeEndpoint(), "p", attrs.evolve(CONFIG, proposal_temperature=0.5))
+        await beam_search(WithoutProposal(), "p", attrs.evolve(CONFIG, proposal_temperature=0.5))
     assert all(isinstance(one.error, LogprobsUnavailable) for one in caught.value.failures)
 
 

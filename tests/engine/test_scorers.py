@@ -82,10 +82,10 @@ async def test_the_mean_log_probability_favours_no_length() -> None:
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (lambda beams: [0.0], "gave 1 scores for 6 candidates"),
-        (lambda beams: [math.nan] * len(beams), "gave a score that is not a number"),
-        (lambda beams: 7, "no list of numbers"),
-        (lambda beams: ["x"] * len(beams), "no list of numbers"),
+        (lambda beams: [0.0], "returned 1 scores for 6 candidates"),
+        (lambda beams: [math.nan] * len(beams), "returned a score that is not a number"),
+        (lambda beams: 7, "did not return a sequence of numbers"),
+        (lambda beams: ["x"] * len(beams), "did not return a sequence of numbers"),
         (lambda beams: 1 / 0, "failed: ZeroDivisionError"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from tests.core.language import LENGTH_OF_TEXT, powers, search, tokens_of
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.parameters import build
 
 RUNS = 200
 WIDTH = 4
@@ -24,7 +25,7 @@ def config(**changes: Any) -> BeamSearchConfig:
         "tokens_per_step": 1,
         "max_tokens": LENGTH_OF_TEXT,
     }
-    return BeamSearchConfig(**(values | changes))
+    return build(BeamSearchConfig, values | changes)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 2.0, 4.0])

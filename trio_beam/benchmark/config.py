@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import attrs
 import yaml
@@ -15,9 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 from trio_beam.benchmark.overrides import Override, UnknownKey, parse_override
 from trio_beam.benchmark.settings import Settings
 from trio_beam.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -15,11 +15,8 @@ from trio_beam.benchmark.models import read_environment
 from trio_beam.benchmark.overrides import Override, combinations
 from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.session import Planned, Session
-from trio_beam.cli.runner import plain_errors, run
+from trio_beam.command.runner import plain_errors, run
 from trio_beam.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _TITLE = "Compare strategies on a benchmark. The same command goes on where it was interrupted."
 _EXAMPLES = """\

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import dotenv
 import trio
 
 from trio_beam.benchmark.overrides import nearest_keys
+from trio_beam.benchmark.settings import ServedModel, Settings
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError
 from trio_beam.local.server import serve_local
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
-    from trio_beam.benchmark.settings import ServedModel, Settings
 
 _PROVIDERS = ("auto", "local", "xai", "ollama", "vllm", "runpod", "openai")
 #: Providers that refuse everything without a key.

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 import attrs
 
 from trio_beam.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
 
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from trio_beam.benchmark.models import Model, choose_model
+from trio_beam.benchmark.problem import Problem
 from trio_beam.benchmark.prompts import check_template
 from trio_beam.benchmark.records import Key, digest_of, digest_of_problem
+from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.strategies import Strategy, enabled_strategies
-from trio_beam.core.validation import check_integer, check_number
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from trio_beam.benchmark.problem import Problem
-    from trio_beam.benchmark.settings import Settings
+from trio_beam.core.validation import Parameter, check_integer, check_number
 
 
 @attrs.frozen(kw_only=True)
@@ -59,10 +56,9 @@ def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
     group = settings.benchmark
     check_integer("benchmark.max_concurrent_problems", group.max_concurrent_problems, 1)
     check_integer("benchmark.max_tokens", group.max_tokens, 1)
-    if group.num_problems is not None:
-        check_integer("benchmark.num_problems", group.num_problems, 1)
-    if group.seed is not None:
-        check_integer("benchmark.seed", group.seed, 0)
+    for name, minimum in (("num_problems", 1), ("seed", 0)):
+        optional = Parameter(kind="integer", minimum=minimum, optional=True)
+        optional.check(f"benchmark.{name}", getattr(group, name))
     check_integer("benchmark.stop_after_failures", group.stop_after_failures, 1)
     check_number("model.attempt_timeout", settings.model.attempt_timeout, 0, above=True)
     check_template(settings.prompt)

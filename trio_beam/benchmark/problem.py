@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import attrs
 
 from trio_beam.errors import TrioBeamError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class BenchmarkError(TrioBeamError):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import trio
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console
-
-    from trio_beam.benchmark.records import Record
-    from trio_beam.benchmark.run import Watcher
-    from trio_beam.benchmark.strategies import Strategy
+from trio_beam.benchmark.records import Record
+from trio_beam.benchmark.run import Watcher
+from trio_beam.benchmark.strategies import Strategy
 
 
 @contextmanager

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from trio_beam.benchmark.settings import PromptGroup
+from trio_beam.core.prompt import PromptLike
 from trio_beam.errors import ConfigError
-
-if TYPE_CHECKING:
-    from trio_beam.benchmark.settings import PromptGroup
-    from trio_beam.core.prompt import PromptLike
 
 _PLACE = "{prompt}"
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from trio_beam.benchmark.problem import Problem
+from trio_beam.benchmark.problem import Problem
 
 _SEAL = b',"crc":"%08x"}'
 _SEAL_LENGTH = len(_SEAL % 0)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trio_beam.benchmark.overrides import nearest_keys
+from trio_beam.benchmark.problem import Benchmark
 from trio_beam.benchmark.sets.choice import Gpqa, Mmlu
 from trio_beam.benchmark.sets.humaneval import HumanEval
 from trio_beam.benchmark.sets.jsonl import JsonLines
 from trio_beam.benchmark.sets.maths import Gsm8k, Math500
 from trio_beam.benchmark.sets.reasoning import ReasoningGym
 from trio_beam.errors import ConfigError
-
-if TYPE_CHECKING:
-    from trio_beam.benchmark.problem import Benchmark
 
 _FROM_THE_HUB: dict[str, Callable[..., Benchmark]] = {
     "gsm8k": Gsm8k,

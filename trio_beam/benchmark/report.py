@@ -7,18 +7,15 @@ import io
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import attrs
 
+from trio_beam.benchmark.plots import Series
+from trio_beam.benchmark.summary import Batch, Pair, Row
 from trio_beam.benchmark.tables import Results, as_markdown
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from trio_beam.benchmark.plots import Series
-    from trio_beam.benchmark.summary import Batch, Pair, Row
 
 _COLUMNS = (
     "benchmark",

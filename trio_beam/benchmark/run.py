@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import attrs
 import msgspec
 import trio
 
+from trio_beam.benchmark.plan import Plan
+from trio_beam.benchmark.problem import Benchmark, Problem
 from trio_beam.benchmark.prompts import build_prompt
 from trio_beam.benchmark.records import Record, digest_of_problem
-from trio_beam.core.events import Event, RoundFinished
+from trio_beam.benchmark.store import Store
+from trio_beam.benchmark.strategies import Strategy
+from trio_beam.core.events import Event, Observer, RoundFinished
+from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed
 from trio_beam.errors import RequestRejected, TrioBeamError
 from trio_beam.observers.debug import DebugLines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from trio_beam.benchmark.plan import Plan
-    from trio_beam.benchmark.problem import Benchmark, Problem
-    from trio_beam.benchmark.store import Store
-    from trio_beam.benchmark.strategies import Strategy
-    from trio_beam.core.events import Observer
-    from trio_beam.core.language_model import LanguageModel
 
 #: Refusals that every other problem would meet as well: no such key, model or address.
 _HOPELESS = (401, 403, 404)

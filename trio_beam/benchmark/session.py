@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 import trio
+from rich.console import Console
 
 from trio_beam.benchmark.config import to_yaml
+from trio_beam.benchmark.overrides import Override
+from trio_beam.benchmark.plan import Plan
+from trio_beam.benchmark.problem import Benchmark
 from trio_beam.benchmark.progress import progress
-from trio_beam.benchmark.records import digest_of
+from trio_beam.benchmark.records import Record, digest_of
 from trio_beam.benchmark.report import file_name, predictions_of, write_report, write_whole
-from trio_beam.benchmark.run import Run
+from trio_beam.benchmark.run import Run, Watcher
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results, show
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
-
-    from rich.console import Console
-
-    from trio_beam.benchmark.overrides import Override
-    from trio_beam.benchmark.plan import Plan
-    from trio_beam.benchmark.problem import Benchmark
-    from trio_beam.benchmark.records import Record
-    from trio_beam.benchmark.run import Watcher
-    from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.language_model import LanguageModel
 
 
 def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 
 import filelock
 
 from trio_beam.benchmark.records import Key, Record, from_line, to_line
 from trio_beam.errors import TrioBeamError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
 
 
 class FolderInUse(TrioBeamError):

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
-from trio_beam.answers.vote import Vote
+from trio_beam.answers.vote import Vote, VoteKey
+from trio_beam.benchmark.settings import Settings
 from trio_beam.core.config import BeamSearchConfig, Lookahead
+from trio_beam.core.events import Observer
+from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.prompt import PromptLike
+from trio_beam.core.result import SearchResult
 from trio_beam.engine.search import search
 from trio_beam.errors import ConfigError
 from trio_beam.selection.resample import Resample
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from trio_beam.answers.vote import VoteKey
-    from trio_beam.benchmark.settings import Settings
-    from trio_beam.core.events import Observer
-    from trio_beam.core.language_model import LanguageModel
-    from trio_beam.core.prompt import PromptLike
-    from trio_beam.core.result import SearchResult
 
 
 @attrs.frozen(kw_only=True)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import attrs
 
+from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.statistics import Interval, holm, mcnemar, paired_difference, wilson
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from trio_beam.benchmark.records import Record
 
 
 @attrs.frozen(kw_only=True)

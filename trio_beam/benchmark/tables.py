@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import attrs
 from rich import box
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from trio_beam.benchmark.progress import clock
+from trio_beam.benchmark.statistics import Interval
 from trio_beam.benchmark.summary import Batch, Pair, Row, compare, distinct, names, summarise
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console, RenderableType
-
-    from trio_beam.benchmark.statistics import Interval
 
 #: As the original prints them.
 HEADERS = (

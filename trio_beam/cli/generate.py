@@ -10,8 +10,8 @@ import attrs
 import click
 
 from trio_beam.cli.generate_command import GenerateCommand
-from trio_beam.cli.runner import plain_errors, read_api_key, run
-from trio_beam.cli.strategy_options import strategy_from, strategy_parameters
+from trio_beam.command.runner import plain_errors, read_api_key, run
+from trio_beam.command.strategy_options import strategy_from, strategy_parameters
 
 
 @click.command()

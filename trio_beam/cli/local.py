@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import trio
 
-from trio_beam.cli.runner import run
+from trio_beam.command.runner import run
 from trio_beam.local.server import serve_local
 
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 import trio
 
-from trio_beam.cli.runner import plain_errors, read_api_key, run
+from trio_beam.command.runner import plain_errors, read_api_key, run
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local

@@ -93,15 +93,12 @@ class RequestContext:
 
 
 class Sampler(Protocol):
-    """A model with a prompt prepared. It lives as long as one search."""
+    """A model with a prompt prepared. It lives as long as one search.
 
-    @property
-    def max_per_request(self) -> int | None:
-        """Most continuations that one `sample` returns, as far as is known; None: no limit known."""
-
-    @property
-    def prompt_length(self) -> int | None:
-        """Tokens of the prompt, or an upper bound while they are not known; None: unknown."""
+    It may have two attributes more: ``max_per_request``, the most continuations that one `sample` returns,
+    as far as is known; and ``prompt_length``, tokens of the prompt, or an upper bound while they are not
+    known. Where they are missing or None, nothing is known of them.
+    """
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
@@ -111,6 +108,18 @@ class Sampler(Protocol):
         Raises:
             EndpointError: none could be had.
         """
+
+
+def max_per_request(sampler: Sampler) -> int | None:
+    """Most continuations that one `Sampler.sample` returns; None: no limit known."""
+    limit: int | None = getattr(sampler, "max_per_request", None)
+    return limit
+
+
+def prompt_length(sampler: Sampler) -> int:
+    """Tokens of a sampler's prompt, or an upper bound; 0 if nothing is known."""
+    length: int | None = getattr(sampler, "prompt_length", None)
+    return length or 0
 
 
 class LanguageModel(Protocol):

@@ -130,7 +130,7 @@ def _describe(parameter: Parameter) -> str:
         case "number":
             words = "a finite number" + _describe_range(parameter)
         case "boolean":
-            words = "True or False"
+            words = "one of True, False"
         case "text":
             words = "a text that is not empty"
         case "texts":

@@ -9,7 +9,7 @@ from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.beam_search.scoring import name_of
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Event, Observer, SearchStarted
-from trio_beam.core.language_model import LanguageModel, Sampler
+from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.steps import Failed, Round, ScoreCandidates
@@ -64,7 +64,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
                 await run_round(
                     self._sampler_for(step, sampler), step, self._machine, self._meter, self._emit
                 )
-                self._meter.prompt_length = sampler.prompt_length or 0
+                self._meter.prompt_length = prompt_length(sampler)
             elif isinstance(step, Failed):
                 raise self._error_of(step)
             else:

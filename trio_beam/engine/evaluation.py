@@ -27,16 +27,6 @@ class QuestionSampler:
     scorer: ModelScorer
     prompt: Prompt
 
-    @property
-    def max_per_request(self) -> int | None:
-        """One is all that is asked for."""
-        return None
-
-    @property
-    def prompt_length(self) -> int | None:
-        """Each question has a length of its own."""
-        return None
-
     async def sample(
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:

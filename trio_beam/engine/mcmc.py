@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import trio
 
 from trio_beam.core.events import Event, McmcStarted, Observer
-from trio_beam.core.language_model import LanguageModel, Sampler
+from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.config import McmcConfig
 from trio_beam.core.mcmc.run import McmcRun
@@ -79,7 +79,7 @@ class ChainsRun(Run[McmcConfig]):
             with scope:
                 while (wanted := chain.step()) is not None:
                     await run_round(sampler, wanted, chain, chain.meter, self._emit)
-                    chain.meter.prompt_length = sampler.prompt_length or 0
+                    chain.meter.prompt_length = prompt_length(sampler)
         finally:
             ended.send_nowait(None)
 

@@ -14,7 +14,13 @@ import trio
 
 from trio_beam.core.block import Continuation, too_long
 from trio_beam.core.events import Observer
-from trio_beam.core.language_model import NO_DEADLINE, RequestContext, Sampler, SampleRequest
+from trio_beam.core.language_model import (
+    NO_DEADLINE,
+    RequestContext,
+    Sampler,
+    SampleRequest,
+    max_per_request,
+)
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
 from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.deadline import PausableDeadline
@@ -127,7 +133,7 @@ class _BeamTask:
     async def _ask(self, first: int, count: int) -> None:
         """Get samples `first` to `first + count - 1`, by as many requests as it takes."""
         enumerates = self._sampling.enumerate
-        most = count if enumerates else self._sampler.max_per_request or count
+        most = count if enumerates else max_per_request(self._sampler) or count
         if count <= most:  # nearly always: it needs no nursery
             got = await self._request(first, count)
             if 0 < got < count and not enumerates:

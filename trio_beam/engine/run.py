@@ -1,4 +1,4 @@
-"""What the runs of all strategies have in common: how they begin, end, and fail."""
+"""The frame of every run: how it begins, ends, and fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trio
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.events import Event, Observer, SearchFinished
-from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler
+from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, prompt_length
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.strategy import Strategy
@@ -123,7 +123,7 @@ class Run(ABC, Generic[S]):
         except EndpointError as error:
             failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
             raise self._note_failure(failure) from ExceptionGroup(_CAUSES, [error])
-        self._meter.prompt_length = sampler.prompt_length or 0
+        self._meter.prompt_length = prompt_length(sampler)
         return sampler
 
     def _finished(self, stop_reason: StopReason) -> SearchResult:

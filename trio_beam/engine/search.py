@@ -81,9 +81,10 @@ def check_strategy(strategy: Any, kind: type[Strategy] = Strategy) -> Any:
     if strategy is None:
         return BeamSearchConfig() if kind is Strategy else kind()
     if not isinstance(strategy, kind):
+        name = "strategy" if kind is Strategy else "config"
         known = " or ".join(f"a {one.__name__}" for one in _RUNS if issubclass(one, kind))
         raise ConfigError(
-            "strategy", f"{known}, or what a preset of trio_beam.strategies returns", strategy
+            name, f"{known}, or what a preset of trio_beam.strategies returns", strategy
         )
     return strategy
 

@@ -104,12 +104,18 @@ async def search_many(
                 with trio.move_on_after(1, shield=True):
                     await prompts.aclose()
 
-    # What the block raises arrives as itself: the nursery is no business of the caller's.
-    with one_nursery_less(), receive:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(feed, nursery)
-            yield receive
-            nursery.cancel_scope.cancel(reason="the block was left")
+    raised: list[Exception] = []
+    with receive:
+        with one_nursery_less():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(feed, nursery)
+                try:
+                    yield receive
+                except Exception as error:
+                    raised.append(error)
+                nursery.cancel_scope.cancel(reason="the block was left")
+        if raised:  # as it was: the nursery is no business of the caller's
+            raise raised[0]
 
 
 class _Each:

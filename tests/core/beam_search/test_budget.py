@@ -1,4 +1,4 @@
-"""``max_total_tokens`` bounds what a search generates."""
+"""``max_completion_tokens`` bounds what a search generates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_no_more_is_generated_than_the_budget(
         n_per_beam=n,
         tokens_per_step=step,
         max_tokens=max_tokens,
-        max_total_tokens=width * n + spare,
+        max_completion_tokens=width * n + spare,
     )
     state, over, rounds = run(config)
     used = state.meter.completion_tokens
@@ -50,7 +50,7 @@ def test_no_more_is_generated_than_the_budget(
 
 def test_the_block_is_shortened_to_what_is_left_for_each() -> None:
     config = BeamSearchConfig(
-        beam_width=2, n_per_beam=2, tokens_per_step=4, max_tokens=100, max_total_tokens=30
+        beam_width=2, n_per_beam=2, tokens_per_step=4, max_tokens=100, max_completion_tokens=30
     )
     state, over, rounds = run(config)
     assert [[one.max_tokens for one in step.expansions] for step in rounds] == [[4], [3, 3]]
@@ -60,7 +60,7 @@ def test_the_block_is_shortened_to_what_is_left_for_each() -> None:
 
 def test_the_last_round_is_not_called_full_when_the_budget_shortened_it() -> None:
     config = BeamSearchConfig(
-        beam_width=1, n_per_beam=1, tokens_per_step=4, max_tokens=8, max_total_tokens=6
+        beam_width=1, n_per_beam=1, tokens_per_step=4, max_tokens=8, max_completion_tokens=6
     )
     state, over, _ = run(config)
     assert len(state.result(over.stop_reason).beams[0].tokens) == 6
@@ -69,7 +69,7 @@ def test_the_last_round_is_not_called_full_when_the_budget_shortened_it() -> Non
 
 def test_a_block_that_was_shortened_earlier_is_not_forgotten() -> None:
     config = BeamSearchConfig(
-        beam_width=2, n_per_beam=1, tokens_per_step=2, max_tokens=6, max_total_tokens=7
+        beam_width=2, n_per_beam=1, tokens_per_step=2, max_tokens=6, max_completion_tokens=7
     )
     state = BeamSearchMachine(config)
     asked = []
@@ -89,7 +89,7 @@ def test_a_block_that_was_shortened_earlier_is_not_forgotten() -> None:
 
 def test_a_search_that_finishes_within_it_is_finished() -> None:
     config = BeamSearchConfig(
-        beam_width=1, n_per_beam=1, tokens_per_step=4, max_tokens=8, max_total_tokens=2
+        beam_width=1, n_per_beam=1, tokens_per_step=4, max_tokens=8, max_completion_tokens=2
     )
     state = BeamSearchMachine(config)
     opened(state)

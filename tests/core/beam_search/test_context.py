@@ -21,8 +21,8 @@ def test_a_grown_beam_that_fills_the_context_ends_instead_of_failing(
     config: BeamSearchConfig,
 ) -> None:
     state = in_round_two(config)
-    assert state.receive(failed(0, FULL)) == ()
-    assert not state.cancel_siblings
+    reaction = state.receive(failed(0, FULL))
+    assert (reaction.events, reaction.cancel) == ((), frozenset())
     state.receive(answer(1, block("x", logprob=0.0)))
     assert [one.beam.text for one in opened(state).expansions] == ["bx"]
     best = state.result("deadline").beams[0]

@@ -29,7 +29,7 @@ def test_a_round_is_told_from_its_start_to_its_end() -> None:
     assert opened(state).events == (RoundStarted(round=1, rounds=2, beams=1, samples=4),)
     blocks = [block("a"), block("b", logprob=-3.0), block("c", reason="stop"), block("a")]
     generous = attrs.evolve(blocks[2], generated=2)  # an end of text that is not among the tokens
-    told = state.receive(answer(0, blocks[0], blocks[1], generous, blocks[3]))
+    told = state.receive(answer(0, blocks[0], blocks[1], generous, blocks[3])).events
     assert told == (BeamExpanded(round=1, rank=0, candidates=4, tokens=5),)
     finished, started = opened(state).events
     assert finished == RoundFinished(
@@ -53,7 +53,8 @@ def test_a_failure_is_told_beside_what_came() -> None:
     state = BeamSearchMachine(CONFIG)
     opened(state)
     error = ServerError("broken", status=500, attempts=2)
-    expanded, told = state.receive(Outcome(rank=0, continuations={1: block("a")}, errors=(error,)))
+    outcome = Outcome(rank=0, continuations={1: block("a")}, errors=(error,))
+    expanded, told = state.receive(outcome).events
     assert expanded == BeamExpanded(round=1, rank=0, candidates=1, tokens=1)
     assert isinstance(told, BeamFailed)
     assert told.failure is state.failures[0]
@@ -63,5 +64,5 @@ def test_a_failure_is_told_beside_what_came() -> None:
 def test_a_beam_that_brought_nothing_is_not_told_as_expanded() -> None:
     state = BeamSearchMachine(CONFIG)
     opened(state)
-    told = state.receive(failed(0, ServerError("broken", status=500)))
+    told = state.receive(failed(0, ServerError("broken", status=500))).events
     assert [type(event) for event in told] == [BeamFailed]

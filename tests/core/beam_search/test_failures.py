@@ -16,6 +16,8 @@ from trio_beam.core.result import BeamFailure
 from trio_beam.core.steps import Failed, Finished, Outcome
 from trio_beam.errors import ConnectionFailed, ServerError
 
+pytestmark = pytest.mark.promise(1)
+
 CANCEL = BeamSearchConfig(beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=3)
 DROP = attrs.evolve(CANCEL, on_beam_failure="drop_beam")
 BOTH_NEEDED = attrs.evolve(DROP, min_beams=2)
@@ -27,10 +29,11 @@ BROKEN = ServerError("out of memory", status=500, attempts=3)
 
 def test_a_failure_asks_for_the_siblings_to_be_cancelled() -> None:
     state = in_round_two(CANCEL)
-    (event,) = state.receive(failed(1, BROKEN))
+    reaction = state.receive(failed(1, BROKEN))
+    (event,) = reaction.events
     assert isinstance(event, BeamFailed)
     assert event.rank == 1
-    assert state.cancel_siblings
+    assert reaction.cancel == {0}
 
 
 def test_a_failure_ends_the_search_once_all_outcomes_are_in() -> None:
@@ -51,7 +54,7 @@ def test_a_failure_ends_the_search_once_all_outcomes_are_in() -> None:
 def test_nothing_went_wrong_with_a_cancelled_sibling() -> None:
     state = in_round_two(CANCEL)
     state.receive(failed(1, BROKEN))
-    assert state.receive(Outcome(rank=0, continuations={}, cancelled=True)) == ()
+    assert state.receive(Outcome(rank=0, continuations={}, cancelled=True)).events == ()
     assert failure_pairs(state.failures) == [("b", BROKEN)]
 
 
@@ -70,7 +73,7 @@ def test_the_partial_result_has_what_siblings_brought_and_what_stood_before() ->
 def test_what_a_failed_beam_brought_before_it_failed_counts() -> None:
     state = in_round_two(CANCEL)
     outcome = Outcome(rank=0, continuations={0: block("x")}, errors=(BROKEN,))
-    assert [type(event) for event in state.receive(outcome)] == [BeamExpanded, BeamFailed]
+    assert [type(event) for event in state.receive(outcome).events] == [BeamExpanded, BeamFailed]
     assert "ax" in texts(state.result("failed"))
 
 
@@ -108,8 +111,7 @@ def test_a_failure_before_the_first_round_ends_the_search() -> None:
 
 def test_a_dropped_beam_leaves_the_others_to_go_on() -> None:
     state = in_round_two(DROP)
-    state.receive(failed(0, BROKEN))
-    assert not state.cancel_siblings
+    assert not state.receive(failed(0, BROKEN)).cancel
     state.receive(answer(1, block("x")))
     third = opened(state)
     assert [(one.rank, one.beam.text) for one in third.expansions] == [(0, "bx")]

@@ -11,7 +11,7 @@ from tests.core.builders import answer, block, opened
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import SCORERS, BeamSearchConfig
-from trio_beam.core.steps import Finished
+from trio_beam.core.steps import Failed, Finished
 from trio_beam.errors import TrioBeamError
 
 CONFIG = BeamSearchConfig(beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=2)
@@ -75,7 +75,7 @@ def test_a_step_after_the_end_says_the_same_again() -> None:
 def test_a_step_after_the_end_finds_no_other_reason() -> None:
     # The server stops short once, so that the budget is used up and the beam is not yet full.
     config = BeamSearchConfig(
-        beam_width=1, n_per_beam=1, tokens_per_step=2, max_tokens=4, max_total_tokens=3
+        beam_width=1, n_per_beam=1, tokens_per_step=2, max_tokens=4, max_completion_tokens=3
     )
     state = BeamSearchMachine(config)
     for texts in ("a", "bc"):
@@ -98,5 +98,6 @@ def test_a_scorer_that_does_not_return_one_number_for_each(
     state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block("a")))
-    with pytest.raises(TrioBeamError, match="power"):
-        state.step()
+    step = state.step()
+    assert isinstance(step, Failed)
+    assert "power" in str(step.cause)

@@ -16,7 +16,7 @@ from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.metropolis import acceptance, positions
 from trio_beam.core.mcmc.run import McmcRun
 from trio_beam.core.steps import Expansion, Outcome
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage import Budget, UsageMeter
 from trio_beam.errors import ContextOverflow, ServerError
 
 FULL = ContextOverflow("it is full", status=400)
@@ -36,12 +36,12 @@ def wanted(chain: Chain) -> Expansion:
 
 def give(chain: Chain, *texts: str, **changes: Any) -> tuple[Event, ...]:
     wanted(chain)
-    return chain.receive(Outcome(rank=0, continuations={0: block(*texts, **changes)}))
+    return chain.receive(Outcome(rank=0, continuations={0: block(*texts, **changes)})).events
 
 
 def fail(chain: Chain, error: Any = FULL) -> tuple[Event, ...]:
     wanted(chain)
-    return chain.receive(Outcome(rank=0, continuations={}, errors=(error,)))
+    return chain.receive(Outcome(rank=0, continuations={}, errors=(error,))).events
 
 
 def test_blocks_and_steps_take_turns() -> None:
@@ -137,7 +137,7 @@ def test_a_silent_end_can_be_drawn_again() -> None:
 
 
 def test_a_share_that_is_used_up_ends_the_chain_where_it_stands() -> None:
-    chain = make(meter=UsageMeter(3), at=0.0)
+    chain = make(meter=UsageMeter(Budget(completion_tokens=3)), at=0.0)
     give(chain, "a", "b")
     assert chain.step() is None  # two more
     assert (chain.end, chain.beam.text) == ("budget", "ab")
@@ -160,7 +160,7 @@ def test_what_cannot_be_weighed() -> None:
 
 
 def test_shares_and_seeds_of_chains() -> None:
-    state = McmcRun(McmcConfig(chains=3, seed=5, max_total_tokens=1000, max_requests=11))
+    state = McmcRun(McmcConfig(chains=3, seed=5, max_completion_tokens=1000, max_requests=11))
     state.meter.requests = 2  # taking the prompt
     state.open()
     assert [chain.meter.tokens_left for chain in state.chains] == [333] * 3
@@ -218,7 +218,7 @@ def test_how_many_chains_may_fail() -> None:
         ("min_beams", 2),
         ("beam_timeout", 0),
         ("on_beam_failure", "drop"),
-        ("max_total_tokens", 191),
+        ("max_completion_tokens", 191),
         ("max_requests", 0),
     ],
 )

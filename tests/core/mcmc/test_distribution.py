@@ -205,7 +205,7 @@ class World:
 
 
 def give(chain: Chain, block: Continuation) -> Sequence[Event]:
-    return chain.receive(Outcome(rank=0, continuations={0: block}))
+    return chain.receive(Outcome(rank=0, continuations={0: block})).events
 
 
 def numbers_of(beam: Beam) -> Numbers:

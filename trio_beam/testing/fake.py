@@ -1,4 +1,4 @@
-"""A language model without a server, for tests of what is built on a search. Yours too."""
+"""A language model without a server: a fixed distribution over eight words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
@@ -72,8 +73,10 @@ class FakeEndpoint:
             raise
         finally:
             self.in_flight -= 1
-        n = min(request.n, self.max_per_request or request.n)
         context.meter.prompt_tokens += 1
+        if request.enumerate:
+            return _enumerate(request)
+        n = min(request.n, self.max_per_request or request.n)
         return [_sample(request, index) for index in range(n)]
 
 
@@ -82,18 +85,63 @@ def _sample(request: SampleRequest, index: int) -> Continuation:
     source = (
         random.Random(f"{seed} {request.beam.fingerprint}") if seed is not None else random.Random()
     )
-    block = request.beam.continuation
-    last = block.tokens[-1].id if block is not None and block.tokens else 0
+    last = _last(request.beam)
     tokens: list[Token] = []
+    proposal: list[float] = []
     reason = LENGTH
     while len(tokens) < request.max_tokens and reason == LENGTH:
-        weights = distribution(last or 0)
-        last = source.choices(range(len(VOCABULARY)), weights)[0]
-        text = VOCABULARY[last]
-        tokens.append(Token(text, math.log(weights[last]), last, text.encode()))
-        reason = LENGTH if text else STOP
-    data = b"".join(token.data for token in tokens)
-    return Continuation(tokens=tuple(tokens), data=data, finish_reason=reason)
+        weights = _at_temperature(distribution(last), request.temperature)
+        chosen = source.choices(range(len(VOCABULARY)), weights)[0]
+        proposal.append(math.log(weights[chosen]))
+        tokens.append(_token(last, chosen, request.top_logprobs))
+        reason = LENGTH if VOCABULARY[chosen] else STOP
+        last = chosen
+    return Continuation(
+        tokens=tuple(tokens),
+        data=b"".join(token.data for token in tokens),
+        finish_reason=reason,
+        proposal=proposal if request.proposal_logprobs else None,
+    )
+
+
+def _enumerate(request: SampleRequest) -> list[Continuation]:
+    last = _last(request.beam)
+    tokens = [_token(last, number, request.top_logprobs) for number in range(len(VOCABULARY))]
+    best = sorted(tokens, key=lambda token: -token.logprob)[: request.n]
+    return [
+        Continuation(
+            tokens=(token,),
+            data=token.data,
+            finish_reason=LENGTH if token.text else STOP,
+            generated=0,
+        )
+        for token in best
+    ]
+
+
+def _last(beam: Beam) -> int:
+    block = beam.continuation
+    last = block.tokens[-1].id if block is not None and block.tokens else 0
+    return last or 0
+
+
+def _token(last: int, number: int, top: int) -> Token:
+    weights = distribution(last)
+    order = sorted(range(len(VOCABULARY)), key=lambda other: -weights[other])
+    plain = [
+        Token(text, math.log(weight), other, text.encode())
+        for other, (text, weight) in enumerate(zip(VOCABULARY, weights, strict=True))
+    ]
+    return plain[number]._replace(top=tuple(plain[other] for other in order[:top]))
+
+
+def _at_temperature(weights: list[float], temperature: float) -> list[float]:
+    if temperature in (0, 1):
+        best = max(range(len(weights)), key=weights.__getitem__)
+        return weights if temperature else [float(n == best) for n in range(len(weights))]
+    scaled = [weight ** (1 / temperature) for weight in weights]
+    total = sum(scaled)
+    return [weight / total for weight in scaled]
 
 
 def distribution(last: int) -> list[float]:

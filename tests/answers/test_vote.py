@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.builders import block, chain
-from trio_beam.answers.vote import vote
+from trio_beam.answers.vote import Vote
 from trio_beam.core.beam import Beam
 from trio_beam.errors import VoteError
 
@@ -21,47 +21,47 @@ def beam(text: str, score: float = 0.0, **changes: Any) -> Beam:
 
 def test_the_best_of_the_most_frequent_answer_wins() -> None:
     beams = [beam("x 7", -1), beam("y 8", -2), beam("z 8", -3)]
-    order, votes = vote(beams, lambda text: int(text[-1]), "count")
+    order, votes = Vote(lambda text: int(text[-1]), "count").choose(beams)
     assert [one.text for one in order] == ["y 8", "z 8", "x 7"]
     assert list(votes) == [(8, 2 / 3), (7, 1 / 3)]
 
 
 def test_candidates_that_were_merged_have_a_vote_each() -> None:
     beams = [beam("a", -1), beam("b", -2, multiplicity=2)]
-    order, votes = vote(beams, None, "count")
+    order, votes = Vote(None, "count").choose(beams)
     assert order[0].text == "b"
     assert dict(votes) == {"b": pytest.approx(2 / 3), "a": pytest.approx(1 / 3)}
 
 
 def test_by_score_a_likely_answer_beats_two_unlikely_ones() -> None:
     beams = [beam("7", -1), beam("8", -3), beam("8 ", -3)]
-    _, votes = vote(beams, None, "score")
+    _, votes = Vote(None, "score").choose(beams)
     assert votes[0][0] == "7"
     assert votes[0][1] == pytest.approx(1 / (1 + 2 * math.exp(-2)))
-    _, votes = vote(beams, None, "count")
+    _, votes = Vote(None, "count").choose(beams)
     assert votes[0][0] == "8"
 
 
 def test_weights_are_votes_where_there_are_any() -> None:
     beams = [beam("7", weight=0.2), beam("8", -9, weight=0.5), beam("7 ", weight=0.3 - 1e-9)]
-    _, votes = vote(beams, None, "score")
+    _, votes = Vote(None, "score").choose(beams)
     assert votes[0][0] == "8"
 
 
 def test_a_text_without_an_answer_has_no_vote() -> None:
     beams = [beam("none"), beam("none "), beam("7", -5)]
-    order, votes = vote(beams, lambda text: text if text.isdigit() else None, "count")
+    order, votes = Vote(lambda text: text if text.isdigit() else None, "count").choose(beams)
     assert order[0].text == "7"
     assert votes == (("7", 1.0),)
-    order, votes = vote(beams[:2], lambda _: None, "count")
+    order, votes = Vote(lambda _: None, "count").choose(beams[:2])
     assert [one.text for one in order] == ["none", "none "]
     assert votes == ()
 
 
 @pytest.mark.parametrize("key", [lambda text: [text], lambda text: 1 / 0])
 def test_a_key_that_fails_is_named(key: Any) -> None:
-    with pytest.raises(VoteError, match="the vote_key '<lambda>' failed") as caught:
-        vote([beam("7")], key, "count")
+    with pytest.raises(VoteError, match="the key '<lambda>' of the vote failed") as caught:
+        Vote(key, "count").choose([beam("7")])
     assert caught.value.key == "<lambda>"
 
 
@@ -73,7 +73,7 @@ def test_a_key_that_fails_is_named(key: Any) -> None:
 )
 def test_nothing_is_lost_and_shares_sum_to_one(given: list[tuple[str, float]], by: Any) -> None:
     beams = sorted((beam(text, score) for text, score in given), key=lambda one: -one.score)
-    order, votes = vote(beams, None, by)
+    order, votes = Vote(None, by).choose(beams)
     assert sorted(map(id, order)) == sorted(map(id, beams))
     if beams:
         assert sum(share for _, share in votes) == pytest.approx(1)

@@ -1,0 +1,34 @@
+"""``trio-beam``, the group of all commands.
+
+Standard output carries the result and nothing else; progress and messages go to standard error.
+Exit codes: 0; 1 for a search that failed; 2 for bad arguments; 128 + the signal's number (130 after
+Ctrl-C), with the best so far printed.
+"""
+
+from __future__ import annotations
+
+import click
+
+from trio_beam import __version__
+from trio_beam.cli.generate import generate
+from trio_beam.cli.local import local
+from trio_beam.cli.probe import probe
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="trio-beam")
+def cli() -> None:
+    r"""Block-level beam search over any OpenAI-compatible completion server.
+
+    \b
+    Examples:
+      trio-beam generate "Once upon a time"
+      trio-beam generate --base-url http://127.0.0.1:8000/v1 --chat "Why is the sky blue?"
+      trio-beam local --port 8080
+      trio-beam probe http://127.0.0.1:8000/v1
+    """
+
+
+cli.add_command(generate)
+cli.add_command(local)
+cli.add_command(probe)
