@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 import attrs
-import httpx
 import trio
 
 from trio_beam.core.language_model import RequestContext
@@ -29,6 +28,7 @@ from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.errors import ConfigError
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
+from trio_beam.http.clients import AsyncClient
 
 T = TypeVar("T")
 #: With ``max_concurrent="auto"``: where to begin, and how far to go at most.
@@ -133,7 +133,7 @@ class Endpoint:
         hedge_share: float = 0.1,
         stream: bool = False,
         retry: RetryPolicy | None = None,
-        http_client: httpx.AsyncClient | None = None,
+        http_client: AsyncClient | None = None,
     ) -> None:
         _Settings(  # made only to be checked
             api=api,

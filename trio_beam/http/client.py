@@ -194,7 +194,10 @@ class HttpClient:
             # What httpx put around it refers to the response: a cycle, left to the collector.
             response.stream = body
             return None if packed is None else unpack(packed, response.headers.raw, limit)
-        pieces = cast("AsyncGenerator[bytes]", response.aiter_raw())
+        # httpx's own generator; of the others that `aiter_raw` adds, one would be left behind.
+        pieces = cast(
+            "AsyncGenerator[bytes]", aiter(cast("httpx.AsyncByteStream", response.stream))
+        )
         async with aclosing(response), aclosing(pieces):
             content = BoundedBody(coding_of(response.headers.raw), limit)
             async for piece in pieces:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import AsyncGenerator
+from typing import TypeAlias
 
 import httpx
 from httpx._utils import URLPattern, get_environment_proxies
 
 from trio_beam.errors import ConfigError
 from trio_beam.http.transport import TrioTransport
+
+
+#: For the rooms that do not know httpx.
+AsyncClient: TypeAlias = httpx.AsyncClient
 
 
 class OwnClient(httpx.AsyncClient):
@@ -92,10 +97,10 @@ class _OneRequest(AsyncGenerator[httpx.Request, httpx.Response]):
 
 
 def environment_proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL, as httpx reads it; None: none.
+    """Return the proxy that the environment names for a URL, None if it names none.
 
-    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY``. The loopback is never proxied: a
-    local server behind a proxy elsewhere could not be reached.
+    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` mean what they mean to httpx, whose
+    reader is borrowed. Only the loopback is never proxied: no proxy elsewhere could reach it.
     """
     target = httpx.URL(url)
     if _is_loopback(target.host):
