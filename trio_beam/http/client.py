@@ -24,7 +24,7 @@ from trio_beam.errors import (
     TrioBeamError,
 )
 from trio_beam.http.base_url import Address
-from trio_beam.http.clients import OwnClient, check_client, pool_size
+from trio_beam.http.clients import Content, OwnClient, check_client, pool_size
 from trio_beam.http.content import BoundedBody, accepted, coding_of, unpack
 from trio_beam.http.transport import BODY, Body
 
@@ -161,16 +161,17 @@ class HttpClient:
         body = request.body
         if client is self._given:
             # Anew: its headers, cookies and timeouts may have changed since the last request.
-            return client.build_request(
-                request.method, url, content=body, headers=self._headers(client)
-            )
+            headers = self._headers(client)
+            made = client.build_request(request.method, url, content=body, headers=headers)
+            made.stream = Content(body or b"")
+            return made
         built = self._built.get((request.method, url))
         if built is None:
             built = client.build_request(request.method, url, headers=self._headers(client))
             built.headers.pop("content-length", None)  # the transport adds the body's
             self._built[request.method, url] = built
         # A stream instead of content: httpx would look at every header again.
-        stream = httpx.ByteStream(body or b"")
+        stream = Content(body or b"")
         return httpx.Request(
             request.method,
             built.url,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeAlias
 
 import httpx
@@ -11,7 +11,6 @@ from httpx._utils import URLPattern, get_environment_proxies
 
 from trio_beam.errors import ConfigError
 from trio_beam.http.transport import TrioTransport
-
 
 #: For the rooms that do not know httpx.
 AsyncClient: TypeAlias = httpx.AsyncClient
@@ -60,6 +59,31 @@ async def _stop_at_redirect(response: httpx.Response) -> None:
     """End a redirect by its status: httpx would read its location, which may be no URL."""
     if response.status_code >= 300 and response.has_redirect_location:
         raise httpx.HTTPStatusError("", request=response.request, response=response)
+
+
+class Content(httpx.ByteStream):
+    """The body of a request.
+
+    httpx's own is read by a generator, which a cancellation leaves unfinished: a `ResourceWarning` on Trio.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._data = data
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._data)
+
+
+class _Once(AsyncIterator[bytes]):
+    def __init__(self, data: bytes) -> None:
+        self._left: bytes | None = data
+
+    async def __anext__(self) -> bytes:
+        data, self._left = self._left, None
+        if data is None:
+            raise StopAsyncIteration
+        return data
 
 
 class _NoCookies(httpx.Cookies):
