@@ -120,7 +120,7 @@ class Dispatcher:
             await trio.sleep(retried.wait)
 
     def _note_failure(self, call: _Call[Any], error: EndpointError) -> RequestRetried | None:
-        """Decide what becomes of a call whose attempt has failed; None: its error stands."""
+        """Count a failed attempt; return the retry that it is worth, None to let its error stand."""
         call.failed += 1
         error.attempts = call.failed
         call.context.last_error = error
@@ -185,7 +185,7 @@ class Dispatcher:
             context.emit(EndpointPaused(seconds=error.retry_after, error=error))
 
     async def _attempt(self, call: _Call[T], *, again: bool, hedge_after: float | None = None) -> T:
-        """Send a call once, in a slot that is held; count it, and what becomes of it."""
+        """Send a call once, in a slot that is held; count it and its outcome."""
         request, context, reservation = call.request, call.context, call.reservation
         reservation.reserve(request.most_tokens)
         # Counted when it is sent, not when that is decided: it may be cancelled before.

@@ -38,7 +38,7 @@ _GREATEST_SIZE = 1024
 
 @attrs.frozen(kw_only=True)
 class EndpointStatistics:
-    """What an endpoint is doing and has done.
+    """The present and past work of an endpoint, in numbers.
 
     Attributes:
         in_flight: requests that hold a slot now.
@@ -47,7 +47,7 @@ class EndpointStatistics:
         attempts: requests sent so far, retries included.
         retries: how many of them repeated one that had failed.
         hedges: how many of them were sent because another had no answer yet.
-        cancelled: how many of them were given up before their answer was integer.
+        cancelled: how many of them were given up before their response was whole.
         open_connections: sockets open now, idle ones included; None with an ``http_client`` of your own.
     """
 
@@ -80,8 +80,9 @@ class _Settings:
 class Endpoint:
     """A completion server, as an async context manager.
 
-    Leaving the block closes every connection. An endpoint may serve any number of searches at the
-    same time; what it learns of its server (its dialect, its limits) serves all of them.
+    Leaving the block closes every connection. It may be entered again afterwards, also under another
+    `trio.run`. An endpoint may serve any number of searches at the same time; what it learns of its
+    server (its dialect, its limits) serves all of them.
 
     Args:
         base_url: for example ``http://127.0.0.1:8000/v1``.
@@ -107,8 +108,11 @@ class Endpoint:
             work on both sides, and is for servers that notice only while they stream that a request was
             cancelled (llama.cpp, when it is busy).
         retry: how often a request is sent, and when.
-        http_client: an `httpx.AsyncClient` of your own (proxies, client certificates, a mock); it is
-            used as it is and not closed.
+        http_client: an `httpx.AsyncClient` of your own (certificates, hooks, a mock); it is
+            used as it is and not closed. Its own timeouts hold: httpx's default of 5 seconds is shorter
+            than many a block takes. If its pool is smaller than ``max_concurrent``, that is the limit.
+            None: a client over `TrioTransport`, with the proxies of the environment
+            (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``; never for the loopback).
 
     Raises:
         ConfigError: an argument is out of its bounds.
@@ -230,7 +234,7 @@ class Endpoint:
             await self._http.aclose()
 
     def statistics(self) -> EndpointStatistics:
-        """What the endpoint is doing now and has done."""
+        """Return the counts as they stand."""
         done = self._dispatcher
         return EndpointStatistics(
             in_flight=self._limiter.in_flight,
@@ -256,7 +260,7 @@ class Endpoint:
         return DialectSampler(self._exchanges, dialect, prepared)
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
-        """What the server can do: asked, and tried by some twenty small requests. Once; then it is known.
+        """Find out what the server can do, by some twenty small requests; the second call sends none.
 
         Args:
             progress: told in a few words what is being tried.
