@@ -1,4 +1,4 @@
-"""Finding out what a server is: its dialect, its model, and as many slots as it says it has."""
+"""Finding out about a server: its dialect, its model, and as many slots as it says it has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exchanges with a server: the requests that a dialect yields, sent, and their answers given back."""
+"""Exchanges with a server: send the requests that a dialect yields, and give it their responses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True, eq=False)
 class Exchanges:
-    """What carries out the exchanges of one endpoint.
+    """Carries out the exchanges of one endpoint.
 
     Attributes:
         dispatcher: sends the requests.
@@ -42,16 +42,16 @@ class Exchanges:
             request = next(exchange)
             while True:
                 try:
-                    answer = await self.dispatcher.send(request, context, reservation)
+                    response = await self.dispatcher.send(request, context, reservation)
                 except (EndpointError, BudgetExhausted) as error:
                     request = exchange.throw(error)
                 else:
-                    request = exchange.send(answer)
+                    request = exchange.send(response)
         except StopIteration as stop:
             result: T = stop.value
             return result
         except EndpointError as error:
-            if not error.url:  # found by the dialect in an answer that looked well
+            if not error.url:  # found by the dialect in a response that looked well
                 error.url = self.base_url
             error.attempts = error.attempts or 1
             raise
