@@ -14,7 +14,7 @@ import trio
 from tests.benchmark.test_problems import GPQA, GSM8K, MATH500, MMLU, comma_separated, jsonl
 from trio_beam.benchmark.problem import Benchmark, BenchmarkError, Grade, Problem
 from trio_beam.benchmark.registry import open_benchmark
-from trio_beam.benchmark.sandbox import Limits, Sandbox
+from trio_beam.benchmark.sandbox import Limits, Sandbox, Verifier
 from trio_beam.benchmark.sets.humaneval import HumanEval
 from trio_beam.benchmark.sets.maths import MathGrader
 
@@ -134,7 +134,7 @@ async def test_math500_asks_math_verify(tmp_path: Path) -> None:
 
 async def test_an_answer_that_keeps_math_verify_busy_is_ended() -> None:
     grader = MathGrader()
-    grader._sandbox = Sandbox(imports=("math_verify",), limits=Limits(seconds=1.0))
+    grader._verifier = Verifier("math_verify", Limits(seconds=1.0))
     with trio.fail_after(100):
         grade = await grader.grade("2^{2^{2^{2^{2^{2}}}}}", "4")
         assert not grade.passed

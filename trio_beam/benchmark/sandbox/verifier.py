@@ -1,0 +1,105 @@
+"""Keeps processes in which a verifier's package has been imported, and gives them jobs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import trio
+
+from trio_beam.benchmark.sandbox.bubblewrap import find_bubblewrap
+from trio_beam.benchmark.sandbox.inside.channel import NOT_A_REPORT, Message
+from trio_beam.benchmark.sandbox.inside.limits import Limits
+from trio_beam.benchmark.sandbox.process import ProcessFailed, SandboxProcess, ending
+from trio_beam.benchmark.sandbox.sandbox import Sandbox
+
+
+@attrs.define(eq=False)
+class Verifier:
+    """Does jobs of `inside.verifiers` in the sandbox, each in a process of its own.
+
+    The import takes up to a second, so it is done once, in as many processes as there are jobs at the same
+    time, and each job in a fork. It belongs to one Trio run; `aclose` ends the processes.
+
+    Attributes:
+        package: ``math_verify`` or ``reasoning_gym``.
+        limits: what a job may use.
+    """
+
+    package: str
+    limits: Limits = attrs.field(factory=Limits)
+    _sandbox: Sandbox = attrs.field(init=False)
+    _idle: list[SandboxProcess] = attrs.field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._sandbox = Sandbox(self.limits)
+
+    async def check(self) -> None:
+        """Find out whether jobs can be done here.
+
+        Raises:
+            BenchmarkError: they cannot; the message says why.
+        """
+        await self._sandbox.check()
+
+    async def run(self, job: str, **arguments: Any) -> Any:
+        """Do a job, and return what it reports, as JSON has it: any JSON, whatever it should be.
+
+        Raises:
+            ProcessFailed: it raised, took too long, was killed, or reported no JSON.
+            BenchmarkError: nothing can be run on this machine.
+        """
+        async with self._sandbox.slot():
+            process = self._idle.pop() if self._idle else await self._start()
+            answered = False
+            try:
+                with self._sandbox.time_limit():
+                    await process.send("job", json.dumps([job, arguments]))
+                    message = await process.receive()
+                answered = True
+            finally:
+                if answered:
+                    self._idle.append(process)
+                else:
+                    await process.aclose()  # noqa: ASYNC102  # it is shielded, and limited, in there
+        return _value(message)
+
+    def run_sync(self, job: str, **arguments: Any) -> Any:
+        """The same for where there is no event loop, in a process of its own.
+
+        Not for anything from a model: the size of the report is not limited from outside.
+        """
+        request = f"job {json.dumps([job, arguments])}\n".encode()
+        output = find_bubblewrap().run(["verifiers", self.package], self.limits, request)
+        return _value(Message.parse(output.splitlines()[-1]))
+
+    async def aclose(self) -> None:
+        """End the processes. Jobs must have ended before. More than once does no harm."""
+        while self._idle:
+            await self._idle.pop().aclose()
+        await trio.lowlevel.checkpoint()
+
+    async def _start(self) -> SandboxProcess:
+        bubblewrap = await self._sandbox.check()
+        process = await SandboxProcess.start(bubblewrap, ["verifiers", self.package], self.limits)
+        try:
+            await process.ready()
+        except BaseException:
+            await process.aclose()  # noqa: ASYNC102  # it is shielded, and limited, in there
+            raise
+        return process
+
+
+def _value(message: Message) -> Any:
+    """Return a job's value, or raise why there is none; the message may be anything."""
+    word, rest = message
+    if word == "raised":
+        raise ProcessFailed(rest)
+    try:
+        if word == "done":
+            return json.loads(rest)
+        signal_number = int(rest)
+    except (ValueError, RecursionError):
+        raise ProcessFailed(NOT_A_REPORT) from None
+    raise ProcessFailed(ending(signal_number))
