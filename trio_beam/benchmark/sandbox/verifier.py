@@ -1,4 +1,4 @@
-"""Keeps processes in which a verifier's package has been imported, and gives them jobs."""
+"""Gives jobs to math-verify and reasoning-gym, which run in the sandbox."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from trio_beam.benchmark.sandbox.sandbox import Sandbox
 class Verifier:
     """Does jobs of `inside.verifiers` in the sandbox, each in a process of its own.
 
-    The import takes up to a second, so it is done once, in as many processes as there are jobs at the same
-    time, and each job in a fork. It belongs to one Trio run; `aclose` ends the processes.
+    To import the package takes up to a second. So the processes that have imported it are kept, as many as
+    there were jobs at the same time, and each job runs in a fork of one. They belong to one Trio run, and
+    `aclose` ends them.
 
     Attributes:
         package: ``math_verify`` or ``reasoning_gym``.
@@ -36,7 +37,7 @@ class Verifier:
         self._sandbox = Sandbox(self.limits)
 
     async def check(self) -> None:
-        """Find out whether jobs can be done here.
+        """Make sure that jobs can be done on this machine.
 
         Raises:
             BenchmarkError: they cannot; the message says why.
@@ -44,7 +45,7 @@ class Verifier:
         await self._sandbox.check()
 
     async def run(self, job: str, **arguments: Any) -> Any:
-        """Do a job, and return what it reports, as JSON has it: any JSON, whatever it should be.
+        """Do a job, and return its report. That is JSON of any kind: the caller checks what it is.
 
         Raises:
             ProcessFailed: it raised, took too long, was killed, or reported no JSON.
@@ -66,13 +67,17 @@ class Verifier:
         return _value(message)
 
     def run_sync(self, job: str, **arguments: Any) -> Any:
-        """The same for where there is no event loop, in a process of its own.
+        """Do a job where there is no event loop, with an import of its own. Blocks.
 
-        Not for anything from a model: the size of the report is not limited from outside.
+        Not for anything that a model wrote: the size of the report is not limited.
+
+        Raises:
+            ProcessFailed: it raised, or was killed.
+            BenchmarkError: nothing can be run on this machine, or it took too long.
         """
         request = f"job {json.dumps([job, arguments])}\n".encode()
         output = find_bubblewrap().run(["verifiers", self.package], self.limits, request)
-        return _value(Message.parse(output.splitlines()[-1]))
+        return _value(Message.parse((output.splitlines() or [b""])[-1]))
 
     async def aclose(self) -> None:
         """End the processes. Jobs must have ended before. More than once does no harm."""
@@ -92,9 +97,9 @@ class Verifier:
 
 
 def _value(message: Message) -> Any:
-    """Return a job's value, or raise why there is none; the message may be anything."""
+    """Return what a job reports, or raise `ProcessFailed`. The message may be anything."""
     word, rest = message
-    if word == "raised":
+    if word in ("raised", "failed"):
         raise ProcessFailed(rest)
     try:
         if word == "done":

@@ -42,10 +42,15 @@ class HumanEval:
 
     async def check_grading(self) -> None:
         """Try the sandbox, if programs may be run at all."""
-        if self.can_grade:
-            await self._sandbox.check()
-        else:
+        if not self.can_grade:
             await trio.lowlevel.checkpoint()
+            return
+        try:
+            await self._sandbox.check()
+        except BenchmarkError as error:
+            raise BenchmarkError(
+                f"{error}. Without benchmark.allow_code_execution=true answers are kept, not graded"
+            ) from None
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
         """Right if all tests pass within 10 s."""

@@ -74,7 +74,7 @@ class ReasoningGym:
             detail = f"not understood: {failed.detail}"
             return Grade(passed=False, score=0.0, answer=answer, detail=detail)
         if not _is_score(score):
-            detail = "the verifier gave no score from 0 to 1"
+            detail = "the verifier's score is not a number from 0 to 1"
             return Grade(passed=False, score=0.0, answer=answer, detail=detail)
         passed = score == 1.0
         return Grade(
@@ -104,7 +104,10 @@ class ReasoningGym:
         )
 
     def _why_not(self, maker: Verifier, detail: str) -> str:
-        tasks = maker.run_sync("reasoning_gym_tasks")
+        try:
+            tasks = maker.run_sync("reasoning_gym_tasks")
+        except ProcessFailed:
+            return f"{self.name}: {detail}"
         if self.task in tasks:
             return f"{self.name}: the task gives no problems ({detail})"
         nearest = nearest_keys(self.task, tasks)

@@ -1,4 +1,4 @@
-"""Lines over two pipes: a word, and after a space whatever belongs to it."""
+"""Messages over two pipes, one a line: a word and, after a space, data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 _DETAIL = 200  # characters
 _CHUNK = 1 << 16
-#: The detail of a verdict where there is something else than a report.
+#: Said of a process whose message is none that its role sends.
 NOT_A_REPORT = "it sent something other than a report"
 
 
@@ -16,8 +16,8 @@ class Message(NamedTuple):
     """One line.
 
     Attributes:
-        word: says what it is: ``ready``, ``call``, ``returned``, ``raised``, ``passed``, ``failed``.
-        rest: what belongs to it; the word says in which form.
+        word: the kind of message, such as ``ready``, ``call`` or ``returned``.
+        rest: its data, in a form that depends on the word; "" if it has none.
     """
 
     word: str
@@ -25,18 +25,18 @@ class Message(NamedTuple):
 
     @classmethod
     def parse(cls, line: bytes) -> Message:
-        """Read a line, which is whatever a program may have written."""
+        """Read a line without its end. Any bytes will do: a program may have written them."""
         word, _, rest = line.decode("utf-8", "replace").partition(" ")
         return cls(word, rest)
 
 
 class Channel:
-    """Reads lines from one file descriptor and writes lines to another.
+    """Reads messages from one file descriptor, and writes messages to another.
 
     Args:
         reader: the descriptor to read from.
         writer: the descriptor to write to.
-        longest: bytes of the longest line that is read.
+        longest: bytes of the longest message that is read.
     """
 
     def __init__(self, reader: int, writer: int, longest: int) -> None:
@@ -46,7 +46,7 @@ class Channel:
         self._unread = b""
 
     def send(self, word: str, rest: str = "") -> None:
-        """Write a message. Half a surrogate pair is replaced: the line has to be UTF-8."""
+        """Write a message. A lone half of a surrogate pair is replaced, since UTF-8 has none."""
         line = f"{word} {rest}" if rest else word
         data = memoryview(line.encode("utf-8", "replace") + b"\n")
         while data:
@@ -56,8 +56,8 @@ class Channel:
         """Wait for the next message.
 
         Raises:
-            EOFError: there is none any more.
-            ValueError: it is too long.
+            EOFError: the other side is gone.
+            ValueError: the message is too long.
         """
         parts, size = [self._unread], len(self._unread)
         while b"\n" not in parts[-1]:
@@ -67,13 +67,13 @@ class Channel:
             parts.append(data)
             size += len(data)
             if size > self._longest + _CHUNK:
-                raise ValueError(f"more than {self._longest} bytes in a line")
+                raise ValueError(f"reported more than {self._longest} bytes")
         line, _, self._unread = b"".join(parts).partition(b"\n")
         return Message.parse(line)
 
 
 def describe(error: BaseException) -> str:
-    """The error's type and the first line of its message; its class may be a model's."""
+    """Return the error's type and the first line of its message. Its class may be a model's."""
     words = ""
     with contextlib.suppress(BaseException):
         words = str(error).strip().split("\n", 1)[0]

@@ -1,12 +1,12 @@
-"""Runs a problem's tests. The function that they test is in another process, reached through the channel.
+"""Runs a problem's tests on a function in another process.
 
-In: ``check`` with the problem's prompt, its tests and the function's name, as a JSON list; then an answer
-to each call. Out: ``call`` with the arguments, as `values` writes ``(args, kwargs)``; at last ``passed``,
-or ``failed`` with a description.
+It receives ``check`` with the problem's prompt, its tests and the function's name, as a JSON list. For each
+call of the function it sends ``call`` with ``(args, kwargs)`` as `values` writes them, and receives what
+`program` answers. At the end it sends ``passed``, or ``failed`` with a description.
 
-The prompt is run for the helper functions that tests use. All that comes from the candidate's process is
-read by `values.loads`, so equality is decided here, between values of built-in types. Arguments are
-copies: no test of HumanEval looks at what a function has done to one.
+All that comes from the program is read by `values.loads`. So equality is decided here, between values of
+built-in types. The prompt is run for its helper functions, which some tests call. A function gets copies of
+its arguments: no test of HumanEval looks at what a function has done to one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trio_beam.benchmark.sandbox.inside.limits import Limits, apply
 
 
 class CandidateError(Exception):
-    """The function raised, or did not return a plain value; the message says which."""
+    """The function raised; the message is the description of its error."""
 
 
 def main(channel: Channel, limits: Limits) -> None:
@@ -37,11 +37,11 @@ def main(channel: Channel, limits: Limits) -> None:
         raise CandidateError(rest if word == "raised" else NOT_A_REPORT)
 
     try:
-        space: dict[str, Any] = {"__name__": "tests"}
-        exec(compile(prompt, "prompt.py", "exec"), space)  # noqa: S102  # the data set's own
-        space[name] = candidate  # one test compares the function with itself, by its name
-        exec(compile(tests, "tests.py", "exec"), space)  # noqa: S102  # the same
-        space["check"](candidate)
+        names: dict[str, Any] = {"__name__": "tests"}
+        exec(compile(prompt, "prompt.py", "exec"), names)  # noqa: S102  # it is the data set's
+        names[name] = candidate  # HumanEval/33 also calls the function by its name
+        exec(compile(tests, "tests.py", "exec"), names)  # noqa: S102  # so is this
+        names["check"](candidate)
     except CandidateError as error:
         channel.send("failed", str(error))
     except BaseException as error:  # noqa: ASYNC103  # no Trio here

@@ -1,11 +1,12 @@
-"""Stands in for ``eval`` in the verifiers: literals, arithmetic, and formulas of SymPy; nothing else.
+"""Replaces ``eval`` in the verifiers: it computes literals, arithmetic and SymPy's formulas, nothing else.
 
-Some verifiers of reasoning-gym call ``eval`` on an answer, others and math-verify ``sympy.parse_expr``,
-which makes a Python expression of it and calls ``eval`` on that. `install` gives their modules this
-`evaluate` under that name. It walks the syntax tree and knows no attributes, subscripts, comprehensions,
-lambdas or keyword arguments but ``evaluate=``; a name means nothing but SymPy's symbols, constants and
-functions, and only classes of formulas and a few functions can be called. So an answer is either computed
-or refused, and never run.
+Some verifiers of reasoning-gym call ``eval`` on an answer. Others, and math-verify, call
+``sympy.parse_expr``, which translates an answer into Python and calls ``eval`` on that. `install` gives
+their modules `evaluate` under that name.
+
+`evaluate` walks the syntax tree. It knows no attributes, subscripts, comprehensions or lambdas, and no
+keyword argument but ``evaluate``. Names are those of SymPy's constants, formulas and of a few functions, and
+nothing else can be called. So an answer is computed or refused, and never run.
 """
 
 from __future__ import annotations
@@ -45,15 +46,15 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-#: Functions that answers call and that are no classes of formulas.
+#: What may be called besides SymPy's classes of formulas.
 _FUNCTIONS = {"sqrt", "cbrt", "root", "real_root", "abs", "pow", "round"}
-#: SymPy's parser writes names and numbers as calls of these with a text. No other call may take one:
-#: SymPy would parse it once more.
+#: SymPy's parser translates names and numbers into calls of these with a string. No other call may have a
+#: string as an argument: SymPy would parse it in its turn.
 _FROM_TEXT = {"Symbol", "Function", "Integer", "Float", "Rational"}
 
 
 class Refused(ValueError):
-    """The expression has something in it that is not evaluated."""
+    """The expression has a part that is not evaluated."""
 
 
 def evaluate(
@@ -61,42 +62,41 @@ def evaluate(
     global_names: Mapping[str, Any] | None = None,
     local_names: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return the value of an expression, with the signature of ``eval``.
+    """Return the value of an expression. The signature is that of ``eval``.
 
     Raises:
-        Refused: it is more than literals, arithmetic and formulas.
-        SyntaxError: it is no expression.
-        Exception: what its arithmetic raises, such as `ZeroDivisionError`.
+        Refused: it consists of more than literals, arithmetic and formulas.
+        SyntaxError: it is not an expression.
+        Exception: its arithmetic raises, for example `ZeroDivisionError`.
     """
     tree = ast.parse(source.strip(), mode="eval") if isinstance(source, str) else source
     return _Walker({**(global_names or {}), **(local_names or {})}).value(tree.body)
 
 
 def install(*packages: str) -> None:
-    """Let every imported module of these packages use `evaluate` where it says ``eval``.
+    """Replace ``eval`` in all imported modules of these packages, and in SymPy's parser.
 
-    SymPy's parser is included. It compiles some expressions before it evaluates them, so ``compile``
-    hands them on as they are there.
+    The parser compiles some expressions before it evaluates them, so its ``compile`` is replaced as well.
     """
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] in packages:
             vars(module)["eval"] = evaluate
     parser = sys.modules.get("sympy.parsing.sympy_parser")
     if parser is not None:
-        vars(parser).update(eval=evaluate, compile=_leave)
+        vars(parser).update(eval=evaluate, compile=_not_compiled)
 
 
-def _leave(source: Any, file: str, mode: str) -> Any:
-    """Stand in for ``compile``."""
+def _not_compiled(source: Any, file: str, mode: str) -> Any:
+    """Replace ``compile``: `evaluate` takes an expression as it is."""
     del file, mode
     return source
 
 
 class _Walker:
-    """Computes the values of the nodes of one expression.
+    """Computes the values of an expression's nodes.
 
     Args:
-        names: what names may mean, if `_name` lets them.
+        names: the values of names; `_Name` decides which may be used.
     """
 
     def __init__(self, names: Mapping[str, Any]) -> None:
@@ -109,7 +109,7 @@ class _Walker:
             raise Refused(f"{type(node).__name__} is not evaluated")
         return method(node)
 
-    def _Constant(self, node: ast.Constant) -> Any:  # noqa: N802  # as ast names it, here and below
+    def _Constant(self, node: ast.Constant) -> Any:  # noqa: N802  # as ast.NodeVisitor names them
         return node.value
 
     def _List(self, node: ast.List) -> Any:  # noqa: N802
@@ -145,7 +145,7 @@ class _Walker:
         value = self._names.get(node.id)
         if _is_formula(value) or (node.id in _FUNCTIONS and callable(value)):
             return value
-        raise Refused(f"the name {node.id} means nothing here")
+        raise Refused(f"the name {node.id} is not known")
 
     def _Call(self, node: ast.Call) -> Any:  # noqa: N802
         function = self.value(node.func)
@@ -154,7 +154,7 @@ class _Walker:
             raise Refused("only functions can be called")
         arguments = [self.value(argument) for argument in node.args]
         if named not in _FROM_TEXT and any(_has_text(one) for one in arguments):
-            raise Refused("a text is no argument of a formula")
+            raise Refused("a string is no argument of a formula")
         keywords = {str(one.arg): self.value(one.value) for one in node.keywords}
         if keywords.keys() - {"evaluate"} or not all(type(v) is bool for v in keywords.values()):
             raise Refused("a keyword argument is not evaluated")
@@ -162,7 +162,7 @@ class _Walker:
 
 
 def _is_formula(value: Any) -> bool:
-    """Whether it is one of SymPy's formulas or a class of them."""
+    """Return whether it is one of SymPy's formulas, or a class of them."""
     sympy: types.ModuleType | None = sys.modules.get("sympy")
     if sympy is None:
         return False

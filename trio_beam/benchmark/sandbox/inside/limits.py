@@ -1,4 +1,4 @@
-"""Resource limits of a process, set by the process itself before it runs anything that is not ours."""
+"""Limits of resources. A process sets its own before it runs anything that is not ours."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """What one process in the sandbox may use. There is never a second process or thread beside it.
+    """What a process in the sandbox may use.
 
     Attributes:
-        seconds: wall time of a job, held from outside; of processor time as much, in whole seconds.
+        seconds: wall time of its job, which is limited from outside; and as much processor time, rounded up.
         memory: bytes of address space.
-        file_size: bytes of one file, and of all files in its ``/tmp`` together.
-        files: open at the same time.
-        message: bytes of one message to the outside.
+        file_size: bytes of a file, and of all files in its ``/tmp`` together.
+        files: number of files that are open at the same time.
+        message: bytes of a message that it sends.
     """
 
     seconds: float = 10.0
@@ -24,10 +24,10 @@ class Limits(NamedTuple):
 
 
 def apply(limits: Limits) -> None:
-    """Set the limits for good: without privileges, a hard limit can only be lowered."""
+    """Set the limits of this process. It cannot raise them again, having no privileges."""
     import resource  # noqa: PLC0415  # Unix only, and this file is imported everywhere
 
-    # The soft limit ends the process by SIGXCPU, which tells; the hard one cannot be caught.
+    # SIGXCPU, at the soft limit, tells the reason; SIGKILL, a second later, cannot be ignored.
     seconds = int(limits.seconds) + 1
     for what, soft, hard in (
         (resource.RLIMIT_CPU, seconds, seconds + 1),

@@ -1,9 +1,9 @@
-"""Runs a program that a model wrote, and calls a function of it for the tests, which run elsewhere.
+"""Runs a program that a model wrote, and calls its function for the tests, which run in another process.
 
-In: ``load`` with the source and the function's name, as a JSON list; then ``call`` with the arguments, as
-`values` writes ``(args, kwargs)``. Out: ``loaded``; for a call ``returned`` with the value. Either may be
-answered by ``raised`` with a description. The program can send whatever it likes instead: nothing that
-comes from here is more than a claim about the function's value.
+It receives ``load`` with the source and the function's name, as a JSON list, and answers ``loaded``. Then it
+receives ``call`` with ``(args, kwargs)`` as `values` writes them, and answers ``returned`` with the value.
+Either may be answered by ``raised`` with a description. Of course a program can also send anything else:
+an answer is no more than a claim that the function has that value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trio_beam.benchmark.sandbox.inside.limits import Limits, apply
 
 
 def main(channel: Channel, limits: Limits) -> None:
-    """Serve until the input ends."""
+    """Run the program, then answer calls until the input ends."""
     apply(limits)
     channel.send("ready")
     module = types.ModuleType("solution")

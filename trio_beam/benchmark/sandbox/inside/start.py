@@ -1,7 +1,7 @@
-"""The first thing that runs in the sandbox.
+"""Runs first in the sandbox, and plays a role.
 
-Arguments: the role (a module of this package), the limits and the folders of installed packages, both
-as JSON, and what else the role takes.
+Its arguments are the role, which is a module of this package; the limits and the folders of installed
+packages, each as JSON; and the arguments of the role.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import sys
 from trio_beam.benchmark.sandbox.inside.channel import Channel, describe
 from trio_beam.benchmark.sandbox.inside.limits import Limits
 
-#: The two descriptors of the channel; far from those that a program uses without thinking.
+#: File descriptors of the channel, out of the way of those that programs use by number.
 _READER, _WRITER = 40, 41
 
 
 def main() -> None:
-    """Play the role until the input ends."""
+    """Play the role to its end."""
     role, numbers, packages, *arguments = sys.argv[1:]
     limits = Limits(*json.loads(numbers))
     sys.path += json.loads(packages)
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _take_over_standard_streams(longest: int) -> Channel:
-    """Keep the two pipes, give the program empty input and dropped output, and close all else."""
+    """Move the two pipes away, leave empty input and discarded output, and close all other files."""
     os.dup2(0, _READER, inheritable=False)
     os.dup2(1, _WRITER, inheritable=False)
     nowhere = os.open("/dev/null", os.O_RDWR)

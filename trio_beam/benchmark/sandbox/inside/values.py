@@ -1,6 +1,6 @@
-"""Plain values as text, so that a program and its tests share data and never an object.
+"""Plain values as text, so that a program and its tests exchange data and never an object.
 
-It is JSON, in which a value that JSON has no form for is an object with one key, its kind::
+The text is JSON. A value that JSON has no form for is an object with one key, its kind::
 
     (1, {2.5})  ->  {"tuple": [1, {"set": [2.5]}]}
 
@@ -18,11 +18,11 @@ from fractions import Fraction
 from itertools import islice
 from typing import Any
 
-#: Levels of values inside values; both sides refuse more.
+#: Levels of nesting; both sides refuse more.
 _MAX_DEPTH = 100
-#: Items taken of an iterator, which may have no end.
+#: Items taken from an iterator, which may be endless.
 _MAX_ITEMS = 100_000
-#: Larger integers are written in hexadecimal: Python reads no decimal one of more than 4,300 digits.
+#: Larger integers are written in hexadecimal: Python refuses to read decimal ones of over 4,300 digits.
 _MAX_DECIMAL = 1 << 63
 
 
@@ -33,17 +33,17 @@ def dumps(value: object) -> str:
     and any other iterable as an iterator over its items.
 
     Raises:
-        TypeError: it is not plain, or has something in it that is not.
+        TypeError: it is not plain, or contains something that is not.
         ValueError: it is nested too deeply, or contains itself.
     """
     return json.dumps(_encode(value, 0), separators=(",", ":"))
 
 
 def loads(text: str) -> Any:
-    """Return the value that a text stands for.
+    """Return the value of a text.
 
     Raises:
-        ValueError: it stands for none; `dumps` cannot have made it.
+        ValueError: it has none.
     """
     try:
         return _decode(json.loads(text), 0)
@@ -85,7 +85,7 @@ def _has_json_form(value: object) -> bool:
         try:
             value.encode()
         except UnicodeEncodeError:
-            # JSON would make one character of two halves of a surrogate pair that are side by side.
+            # JSON would join two halves of a surrogate pair to one character.
             return False
         return True
     return kind in (type(None), bool, float)

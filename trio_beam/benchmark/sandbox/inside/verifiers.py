@@ -1,8 +1,8 @@
-"""Asks math-verify and reasoning-gym about answers, each in a fork of a process that has imported them.
+"""Asks math-verify or reasoning-gym about answers, each in a fork of a process that has imported it.
 
-In: a line ``job`` with ``[name, arguments]``. Out: ``done`` with the job's value, both as JSON, or
-``raised`` with a description, or ``ended`` with the number of the signal that ended it. Nothing of what an
-answer says is run (`evaluate`); the fork is for its limits, and so that no answer leaves anything behind.
+It receives ``job`` with ``[name, arguments]`` as JSON. It answers ``done`` with the job's value as JSON,
+``raised`` with a description, or ``ended`` with the number of the signal that killed the fork, 0 if none
+did. Nothing of an answer is run (`evaluate`). The fork has limits of its own, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main(channel: Channel, limits: Limits, package: str) -> None:
 
 
 def prepare(package: str) -> None:
-    """Import a package, and let it evaluate nothing but arithmetic."""
+    """Import a package, and replace its ``eval``."""
     if package == "reasoning_gym":
         _stand_in()
     importlib.import_module(package)
@@ -58,7 +58,7 @@ def prepare(package: str) -> None:
 def _in_a_fork(
     channel: Channel, limits: Limits, name: str, arguments: dict[str, Any]
 ) -> tuple[str, str]:
-    """Do a job in a new process; return the message that answers it."""
+    """Do a job in a new process, and return the message that answers it."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -80,9 +80,9 @@ def _in_a_fork(
 
 
 def _end_all_others() -> None:
-    """Kill every process of the sandbox but this one and the first, which the kernel protects."""
+    """Kill all processes of the sandbox except this one and the first, which the kernel protects."""
     if Path("/proc/1").exists():
-        raise RuntimeError("this is not the sandbox, which has no /proc, but the machine itself")
+        raise RuntimeError("not in the sandbox, which has no /proc")
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
@@ -101,7 +101,7 @@ def _do(channel: Channel, limits: Limits, name: str, arguments: dict[str, Any]) 
 
 
 def math_equal(answer: str, reference: str) -> bool:
-    """Whether math-verify holds an answer (LaTeX, without dollars) equal to the reference."""
+    """Return whether math-verify finds an answer (LaTeX without dollars) equal to the reference."""
     from math_verify import parse, verify  # noqa: PLC0415  # a package of the extra
 
     # Time is limited from outside; the package's own limits would need signals.
@@ -110,16 +110,16 @@ def math_equal(answer: str, reference: str) -> bool:
 
 
 def reasoning_gym_make(task: str, seed: int, size: int, count: int) -> list[dict[str, Any]]:
-    """Question and answer of the first `count` entries of a task of reasoning-gym."""
+    """Return question and answer of the first `count` entries of a task of reasoning-gym."""
     made = _dataset(task, seed, size)
     entries = (made[index] for index in range(count))
     return [{"question": entry["question"], "answer": entry["answer"]} for entry in entries]
 
 
 def reasoning_gym_score(task: str, seed: int, size: int, index: int, answer: str) -> float:
-    """The score that the task's verifier gives an answer.
+    """Return the score that the task's verifier gives an answer.
 
-    The entry is made anew, since most have parts that JSON cannot carry.
+    The entry is made again, since most have parts that JSON cannot carry.
     """
     made = _dataset(task, seed, size)
     entry = made[index]
@@ -128,7 +128,7 @@ def reasoning_gym_score(task: str, seed: int, size: int, index: int, answer: str
 
 
 def reasoning_gym_tasks() -> list[str]:
-    """The names of all tasks."""
+    """Return the names of all tasks."""
     from reasoning_gym.factory import DATASETS  # noqa: PLC0415  # a package of the extra
 
     return sorted(DATASETS)
@@ -141,7 +141,7 @@ def _dataset(task: str, seed: int, size: int) -> Any:
 
 
 def _stand_in() -> None:
-    """Spare the import of packages that reasoning-gym imports and next to never uses."""
+    """Replace packages that reasoning-gym imports and hardly ever uses."""
     for name in _DRAWING:
         _register(_Absent(name, "is not imported here"))
     _register(types.ModuleType("mpl_toolkits.mplot3d.Axes3D"))  # asked for by name
@@ -150,7 +150,7 @@ def _stand_in() -> None:
 
 
 def _register(module: types.ModuleType) -> None:
-    """Enter a module into `sys.modules` and into the package that it is in."""
+    """Make a module known to the import system, and to the package that it is in."""
     sys.modules[module.__name__] = module
     package, _, name = module.__name__.rpartition(".")
     if package:
@@ -158,11 +158,11 @@ def _register(module: types.ModuleType) -> None:
 
 
 class _Absent(types.ModuleType):
-    """Stands for a package that few tasks use, or none; raises in use.
+    """Replaces a package that few tasks use, or none. It raises when it is used.
 
     Args:
-        name: of the package.
-        why: it is not there, behind its name.
+        name: the name of the package.
+        why: the reason why it is absent, to follow its name in the message.
     """
 
     def __init__(self, name: str, why: str) -> None:
