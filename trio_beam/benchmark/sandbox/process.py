@@ -196,7 +196,7 @@ async def _first_process(info: int) -> int | None:
                 data += part
     try:
         return os.pidfd_open(json.loads(data)["child-pid"])
-    except (ValueError, LookupError, ProcessLookupError):
+    except (ValueError, LookupError, OSError):
         return None
 
 

@@ -116,4 +116,4 @@ class ReasoningGym:
 
 
 def _is_score(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]  # a number
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """What a process in the sandbox may use.
+    """The limits of a process in the sandbox.
 
     Attributes:
         seconds: wall time of its job, which is limited from outside; and as much processor time, rounded up.
