@@ -96,6 +96,28 @@ def test_a_job_that_is_taken_over_says_one_thing_and_leaves_nothing(
     ]
 
 
+NAMESPACE = """
+import ctypes, os, platform
+
+clone = {"x86_64": 56, "aarch64": 220}[platform.machine()]
+child = ctypes.CDLL(None, use_errno=True).syscall(
+    *map(ctypes.c_long, (clone, 0x10000000 | 17, 0, 0, 0, 0))
+)
+if child == 0:
+    os._exit(0)
+print(child, os.strerror(ctypes.get_errno()))
+"""
+
+
+def test_where_processes_may_be_started_there_are_still_no_new_namespaces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = find_bubblewrap()
+    monkeypatch.setattr(bubblewrap, "_START", NAMESPACE)
+    output = found.run(["verifiers"], Limits(seconds=60), b"")
+    assert output == b"-1 No space left on device\n"
+
+
 def test_outside_of_the_sandbox_no_process_is_ended() -> None:
     with pytest.raises(RuntimeError, match="not in the sandbox"):
         verifiers._end_all_others()
