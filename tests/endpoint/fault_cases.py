@@ -40,6 +40,9 @@ class Case:
         silent: whether on a kept connection it looks as if it had been closed while idle, and is
             repeated without being counted.
         slow: whether it ends by the ``attempt_timeout``.
+        full: whether, behind a longer beam, it means that the context is full.
+        spellings: how often it is sent if the server has not taken its fields before: a field that the
+            refusal does not name may be to blame.
     """
 
     fault: Fault
@@ -48,6 +51,8 @@ class Case:
     transient: bool = True
     silent: bool = False
     slow: bool = False
+    full: bool = False
+    spellings: int = 1
 
 
 def cut(share: float, fault: Fault = HEALTHY) -> Callable[[bytes], list[bytes]]:
@@ -99,7 +104,14 @@ def status_cases() -> dict[str, Case]:
         cases[str(status)] = Case(refusing(status), RequestRejected, f"HTTP {status}: no such luck")
     for status in (400, 401, 403, 404, 405, 413, 418, 422):
         words = f"HTTP {status}: no such luck {status}"
-        cases[str(status)] = Case(refusing(status), RequestRejected, words, transient=False)
+        cases[str(status)] = Case(
+            refusing(status),
+            RequestRejected,
+            words,
+            transient=False,
+            full=status in (400, 413, 422),
+            spellings=8 if status in (400, 422) else 1,
+        )
     for status in (500, 502, 503, 504, 520, 529, 599):
         words = f"HTTP {status}: no such luck {status}"
         cases[str(status)] = Case(refusing(status), ServerError, words)
@@ -117,9 +129,8 @@ NOTHING = "empty|no body|nothing"
 STATUSES = status_cases() | {
     "200 with an error": Case(
         answering({"error": {"message": "overloaded, sorry"}}),
-        MalformedResponse,
-        "overloaded, sorry",
-        transient=False,
+        ServerError,
+        "HTTP 503: overloaded, sorry",
     ),
     "204": Case(saying(b"HTTP/1.1 204 No Content\r\n\r\n"), MalformedResponse, NOTHING),
     "304": Case(
@@ -248,9 +259,16 @@ SLOW = {
 
 QUICK = STATUSES | CUTS | BODIES
 FAULTS = QUICK | SLOW
+#: Some servers close the connection for a field that they cannot take.
+FAULTS |= {
+    name: attrs.evolve(case, spellings=2)
+    for name, case in FAULTS.items()
+    if case.kind is ConnectionFailed
+}
 TRANSIENT = {name: case for name, case in FAULTS.items() if case.transient}
 PASSING_QUICKLY = {name: case for name, case in QUICK.items() if case.transient}
-PERMANENT = {name: case for name, case in FAULTS.items() if not case.transient}
+PERMANENT = {name: case for name, case in FAULTS.items() if not case.transient and not case.full}
+FULL = {name: case for name, case in FAULTS.items() if case.full}
 
 #: What a server may do without a search noticing.
 HARMLESS = {

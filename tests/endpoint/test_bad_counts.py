@@ -156,8 +156,9 @@ async def test_many_more_tokens_than_asked_for(name: str) -> None:
 
     async with spoiling(shape, cache(spoil)) as peer:
         error = await peer.error()
-        assert type(error) is MalformedResponse
-        assert "10000 tokens, where at most 3 were asked for" in error.message
+        # They do not spell the text, where the text does not come from them.
+        assert type(error) is (MalformedResponse if name == "native" else LogprobsUnavailable)
+        assert len(error.message) < 500
         assert len(peer.server.requests) == 1
 
 

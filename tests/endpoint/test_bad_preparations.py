@@ -41,7 +41,7 @@ BAD_MODELS: dict[str, tuple[Fault, type[EndpointError], str]] = {
         NOT_JSON,
     ),
     "another shape": (answering({}), MalformedResponse, "data"),
-    "no list": (answering({"data": None}), MalformedResponse, "got `null`"),
+    "no list": (answering({"data": None}), MalformedResponse, "data"),
     "names that are none": (answering({"data": [{"id": 5}]}), MalformedResponse, "got `int`"),
     "nested too deeply": (answering(b'{"data":' + DEEP), MalformedResponse, "array|deeply"),
     "no models": (answering({"data": []}), RequestRejected, "lists 0"),

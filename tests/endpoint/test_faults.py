@@ -12,6 +12,7 @@ import trio
 
 from tests.endpoint.fault_cases import (
     FAULTS,
+    FULL,
     HARMLESS,
     PASSING_QUICKLY,
     PERMANENT,
@@ -100,11 +101,24 @@ async def test_what_always_happens_ends_the_search(case: Case) -> None:
         partial = caught.value.partial
         assert (partial.beams, partial.stop_reason, partial.rounds) == ((), "failed", 0)
         statistics = endpoint.statistics()
-        assert len(server.requests) == statistics.attempts == partial.usage.requests == attempts
-        assert statistics.retries == partial.usage.retries == attempts - 1
+        sent = case.spellings * attempts
+        assert len(server.requests) == statistics.attempts == partial.usage.requests == sent
+        assert statistics.retries == partial.usage.retries == sent - case.spellings
         assert statistics.cancelled == partial.usage.cancelled == timeouts(case, attempts)
         assert statistics.open_connections is not None
         assert statistics.open_connections <= 1  # an idle one may be kept
+
+
+@pytest.mark.parametrize("case", FULL.values(), ids=FULL)
+async def test_a_refusal_of_a_longer_beam_means_that_the_context_is_full(case: Case) -> None:
+    """Whatever its words: the beam ends, and the search goes on."""
+    right = await undisturbed(CONFIG)
+    async with searching(case, once(case.fault, 1)) as (endpoint, server):
+        result = await beam_search(endpoint, "p", CONFIG)
+        assert result.failures == ()
+        [full] = [beam for beam in result.beams if beam.finish_reason == "context"]
+        assert full.length == 3
+        assert result.usage.requests == len(server.requests) == right.usage.requests
 
 
 @pytest.mark.parametrize("case", QUICK.values(), ids=QUICK)
@@ -116,6 +130,10 @@ async def test_what_was_found_before_is_in_the_partial_result(case: Case) -> Non
         return HEALTHY if well or request.number == 0 else case.fault
 
     async with searching(case, script) as (endpoint, _):
+        if case.full:
+            result = await beam_search(endpoint, "p", NARROW)
+            assert [beam.finish_reason for beam in result.beams] == ["context"]
+            return
         with pytest.raises(SearchFailed) as caught:
             await beam_search(endpoint, "p", NARROW)
         partial = caught.value.partial

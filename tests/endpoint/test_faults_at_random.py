@@ -94,7 +94,9 @@ async def test_faults_of_all_kinds_at_random(seed: int) -> None:
                     assert result.failures
                 else:
                     assert (result.stop_reason, result.rounds) == ("max_tokens", 5)
-                    assert [beam.length for beam in result.beams] == [15] * 5
+                    assert len(result.beams) == 5
+                    for beam in result.beams:
+                        assert beam.length == 15 or beam.finish_reason == "context"
                 assert {type(failure.error) for failure in result.failures} <= kinds
                 assert result.usage.retries == endpoint.statistics().retries
                 assert math.isfinite(sum(beam.score for beam in result.beams))

@@ -21,11 +21,12 @@ from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, Exchange
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
-from trio_beam.endpoint.exchange import DialectSampler, Exchanges
+from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.endpoint.limiter import FairLimiter
 from trio_beam.endpoint.probe import Probe
 from trio_beam.endpoint.retry import RetryPolicy
-from trio_beam.errors import ConfigError
+from trio_beam.endpoint.sampler import DialectSampler
+from trio_beam.errors import ConfigError, EndpointError
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
 from trio_beam.http.clients import AsyncClient
@@ -248,16 +249,12 @@ class Endpoint:
         )
 
     async def start(self, prompt: Prompt, context: RequestContext) -> DialectSampler:
-        """Find out what the server is, unless that is known, and let its dialect take the prompt.
+        """Find out what the server is, unless that is known, and let its dialect prepare the prompt.
 
         Raises:
             EndpointError: as its attributes say.
         """
-        dialect = await self._finder.find(context)
-        prepared = await self.run_exchange(
-            dialect.prepare(prompt), context, context.meter.reservation()
-        )
-        return DialectSampler(self._exchanges, dialect, prepared)
+        return await DialectSampler.start(self._exchanges, self._finder, prompt, context)
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
         """Find out what the server can do, by some twenty small requests; the second call sends none.
@@ -275,16 +272,26 @@ class Endpoint:
 
     async def _probe(self, progress: Callable[[str], None] | None) -> Capabilities:
         context = RequestContext(meter=UsageMeter(), emit=_ignore)
+        say = progress or _ignore
+        dialect = await self._finder.find(context)
+        try:
+            return await self._probe_as(dialect, context, say)
+        except EndpointError as error:
+            other = await self._finder.fall_back(dialect, error, context)
+            if other is None:
+                raise
+        return await self._probe_as(other, context, say)
 
+    async def _probe_as(
+        self, dialect: Dialect, context: RequestContext, say: Callable[[str], None]
+    ) -> Capabilities:
         async def ask(exchange: Exchange[T]) -> T:
             return await self.run_exchange(exchange, context, context.meter.reservation())
-
-        dialect = await self._finder.find(context)
 
         def streaming() -> Dialect:
             return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
 
-        return await Probe(ask, dialect, streaming, self.base_url, progress or _ignore).run()
+        return await Probe(ask, dialect, streaming, self.base_url, say).run()
 
     async def run_exchange(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation

@@ -42,7 +42,8 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
     if not text.strip():
         return None
     blocks = list(_fenced(text))
-    with contextlib.suppress(RecursionError):  # of code that is nested too deeply to be looked at
+    # Code may be nested too deeply, or have too long a number, to be taken apart.
+    with contextlib.suppress(RecursionError, ValueError):
         for candidate in _candidates(blocks, text):
             if found := _whole_function(candidate, entry_point):
                 return f"\n{found}"
@@ -65,7 +66,7 @@ def code_in(text: str) -> str | None:
 
 
 def _clean(text: str) -> str:
-    text = text.replace("\r\n", "\n")[:_LONGEST]
+    text = text.replace("\r\n", "\n").replace("\r", "\n")[:_LONGEST]  # as Python reads them
     # Many a model begins with a space.
     return text.lstrip() if _STARTS_CODE.match(text.lstrip()) else text
 
