@@ -118,8 +118,8 @@ class GenerateCommand:
             # Not progress but a warning, so --quiet does not keep it back.
             click.echo(
                 "inexact: continued by text, or with log-probabilities that are approximated; the scores may"
-                " differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens searches"
-                " in one block, which continues nothing)",
+                " differ from those of the tokens sampled (with --tokens-per-step as large as --max-tokens it searches"
+                " in one block, and continues nothing)",
                 err=True,
             )
         if not result.beams:
