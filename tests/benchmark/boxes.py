@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sandbox import JobFailed, Sandbox
 
 FORKS = "import os\nwhile True: os.fork()"

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_beam.benchmark.common.nearest import nearest_keys
 from trio_beam.benchmark.config import known_keys, load_settings, parse_words, to_yaml
 from trio_beam.benchmark.overrides import (
     Override,
     UnknownKey,
     combinations,
-    nearest_keys,
     split_values,
 )
 from trio_beam.benchmark.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.benchmark.test_problems import GPQA, GSM8K, MATH500, MMLU, comma_separated, jsonl
-from trio_beam.benchmark.problem import Benchmark, BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError, Grade, Problem
 from trio_beam.benchmark.registry import open_benchmark
 from trio_beam.benchmark.sandbox import Limits, Sandbox
 from trio_beam.benchmark.sets.humaneval import HumanEval

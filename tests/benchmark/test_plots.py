@@ -12,8 +12,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from trio_beam.benchmark import plots
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.plots import Series, draw_plots
-from trio_beam.benchmark.problem import BenchmarkError
 from trio_beam.benchmark.statistics import wilson
 from trio_beam.errors import ConfigError
 

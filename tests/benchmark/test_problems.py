@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.registry import NAMES, open_benchmark
 from trio_beam.benchmark.sets.reasoning import ReasoningGym
 from trio_beam.errors import ConfigError
@@ -194,7 +194,7 @@ def test_files_that_are_broken(name: str, content: bytes, words: str, tmp_path: 
 
 FROM_THE_HUB = """
 import attrs
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sets import choice, maths
 
 print(len(attrs.evolve(maths._GSM8K, repository="repository").rows(None)))

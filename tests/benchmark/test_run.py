@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from tests.benchmark.words import Notes, Words, plan_of
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import Run, RunStopped
 from trio_beam.benchmark.store import Store

@@ -19,7 +19,7 @@ import trio
 
 from tests.benchmark.boxes import FORKS, fails, keepers, possible, run
 from tests.benchmark.processes import children_of, descendants_of, until
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sandbox import JobFailed, Limits, Sandbox
 
 WAYS = ["room", "filter"]

@@ -16,10 +16,10 @@ import trio
 from rich.console import Console
 
 from tests.benchmark.words import Words, opener
+from trio_beam.benchmark.common.problem import Benchmark
 from trio_beam.benchmark.config import load_settings, parse_words
 from trio_beam.benchmark.overrides import combinations
 from trio_beam.benchmark.plan import Plan, make_plan
-from trio_beam.benchmark.problem import Benchmark
 from trio_beam.benchmark.run import RunStopped
 from trio_beam.benchmark.session import Planned, Session
 from trio_beam.benchmark.store import FolderInUse, Store, read_records

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from trio_beam.benchmark.common.problem import Grade, Problem
 from trio_beam.benchmark.config import load_settings, parse_words
 from trio_beam.benchmark.plan import Plan, make_plan
-from trio_beam.benchmark.problem import Grade, Problem
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.strategies import Strategy
 from trio_beam.core.language_model import LanguageModel

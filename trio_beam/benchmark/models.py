@@ -12,7 +12,7 @@ import attrs
 import dotenv
 import trio
 
-from trio_beam.benchmark.overrides import nearest_keys
+from trio_beam.benchmark.common.nearest import nearest_keys
 from trio_beam.benchmark.settings import ServedModel, Settings
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError

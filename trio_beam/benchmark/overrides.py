@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Collection, Sequence
 
 import attrs
 
+from trio_beam.benchmark.common.nearest import nearest_keys
 from trio_beam.errors import ConfigError
 
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
@@ -59,25 +59,6 @@ def parse_override(word: str, known: Collection[str]) -> Override:
     if inside:
         raise ConfigError(key, f"given by one of its keys ({', '.join(inside)})", text)
     raise UnknownKey(key, known)
-
-
-def nearest_keys(key: str, known: Collection[str]) -> list[str]:
-    """Keys that look like `key`, with or without their group; at most two."""
-    named = [name for name in known if name.rpartition(".")[2] == key]
-    if named:
-        return named[:2]
-    close = difflib.get_close_matches(key, known, n=2, cutoff=0.75)
-    if close:
-        return close[:1] if len(close) == 1 or _much_nearer(key, close) else close
-    last = key.rpartition(".")[2]
-    leaves = {name.rpartition(".")[2] for name in known}
-    found = difflib.get_close_matches(last, leaves, n=1, cutoff=0.75)
-    return [name for name in known if found and name.rpartition(".")[2] == found[0]][:2]
-
-
-def _much_nearer(key: str, close: list[str]) -> bool:
-    first, second = (difflib.SequenceMatcher(None, key, name).ratio() for name in close)
-    return first - second > 0.05
 
 
 def _groups(known: Collection[str]) -> list[str]:

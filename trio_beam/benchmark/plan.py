@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
+from trio_beam.benchmark.common.problem import Problem
 from trio_beam.benchmark.models import Model, choose_model
-from trio_beam.benchmark.problem import Problem
 from trio_beam.benchmark.prompts import check_template
 from trio_beam.benchmark.records import Key, digest_of, digest_of_problem
 from trio_beam.benchmark.settings import Settings

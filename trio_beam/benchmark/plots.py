@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.statistics import wilson
 from trio_beam.errors import ConfigError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sets.code_answer import completion_of
 from trio_beam.benchmark.sets.humaneval import rows
 

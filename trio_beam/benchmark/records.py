@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from trio_beam.benchmark.problem import Problem
+from trio_beam.benchmark.common.problem import Problem
 
 _SEAL = b',"crc":"%08x"}'
 _SEAL_LENGTH = len(_SEAL % 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from trio_beam.benchmark.overrides import nearest_keys
-from trio_beam.benchmark.problem import Benchmark
+from trio_beam.benchmark.common.nearest import nearest_keys
+from trio_beam.benchmark.common.problem import Benchmark
 from trio_beam.benchmark.sets.choice import Gpqa, Mmlu
 from trio_beam.benchmark.sets.humaneval import HumanEval
 from trio_beam.benchmark.sets.jsonl import JsonLines

@@ -10,8 +10,8 @@ import attrs
 import msgspec
 import trio
 
+from trio_beam.benchmark.common.problem import Benchmark, Problem
 from trio_beam.benchmark.plan import Plan
-from trio_beam.benchmark.problem import Benchmark, Problem
 from trio_beam.benchmark.prompts import build_prompt
 from trio_beam.benchmark.records import Record, digest_of_problem
 from trio_beam.benchmark.store import Store

@@ -10,10 +10,10 @@ import attrs
 import trio
 from rich.console import Console
 
+from trio_beam.benchmark.common.problem import Benchmark
 from trio_beam.benchmark.config import to_yaml
 from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
-from trio_beam.benchmark.problem import Benchmark
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record, digest_of
 from trio_beam.benchmark.report import file_name, predictions_of, write_report, write_whole

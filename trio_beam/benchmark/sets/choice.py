@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import trio
 
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sets import answers
 from trio_beam.benchmark.sets.rows import Source, first
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.extra import need_extra
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.extra import need_extra
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sandbox import JobFailed, Limits, Sandbox
 from trio_beam.benchmark.sets.code_answer import code_in, completion_of
 from trio_beam.benchmark.sets.rows import first, read_rows

@@ -21,7 +21,7 @@ from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sets import answers
 from trio_beam.benchmark.sets.choice import LETTERS, ask, grade_choice
 from trio_beam.benchmark.sets.maths import NO_ANSWER, NOT_RIGHT, MathGrader

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import attrs
 
-from trio_beam.benchmark.extra import import_extra
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.extra import import_extra
+from trio_beam.benchmark.common.problem import BenchmarkError
 
 #: Values of up to this many characters; the default of the module csv is shorter than some solutions.
 _CSV_FIELD = 1 << 24

@@ -7,7 +7,7 @@ import importlib.util
 import warnings
 from typing import Any
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 
 
 def import_extra(module: str) -> Any:

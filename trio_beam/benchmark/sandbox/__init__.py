@@ -37,8 +37,8 @@ from typing import IO, Any
 import attrs
 import trio
 
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.jail.limits import Limits
-from trio_beam.benchmark.problem import BenchmarkError
 
 __all__ = ["JobFailed", "Limits", "Sandbox"]
 
@@ -170,7 +170,7 @@ class Sandbox:
         await trio.lowlevel.checkpoint()
 
     def _command(self) -> list[str]:
-        start = Path(__file__).with_name("jail") / "_start.py"
+        start = Path(__file__).parents[1] / "jail" / "_start.py"
         return [sys.executable, "-I", str(start), ",".join(self.ways), *self.imports]
 
     def _request(self, job: str, argument: dict[str, Any]) -> bytes:
