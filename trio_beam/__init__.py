@@ -96,7 +96,7 @@ from trio_beam.local.server import serve_local
 from trio_beam.scorers import Judge, MeanLogprob, Power
 from trio_beam.selection import Resample, Subtrees, TopK
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # Each file of these adds what it has to a registry, by name.
 for _package in ("answers", "dialects", "scorers", "selection", "strategies"):

@@ -11,6 +11,8 @@ from trio_beam.dialects.common.error_responses import error_of
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.errors import EndpointError, RequestRejected
 
+pytestmark = pytest.mark.promise(6)
+
 if TYPE_CHECKING:
     from tests.dialects.replay import Capture
 

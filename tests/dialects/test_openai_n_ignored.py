@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.dialects.replay import ask, capture, encode, sent
+
+pytestmark = pytest.mark.promise(6)
 
 IGNORED = capture("llamacpppython0260__completions_n3")
 

@@ -141,3 +141,23 @@ def test_no_budget_is_overrun(
     assert result.usage.completion_tokens <= generated
     assert requests is None or len(server.bodies) <= requests
     assert len(server.bodies) == result.usage.requests
+
+
+async def test_the_total_budget_counts_prompts(autojump_clock: MockClock) -> None:
+    """The mock server counts 10 tokens of prompt a request, which is longer by each block."""
+    for limit in (60, 100, 140, 1000):
+        async with MockServer().endpoint() as endpoint:
+            config = attrs.evolve(CONFIG, max_total_tokens=limit)
+            result = await beam_search(endpoint, "p", config)
+        spent = result.usage.prompt_tokens + result.usage.completion_tokens
+        assert spent <= limit
+        assert (result.stop_reason == "budget") == (limit < 1000)
+        assert result.beams
+
+
+async def test_a_prompt_beyond_the_total_budget_is_not_sent(autojump_clock: MockClock) -> None:
+    server = MockServer()
+    async with server.endpoint() as endpoint:
+        config = attrs.evolve(CONFIG, max_total_tokens=50)
+        result = await beam_search(endpoint, "long " * 50, config)
+    assert (result.stop_reason, result.beams, server.bodies) == ("budget", (), [])

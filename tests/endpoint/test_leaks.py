@@ -18,6 +18,8 @@ from tests.servers.socket_server import (
 )
 from trio_beam import BeamSearchConfig, Endpoint, RetryPolicy, beam_search, beam_search_within
 
+pytestmark = pytest.mark.promise(3)
+
 CONFIG = BeamSearchConfig(
     beam_width=10,
     n_per_beam=1,

@@ -17,6 +17,7 @@ CONFIG = BeamSearchConfig(
 )
 
 
+@pytest.mark.promise(6)
 async def test_a_named_dialect_with_a_named_model_sends_only_the_search(
     autojump_clock: MockClock,
 ) -> None:
@@ -59,6 +60,7 @@ async def test_a_server_without_a_list_of_models_will_do_if_the_model_is_named(
         assert (await beam_search(endpoint, "p", CONFIG)).rounds == 2
 
 
+@pytest.mark.promise(6)
 async def test_a_server_that_ignores_n_is_served_by_more_requests(
     autojump_clock: MockClock,
 ) -> None:
@@ -76,6 +78,7 @@ async def test_a_server_that_ignores_n_is_served_by_more_requests(
     assert split.score == whole.score
 
 
+@pytest.mark.promise(6)
 async def test_a_server_that_refuses_n_is_served_by_more_requests(
     autojump_clock: MockClock,
 ) -> None:
@@ -100,6 +103,7 @@ async def test_max_n_can_be_given(autojump_clock: MockClock) -> None:
     assert max(body.get("n", 1) for body in server.bodies) == 2
 
 
+@pytest.mark.promise(6)
 async def test_a_smaller_limit_on_logprobs_is_obeyed(autojump_clock: MockClock) -> None:
     async def refuse(number: int, body: dict[str, Any]) -> httpx.Response | None:
         if body["logprobs"] <= 5:
@@ -113,6 +117,7 @@ async def test_a_smaller_limit_on_logprobs_is_obeyed(autojump_clock: MockClock) 
     assert [body["logprobs"] for body in server.bodies] == [20, 5, 5, 5]
 
 
+@pytest.mark.promise(5)
 async def test_no_logprobs_is_an_error_at_the_first_answer(autojump_clock: MockClock) -> None:
     async def without(number: int, body: dict[str, Any]) -> httpx.Response:
         answer = completion(body)

@@ -31,6 +31,8 @@ from trio_beam import (
 from trio_beam.core.events import Event
 from trio_beam.core.request_events import EndpointPaused, RequestRetried
 
+pytestmark = pytest.mark.promise(4)
+
 CONFIG = BeamSearchConfig(
     beam_width=2, n_per_beam=2, tokens_per_step=3, max_tokens=6, seed=1, early_stopping=False
 )

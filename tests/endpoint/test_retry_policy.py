@@ -30,6 +30,8 @@ from trio_beam.errors import (
     ServerError,
 )
 
+pytestmark = pytest.mark.promise(4)
+
 #: What another attempt may mend.
 TRANSIENT = [
     ConnectionFailed("reset"),

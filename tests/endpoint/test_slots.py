@@ -34,6 +34,7 @@ async def test_no_more_than_max_concurrent_are_in_flight(autojump_clock: MockClo
     assert server.most_in_flight == 2
 
 
+@pytest.mark.promise(2)
 async def test_waiting_for_a_slot_does_not_use_up_a_beams_time(autojump_clock: MockClock) -> None:
     """Six beams, one slot, ten seconds each: the last one waits fifty, with a limit of fifteen."""
     server = MockServer(latency=10)

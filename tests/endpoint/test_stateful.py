@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -26,6 +27,8 @@ from tests.endpoint.stateful_server import FAULTS, PAUSE, SLOWER, Mode
 from tests.endpoint.stateful_world import World
 from trio_beam import BeamSearchConfig, RetryPolicy
 from trio_beam.core.request_events import LimitChanged, RequestHedged
+
+pytestmark = pytest.mark.promise(3)
 
 #: Where an endpoint that finds its own limit begins.
 _AUTO = 8

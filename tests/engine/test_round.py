@@ -44,6 +44,7 @@ def failing(which: int, error: Exception) -> FakeEndpoint:
     return holder[0]
 
 
+@pytest.mark.promise(1)
 async def test_a_failing_beam_cancels_its_siblings_at_once(autojump_clock: MockClock) -> None:
     model = failing(1, ServerError("it broke", status=500, attempts=3))
     start = trio.current_time()
@@ -62,6 +63,7 @@ async def test_a_failing_beam_cancels_its_siblings_at_once(autojump_clock: MockC
     assert caught.value.__cause__.exceptions == (failure.error,)
 
 
+@pytest.mark.promise(1)
 async def test_what_was_paid_for_is_in_the_partial_result(autojump_clock: MockClock) -> None:
     with pytest.raises(SearchFailed) as caught:
         await beam_search(failing(1, ServerError("it broke", status=500)), "p", CONFIG)
@@ -87,6 +89,7 @@ async def test_siblings_that_were_done_before_the_failure_count(autojump_clock: 
     assert max(beam.length for beam in caught.value.partial.beams) == 4
 
 
+@pytest.mark.promise(1)
 async def test_drop_beam_goes_on_with_the_others(autojump_clock: MockClock) -> None:
     model = failing(1, ServerError("it broke", status=500))
     config = attrs.evolve(CONFIG, on_beam_failure="drop_beam", min_beams=2)
@@ -96,6 +99,7 @@ async def test_drop_beam_goes_on_with_the_others(autojump_clock: MockClock) -> N
     assert model.cancelled == 0
 
 
+@pytest.mark.promise(1)
 async def test_drop_beam_fails_when_too_few_survive(autojump_clock: MockClock) -> None:
     model = failing(1, ServerError("it broke", status=500))
     config = attrs.evolve(CONFIG, on_beam_failure="drop_beam", min_beams=3)
@@ -105,6 +109,7 @@ async def test_drop_beam_fails_when_too_few_survive(autojump_clock: MockClock) -
     assert caught.value.partial.beams
 
 
+@pytest.mark.promise(2)
 async def test_a_hanging_beam_ends_at_its_timeout(autojump_clock: MockClock) -> None:
     holder: list[FakeEndpoint] = []
 
@@ -124,6 +129,7 @@ async def test_a_hanging_beam_ends_at_its_timeout(autojump_clock: MockClock) -> 
     assert max(beam.length for beam in caught.value.partial.beams) == 4
 
 
+@pytest.mark.promise(2)
 async def test_a_hanging_beam_is_dropped_if_so_wished(autojump_clock: MockClock) -> None:
     holder: list[FakeEndpoint] = []
 
@@ -153,6 +159,7 @@ async def test_part_of_a_beam_may_fail_when_beams_may_be_dropped(autojump_clock:
     assert result.rounds == 4
 
 
+@pytest.mark.promise(3)
 async def test_outer_cancellation_passes_through_at_once(autojump_clock: MockClock) -> None:
     model = FakeEndpoint(latency=10)
     start = trio.current_time()

@@ -17,8 +17,8 @@ from trio_beam.selection.subtrees import Subtrees
 CONFIG = BeamSearchConfig(selection="subtrees", beam_width=2, n_per_beam=2)
 
 
-def closing(groups: Sequence[Sequence[Beam]], **changes: Any) -> ScoredRound:
-    values: dict[str, Any] = {"round": 2, "ended": [], "carried": [], "chance": lambda _: 0.5}
+def scored(groups: Sequence[Sequence[Beam]], **changes: Any) -> ScoredRound:
+    values: dict[str, Any] = {"number": 2, "ended": [], "carried": [], "chance": lambda _: 0.5}
     return ScoredRound(groups=groups, **(values | changes))
 
 
@@ -28,20 +28,20 @@ def beam(text: str, score: float, reason: str = "length") -> Beam:
 
 def test_the_best_of_each_stays_though_another_has_better_ones() -> None:
     good, better, bad, worse = map(beam, "abcd", (-2, -1, -8, -9))
-    kept = Subtrees().select(closing([[good, better], [worse, bad]]), CONFIG)
+    kept = Subtrees().select(scored([[good, better], [worse, bad]]), CONFIG)
     assert list(kept.active) == [better, bad]
 
 
 def test_the_first_round_is_cut_into_as_many_as_the_width() -> None:
     beams = list(map(beam, "abcd", (-2, -1, -3, -4)))
-    kept = Subtrees().select(closing([beams], round=1), CONFIG)
+    kept = Subtrees().select(scored([beams], number=1), CONFIG)
     assert list(kept.active) == [beams[1], beams[2]]
 
 
 def test_a_subtree_whose_best_has_ended_is_done() -> None:
     ended, open_ = beam("a", -1, "stop"), beam("b", -2)
     before = beam("z", -5, "stop")
-    kept = Subtrees().select(closing([[ended, open_]], ended=[before]), CONFIG)
+    kept = Subtrees().select(scored([[ended, open_]], ended=[before]), CONFIG)
     assert list(kept.active) == []
     assert list(kept.ended) == [ended, before]
 

@@ -31,7 +31,7 @@ _SHOWN_VOTES = 5
 
 @attrs.define(kw_only=True, eq=False)
 class GenerateCommand:
-    """What ``trio-beam generate`` does, given its options. Without a base URL: the embedded model."""
+    """The work of ``trio-beam generate``. Without a base URL: on the embedded model."""
 
     prompt: PromptLike
     strategy: Strategy
@@ -51,7 +51,7 @@ class GenerateCommand:
     _search: Search | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # What is wrong with the arguments is said before a server is started.
+        # Bad arguments are reported before a server is started.
         check_prompt(self.prompt)
         self._endpoint(self.base_url or "http://127.0.0.1/v1")
 
@@ -75,7 +75,7 @@ class GenerateCommand:
     def _endpoint(self, base_url: str) -> Endpoint:
         return Endpoint(
             base_url,
-            # A key is for the server that was named, not for our own.
+            # A key belongs to the server that was named, not to the embedded one.
             api_key=self.api_key if self.base_url else None,
             model=self.model if self.base_url else None,
             api=self.api,

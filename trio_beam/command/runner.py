@@ -1,4 +1,4 @@
-"""What the commands share: signals, the embedded model, and errors in plain words."""
+"""Running a command: signals, exit codes, and errors in plain words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what the library raises into what click prints: no traceback, exit code 1 or 2."""
+    """Turn exceptions of the library into click's: no traceback, exit code 1 or 2."""
     try:
         yield
     except ExceptionGroup as group:
@@ -86,7 +86,7 @@ def _plain(error: TrioBeamError) -> click.ClickException:
 
 
 def read_api_key(variable: str | None) -> str | None:
-    """The key in that environment variable, by default in OPENAI_API_KEY."""
+    """Read the key from an environment variable, by default OPENAI_API_KEY."""
     if variable is None:
         return os.environ.get("OPENAI_API_KEY") or None
     key = os.environ.get(variable)

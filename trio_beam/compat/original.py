@@ -33,7 +33,7 @@ _Sample = tuple[str, list[str], list[float], list[float], bool]
 
 
 class Client(Protocol):
-    """What names an endpoint: an ``openai.OpenAI`` will do."""
+    """Names an endpoint: an ``openai.OpenAI`` will do."""
 
     @property
     def api_key(self) -> Any:

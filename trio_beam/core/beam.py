@@ -24,7 +24,7 @@ class Beam:
         continuation: its last block; None for the empty beam.
         logprob: sum of the log-probabilities of its tokens, in nats.
         length: number of its tokens.
-        score: what the scorer made of it; higher is better.
+        score: from the scorer; higher is better.
         finished: whether it has ended for good (`finish_reason` says why). A beam that fills the
             model's context has ``finish_reason="context"`` and is not finished.
         finish_reason: the server's word; ``"length"`` if the beam could go on.
@@ -84,14 +84,14 @@ class Beam:
     def text(self) -> str:
         """The whole text, decoded from joined bytes. Costs the length of the beam.
 
-        What is left of a character that was cut off at the very end shows as U+FFFD.
+        A character that is cut off at the very end shows as U+FFFD.
         """
         text = "".join(beam.fragment for beam in self.lineage())
         text += self.pending.decode("utf-8", "replace")
         return text[: len(text) - self.trim] if self.trim else text
 
     def extend(self, continuation: Continuation, **changes: Any) -> Beam:
-        """The beam that this one becomes with one more block. Costs the length of the block."""
+        """Return this beam with one more block. Costs the length of the block."""
         fragment, pending = decode_more(self.pending, continuation.data)
         reason = continuation.finish_reason
         if reason == LENGTH and not len(continuation):
@@ -111,7 +111,7 @@ class Beam:
         return Beam(**(values | changes))
 
     def replace(self, **changes: Any) -> Beam:
-        """The same beam but for some attributes; at a third of the cost of `attrs.evolve`."""
+        """Return a copy with some attributes changed; a third of the cost of `attrs.evolve`."""
         return Beam(**{name: getattr(self, name) for name in _NAMES} | changes)
 
     def same_tokens(self, other: Beam) -> bool:
@@ -128,7 +128,7 @@ class Beam:
         )
 
     def tail(self, characters: int) -> str:
-        """The last characters of the text, without walking further back than needed."""
+        """Return the last characters of the text, without walking further back than needed."""
         parts: list[str] = []
         beam: Beam | None = self
         while beam is not None and characters > 0:
@@ -154,9 +154,9 @@ def _all_keys(beam: Beam) -> list[int | bytes]:
 
 
 def _roll(fingerprint: int, keys: Sequence[int | bytes]) -> int:
-    """A rolling checksum: the same for the same tokens, however cut into blocks.
+    """Extend a rolling checksum: the same for the same tokens, however they are cut into blocks.
 
-    Short, for whoever finds it equal compares the tokens (`Beam.same_tokens`); but made in C.
+    32 bits are enough: equal checksums lead to a comparison of the tokens (`Beam.same_tokens`).
     """
     if not keys:
         return fingerprint

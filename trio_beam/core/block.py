@@ -1,4 +1,4 @@
-"""What a model gives back: tokens, and a block of them."""
+"""Tokens, and a block of them: one continuation by a model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple, cast
 
 import attrs
 
-#: The server's word for "the model ended" and for "there was no room for more".
+#: Finish reasons of the OpenAI protocol: the model ended; there was no room for more.
 STOP = "stop"
 LENGTH = "length"
-#: Our word for a block that ended because the model's context was full.
+#: Ours: the block ended because the model's context was full.
 CONTEXT = "context"
 
 
@@ -41,16 +41,16 @@ class Token(NamedTuple):
 
     @property
     def key(self) -> int | builtins.bytes:
-        """What makes two tokens the same: the id where there is one, else the bytes."""
+        """Identity for comparisons: the id where there is one, else the bytes."""
         return self.data if self.id is None else self.id
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Continuation:
-    """What the model added to a beam: one block.
+    """One block: the tokens that a model adds to a beam.
 
-    Its tokens may be made when they are first asked for: most blocks are dropped before anybody looks
-    at them, and what a search needs of them stands beside.
+    The tokens may be made when they are first asked for: most blocks are dropped before anybody looks at
+    them, and the sums that a search needs are kept beside them.
 
     Attributes:
         tokens: the tokens, an end-of-text token included where the server reports it.
@@ -59,7 +59,7 @@ class Continuation:
             the server's, which ends the beam.
         exact: False if it was asked for by text where token ids exist, or if a log-probability is
             missing or approximate.
-        keys: what makes each token the same as another (`Token.key`).
+        keys: identity of each token (`Token.key`).
         logprob: sum of the tokens' log-probabilities, in nats.
         generated: tokens that the server generated for it: never less than the number of tokens, but 0 where
             they were not sampled (``proposal="enumerate"``).
@@ -95,9 +95,9 @@ class Continuation:
 
     @property
     def tokens(self) -> tuple[Token, ...]:
-        """The tokens, made now if they were not before."""
+        """The tokens; made on first access where they were given as a function."""
         if callable(self._tokens):
-            # Frozen for everybody else: what is asked for does not change by being made.
+            # A cache: the value that callers see does not change.
             object.__setattr__(self, "_tokens", self._tokens())
         return cast("tuple[Token, ...]", self._tokens)
 
@@ -106,11 +106,11 @@ class Continuation:
         return len(self.keys)
 
     def __bool__(self) -> bool:
-        """A continuation is one, also if it is empty."""
+        """Always true: an empty continuation is a continuation."""
         return True
 
     def cut(self, count: int, finish_reason: str) -> Continuation:
-        """The same block without the tokens behind the first `count`; its data stays as it is."""
+        """Return the block with its first `count` tokens only; its data stays as it is."""
         return Continuation(
             tokens=self.tokens[:count],
             data=self.data,
@@ -122,5 +122,5 @@ class Continuation:
 
 
 def too_long(tokens: int, asked: int) -> str:
-    """What is wrong with a block of more tokens than were asked for."""
-    return f"the answer has {tokens} tokens, where at most {asked} were asked for"
+    """Describe the fault of a block with more tokens than were asked for."""
+    return f"the response has {tokens} tokens, where at most {asked} were asked for"

@@ -13,6 +13,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.ranking import best_first
 from trio_beam.core.registry import Registry
 from trio_beam.core.result import Votes
 from trio_beam.core.strategy import Strategy
@@ -63,11 +64,6 @@ class ScoredRound:
         everybody = [beam for group in self.groups for beam in group]
         starts = range(0, len(everybody), n_per_beam)
         return [everybody[start : start + n_per_beam] for start in starts]
-
-
-def best_first(beams: Sequence[Beam]) -> list[Beam]:
-    """Sort by score. The sort is stable: equal scores keep their order, parent's rank, then sample."""
-    return sorted(beams, key=lambda beam: -beam.score)
 
 
 @attrs.frozen(kw_only=True, eq=False)

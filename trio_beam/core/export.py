@@ -13,7 +13,7 @@ from trio_beam.core.result import BeamFailure, SearchResult
 
 
 def result_to_dict(result: SearchResult) -> dict[str, Any]:
-    """The whole result, of types that JSON knows. A score of minus infinity becomes None."""
+    """Return the whole result as types that JSON knows. A score of minus infinity becomes None."""
     return {
         "text": result.text,
         "score": _finite(result.score),

@@ -39,7 +39,7 @@ class Option:
 
 
 def options_of(owner: type, prefix: str = "", part: str = "") -> list[Option]:
-    """All options of a configuration class, those of its parts behind the part."""
+    """List the options of a configuration class, those of a part behind the part."""
     fields = attrs.fields_dict(owner)
     found: list[Option] = []
     for name, parameter in parameters_of(owner).items():
@@ -147,7 +147,7 @@ def _renamed(error: ConfigError, prefix: str) -> ConfigError:
 
 
 def _unusable(owner: type, name: str) -> ConfigError:
-    """What is wrong with a value that nothing has taken."""
+    """Explain a value that nothing has used."""
     options = {option.name: option for option in options_of(owner)}
     if name in options:
         bound = (

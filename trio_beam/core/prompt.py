@@ -1,4 +1,4 @@
-"""What a search starts from: a string, or chat messages."""
+"""The prompt of a search: a string, or chat messages."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SHAPE = "a text (Unicode, not empty), or chat messages, each with a role and a 
 
 
 def check_prompt(prompt: PromptLike) -> Prompt:
-    """Make a `Prompt` of what the caller gave.
+    """Check a prompt.
 
     Raises:
         ConfigError: it is empty, or not of one of the two shapes.
     """
-    given: Any = prompt  # callers without a type checker give anything
+    given: Any = prompt  # callers without a type checker may pass anything
     if isinstance(given, str):
         if not given or not _is_text(given):
             raise ConfigError("prompt", _SHAPE, given)
@@ -68,7 +68,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    """Whether it can be encoded: a lone surrogate stands for a byte that was no UTF-8."""
+    """Whether a text can be encoded: a lone surrogate stands for a byte that was not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

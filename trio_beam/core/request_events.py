@@ -1,4 +1,4 @@
-"""What a language model reports about the requests it sends, as frozen data."""
+"""Events about requests, as a language model reports them; frozen data."""
 
 from __future__ import annotations
 

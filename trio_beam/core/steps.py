@@ -1,4 +1,4 @@
-"""What a machine wants done (`Step`), what came of it (`Outcome`), and what follows (`Reaction`)."""
+"""The dialogue with a machine: it wants a `Step`, gets an `Outcome`, and answers with a `Reaction`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Expansion:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Sampling:
-    """How the continuations of a round are sampled, and what limits their requests.
+    """Parameters of the requests of a round: sampling and limits.
 
     Attributes:
         temperature: of the sampling.

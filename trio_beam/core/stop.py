@@ -15,7 +15,7 @@ from trio_beam.core.block import STOP, Continuation
 
 
 def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
-    """`beam.extend(continuation)`, ended where the first of the stop strings is complete."""
+    """Extend a beam, and end it where the first of the stop strings is complete."""
     child = beam.extend(continuation)
     if not stop:
         return child
@@ -29,18 +29,18 @@ def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
 
 
 def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:
-    """(start, end) of the stop string that is complete first; the longest of those."""
+    """Find the stop string that is complete first, the longest of those: (start, end)."""
     spans = [(at, at + len(word)) for word in stop if (at := text.find(word)) >= 0]
     return min(spans, key=lambda span: (span[1], span[0]), default=None)
 
 
 def _cut(continuation: Continuation, pending: bytes, characters: int) -> Continuation:
-    """The block up to the token that completes so many characters (behind the bytes pending).
+    """Cut a block behind the token that completes so many characters (after the pending bytes).
 
-    Its data stays as it is: the text is cut by characters, not by tokens.
+    Its data stays whole: the text is cut by characters, not by tokens.
     """
     tokens = continuation.tokens
-    # Tokens that do not spell the text are all kept: nobody can say which of them end it.
+    # Tokens that do not spell the text are all kept: which of them ends it cannot be known.
     if b"".join([token.data for token in tokens]) == continuation.data:
         seen = count = 0
         while seen < characters:

@@ -1,4 +1,4 @@
-"""What all strategies have in common."""
+"""The base of all strategies, with the parameters that they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Particles' weights: normalising them, how many particles they are worth, and resampling. Pure.
+"""Weights of particles: normalising, effective sample size, resampling.
 
 Log-weights are natural logarithms (nats), unnormalised.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 def normalise(log_weights: Sequence[float]) -> list[float]:
-    """Weights that sum to 1; all the same if every one of them is zero."""
+    """Normalise weights so that they sum to 1; uniform if all of them are zero."""
     highest = max(log_weights, default=-math.inf)
     if highest == -math.inf:
         return [1 / len(log_weights)] * len(log_weights)
@@ -20,7 +20,7 @@ def normalise(log_weights: Sequence[float]) -> list[float]:
 
 
 def log_sum(log_weights: Sequence[float]) -> float:
-    """The logarithm of the sum of the weights; minus infinity if there is none."""
+    """Return the logarithm of the sum of the weights; minus infinity if there is none."""
     highest = max(log_weights, default=-math.inf)
     if highest == -math.inf:
         return highest
@@ -28,12 +28,12 @@ def log_sum(log_weights: Sequence[float]) -> float:
 
 
 def log_mean(log_weights: Sequence[float]) -> float:
-    """The logarithm of the mean of the weights, of which there is at least one."""
+    """Return the logarithm of the mean of at least one weight."""
     return log_sum(log_weights) - math.log(len(log_weights))
 
 
 def effective_size(log_weights: Sequence[float]) -> float:
-    """How many equal weights these are worth: 1 / sum(w^2), from 1 to their number.
+    """Return the effective sample size of normalised weights: 1 / sum(w^2), from 1 to their number.
 
     Kong 1992; Liu and Chen 1995, "Blind deconvolution via sequential imputations".
     """
@@ -41,7 +41,7 @@ def effective_size(log_weights: Sequence[float]) -> float:
 
 
 def systematic_resample(weights: Sequence[float], count: int, offset: float) -> list[int]:
-    """The places of `count` particles drawn by weight, in order: systematic resampling.
+    """Draw `count` particles by weight: their places, in order.
 
     One uniform number serves all: particle k is drawn at (k + offset) / count of the cumulated weights,
     so that a weight w is drawn floor(count w) or one more times, and count w times in the mean

@@ -31,7 +31,7 @@ from trio_beam.dialects.common.dialect import (
     WireRequest,
     one_token_blocks,
 )
-from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, splice
+from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, fewer_shown, reported
@@ -124,7 +124,7 @@ class LlamaCpp(Dialect):
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """The number of its ids; of a text, its bytes."""
         is_text = prepared.json.startswith(b'"')
-        return len(prepared.json) if is_text else prepared.json.count(b",") + 1
+        return max_tokens_of(prepared.json) if is_text else prepared.json.count(b",") + 1
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the limit on choices is being learnt, and the repairs."""

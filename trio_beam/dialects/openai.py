@@ -18,7 +18,7 @@ import msgspec
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, Exchange, WireRequest
-from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, splice
+from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
 from trio_beam.dialects.openai_blocks import continuation_of
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
@@ -115,8 +115,8 @@ class OpenAI(Dialect):
         return PreparedPrompt(api="chat", json=msgspec.json.encode(messages)[1:-1], prefix=prefix)
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
-        """A token has at least a byte; what a chat template adds is about as long as the JSON of messages."""
-        return len(prepared.json)
+        """An upper bound, by its bytes; what a chat template adds is about as long as the messages' JSON."""
+        return max_tokens_of(prepared.json)
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt."""

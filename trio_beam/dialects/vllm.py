@@ -23,7 +23,7 @@ from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, whole_part
 from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, Exchange, WireRequest
-from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, splice
+from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
 from trio_beam.dialects.vllm_wire import (
     Choice,
@@ -109,7 +109,7 @@ class VLLM(Dialect):
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """The number of its ids; of a text whose ids are not known yet, its bytes."""
-        return len(prepared.text or b"") if prepared.ids is None else len(prepared.ids)
+        return max_tokens_of(prepared.text or b"") if prepared.ids is None else len(prepared.ids)
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt, and the repairs."""

@@ -1,4 +1,4 @@
-"""What the runs of all strategies have in common: how they begin, end, and fail."""
+"""The frame of every run: how it begins, ends, and fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that runs the embedded model; started by `local_server`, never by hand.
+"""The process that runs the embedded model; started by `local.server`, never by hand.
 
 It imports nothing of trio_beam, so that it starts fast. Its first line of output is its address. It
 ends when its standard input ends, which also happens if its parent is killed.

@@ -24,7 +24,7 @@ _MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def find_model_file() -> Path:
-    """The model file of the extra ``local``.
+    """Find the model file of the extra ``local``.
 
     Raises:
         LocalModelError: it is not installed; the message says what to install.
@@ -133,7 +133,7 @@ def _last_words(log: IO[bytes]) -> str:
 
 
 async def _end(process: trio.Process) -> None:
-    """Ask it to end by closing its input, and see to it that it does."""
+    """Ask the process to end by closing its input; kill it if it does not."""
     assert process.stdin is not None
     assert process.stdout is not None
     with trio.move_on_after(3, shield=True):

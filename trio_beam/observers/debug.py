@@ -19,7 +19,7 @@ class DebugLines:
         self._write = write
 
     def __call__(self, event: Event) -> None:
-        """Write what an event says."""
+        """Write the lines of an event, if it has any."""
         for line in _lines(event):
             self._write(f"[BeamSearch] {line}")
 

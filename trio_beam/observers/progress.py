@@ -1,4 +1,4 @@
-"""What a search is doing, for people: one line that changes on a terminal, plain lines elsewhere."""
+"""Progress for people: one line that changes on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

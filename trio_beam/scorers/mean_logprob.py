@@ -17,7 +17,7 @@ from trio_beam.core.config import SCORERS, BeamSearchConfig
 @SCORERS.register("mean_logprob")
 @attrs.frozen
 class MeanLogprob:
-    """The scorer; it has no parameters."""
+    """``logprob / length``, in nats a token."""
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Return a score for each beam; minus infinity for a beam without tokens."""

@@ -18,7 +18,7 @@ from trio_beam.core.config import SCORERS, BeamSearchConfig
 @SCORERS.register("power")
 @attrs.frozen
 class Power:
-    """The scorer; its parameters are the search's own."""
+    """``alpha * logprob / length ** length_penalty``; its parameters are those of the search."""
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Return a score for each beam; minus infinity for a beam without tokens."""

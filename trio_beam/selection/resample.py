@@ -1,4 +1,4 @@
-"""Sequential Monte Carlo for p^alpha: beams are particles, which stay by chance, by their weight.
+"""Sequential Monte Carlo for p^alpha: beams are particles, drawn by weight.
 
 Blocks are sampled from q (the model at ``proposal_temperature``) where p^alpha is wanted, so a block
 multiplies the weight of its particle by p(block)^alpha / q(block). When the weights have become so
@@ -73,7 +73,7 @@ class Resample(Selection):
     )
 
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
-        """One particle of each family, or ``beam_width`` drawn of all."""
+        """Keep one particle of each family, or draw ``beam_width`` from all."""
         families = _families(scored, config)
         if self._unequal(families) and not _is_last(scored, config):
             everybody = [member for family in families for member in family.shares()]
@@ -108,30 +108,30 @@ class Resample(Selection):
 
 @attrs.frozen(eq=False)
 class _Member:
-    """A candidate with the logarithm of its future; 0 where that is not known, or over."""
+    """A candidate with the logarithm of its future; 0 where that is unknown, or there is none."""
 
     beam: Beam
     future: float
 
     @property
     def promise(self) -> float:
-        """The logarithm of what it is drawn by: its weight times its future."""
+        """Logarithm of weight times future, by which it is drawn."""
         return self.beam.log_weight + self.future
 
 
 @attrs.frozen(eq=False)
 class _Family:
-    """The candidates that come from one particle, each with its log-weight as if it were alone."""
+    """The candidates of one particle, each with its log-weight as if it were alone."""
 
     members: Sequence[_Member]
 
     @property
     def promise(self) -> float:
-        """The mean of its members': what the particle is worth."""
+        """The mean promise of its members."""
         return log_mean([member.promise for member in self.members])
 
     def shares(self) -> list[_Member]:
-        """The members, each with its share of the weight."""
+        """Return the members, each with its share of the weight."""
         less = math.log(len(self.members))
         if not less:
             return list(self.members)
@@ -150,7 +150,7 @@ def _families(scored: ScoredRound, config: BeamSearchConfig) -> list[_Family]:
 
 
 def _is_last(scored: ScoredRound, config: BeamSearchConfig) -> bool:
-    """Whether nothing will be expanded any more: the weights are better left as they are."""
+    """Whether nothing will be expanded any more, so that resampling would only add noise."""
     return not any(_goes_on(beam, config) for group in scored.groups for beam in group)
 
 
@@ -159,12 +159,12 @@ def _goes_on(beam: Beam, config: BeamSearchConfig) -> bool:
 
 
 def _draw(members: Sequence[_Member], count: int, at: float) -> list[Beam]:
-    """So many of them by their promise; together they weigh what all of them weighed."""
+    """Draw `count` members by their promise; together they have the weight of all."""
     if len(members) == count == 1:
         return [members[0].beam]
     promises = [member.promise for member in members]
     places = systematic_resample(normalise(promises), count, at)
-    # All are worth the same, and together what they were: the mean stays an estimate of the sum of p^alpha.
+    # Equal weights with the same sum: the mean stays an unbiased estimate of the sum of p^alpha.
     each = log_sum(promises) - math.log(count)
     return [
         members[place].beam.replace(log_weight=each - members[place].future) for place in places

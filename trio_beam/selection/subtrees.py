@@ -15,20 +15,14 @@ from typing import ClassVar
 
 import attrs
 
-from trio_beam.core.config import (
-    SELECTIONS,
-    BeamSearchConfig,
-    Population,
-    ScoredRound,
-    Selection,
-    best_first,
-)
+from trio_beam.core.config import SELECTIONS, BeamSearchConfig, Population, ScoredRound, Selection
+from trio_beam.core.ranking import best_first
 
 
 @SELECTIONS.register("subtrees")
 @attrs.frozen
 class Subtrees(Selection):
-    """One beam a subtree."""
+    """The best candidate of each of ``beam_width`` independent subtrees."""
 
     # The same tokens in two subtrees are two beams: else one subtree would end the other.
     deduplicates: ClassVar[bool] = False

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from trio_beam.core.config import (
-    SELECTIONS,
-    BeamSearchConfig,
-    Population,
-    ScoredRound,
-    Selection,
-    best_first,
-)
+from trio_beam.core.config import SELECTIONS, BeamSearchConfig, Population, ScoredRound, Selection
+from trio_beam.core.ranking import best_first
 
 
 @SELECTIONS.register("top_k")

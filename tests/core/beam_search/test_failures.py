@@ -16,6 +16,8 @@ from trio_beam.core.result import BeamFailure
 from trio_beam.core.steps import Failed, Finished, Outcome
 from trio_beam.errors import ConnectionFailed, ServerError
 
+pytestmark = pytest.mark.promise(1)
+
 CANCEL = BeamSearchConfig(beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=3)
 DROP = attrs.evolve(CANCEL, on_beam_failure="drop_beam")
 BOTH_NEEDED = attrs.evolve(DROP, min_beams=2)

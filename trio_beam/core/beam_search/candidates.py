@@ -20,7 +20,7 @@ from trio_beam.core.seeds import Chance
 
 
 class CandidatePool:
-    """What has come of a round, with its scores and futures as they become known.
+    """Candidates of one round, with their scores and futures as these become known.
 
     Args:
         number: of the round, from 1.
@@ -65,12 +65,12 @@ class CandidatePool:
 
     @property
     def fresh(self) -> list[Beam]:
-        """The candidates that came of the round."""
+        """The candidates of the round, without the beams carried over it."""
         return [beam for group in self._groups for beam in group]
 
     @property
     def standing(self) -> list[Beam]:
-        """All beams that stand now, but for those that are still awaited."""
+        """All beams as they stand, without those still awaited."""
         fresh = self.fresh
         if self._selection.weighted:
             # Each child has its share of its parent's weight.

@@ -22,8 +22,9 @@ from trio_beam.core.beam_search.candidates import merge_duplicates
 from trio_beam.core.beam_search.open_round import OpenRound
 from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
-from trio_beam.core.config import BeamSearchConfig, best_first
+from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Event, RoundFinished, RoundStarted
+from trio_beam.core.ranking import best_first
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason, Votes
 from trio_beam.core.seeds import Chance, base_seed, sample_number
 from trio_beam.core.steps import (
@@ -270,12 +271,12 @@ class BeamSearchMachine:
         return beams[: self.config.beam_width]
 
     def _standing(self) -> list[Beam]:
-        """All beams that stand now; for those of an open round, what came back of them."""
+        """All beams as they stand; of an open round, the candidates that have come back."""
         before = [*self._ended, *self._active]
         if self._open is None:
             return before
         standing = self._open.standing()
         if standing is not None:
             return standing
-        # What has no scores is still better than nothing.
+        # Candidates without scores are better than nothing.
         return before if self._completed else [*before, *self._open.unscored()]

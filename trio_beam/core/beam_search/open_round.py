@@ -271,7 +271,7 @@ class OpenRound:
         return pool.select(), pool.arrived, best
 
     def standing(self) -> list[Beam] | None:
-        """All beams that stand now, those still awaited included; None if they have no scores yet."""
+        """All beams as they stand, those still awaited included; None if they have no scores yet."""
         pool = self._pool or self._make_pool()
         if not self._is_scored(pool):
             return None
@@ -279,7 +279,7 @@ class OpenRound:
         return [*pool.standing, *waiting]
 
     def unscored(self) -> list[Beam]:
-        """The candidates that have come back, as they are."""
+        """The candidates that have come back, without scores."""
         return (self._pool or self._make_pool()).fresh
 
     def _is_scored(self, pool: CandidatePool) -> bool:

@@ -86,7 +86,7 @@ class Chain:
         return self._config.limit(self.block)
 
     def step(self) -> Round | None:
-        """What to sample next; None when the chain has come to its end."""
+        """Return the next request; None at the end of the chain."""
         wanted = self._limit - self._growing.length
         prompt = self.meter.prompt_length + self._growing.length
         if self.end is None and not self.meter.allows(wanted, prompt):

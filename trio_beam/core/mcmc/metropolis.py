@@ -1,4 +1,4 @@
-"""Metropolis-Hastings for p^alpha: where a text is cut, and whether what was sampled there is kept. Pure.
+"""Metropolis-Hastings for p^alpha: where a text may be cut, and when a proposal is accepted.
 
 A move from the text x draws a position t uniformly among those of x, keeps the first t tokens and
 samples the rest anew from the proposal q, up to the same limit or its end. It is accepted with
@@ -24,7 +24,7 @@ from trio_beam.core.beam import Beam
 
 
 def positions(beam: Beam) -> int:
-    """Where a text can be cut: in front of each of its tokens.
+    """Count the places where a text can be cut: in front of each of its tokens.
 
     An end that the server did not report as a token can be sampled anew like one. It has no
     log-probability, so it counts in p^alpha with the probability that the proposal gives it.
@@ -42,11 +42,11 @@ def _ends_silently(beam: Beam) -> bool:
 
 
 def acceptance(old: Beam, new: Beam, position: int, alpha: float) -> float:
-    """The probability, from 0 to 1, with which `new` takes the place of `old`.
+    """Return the probability, from 0 to 1, with which `new` replaces `old`.
 
     Args:
         old: the text as it stands.
-        new: the same up to `position`, and from there on sampled.
+        new: the same up to `position`, and sampled from there on.
         position: the number of tokens that were kept.
         alpha: the exponent.
     """
@@ -55,7 +55,7 @@ def acceptance(old: Beam, new: Beam, position: int, alpha: float) -> float:
     wanted, sampled = _logprobs(old, position)
     wanted_new, sampled_new = _logprobs(new, position)
     if wanted == -math.inf:
-        return 1.0  # it should not have come up; anything is better
+        return 1.0  # a text of probability 0 never stays
     if wanted_new == -math.inf:
         return 0.0
     ratio = alpha * (wanted_new - wanted) - (sampled_new - sampled)
@@ -64,7 +64,7 @@ def acceptance(old: Beam, new: Beam, position: int, alpha: float) -> float:
 
 
 def _logprobs(beam: Beam, position: int) -> tuple[float, float]:
-    """Logarithms of p and q of the tokens from a position on."""
+    """Return log p and log q of the tokens from a position on."""
     wanted: list[float] = []
     sampled: list[float] = []
     node: Beam | None = beam

@@ -7,7 +7,7 @@ from trio_beam.core.block import LENGTH, Continuation
 
 
 def prefix(beam: Beam, count: int) -> Beam:
-    """The first `count` tokens of a beam, as a beam that can be continued.
+    """Return the first `count` tokens of a beam, as a beam that can be continued.
 
     It shares every whole block with the beam, and costs the block that is cut and the number of blocks.
     Where the tokens of that block do not spell its text (``exact=False`` already, on a server that is

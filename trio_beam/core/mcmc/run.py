@@ -1,4 +1,4 @@
-"""All chains of a run together: their seeds, their shares of the budget, and the result."""
+"""The chains of a run: their seeds, their shares of the budget, and the result."""
 
 from __future__ import annotations
 

@@ -41,6 +41,15 @@ class PrefixEncoder:
         return joined
 
 
+#: Tokens that a server may put around a prompt: the beginning of a text, a turn.
+_AROUND = 16
+
+
+def max_tokens_of(json: bytes) -> int:
+    """An upper bound of the tokens of a text, or of messages, in JSON: a token has at least a byte."""
+    return len(json) + _AROUND
+
+
 #: A byte in a JSON list of bytes.
 Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
 

@@ -1,0 +1,16 @@
+"""The order of beams, and how ties are broken.
+
+Candidates come in the order of their parents' ranks and then of their samples, never in the order of arrival;
+a stable sort by score keeps that order among equals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trio_beam.core.beam import Beam
+
+
+def best_first(beams: Iterable[Beam]) -> list[Beam]:
+    """Sort by score, the highest first; equal scores keep their order."""
+    return sorted(beams, key=lambda beam: -beam.score)
