@@ -25,7 +25,7 @@ BOTH = ("beam_search.enabled=true", "beam_search.tokens_per_step=8")
 async def run(
     folder: Path, *words: str, model: FakeEndpoint | None = None, benchmark: Words | None = None
 ) -> tuple[list[Record], Notes]:
-    """Run to the end; all records by strategy and problem, and what the watcher saw."""
+    """Run to the end; all records by strategy and problem, and what the observer saw."""
     plan, notes = plan_of(folder, *words), Notes()
     with Store(folder) as store:
         work = Run(plan, benchmark or Words(), store, notes)
@@ -235,7 +235,7 @@ async def test_a_run_that_is_cancelled_keeps_what_was_finished(
     words = ("benchmark.num_problems=8", "benchmark.max_concurrent_problems=2")
     with Store(tmp_path) as store:
         work = Run(plan_of(tmp_path, *words), Words(), store, Notes())
-        await work.load()  # in a thread, which the clock does not wait for
+        await work.load()  # in a thread, which the format_duration does not wait for
         with trio.move_on_after(25) as scope:
             await work.answer(model)
     assert scope.cancelled_caught
@@ -259,7 +259,7 @@ async def test_what_was_done_elsewhere_is_adopted(tmp_path: Path) -> None:
     with Store(tmp_path / "b") as store:
         work = Run(plan, Words(), store, notes)
         await work.load()
-        work.adopt(first)
+        work.import_records(first)
         assert work.unanswered() == 3
         await work.answer(FakeEndpoint())
         assert work.unanswered() == 0

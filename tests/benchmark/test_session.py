@@ -21,7 +21,7 @@ from trio_beam.benchmark.config import load_settings, parse_words
 from trio_beam.benchmark.overrides import combinations
 from trio_beam.benchmark.plan import Plan, make_plan
 from trio_beam.benchmark.run import RunStopped
-from trio_beam.benchmark.session import Planned, Session
+from trio_beam.benchmark.session import PlannedRun, Session
 from trio_beam.benchmark.store import FolderInUse, Store, read_records
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import ConfigError, ConnectionFailed
@@ -51,7 +51,7 @@ class Command:
         self.out, self.err = io.StringIO(), io.StringIO()
         self.session = Session(
             planned=[
-                Planned(plan=plan, swept=[one for one in words_of if one.key in swept])
+                PlannedRun(plan=plan, swept=[one for one in words_of if one.key in swept])
                 for plan, words_of in zip(self.plans, chosen, strict=True)
             ],
             out=Console(file=self.out, width=160),

@@ -54,7 +54,7 @@ class Words:
 
 
 class Notes:
-    """A watcher that writes everything down."""
+    """A observer that writes everything down."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, int, int]] = []

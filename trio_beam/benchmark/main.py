@@ -14,7 +14,7 @@ from trio_beam.benchmark.config import load_settings, parse_words, to_yaml
 from trio_beam.benchmark.models import read_environment
 from trio_beam.benchmark.overrides import Override, combinations
 from trio_beam.benchmark.plan import make_plan
-from trio_beam.benchmark.session import Planned, Session
+from trio_beam.benchmark.session import PlannedRun, Session
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.errors import ConfigError
 
@@ -83,7 +83,7 @@ def _keys() -> str:
     return "".join(f"  {line}\n" for line in settings.splitlines())
 
 
-def _plans(arguments: argparse.Namespace) -> list[Planned]:
+def _plans(arguments: argparse.Namespace) -> list[PlannedRun]:
     overrides = parse_words(arguments.overrides)
     environment = read_environment()
     chosen = combinations(overrides) if arguments.multirun else [overrides]
@@ -93,7 +93,7 @@ def _plans(arguments: argparse.Namespace) -> list[Planned]:
             "output.dir", "left out in a sweep (output.results_dir holds all folders)", "one folder"
         )
     return [
-        Planned(
+        PlannedRun(
             plan=make_plan(load_settings(combination, arguments.config), environment),
             swept=[one for one in combination if one.key in swept],
         )

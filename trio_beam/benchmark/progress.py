@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.run import Watcher
+from trio_beam.benchmark.run import RunObserver
 from trio_beam.benchmark.strategies import Strategy
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Watcher]:
+def progress(console: Console) -> Iterator[RunObserver]:
     """Show the progress of a run on a console while the block runs."""
     if not console.is_terminal:
         yield Lines(console)
@@ -30,7 +30,7 @@ def progress(console: Console) -> Iterator[Watcher]:
         yield _Bars(bars)
 
 
-class Pace:
+class ProgressStats:
     """Counts of one strategy, and how long the rest may take."""
 
     def __init__(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
@@ -63,7 +63,7 @@ class Pace:
         if self._now and seconds > 0:
             said.append(f"{self._tokens / seconds:,.0f} tokens/s")
             if left := self.total - self.done:
-                said.append(f"{clock(left * seconds / self._now)} left")
+                said.append(f"{format_duration(left * seconds / self._now)} left")
         return ", ".join(said)
 
 
@@ -73,19 +73,19 @@ class _Bars:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._task: TaskID | None = None
-        self._pace: Pace | None = None
+        self._stats: ProgressStats | None = None
 
     def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
-        self._pace = Pace(strategy, total, before)
+        self._stats = ProgressStats(strategy, total, before)
         self._task = self._bars.add_task(
-            strategy.label, total=total, completed=self._pace.done, said=str(self._pace)
+            strategy.label, total=total, completed=self._stats.done, said=str(self._stats)
         )
 
     def finished(self, record: Record) -> None:
-        assert self._pace is not None
+        assert self._stats is not None
         assert self._task is not None
-        self._pace.count(record)
-        self._bars.update(self._task, completed=self._pace.done, said=str(self._pace))
+        self._stats.count(record)
+        self._bars.update(self._task, completed=self._stats.done, said=str(self._stats))
         if record.error:
             self.say(f"{record.problem}: {record.error}")
 
@@ -98,21 +98,21 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._pace: Pace | None = None
+        self._stats: ProgressStats | None = None
 
     def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
         """Say how much is left to do."""
-        self._pace = Pace(strategy, total, before)
+        self._stats = ProgressStats(strategy, total, before)
         there = f", {len(before)} of them already there" if before else ""
         self.say(f"{strategy.label}: {total} problem{'' if total == 1 else 's'}{there}")
 
     def finished(self, record: Record) -> None:
         """Say what came of a problem."""
-        assert self._pace is not None
-        self._pace.count(record)
+        assert self._stats is not None
+        self._stats.count(record)
         self.say(
-            f"{self._pace.label}: {self._pace.done}/{self._pace.total} {record.problem}"
-            f" {verdict(record)} ({record.seconds:.1f} s); {self._pace}"
+            f"{self._stats.label}: {self._stats.done}/{self._stats.total} {record.problem}"
+            f" {verdict(record)} ({record.seconds:.1f} s); {self._stats}"
         )
 
     def say(self, line: str) -> None:
@@ -129,7 +129,7 @@ def verdict(record: Record) -> str:
     return "passed" if record.passed else "did not pass"
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds as people read them: 40 s, 3 min, 2 h 05 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"

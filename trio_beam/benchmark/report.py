@@ -46,14 +46,14 @@ def write_report(results: Results, folder: Path, *, plots: bool) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = [
-        write_whole(
+        write_atomic(
             folder / "results.json", json.dumps(as_json(results), indent=2, ensure_ascii=False)
         ),
-        write_whole(folder / "results.csv", as_csv(results)),
+        write_atomic(folder / "results.csv", as_csv(results)),
     ]
     if plots:
         written += _plots(results, folder)
-    written.append(write_whole(folder / "report.md", _page(results, written, folder)))
+    written.append(write_atomic(folder / "report.md", _page(results, written, folder)))
     return written
 
 
@@ -111,7 +111,7 @@ def file_name(text: str) -> str:
     return re.sub(r"[^\w.=-]+", "_", text).strip("_.")
 
 
-def write_whole(path: Path, text: str) -> Path:
+def write_atomic(path: Path, text: str) -> Path:
     """Write a file in such a way that it is never there in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.part")

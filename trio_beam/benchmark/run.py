@@ -30,7 +30,7 @@ class RunStopped(TrioBeamError):
     """The run ended before its last problem, since what is wrong would go on."""
 
 
-class Watcher(Protocol):
+class RunObserver(Protocol):
     """Who is told how a run goes on. Called inline; must not block."""
 
     def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
@@ -46,11 +46,13 @@ class Watcher(Protocol):
 class Run:
     """One run. `wanted` and `records` may be read while it is under way and after it was cancelled."""
 
-    def __init__(self, plan: Plan, benchmark: Benchmark, store: Store, watcher: Watcher) -> None:
+    def __init__(
+        self, plan: Plan, benchmark: Benchmark, store: Store, observer: RunObserver
+    ) -> None:
         self._plan = plan
         self._benchmark = benchmark
         self._store = store
-        self._watcher = watcher
+        self._observer = observer
         self._problems: Sequence[Problem] = ()
         self._failures_in_a_row = 0
 
@@ -77,7 +79,7 @@ class Run:
         """How many answers are missing, all strategies together."""
         return sum(len(self._left(strategy)) for strategy in self._plan.strategies)
 
-    def adopt(self, records: Sequence[Record]) -> None:
+    def import_records(self, records: Sequence[Record]) -> None:
         """Take over from another folder what this run would otherwise do again."""
         found = {record.key: record for record in records if not record.error}
         for strategy in self._plan.strategies:
@@ -118,7 +120,7 @@ class Run:
             left = self._left(strategy)
             again = {problem.id for problem in left}
             before = [one for one in self.records(strategy) if one.problem not in again]
-            self._watcher.begin(strategy, len(self._problems), before)
+            self._observer.begin(strategy, len(self._problems), before)
             jobs = iter(left)
             async with trio.open_nursery() as nursery:
                 for _ in range(min(self._width, len(left))):
@@ -153,7 +155,7 @@ class Run:
             if not record.error and self._benchmark.can_grade:
                 record = await self._graded(problem, record)
             self._store.append(record)
-            self._watcher.finished(record)
+            self._observer.finished(record)
             self._count_failures(record)
 
     async def _answer(self, model: LanguageModel, strategy: Strategy, problem: Problem) -> Record:
@@ -168,7 +170,7 @@ class Run:
         rounds = _RoundScores()
         observers: list[Observer] = [rounds]
         if strategy.debug:
-            observers.append(DebugLines(lambda line: self._watcher.say(f"{line} | {problem.id}")))
+            observers.append(DebugLines(lambda line: self._observer.say(f"{line} | {problem.id}")))
         error = ""
         start = trio.current_time()
         try:

@@ -16,8 +16,8 @@ from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record, digest_of
-from trio_beam.benchmark.report import file_name, predictions_of, write_report, write_whole
-from trio_beam.benchmark.run import Run, Watcher
+from trio_beam.benchmark.report import file_name, predictions_of, write_report, write_atomic
+from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results, show
@@ -50,7 +50,7 @@ _SHARED = ("model", "benchmark", "prompt")
 
 
 @attrs.frozen(kw_only=True)
-class Planned:
+class PlannedRun:
     """A plan, and what a sweep has set for it alone."""
 
     plan: Plan
@@ -69,12 +69,12 @@ class Session:
         open_problems: gives its benchmark.
     """
 
-    planned: Sequence[Planned]
+    planned: Sequence[PlannedRun]
     out: Console
     err: Console
     open_model: Callable[[Plan], AbstractAsyncContextManager[LanguageModel]] = open_model
     open_problems: Callable[[Plan], Benchmark] = open_problems
-    _runs: list[tuple[Planned, Run]] = attrs.field(factory=list, init=False)
+    _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
 
     async def __call__(self, nursery: trio.Nursery) -> int:
         """Run what there is to run, print the table, and return the exit code 0.
@@ -118,24 +118,24 @@ class Session:
             for planned, benchmark in zip(self.planned, opened, strict=True):
                 await self._run(planned, benchmark)
 
-    async def _run(self, planned: Planned, benchmark: Benchmark) -> None:
+    async def _run(self, planned: PlannedRun, benchmark: Benchmark) -> None:
         plan = planned.plan
         with Store(plan.folder) as store:
-            write_whole(plan.folder / "config.yaml", to_yaml(plan.settings))
+            write_atomic(plan.folder / "config.yaml", to_yaml(plan.settings))
             self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
             if store.damaged:
                 self._say(f"{store.damaged} records were not whole: they are done again")
-            await self._go(planned, benchmark, store)
+            await self._execute(planned, benchmark, store)
             if plan.settings.output.save_results:
                 await self._save(plan, benchmark)
 
-    async def _go(self, planned: Planned, benchmark: Benchmark, store: Store) -> None:
+    async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> None:
         with ExitStack() as shown:
-            watcher: Watcher = shown.enter_context(progress(self.err))
-            run = Run(planned.plan, benchmark, store, watcher)
+            observer: RunObserver = shown.enter_context(progress(self.err))
+            run = Run(planned.plan, benchmark, store, observer)
             await run.load()
             self._runs.append((planned, run))
-            run.adopt(self._records_elsewhere(planned.plan))
+            run.import_records(self._records_elsewhere(planned.plan))
             await run.grade()
             if run.unanswered():
                 async with self.open_model(planned.plan) as model:
@@ -180,7 +180,7 @@ class Session:
         self.err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _batches(planned: Planned, run: Run) -> list[Batch]:
+def _batches(planned: PlannedRun, run: Run) -> list[Batch]:
     plan = planned.plan
     return [
         Batch(

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trio_beam.benchmark.progress import clock
+from trio_beam.benchmark.progress import format_duration
 from trio_beam.benchmark.statistics import Interval
 from trio_beam.benchmark.summary import Batch, Pair, Row, compare, distinct, names, summarise
 
@@ -189,7 +189,7 @@ def _failures(results: Results) -> Iterator[str]:
     if failures:
         yield "\nFailures (counted as not passed)"
     for name, record in failures:
-        yield f"  {name}: {record.problem} after {clock(record.seconds)}: {record.error}"
+        yield f"  {name}: {record.problem} after {format_duration(record.seconds)}: {record.error}"
 
 
 def _named(results: Results) -> Iterator[tuple[Row, str]]:
