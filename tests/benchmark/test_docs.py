@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_beam.benchmark.config import known_keys, load_settings, parse_words
+from trio_beam.benchmark.config import known_keys, load_settings, parse_args
 from trio_beam.benchmark.main import main
 from trio_beam.benchmark.settings import Settings
 
@@ -77,7 +77,7 @@ def test_a_word_with_a_value_is_taken() -> None:
     words = [text for text in code(PAGE) if re.fullmatch(r"[a-z_]+\.[a-z_.]+=[^ ]+", text)]
     words.remove("group.key=value")
     assert len(words) >= 3
-    assert isinstance(load_settings(parse_words(words)), Settings)
+    assert isinstance(load_settings(parse_args(words)), Settings)
 
 
 def test_the_table_of_groups_is_whole() -> None:

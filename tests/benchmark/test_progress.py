@@ -14,10 +14,10 @@ from tests.benchmark.test_store import record_of
 from trio_beam.benchmark.config import load_settings
 from trio_beam.benchmark.progress import ProgressStats, format_duration, progress, verdict
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.strategies import Strategy, enabled_strategies
+from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
 
 
-def greedy() -> Strategy:
+def greedy() -> LabelledStrategy:
     return enabled_strategies(load_settings([]))[0]
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from tests.benchmark.words import Words, opener
 from trio_beam.benchmark.common.problem import Benchmark
-from trio_beam.benchmark.config import load_settings, parse_words
+from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.overrides import combinations
 from trio_beam.benchmark.plan import Plan, make_plan
 from trio_beam.benchmark.run import RunStopped
@@ -44,7 +44,7 @@ class Command:
     ) -> None:
         self.model = model or FakeEndpoint()
         self.benchmark = benchmark or Words()
-        overrides = parse_words([*SHORT, f"output.results_dir={folder}", *words])
+        overrides = parse_args([*SHORT, f"output.results_dir={folder}", *words])
         chosen = combinations(overrides)
         swept = {word.partition("=")[0] for word in words if "," in word}
         self.plans: list[Plan] = [make_plan(load_settings(one), {}) for one in chosen]

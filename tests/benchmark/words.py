@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from trio_beam.benchmark.common.problem import Grade, Problem
-from trio_beam.benchmark.config import load_settings, parse_words
+from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.plan import Plan, make_plan
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.strategies import Strategy
+from trio_beam.benchmark.strategies import LabelledStrategy
 from trio_beam.core.language_model import LanguageModel
 
 
@@ -61,7 +61,7 @@ class Notes:
         self.records: list[Record] = []
         self.lines: list[str] = []
 
-    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+    def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         self.begun.append((strategy.kind, total, len(before)))
 
     def finished(self, record: Record) -> None:
@@ -74,7 +74,7 @@ class Notes:
 def plan_of(folder: Path, *words: str) -> Plan:
     """A plan for short texts, in a folder of its own."""
     settings = load_settings(
-        parse_words(
+        parse_args(
             ["benchmark.name=words", "benchmark.max_tokens=24", f"output.dir={folder}", *words]
         )
     )

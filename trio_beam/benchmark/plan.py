@@ -14,8 +14,7 @@ from trio_beam.benchmark.models import Model, choose_model
 from trio_beam.benchmark.prompts import check_template
 from trio_beam.benchmark.records import Key, digest_of, digest_of_problem
 from trio_beam.benchmark.settings import Settings
-from trio_beam.benchmark.strategies import Strategy, enabled_strategies
-from trio_beam.core.validation import Parameter, check_integer, check_number
+from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
 
 
 @attrs.frozen(kw_only=True)
@@ -29,15 +28,15 @@ class Plan:
 
     settings: Settings
     model: Model
-    strategies: Sequence[Strategy]
+    strategies: Sequence[LabelledStrategy]
     folder: Path
     shared: Mapping[str, Any]
 
-    def configuration(self, strategy: Strategy) -> str:
+    def configuration(self, strategy: LabelledStrategy) -> str:
         """The digest of everything, besides the problem, that a strategy's answers depend on."""
         return digest_of({**self.shared, "strategy": strategy.depends_on()})
 
-    def key(self, problem: Problem, strategy: Strategy) -> Key:
+    def key(self, problem: Problem, strategy: LabelledStrategy) -> Key:
         """Where the record of a problem with a strategy is found."""
         return Key(
             problem.id, digest_of_problem(problem), strategy.kind, self.configuration(strategy)
@@ -54,13 +53,6 @@ def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
         ConfigError: a value is out of its bounds; a key or an address is missing.
     """
     group = settings.benchmark
-    check_integer("benchmark.max_concurrent_problems", group.max_concurrent_problems, 1)
-    check_integer("benchmark.max_tokens", group.max_tokens, 1)
-    for name, minimum in (("num_problems", 1), ("seed", 0)):
-        optional = Parameter(kind="integer", minimum=minimum, optional=True)
-        optional.check(f"benchmark.{name}", getattr(group, name))
-    check_integer("benchmark.stop_after_failures", group.stop_after_failures, 1)
-    check_number("model.attempt_timeout", settings.model.attempt_timeout, 0, above=True)
     check_template(settings.prompt)
     strategies = enabled_strategies(settings)
     model = choose_model(settings, environment)
@@ -82,7 +74,10 @@ def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
 
 
 def _folder(
-    settings: Settings, model: Model, strategies: Sequence[Strategy], shared: Mapping[str, Any]
+    settings: Settings,
+    model: Model,
+    strategies: Sequence[LabelledStrategy],
+    shared: Mapping[str, Any],
 ) -> Path:
     if settings.output.dir is not None:
         return Path(settings.output.dir).expanduser()

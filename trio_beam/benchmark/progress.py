@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import RunObserver
-from trio_beam.benchmark.strategies import Strategy
+from trio_beam.benchmark.strategies import LabelledStrategy
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def progress(console: Console) -> Iterator[RunObserver]:
 class ProgressStats:
     """Counts of one strategy, and how long the rest may take."""
 
-    def __init__(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+    def __init__(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         self.label = strategy.label
         self.total = total
         self.done = len(before)
@@ -75,7 +75,7 @@ class _Bars:
         self._task: TaskID | None = None
         self._stats: ProgressStats | None = None
 
-    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+    def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         self._stats = ProgressStats(strategy, total, before)
         self._task = self._bars.add_task(
             strategy.label, total=total, completed=self._stats.done, said=str(self._stats)
@@ -100,7 +100,7 @@ class Lines:
         self._console = console
         self._stats: ProgressStats | None = None
 
-    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+    def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         """Say how much is left to do."""
         self._stats = ProgressStats(strategy, total, before)
         there = f", {len(before)} of them already there" if before else ""

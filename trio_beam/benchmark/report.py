@@ -13,7 +13,8 @@ from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.plots import Series
+from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.series import Series
 from trio_beam.benchmark.summary import Batch, Pair, Row
 from trio_beam.benchmark.tables import Results, as_markdown
 
@@ -83,8 +84,6 @@ def as_csv(results: Results) -> str:
 
 def series_of(results: Results) -> list[Series]:
     """What the plots show."""
-    from trio_beam.benchmark.plots import Series  # noqa: PLC0415  # matplotlib takes a second
-
     return [
         Series(
             label=name,
@@ -121,8 +120,12 @@ def write_atomic(path: Path, text: str) -> Path:
 
 
 def _plots(results: Results, folder: Path) -> list[Path]:
-    from trio_beam.benchmark.plots import draw_plots  # noqa: PLC0415  # matplotlib takes a second
-
+    try:
+        from trio_beam.benchmark.plots import draw_plots  # noqa: PLC0415  # matplotlib takes a second
+    except ImportError:
+        raise BenchmarkError(
+            'plots need matplotlib: install the extra "bench", or say output.plots=false'
+        ) from None
     (folder / "plots").mkdir(exist_ok=True)
     models = ", ".join(dict.fromkeys(row.batch.model for row in results.rows))
     title = f"{results.benchmarks()}, {models}"

@@ -15,7 +15,7 @@ from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.prompts import build_prompt
 from trio_beam.benchmark.records import Record, digest_of_problem
 from trio_beam.benchmark.store import Store
-from trio_beam.benchmark.strategies import Strategy
+from trio_beam.benchmark.strategies import LabelledStrategy
 from trio_beam.core.events import Event, Observer, RoundFinished
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed
@@ -33,7 +33,7 @@ class RunStopped(TrioBeamError):
 class RunObserver(Protocol):
     """Who is told how a run goes on. Called inline; must not block."""
 
-    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+    def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         """A strategy begins; `before` are the records that are there already."""
 
     def finished(self, record: Record) -> None:
@@ -67,7 +67,7 @@ class Run:
             self._benchmark.load, group.num_problems, group.seed or 0
         )
 
-    def records(self, strategy: Strategy) -> list[Record]:
+    def records(self, strategy: LabelledStrategy) -> list[Record]:
         """The records that there are of a strategy, in the order of the problems."""
         return [record for _, record in self._pairs(strategy) if record is not None]
 
@@ -130,11 +130,11 @@ class Run:
     def _width(self) -> int:
         return self._plan.settings.benchmark.max_concurrent_problems
 
-    def _pairs(self, strategy: Strategy) -> Iterator[tuple[Problem, Record | None]]:
+    def _pairs(self, strategy: LabelledStrategy) -> Iterator[tuple[Problem, Record | None]]:
         for problem in self._problems:
             yield problem, self._store.get(self._plan.key(problem, strategy))
 
-    def _left(self, strategy: Strategy) -> list[Problem]:
+    def _left(self, strategy: LabelledStrategy) -> list[Problem]:
         again = self._plan.settings.output.retry_failed
         return [
             problem
@@ -147,7 +147,7 @@ class Run:
             self._store.append(await self._graded(problem, record))
 
     async def _work(
-        self, model: LanguageModel, strategy: Strategy, jobs: Iterator[Problem]
+        self, model: LanguageModel, strategy: LabelledStrategy, jobs: Iterator[Problem]
     ) -> None:
         """Take one problem after the other, as long as there are any."""
         for problem in jobs:
@@ -158,7 +158,9 @@ class Run:
             self._observer.finished(record)
             self._count_failures(record)
 
-    async def _answer(self, model: LanguageModel, strategy: Strategy, problem: Problem) -> Record:
+    async def _answer(
+        self, model: LanguageModel, strategy: LabelledStrategy, problem: Problem
+    ) -> Record:
         """Search, and make a record that has not been graded."""
         prompt = build_prompt(
             self._plan.settings.prompt,

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from trio_beam.benchmark.common.problem import Benchmark
 from trio_beam.benchmark.config import to_yaml
+from trio_beam.benchmark.keys import canonical
 from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record, digest_of
-from trio_beam.benchmark.report import file_name, predictions_of, write_report, write_atomic
+from trio_beam.benchmark.report import file_name, predictions_of, write_atomic, write_report
 from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
@@ -51,10 +52,16 @@ _SHARED = ("model", "benchmark", "prompt")
 
 @attrs.frozen(kw_only=True)
 class PlannedRun:
-    """A plan, and what a sweep has set for it alone."""
+    """A plan and where it comes from.
+
+    Attributes:
+        swept: what a sweep has set for it alone.
+        warnings: lines to be said before it runs.
+    """
 
     plan: Plan
     swept: Sequence[Override] = ()
+    warnings: Sequence[str] = ()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -122,6 +129,8 @@ class Session:
         plan = planned.plan
         with Store(plan.folder) as store:
             write_atomic(plan.folder / "config.yaml", to_yaml(plan.settings))
+            for line in (*planned.warnings, *filter(None, [plan.model.why])):
+                self._say(line)
             self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
             if store.damaged:
                 self._say(f"{store.damaged} records were not whole: they are done again")
@@ -195,7 +204,7 @@ def _batches(planned: PlannedRun, run: Run) -> list[Batch]:
             settings=" ".join(
                 str(one)
                 for one in planned.swept
-                if one.key.partition(".")[0] in (*_SHARED, strategy.kind)
+                if canonical(one.key).partition(".")[0] in (*_SHARED, strategy.kind)
             ),
         )
         for strategy in plan.strategies
