@@ -17,6 +17,7 @@ from trio_beam.benchmark.store import Store, read_records
 
 ROOT = Path(__file__).parents[2]
 SHORT = ["benchmark.name=words", "benchmark.max_tokens=24", "output.plots=false"]
+SHORT += ["output.predictions_dir=null"]
 
 
 @pytest.fixture(autouse=True)

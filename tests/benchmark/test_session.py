@@ -44,7 +44,8 @@ class Command:
     ) -> None:
         self.model = model or FakeEndpoint()
         self.benchmark = benchmark or Words()
-        overrides = parse_args([*SHORT, f"output.results_dir={folder}", *words])
+        folders = [f"output.results_dir={folder}", f"output.predictions_dir={folder}/predictions"]
+        overrides = parse_args([*SHORT, *folders, *words])
         chosen = combinations(overrides)
         swept = {word.partition("=")[0] for word in words if "," in word}
         self.plans: list[Plan] = [make_plan(load_settings(one), {}) for one in chosen]
@@ -172,6 +173,35 @@ async def test_its_configuration_is_kept_and_can_be_run_again(tmp_path: Path) ->
     done = await Command(tmp_path, *BEAM, NO_PLOTS).run()
     again = make_plan(load_settings([], done.folder / "config.yaml"), {})
     assert again.folder == done.folder
+
+
+async def test_answers_are_written_under_the_originals_name(tmp_path: Path) -> None:
+    await Command(tmp_path, *BEAM, NO_PLOTS).run()
+    names = {path.name for path in (tmp_path / "predictions").iterdir()}
+    model = "SmolLM2_135M_Instruct"
+    assert names == {
+        f"words_{model}_Greedy.jsonl",
+        f"words_{model}_BeamSearch_α4.0_width2_n2_tps8.jsonl",
+    }
+    path = tmp_path / "predictions" / f"words_{model}_Greedy.jsonl"
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert len(lines) == 6
+    assert lines[4] == {
+        "question": "The story of cat 4:",
+        "predicted_answer": lines[4]["predicted_answer"],
+        "ground_truth": 1,
+        "k": 4,
+    }
+    other = tmp_path / "other"
+    await Command(other, NO_PLOTS, "output.predictions_dir=null").run()
+    assert not (other / "predictions").exists()
+
+
+async def test_debug_lines_are_on_standard_output(tmp_path: Path) -> None:
+    done = await Command(tmp_path, *BEAM, NO_PLOTS, "beam_search.debug=true").run()
+    lines = done.out.getvalue().splitlines()
+    assert lines.count("[BeamSearch] Generating 3 blocks of 8 tokens") == 6
+    assert "[BeamSearch]" not in done.err.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -54,12 +54,13 @@ class Words:
 
 
 class Notes:
-    """A observer that writes everything down."""
+    """An observer that writes everything down."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, int, int]] = []
         self.records: list[Record] = []
         self.lines: list[str] = []
+        self.debugged: list[list[str]] = []
 
     def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         self.begun.append((strategy.kind, total, len(before)))
@@ -70,12 +71,21 @@ class Notes:
     def say(self, line: str) -> None:
         self.lines.append(line)
 
+    def debug(self, lines: Sequence[str]) -> None:
+        self.debugged.append(list(lines))
+
 
 def plan_of(folder: Path, *words: str) -> Plan:
     """A plan for short texts, in a folder of its own."""
     settings = load_settings(
         parse_args(
-            ["benchmark.name=words", "benchmark.max_tokens=24", f"output.dir={folder}", *words]
+            [
+                "benchmark.name=words",
+                "benchmark.max_tokens=24",
+                "output.predictions_dir=null",
+                f"output.dir={folder}",
+                *words,
+            ]
         )
     )
     return make_plan(settings, {})

@@ -38,8 +38,8 @@ examples:
 
 keys, with their defaults (--show-config prints what was given):
 """
-#: Where nobody looks on, tables are as wide as they have to be.
-_WIDTH_OF_FILES = 200
+#: In a file, tables are as wide as they have to be.
+_WIDTH_OF_FILES = 500
 
 
 def main(argv: Sequence[str] | None = None, beside: Path = Path()) -> int:

@@ -12,6 +12,18 @@ import attrs
 
 from trio_beam.core.validation import Parameter
 
+#: Benchmarks of other names.
+BENCHMARKS = {"math": "math500"}
+#: Its benchmarks that cannot be had, with the reason.
+NO_BENCHMARKS = {
+    **dict.fromkeys(
+        ("swebench", "swebench-verified"),
+        "SWE-bench is graded by its own harness, in a container for each repository",
+    ),
+    **dict.fromkeys(
+        ("arcagi2", "arcagi2-train"), "reasoning_gym:arc_agi has puzzles of the kind of ARC-AGI"
+    ),
+}
 #: Groups of other names: the original's, and one of ours from before strategies had names.
 GROUPS = {"temperature_sampling": "sample", "power": "power_sampling"}
 #: Keys of other names.

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from trio_beam.benchmark import original
 from trio_beam.benchmark.common.problem import Problem
 from trio_beam.benchmark.models import Model, choose_model
 from trio_beam.benchmark.prompts import check_template
@@ -52,7 +53,9 @@ def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
     Raises:
         ConfigError: a value is out of its bounds; a key or an address is missing.
     """
-    group = settings.benchmark
+    name = settings.benchmark.name
+    group = attrs.evolve(settings.benchmark, name=original.BENCHMARKS.get(name, name))
+    settings = attrs.evolve(settings, benchmark=group)
     check_template(settings.prompt)
     strategies = enabled_strategies(settings)
     model = choose_model(settings, environment)

@@ -15,7 +15,7 @@ import attrs
 
 from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.series import Series
-from trio_beam.benchmark.summary import Batch, Pair, Row
+from trio_beam.benchmark.summary import Pair, Row
 from trio_beam.benchmark.tables import Results, as_markdown
 
 _COLUMNS = (
@@ -98,11 +98,6 @@ def series_of(results: Results) -> list[Series]:
         for row, name in zip(results.rows, results.names, strict=True)
         if row.problems
     ]
-
-
-def predictions_of(batch: Batch) -> list[tuple[str, str]]:
-    """Problem and answer of every record, for the format of an official evaluator."""
-    return [(record.problem, record.text) for record in batch.records]
 
 
 def file_name(text: str) -> str:

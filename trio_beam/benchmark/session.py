@@ -1,4 +1,4 @@
-"""One command: its run, or the runs of a sweep one after the other, and what comes of them."""
+"""One command: its run, or the runs of a sweep one after the other, and their results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import attrs
 import trio
 from rich.console import Console
 
-from trio_beam.benchmark.common.problem import Benchmark
+from trio_beam.benchmark.common.problem import Benchmark, Problem
 from trio_beam.benchmark.config import to_yaml
 from trio_beam.benchmark.keys import canonical
 from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record, digest_of
-from trio_beam.benchmark.report import file_name, predictions_of, write_atomic, write_report
+from trio_beam.benchmark.report import file_name, write_atomic, write_report
 from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
@@ -84,17 +84,17 @@ class Session:
     _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
 
     async def __call__(self, nursery: trio.Nursery) -> int:
-        """Run what there is to run, print the table, and return the exit code 0.
+        """Run all that is planned, print the table, and return the exit code 0.
 
         Raises:
-            FolderInUse, RunStopped, BenchmarkError, ConfigError: some in an `ExceptionGroup`. What had
-                been finished is on disk, and its table was printed.
+            FolderInUse, RunStopped, BenchmarkError, ConfigError: some in an `ExceptionGroup`. Everything
+                that had been finished is on disk, and its table was printed.
         """
         del nursery  # each run has its own
         try:
             await self._run_all()
         except Exception:
-            self._show_what_there_is()
+            self._show_finished()
             raise
         results = self._results()
         show(results, self.out)
@@ -109,11 +109,11 @@ class Session:
         return 0
 
     def interrupted(self) -> None:
-        """Print what there is, after everything was cancelled."""
-        self._show_what_there_is()
+        """Print the table of all that was finished, after everything was cancelled."""
+        self._show_finished()
         self._say("interrupted: what was finished is kept; the same command goes on from here")
 
-    def _show_what_there_is(self) -> None:
+    def _show_finished(self) -> None:
         if any(run.records(s) for one, run in self._runs for s in one.plan.strategies):
             show(self._results(), self.out)
 
@@ -134,13 +134,13 @@ class Session:
             self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
             if store.damaged:
                 self._say(f"{store.damaged} records were not whole: they are done again")
-            await self._execute(planned, benchmark, store)
+            run = await self._execute(planned, benchmark, store)
             if plan.settings.output.save_results:
-                await self._save(plan, benchmark)
+                await self._save(planned, run)
 
-    async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> None:
+    async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> Run:
         with ExitStack() as shown:
-            observer: RunObserver = shown.enter_context(progress(self.err))
+            observer: RunObserver = shown.enter_context(progress(self.err, self.out))
             run = Run(planned.plan, benchmark, store, observer)
             await run.load()
             self._runs.append((planned, run))
@@ -149,9 +149,10 @@ class Session:
             if run.unanswered():
                 async with self.open_model(planned.plan) as model:
                     await run.answer(model)
+        return run
 
     def _records_elsewhere(self, plan: Plan) -> list[Record]:
-        """What the other runs of this sweep have written so far."""
+        """Read the records that the other runs of this sweep have written so far."""
         paths = [one.plan.folder / "records.jsonl" for one, _ in self._runs[:-1]]
         return [
             record
@@ -160,17 +161,32 @@ class Session:
             for record in read_records(path)
         ]
 
-    async def _save(self, plan: Plan, benchmark: Benchmark) -> None:
-        batches = _batches(*self._runs[-1])
+    async def _save(self, planned: PlannedRun, run: Run) -> None:
+        plan = planned.plan
+        batches = _batches(planned, run)
         await self._write(Results.of(batches), plan.folder, plan)
-        if benchmark.name != "humaneval":
-            return
-        from trio_beam.benchmark.predictions import write_predictions  # noqa: PLC0415
+        for strategy, batch in zip(plan.strategies, batches, strict=True):
+            self._write_predictions(plan, batch, run.answered(strategy))
 
-        for batch in batches:
-            path = plan.folder / "predictions" / f"{file_name(batch.label)}.jsonl"
-            path.parent.mkdir(exist_ok=True)
-            write_predictions(path, predictions_of(batch))
+    def _write_predictions(
+        self, plan: Plan, batch: Batch, answered: Sequence[tuple[Problem, Record]]
+    ) -> None:
+        """Write predictions beside the results, and under the original's name where it had them."""
+        from trio_beam.benchmark import predictions  # noqa: PLC0415  # only when needed
+
+        paths = []
+        if plan.settings.output.predictions_dir is not None:
+            folder = Path(plan.settings.output.predictions_dir).expanduser()
+            name = predictions.original_name(batch.benchmark, batch.model, batch.label)
+            paths.append(folder / name)
+        if batch.benchmark == "humaneval":
+            texts = [(problem.id, record.text) for problem, record in answered]
+            paths.append(plan.folder / "predictions" / f"{file_name(batch.label)}.jsonl")
+            for path in paths:
+                predictions.write_predictions(path, texts)
+        else:
+            for path in paths:
+                predictions.write_answers(path, answered)
 
     async def _write(self, results: Results, folder: Path, plan: Plan) -> None:
         wanted = plan.settings.output.plots

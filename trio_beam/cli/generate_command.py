@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class GenerateCommand:
     base_url: str | None
     model: str | None
     api_key: str | None = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    extra_body: Mapping[str, Any]
     model_file: Path | None
     api: Any
     dialect: str
@@ -73,8 +76,11 @@ class GenerateCommand:
         await serve_local(self.model_file, task_status=task_status)
 
     def _endpoint(self, base_url: str) -> Endpoint:
+        more: dict[str, Any] = {"extra_body": self.extra_body} if self.extra_body else {}
         return Endpoint(
             base_url,
+            **more,
+            headers=self.headers,
             # A key belongs to the server that was named, not to the embedded one.
             api_key=self.api_key if self.base_url else None,
             model=self.model if self.base_url else None,

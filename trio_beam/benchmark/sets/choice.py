@@ -16,6 +16,7 @@ import trio
 
 from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sets import answers
+from trio_beam.benchmark.sets.mmlu_subjects import SUBJECTS
 from trio_beam.benchmark.sets.rows import Source, first
 
 LETTERS = "ABCDEFGHIJ"
@@ -64,7 +65,11 @@ class _Choice:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Mmlu(_Choice):
-    """14,042 questions of 57 subjects. The first of each subject come first, then the second of each."""
+    """14,042 questions of 57 subjects. The first of each subject come first, then the second of each.
+
+    Attributes:
+        name: ``mmlu``, or that of one of `SUBJECTS` for a part of it.
+    """
 
     name: str = "mmlu"
     data_dir: Path | None = None
@@ -72,10 +77,14 @@ class Mmlu(_Choice):
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
         """The first problems, the subjects in turn: a few of them are not all of one subject."""
         del seed
+        wanted = SUBJECTS.get(self.name)
         subjects: defaultdict[str, list[Problem]] = defaultdict(list)
         for row in _MMLU.rows(self.data_dir):
-            of_subject = subjects[str(row["subject"])]
-            of_subject.append(_mmlu_problem(len(of_subject), row))
+            subject = str(row["subject"])
+            if wanted is None or subject in wanted:
+                subjects[subject].append(_mmlu_problem(len(subjects[subject]), row))
+        if not subjects:
+            raise BenchmarkError(f"{self.name}: the data has no question of its subjects")
         in_turn = chain.from_iterable(zip_longest(*subjects.values()))
         return [problem for problem in in_turn if problem is not None][:count]
 

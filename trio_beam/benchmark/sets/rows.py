@@ -30,6 +30,7 @@ class Source:
         split: ``test``, for most.
         file: how the names of its files begin.
         columns: what each row must have.
+        alone: name of a file with all of it beside the folder, without its ending; "": that of the folder.
         advice: what else has to be done to be given it, such as to accept its terms.
     """
 
@@ -39,6 +40,7 @@ class Source:
     split: str
     file: str
     columns: tuple[str, ...]
+    alone: str = ""
     advice: str = ""
 
     def rows(self, data_dir: Path | None) -> list[dict[str, Any]]:
@@ -64,16 +66,17 @@ class Source:
         if not data_dir.is_dir():
             raise BenchmarkError(f"benchmark.data_dir: there is no folder {data_dir}")
         files = self._files(data_dir)
+        alone = f"{self.alone or self.folder}.jsonl"
         if not files:
             raise BenchmarkError(
                 f"{self.folder}: {data_dir} has no file for it; put one of {self.file}*.parquet, "
                 f"{self.file}*.jsonl or {self.file}*.csv into {data_dir / self.folder} "
-                f"(they are on the hub in {self.repository}), or one named {self.folder}.jsonl beside it"
+                f"(they are on the hub in {self.repository}), or one named {alone} beside it"
             )
         return [row for file in files for row in read_rows(file)]
 
     def _files(self, data_dir: Path) -> list[Path]:
-        beside = [data_dir / f"{self.folder}{kind}" for kind in _KINDS]
+        beside = [data_dir / f"{self.alone or self.folder}{kind}" for kind in _KINDS]
         for file in beside:
             if file.is_file():
                 return [file]
