@@ -73,8 +73,8 @@ def write_answers(path: Path, answered: Sequence[tuple[Problem, Record]]) -> Non
 def original_name(benchmark: str, model: str, label: str) -> str:
     """Name a file as the original does: ``humaneval_grok_3_mini_MCMC_α4.0_steps10_B192.jsonl``."""
     strategy = re.sub(r"[)= ]", "", label.replace("(", "_").replace(",", "_"))
-    names = [re.sub(r"[-/:\\]", "_", name) for name in (benchmark.lower(), model)]
-    return "_".join([*names, strategy]) + ".jsonl"
+    names = [re.sub(r"[-/:\\]", "_", name)[-80:] for name in (benchmark.lower(), model)]
+    return "_".join([*names, strategy[:80]]) + ".jsonl"
 
 
 class _Known(dict[str, dict[str, Any]]):
