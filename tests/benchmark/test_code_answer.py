@@ -218,3 +218,24 @@ def test_votes_do_not_see_comments_and_spaces() -> None:
     one = "```python\ndef f(x):\n    return x+1  # more\n```"
     assert code_in(one) == code_in("def f( x ):\n\n    return (x + 1)")
     assert code_in(one) != code_in("def f(x):\n    return x + 2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\ndef area(r):\n    return 0x" + "f" * 4000 + "\n```",
+        "def area(r: float) -> float:\r    return r\r",
+        "    return " + "9" * 5000,
+    ],
+)
+def test_odd_programs_are_taken_as_they_are(text: str) -> None:
+    assert "return" in (completion_of(PROMPT, text, "area") or "")
+    assert code_in(text)
+
+
+def test_a_lone_carriage_return_ends_a_line() -> None:
+    code = completion_of(PROMPT, "def area(r: float) -> float:\r    return r\r", "area")
+    assert code is not None
+    space: dict[str, Any] = {}
+    exec(PROMPT + code, space)
+    assert space["area"](3) == 3

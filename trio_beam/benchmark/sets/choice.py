@@ -119,7 +119,7 @@ def ask(question: str, choices: Sequence[str]) -> str:
 
 def _mmlu_problem(number: int, row: dict[str, Any]) -> Problem:
     subject = str(row["subject"])
-    choices, place = _listed(row["choices"]), _place(row["answer"])
+    choices, place = listed(row["choices"]), _place(row["answer"])
     if len(choices) != 4 or not 0 <= place < 4:
         raise BenchmarkError(
             f"mmlu: question {number} of {subject} has not four choices and an answer"
@@ -132,8 +132,10 @@ def _mmlu_problem(number: int, row: dict[str, Any]) -> Problem:
     )
 
 
-def _listed(choices: Any) -> Sequence[Any]:
-    """The choices; in a CSV file they are one text."""
+def listed(choices: Any) -> Sequence[Any]:
+    """Return the choices as a list; in a CSV file they are one text, in some data sets they have labels."""
+    if isinstance(choices, dict):
+        choices = choices.get("text")
     with contextlib.suppress(ValueError, SyntaxError):
         choices = ast.literal_eval(choices) if isinstance(choices, str) else choices
     return choices if isinstance(choices, list) else ()

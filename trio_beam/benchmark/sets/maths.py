@@ -12,6 +12,7 @@ from trio_beam.benchmark.common.extra import need_extra
 from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sandbox import JobFailed, Limits, Sandbox
 from trio_beam.benchmark.sets import answers
+from trio_beam.benchmark.sets.numbers import stated_number
 from trio_beam.benchmark.sets.rows import Source, first
 
 _GSM8K = Source(
@@ -104,10 +105,10 @@ class Gsm8k:
         return await self._grader.grade(self.answer_of(completion), problem.reference["answer"])
 
     def answer_of(self, completion: str) -> str | None:
-        r"""The number that was marked as the answer, or else the last; an expression, if in a box."""
+        """Find the number that was marked as the answer, or else the last; or an expression in a box."""
         inside = answers.boxed(completion)
-        if inside is not None and "\\" in inside and answers.value_of(inside) is None:
-            return inside
+        if inside is not None and "\\" in inside and stated_number(inside) is None:
+            return inside  # such as a root
         return answers.number_in(completion)
 
     async def aclose(self) -> None:
