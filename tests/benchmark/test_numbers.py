@@ -177,7 +177,7 @@ def test_groups_of_digits_are_one_number(number: int, mark: str) -> None:
     assert number_in(f"We had 3 of 5.\nThe answer is {written}.") == str(number)
 
 
-_WORDS = "12 000 e5 million or and not cm \\frac \\, \\times".split()
+_WORDS = ["12", "000", "e5", "million", "or", "and", "not", "cm", "\\frac", "\\,", "\\times"]
 _PIECES = st.sampled_from([*"1,.'-/^{}ex½$%=１，³ \n", *_WORDS])
 
 
