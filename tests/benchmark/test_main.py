@@ -221,7 +221,7 @@ def test_a_signal_prints_what_there_is_and_the_same_command_goes_on(
         out, said = command.communicate(timeout=60)
     assert command.returncode == code
     assert "of 10" in out
-    assert "interrupted: what was finished is kept; the same command goes on from here" in said
+    assert "interrupted: everything finished is kept; the same command goes on from here" in said
     assert "Traceback" not in said
     records = read_records(tmp_path / "run" / "records.jsonl")
     assert 2 <= len(records) < 10

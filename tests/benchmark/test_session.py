@@ -274,7 +274,7 @@ async def test_torn_records_are_said_and_done_again(tmp_path: Path) -> None:
     path = first.folder / "records.jsonl"
     path.write_bytes(path.read_bytes()[:-10])
     second = await Command(tmp_path, NO_PLOTS).run()
-    assert "1 records were not whole" in second.err.getvalue()
+    assert "1 records were damaged" in second.err.getvalue()
     assert len(second.model.requests) == 1
     assert len(records(second.folder)) == 6
 

@@ -1,4 +1,4 @@
-"""The keys that were set, one after the other, and the `Settings` that come of them."""
+"""Collects the keys that are set, one after the other, and makes `Settings` of them."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Assignments:
 
 
 def _filled(owner: Any, prefix: str, values: Mapping[str, Any]) -> Any:
-    """The same object with the values that were set, and the objects in it as well."""
+    """Copy an object, and the objects in it, with the values that were set."""
     changes: dict[str, Any] = {}
     for one in attrs.fields(type(owner)):
         name, there = prefix + one.name, getattr(owner, one.name)

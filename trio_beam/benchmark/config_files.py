@@ -58,7 +58,7 @@ class ConfigFiles:
             yield from self._group(group, self.chosen[group], named, ())
 
     def has_group(self, name: str) -> bool:
-        """Whether a name is that of a config group: a folder with files."""
+        """Return whether a name is that of a config group: a folder with files."""
         return self.folder is not None and (self.folder / name).is_dir()
 
     @property

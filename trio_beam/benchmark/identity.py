@@ -1,7 +1,7 @@
-"""What answers depend on, as JSON can carry it: the same for the same strategy in every process.
+"""Descriptions of values that answers depend on, as JSON can carry them, the same in every process.
 
-Whatever is as it is by default is left out: a parameter that the library gets later does not make records
-of today those of another configuration.
+Defaults are left out: a parameter that the library gets later does not make records of today those of
+another configuration.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trio_beam.core.validation import PARAMETER
 def identity_of(value: Any) -> Any:
     """Describe a value: an attrs object by its class and its fields, a function by its name and source.
 
-    A function is not told from another one with the same source that has closed over other values.
+    Two functions with the same source that have closed over different values are not told apart.
     """
     match value:
         case None | bool() | int() | float() | str():
@@ -73,7 +73,7 @@ def _field(one: attrs.Attribute[Any], value: Any) -> Any:
 
 
 def _state(value: Any) -> dict[str, Any]:
-    """What an object that is no attrs class shows of itself: its repr, or its attributes."""
+    """The state of an object of another kind: its repr, or its public attributes."""
     shown = repr(value)
     if " at 0x" not in shown:
         return {"repr": shown}

@@ -42,7 +42,7 @@ class Key:
 
     @property
     def is_open(self) -> bool:
-        """Whether there may be keys below it: it is a mapping, or a part with parameters of its own."""
+        """Return whether there may be keys below it: it is a mapping, or a part with parameters."""
         return self.parameter.kind == "part" and self.parameter.part is not None
 
 

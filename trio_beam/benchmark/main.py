@@ -110,7 +110,7 @@ def _parser(keys: str) -> argparse.ArgumentParser:
     add("--extra-body", metavar="JSON", help="fields of every request, as a JSON object")
     add("--show-config", action="store_true", help="print the configuration, and run nothing")
     add("-c", "--cfg", choices=("job",), help="the same as --show-config")
-    add("-r", "--run", action="store_true", help="no effect: a run is what it does")
+    add("-r", "--run", action="store_true", help="no effect; for old commands")
     return parser
 
 

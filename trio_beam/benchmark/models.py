@@ -36,7 +36,7 @@ class Model:
         base_url: None for the embedded model.
         identity: what answers depend on: the same for the same model at another address.
         served_name: the server's name for it; None: the only one that the server lists.
-        why: a line that says who was chosen and why, where nobody had named a model; "" otherwise.
+        why: a line that says why it was chosen, if nobody had named a model; "" otherwise.
     """
 
     provider: str
@@ -155,7 +155,7 @@ def _found(group: ModelGroup, environment: Mapping[str, str]) -> _Choice:
 
 
 def _provider_at(base_url: str) -> str:
-    """The provider whose host it is; any other server speaks OpenAI's protocol."""
+    """The provider at a host; any other server speaks OpenAI's protocol."""
     service = service_at(base_url)
     own = [
         name for name, one in PROVIDERS.items() if service and one.api_key_env == service.variable

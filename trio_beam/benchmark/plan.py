@@ -1,4 +1,4 @@
-"""What a run is going to do, decided before anything is started: pure data."""
+"""The plan of a run, made before anything is started: pure data."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Plan:
     """A benchmark, a model, and the strategies to be compared.
 
     Attributes:
-        folder: where everything is written.
-        shared: what the answers of all strategies depend on.
+        folder: of all its files.
+        shared: what the answers of all strategies depend on, besides the problem and the strategy.
     """
 
     settings: Settings
@@ -34,20 +34,20 @@ class Plan:
     shared: Mapping[str, Any]
 
     def configuration(self, strategy: LabelledStrategy) -> str:
-        """The digest of everything, besides the problem, that a strategy's answers depend on."""
+        """Make the digest of everything but the problem that a strategy's answers depend on."""
         return digest_of({**self.shared, "strategy": strategy.depends_on()})
 
     def key(self, problem: Problem, strategy: LabelledStrategy) -> Key:
-        """Where the record of a problem with a strategy is found."""
+        """Return the key of the record of a problem with a strategy."""
         return Key(
             problem.id, digest_of_problem(problem), strategy.kind, self.configuration(strategy)
         )
 
 
 def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
-    """Check the settings, and decide what they mean.
+    """Check the settings and make a plan of them.
 
-    The folder's name is made of what the answers depend on, so that the same command finds its own
+    The folder is named after everything that the answers depend on, so that the same command finds its
     run again, also with more problems or with the permission to execute code.
 
     Raises:
@@ -90,5 +90,5 @@ def _folder(
 
 
 def _plain(text: str) -> str:
-    """What may stand in the name of a file, and not too much of it."""
+    """Make a part of a file name of a text."""
     return re.sub(r"[^\w.]+", "_", text.rpartition("/")[2]).strip("_.")[:40] or "run"

@@ -38,7 +38,7 @@ _STYLE: Any = {
 
 
 def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Path]:
-    """Draw what there is data for, and return the files that were written.
+    """Draw each plot for which there is data, and return the files.
 
     - ``pass_rate_against_tokens``: mean tokens and pass rate, with its 95 % Wilson interval;
     - ``time_against_width``: median time and the middle half, if there is more than one width;
@@ -62,7 +62,7 @@ def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Pa
 
 
 class _Shown(NamedTuple):
-    """A series with its number, which gives it the same look in every plot."""
+    """A series with its number, and thereby the same look in every plot."""
 
     number: int
     series: Series
@@ -72,7 +72,7 @@ _Drawing: TypeAlias = "Callable[[Sequence[_Shown], str], Figure]"
 
 
 def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Drawing]]:
-    """Each plot that can be drawn: its name, what it shows and its function."""
+    """Each plot that can be drawn: its name, its series and its function."""
     graded = [one for one in numbered if one.series.rate is not None and one.series.tokens]
     if graded:
         yield "pass_rate_against_tokens", graded, _pass_rate_against_tokens
@@ -85,7 +85,7 @@ def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Dra
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    # Without the date, so that the same data give the same file.
+    # Without the date, the same data give the same file.
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     try:
         figure.savefig(path, dpi=150, metadata=metadata)
@@ -128,7 +128,7 @@ def _time_against_width(shown: Sequence[_Shown], title: str) -> Figure:
 
 
 def _score_against_rounds(shown: Sequence[_Shown], title: str) -> Figure:
-    """The scores, and below how many problems they are of: those that end early drop out."""
+    """Scores, and below them the number of problems in each round: those that end early drop out."""
     figure = _empty(len(shown), more=1.0)
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.set_title(title)
@@ -159,13 +159,13 @@ def _figure(shown: Sequence[_Shown], title: str) -> tuple[Figure, Axes]:
 
 
 def _empty(lines: int, more: float = 0.0) -> Figure:
-    """A figure of its own, unknown to pyplot's global state, as high as its legend needs."""
+    """A figure outside of pyplot's global state, as high as its legend needs."""
     height = _HEIGHT + more + _LEGEND_LINE * lines
     return Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Under the plot, one strategy a line: their names are long."""
+    """Put the legend under the plot, one strategy a line: their names are long."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", frameon=False)
 
@@ -177,7 +177,7 @@ def _look(index: int) -> tuple[str, str]:
 def _point(
     axes: Axes, index: int, x: float, y: float, away: tuple[float, float], label: str
 ) -> None:
-    """A point with what lies below and above it."""
+    """Draw a point with its error bar."""
     colour, marker = _look(index)
     spans = [[max(0.0, away[0])], [max(0.0, away[1])]]
     axes.errorbar(
@@ -186,7 +186,7 @@ def _point(
 
 
 def _join(axes: Axes, shown: Sequence[_Shown], x: Sequence[float], y: Sequence[float]) -> None:
-    """A thin line through the points of each group, from left to right."""
+    """Draw a thin line through the points of each group, from left to right."""
     for group in dict.fromkeys(one.group for _, one in shown):
         points = zip(shown, x, y, strict=True)
         line = sorted((right, up) for (_, one), right, up in points if one.group == group)
@@ -195,7 +195,7 @@ def _join(axes: Axes, shown: Sequence[_Shown], x: Sequence[float], y: Sequence[f
 
 
 def _spread_out(axes: Axes, places: Sequence[float]) -> None:
-    """A logarithmic axis where linear would press most points into a corner."""
+    """Take a logarithmic axis where a linear one would press most points into a corner."""
     if min(places) > 0 and max(places) > 8 * min(places):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -207,7 +207,7 @@ def _spread_out(axes: Axes, places: Sequence[float]) -> None:
 
 
 def _side_by_side(places: Sequence[int]) -> list[float]:
-    """The same places, with those that are equal set apart a little."""
+    """Set equal places apart a little."""
     step = 0.02 * (max(places) - min(places))
     seen: dict[int, int] = {}
     apart = []
@@ -218,7 +218,7 @@ def _side_by_side(places: Sequence[int]) -> list[float]:
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The first quartile, the median and the third, interpolated."""
+    """Return the first quartile, the median and the third, interpolated."""
     ranked = sorted(values)
 
     def at(share: float) -> float:

@@ -50,7 +50,7 @@ def write_problems(path: Path, task_ids: Iterable[str]) -> None:
 
 
 def write_answers(path: Path, answered: Sequence[tuple[Problem, Record]]) -> None:
-    """Write what was asked, what was found in the answers, and what is right: for other benchmarks.
+    """Write the questions, the answers found and the right ones, for other benchmarks than HumanEval.
 
     Args:
         path: of the file; it is replaced.

@@ -109,7 +109,7 @@ def to_line(record: Record) -> bytes:
 
 
 def _encodable(value: Any) -> Any:
-    """The same as JSON can carry it: a lone surrogate by its number, and whatever is unknown as a text."""
+    """Make a value encodable: a lone surrogate becomes its number, an unknown object a text."""
     match value:
         case None | bool() | float():
             return value

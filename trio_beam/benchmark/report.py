@@ -40,7 +40,7 @@ _COLUMNS = (
 
 
 def write_report(results: Results, folder: Path, *, plots: bool) -> list[Path]:
-    """Write everything anew and return the files. An old file is replaced whole or not at all.
+    """Write all files anew and return their paths. An old file is replaced whole or not at all.
 
     Raises:
         BenchmarkError: plots are wanted, and matplotlib is missing.
@@ -59,7 +59,7 @@ def write_report(results: Results, folder: Path, *, plots: bool) -> list[Path]:
 
 
 def as_json(results: Results) -> dict[str, Any]:
-    """Rows, comparisons, and what failed."""
+    """Return rows, comparisons and failures as plain data."""
     return {
         "strategies": [
             _row(row, name) for row, name in zip(results.rows, results.names, strict=True)
@@ -74,7 +74,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def as_csv(results: Results) -> str:
-    """One line for each strategy."""
+    """Write a line for each strategy."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -83,7 +83,7 @@ def as_csv(results: Results) -> str:
 
 
 def series_of(results: Results) -> list[Series]:
-    """What the plots show."""
+    """Return the data of the plots."""
     return [
         Series(
             label=name,
@@ -101,12 +101,12 @@ def series_of(results: Results) -> list[Series]:
 
 
 def file_name(text: str) -> str:
-    """What may stand in the name of a file."""
+    """Make a file name of a text."""
     return re.sub(r"[^\w.=-]+", "_", text).strip("_.")
 
 
 def write_atomic(path: Path, text: str) -> Path:
-    """Write a file in such a way that it is never there in part."""
+    """Write a file whole: it is never there in part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.part")
     draft.write_text(text, encoding="utf-8")

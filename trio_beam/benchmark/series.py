@@ -9,17 +9,17 @@ from trio_beam.errors import ConfigError
 
 @attrs.frozen(kw_only=True)
 class Series:
-    """What the plots show of one strategy with one configuration.
+    """One strategy with one configuration, as the plots show it.
 
     Attributes:
-        label: its name for people, in the legend.
+        label: name in the legend.
         group: strategies of the same group are joined by a line: they differ by a swept key.
-        passed: problems that it has solved; None if it was not graded.
-        total: problems that it was graded on, failures included.
-        width: its beams, samples, particles or chains; None if that says nothing of it.
-        tokens: generated, for each problem.
-        seconds: that the search took, for each problem.
-        round_scores: for each problem, the best score of each round in nats; None where there was none.
+        passed: problems solved; None if not graded.
+        total: problems graded, failures included.
+        width: beams, samples, particles or chains; None if it has none.
+        tokens: generated, by problem.
+        seconds: of the search, by problem.
+        round_scores: best score of each round in nats, by problem; None where there was none.
     """
 
     label: str
@@ -38,15 +38,15 @@ class Series:
 
     @property
     def rate(self) -> float | None:
-        """The pass rate in per cent; None if nothing was graded."""
+        """Return the pass rate in per cent; None if nothing was graded."""
         return 100 * self.passed / self.total if self.passed is not None and self.total else None
 
     def scores_of_round(self, number: int) -> list[float]:
-        """The best scores of round `number` (from 1) of the problems that came so far."""
+        """Return the best scores of round `number` (from 1) of the problems that reached it."""
         there = (scores[number - 1] for scores in self.round_scores if len(scores) >= number)
         return [score for score in there if score is not None]
 
     @property
     def rounds(self) -> int:
-        """The most rounds that a problem took."""
+        """Return the most rounds of a problem."""
         return max(map(len, self.round_scores), default=0)

@@ -26,12 +26,12 @@ from trio_beam.core.language_model import LanguageModel
 
 
 def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:
-    """The endpoint of a plan."""
+    """Open the endpoint of a plan."""
     return plan.model.open()
 
 
 def open_problems(plan: Plan) -> Benchmark:
-    """The benchmark of a plan.
+    """Open the benchmark of a plan.
 
     Raises:
         ConfigError: there is none of that name.
@@ -52,11 +52,11 @@ _SHARED = ("model", "benchmark", "prompt")
 
 @attrs.frozen(kw_only=True)
 class PlannedRun:
-    """A plan and where it comes from.
+    """A plan, with its place in a sweep.
 
     Attributes:
-        swept: what a sweep has set for it alone.
-        warnings: lines to be said before it runs.
+        swept: overrides that the sweep has made for it alone.
+        warnings: lines to be printed before it runs.
     """
 
     plan: Plan
@@ -69,11 +69,11 @@ class Session:
     """The work of a command.
 
     Attributes:
-        planned: one, or those of a sweep.
+        planned: one run, or those of a sweep.
         out: where results are printed.
         err: where progress is shown.
-        open_model: gives the model of a plan.
-        open_problems: gives its benchmark.
+        open_model: opens the model of a plan.
+        open_problems: opens its benchmark.
     """
 
     planned: Sequence[PlannedRun]
@@ -104,14 +104,14 @@ class Session:
         if any(row.problems and row.passed is None for row in results.rows):
             self._say(
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
-                " to run them in a sandbox; what was generated is kept"
+                " to run them in a sandbox; the answers are kept"
             )
         return 0
 
     def interrupted(self) -> None:
         """Print the table of all that was finished, after everything was cancelled."""
         self._show_finished()
-        self._say("interrupted: what was finished is kept; the same command goes on from here")
+        self._say("interrupted: everything finished is kept; the same command goes on from here")
 
     def _show_finished(self) -> None:
         if any(run.records(s) for one, run in self._runs for s in one.plan.strategies):
@@ -133,7 +133,7 @@ class Session:
                 self._say(line)
             self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
             if store.damaged:
-                self._say(f"{store.damaged} records were not whole: they are done again")
+                self._say(f"{store.damaged} records were damaged: their problems are done again")
             run = await self._execute(planned, benchmark, store)
             if plan.settings.output.save_results:
                 await self._save(planned, run)

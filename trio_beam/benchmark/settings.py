@@ -65,20 +65,20 @@ def _served() -> dict[str, ServedModel]:
 
 @attrs.frozen(kw_only=True)
 class ModelGroup:
-    """The model that answers, and how it is asked."""
+    """The model, and how requests are sent to it."""
 
     provider: str = one_of(
         "auto",
         "local",
         *PROVIDERS,
-        help="Who answers; auto: the base URL, the name or the environment says.",
+        help="Kind of server; auto: found by the base URL, the name or the environment.",
     )
     name: str | None = text(help="Goes over the provider's own name.")
     base_url: str | None = text(help="Goes over the provider's own address.")
     api: Literal["auto", "completions", "chat"] = one_of(
-        "auto", "completions", "chat", help="Which call is used; auto: chat for messages."
+        "auto", "completions", "chat", help="Call of the protocol; auto: chat for messages."
     )
-    dialect: str = text("auto", help="How the server speaks; auto: it is asked what it is.")
+    dialect: str = text("auto", help="Protocol of the server; auto: found by asking it.")
     headers: Mapping[str, str] = mapping(
         help="Headers of every request. Their values may be secret and are written nowhere."
     )
@@ -154,7 +154,7 @@ class StrategyGroup:
 
 @attrs.frozen(kw_only=True)
 class OutputGroup:
-    """What is written, and where."""
+    """The files that are written."""
 
     results_dir: str = text("./results", help="Folder for the folders of all runs.")
     dir: str | None = text(

@@ -23,7 +23,7 @@ from trio_beam.engine.search import search
 from trio_beam.errors import ConfigError
 from trio_beam.strategies import make_strategy
 
-#: How labels write parameters whose names are long.
+#: Short names of parameters in labels.
 _SHORT = {"alpha": "α", "temperature": "T"}
 
 
@@ -35,9 +35,9 @@ class LabelledStrategy:
         kind: its group in the settings.
         label: for people, with its most important parameters.
         config: the strategy itself, without a seed.
-        base_seed: instead of the run's; None: that one.
-        suffix: behind the problem, instead of the group ``prompt``'s; None: that one.
-        debug: whether to print what it does.
+        base_seed: goes over the run's; None: that one.
+        suffix: behind the problem; goes over that of the group ``prompt``; None: that one.
+        debug: whether its debug lines are printed.
     """
 
     kind: str
@@ -49,19 +49,19 @@ class LabelledStrategy:
 
     @property
     def width(self) -> int:
-        """Its beams, samples, particles or chains."""
+        """Return its beams, samples, particles or chains."""
         width: int = getattr(self.config, "beam_width", getattr(self.config, "chains", 1))
         return width
 
     def depends_on(self) -> Mapping[str, Any]:
-        """What its answers depend on, as JSON can carry it."""
+        """Describe everything that its answers depend on, as JSON can carry it."""
         described: dict[str, Any] = {"kind": self.kind, "suffix": self.suffix}
         if self.base_seed is not None:
             described["seed"] = self.base_seed
         return described | {"config": identity_of(self.config)}
 
     def seed(self, base: int | None, problem: str) -> int | None:
-        """The seed for a problem: the same whenever it is run, and another for each problem."""
+        """Return the seed for a problem: another for each problem, and the same in every run."""
         base = base if self.base_seed is None else self.base_seed
         if base is None:
             return None
@@ -132,7 +132,7 @@ def _make(group: str, name: str, settings: Settings) -> LabelledStrategy:
 
 
 def _named(error: ConfigError, group: str, chosen: StrategyGroup) -> ConfigError:
-    """The same error, with the key instead of the parameter."""
+    """Name the key in an error instead of the parameter."""
     shared = error.field == "max_tokens" and "max_tokens" not in chosen.given
     key = f"{'benchmark' if shared else group}.{error.field}"
     named = ConfigError(key, error.bound, None)

@@ -79,7 +79,7 @@ class Results:
 
     @property
     def graded(self) -> bool:
-        """Whether there is a pass rate at all."""
+        """Return whether there is any pass rate."""
         return any(row.pass_rate is not None for row in self.rows)
 
 

@@ -36,7 +36,7 @@ def read_text(key: Key, text: str) -> Any:
 
 
 def check_value(key: Key, value: Any) -> Any:
-    """Return a value from YAML in the type of its key; bounds are checked by whoever uses it.
+    """Return a value from YAML in the type of its key. Its bounds are not checked.
 
     Raises:
         ConfigError: it is of another type.
@@ -110,7 +110,7 @@ def _is_text(parameter: Parameter) -> bool:
 
 
 def _openings(parameter: Parameter) -> tuple[str, ...]:
-    """How a value begins that is YAML, though most values of its kind are texts."""
+    """First characters of values that are YAML, though most of their kind are texts."""
     return {"texts": ("[",), "part": ("{",)}.get(parameter.kind, ())
 
 

@@ -25,7 +25,7 @@ def import_extra(module: str) -> Any:
 
 
 def need_extra(module: str) -> None:
-    """The same without importing it: for what is imported in another process.
+    """Check that a package is installed without importing it.
 
     Raises:
         BenchmarkError: it is not installed.

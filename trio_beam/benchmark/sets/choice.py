@@ -44,18 +44,18 @@ _GPQA = Source(
 
 
 class _Choice:
-    """What the two have in common."""
+    """Shared by both: grading by the letter."""
 
     instruction = _INSTRUCTION
     can_grade = True
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Right if the letter is."""
+        """Grade by the letter."""
         await trio.lowlevel.checkpoint()
         return grade_choice(completion, problem.reference["answer"], problem.reference["choices"])
 
     def answer_of(self, completion: str) -> str | None:
-        """The letter."""
+        """Find the letter."""
         return answers.letter_in(completion, LETTERS[:4])
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""The program in what a model wrote, as the continuation of a HumanEval prompt.
+"""The program in a model's answer, as the continuation of a HumanEval prompt.
 
 A prompt ends with the docstring of a function that has no body yet. Models answer with the body; with the
 whole function once more, bare or in a fenced block with words around it; or with a block of the body alone.
@@ -94,7 +94,7 @@ def _fenced(text: str) -> Iterator[str]:
 
 
 def _candidates(blocks: Sequence[str], text: str) -> Iterator[str]:
-    """Where the whole function may stand: a block behind all before it, a block alone, or the text."""
+    """Texts that may have the whole function: a block behind all before it, a block alone, or all of it."""
     for number, block in enumerate(blocks):
         if number:
             yield "\n".join(_dedent(one) for one in blocks[: number + 1])
@@ -143,7 +143,7 @@ def _body(prompt: str, code: str, entry_point: str) -> str | None:
 
 
 def _has_body(tree: ast.Module, entry_point: str) -> bool:
-    """Whether the function, where it is defined last, does more than to explain itself."""
+    """Whether the last definition of the function has more than a docstring."""
     for node in reversed(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name == entry_point:
             return any(not _says_nothing(inner) for inner in node.body)

@@ -117,7 +117,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read the rows of a Parquet, JSON lines or CSV file, by its name.
 
     Texts may be of UTF-8 or UTF-16, with a byte order mark or without, and compressed by gzip. Bytes that
-    are neither become lone surrogates, as they may stand in JSON: whoever takes a row sees to it.
+    are neither become lone surrogates, which may also stand in JSON; the caller has to look for them.
 
     Raises:
         BenchmarkError: it cannot be read.
