@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from trio_beam.benchmark.config import known_keys, load_settings, parse_args
+from trio_beam.benchmark.keys import canonical
 from trio_beam.benchmark.main import main
 from trio_beam.benchmark.settings import Settings
 
@@ -61,7 +62,7 @@ def keys() -> list[str]:
     """Whatever in backquotes looks like ``group.key``, alone or with a value."""
     groups = {key.partition(".")[0] for key in known_keys()}
     found = (re.match(r"([a-z_]+)\.[a-z_.]+", text) for text in code(PAGE))
-    return sorted({one[0] for one in found if one and one[1] in groups})
+    return sorted({canonical(one[0].rstrip(".")) for one in found if one and one[1] in groups})
 
 
 def test_the_page_names_keys() -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -152,7 +153,7 @@ def _csv(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _json_lines(text: str, path: Path) -> Iterator[dict[str, Any]]:
-    if text.lstrip()[:1] == "[":
+    if re.match(r"\s*\[\s*\{", text):
         rows = [("the list", row) for row in _json(text, path, "the list")]
     else:
         lines = ((f"line {n}", line.strip("\ufeff")) for n, line in enumerate(text.split("\n"), 1))
