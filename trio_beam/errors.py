@@ -26,6 +26,8 @@ What is worth another attempt is decided in one place, ``trio_beam.endpoint.retr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TrioBeamError(Exception):
     """Base of everything that this library raises on purpose."""
@@ -129,11 +131,24 @@ class RequestRejected(EndpointError):
 
     Attributes:
         status: the HTTP status.
+        fields: names of the request's fields that the refusal points at, as far as it says so itself.
+        code: the server's machine-readable word for it; "" if there is none.
     """
 
-    def __init__(self, message: str, *, status: int, url: str = "", attempts: int = 0) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        url: str = "",
+        attempts: int = 0,
+        fields: Sequence[str] = (),
+        code: str = "",
+    ) -> None:
         super().__init__(message, url=url, attempts=attempts)
         self.status = status
+        self.fields = tuple(fields)
+        self.code = code
 
 
 class ContextOverflow(RequestRejected):

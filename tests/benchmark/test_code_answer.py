@@ -173,6 +173,9 @@ def test_words_alone_are_handed_on_as_they_are() -> None:
         "return\n" * 8_000,
         '"""\n' * 10_000,
         "```\n" * 5_000,
+        "def area(r):\n    return 0x" + "f" * 4_000,
+        "```python\ndef area(r):\n    return 0x" + "f" * 4_000 + "\n```",
+        "def area(r):\r    return r\r",
     ],
     ids=[
         "sum",
@@ -184,6 +187,9 @@ def test_words_alone_are_handed_on_as_they_are() -> None:
         "returns",
         "quotes",
         "fences",
+        "number",
+        "number in a block",
+        "carriage returns",
     ],
 )
 def test_hostile_code_is_only_read(text: str) -> None:

@@ -14,7 +14,8 @@ import trio
 from tests.benchmark.test_problems import GPQA, GSM8K, MATH500, MMLU, comma_separated, jsonl
 from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError, Grade, Problem
 from trio_beam.benchmark.registry import open_benchmark
-from trio_beam.benchmark.sandbox import Limits, Sandbox
+from trio_beam.benchmark.sandbox import Limits, Sandbox, Verifier, bubblewrap
+from trio_beam.benchmark.sandbox.bubblewrap import find_bubblewrap
 from trio_beam.benchmark.sets.humaneval import HumanEval
 from trio_beam.benchmark.sets.maths import MathGrader
 
@@ -134,7 +135,7 @@ async def test_math500_asks_math_verify(tmp_path: Path) -> None:
 
 async def test_an_answer_that_keeps_math_verify_busy_is_ended() -> None:
     grader = MathGrader()
-    grader._sandbox = Sandbox(imports=("math_verify",), limits=Limits(seconds=1.0))
+    grader._verifier = Verifier("math_verify", Limits(seconds=1.0))
     with trio.fail_after(100):
         grade = await grader.grade("2^{2^{2^{2^{2^{2}}}}}", "4")
         assert not grade.passed
@@ -158,6 +159,34 @@ async def test_choices_are_compared_by_letter(
     assert right == Grade(passed=True, score=1.0, answer=letter)
     assert wrong.detail == f"wrong answer: {other}"
     assert none == Grade(passed=False, score=0.0, answer=None, detail="no letter found")
+
+
+@pytest.mark.parametrize("score", [1.5, -1, 2, float("nan"), float("inf"), True, "1", None, [1.0]])
+async def test_what_is_no_score_from_0_to_1_does_not_pass(
+    score: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(self: Verifier, job: str, **arguments: Any) -> object:
+        return score
+
+    monkeypatch.setattr(Verifier, "run", run)
+    async with opened("reasoning_gym:chain_sum") as benchmark:
+        problem = benchmark.load(1, 0)[0]
+        grade = await benchmark.grade(problem, "<answer>1</answer>")
+    detail = "the verifier's score is not a number from 0 to 1"
+    assert grade == Grade(passed=False, score=0.0, answer="1", detail=detail)
+
+
+async def test_what_needs_no_sandbox_is_graded_without_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    find_bubblewrap.cache_clear()
+    monkeypatch.setattr(bubblewrap, "_candidates", list)
+    jsonl(tmp_path / "own.jsonl", [{"prompt": "?", "answer": "x"}, {"prompt": "?", "answer": 1}])
+    for name in ("mmlu", "gpqa", f"jsonl:{tmp_path / 'own.jsonl'}"):
+        await open_benchmark(name).check_grading()
+    await open_benchmark("humaneval", allow_code_execution=False).check_grading()
+    with pytest.raises(BenchmarkError, match="bubblewrap is not installed"):
+        await open_benchmark("humaneval", allow_code_execution=True).check_grading()
 
 
 async def test_reasoning_gym_is_judged_by_its_verifier() -> None:

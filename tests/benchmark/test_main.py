@@ -13,6 +13,8 @@ import pytest
 from tests.benchmark.fake_command import run
 from trio_beam.benchmark.config import known_keys, load_settings
 from trio_beam.benchmark.main import _flags, _parser, main
+from trio_beam.benchmark.sandbox import bubblewrap
+from trio_beam.benchmark.sandbox.bubblewrap import find_bubblewrap
 from trio_beam.benchmark.store import Store, read_records
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +68,39 @@ def test_bad_words_give_exit_code_2_and_a_plain_message(
     assert message in said
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir()), "nothing is written for a command that is refused"
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("humaneval", "Without benchmark.allow_code_execution=true answers are kept, not graded"),
+        ("gsm8k", ""),
+        ("math500", ""),
+        ("reasoning_gym:chain_sum", ""),
+        ("jsonl:own.jsonl", ""),
+    ],
+)
+def test_without_a_sandbox_nothing_that_needs_one_is_started(
+    name: str,
+    more: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own.jsonl").write_text('{"prompt": "?", "answer": "1", "grading": "math"}\n')
+    find_bubblewrap.cache_clear()
+    monkeypatch.setattr(bubblewrap, "_candidates", list)
+    words = [f"benchmark.name={name}", "benchmark.allow_code_execution=true"]
+    assert main([*words, "model.base_url=http://127.0.0.1:9/v1", "model.name=m"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith(
+        "Error: programs and verifiers run only in a sandbox, which this machine"
+    )
+    assert "bubblewrap is not installed; pip install" in line
+    assert more in line
+    assert [path.name for path in tmp_path.iterdir()] == ["own.jsonl"]
 
 
 def test_help_shows_every_key_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:

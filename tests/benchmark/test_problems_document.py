@@ -44,4 +44,4 @@ def test_the_limits_are_those_of_the_sandbox(text: str) -> None:
     assert f"{limits.seconds:g} s (verifiers 20 s)" in text
     assert f"{limits.memory >> 30} GiB" in text
     assert f"{limits.file_size >> 20} MiB of" in text
-    assert limits.processes == 1
+    assert "one process" in text

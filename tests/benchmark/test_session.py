@@ -16,7 +16,7 @@ import trio
 from rich.console import Console
 
 from tests.benchmark.words import Words, opener
-from trio_beam.benchmark.common.problem import Benchmark
+from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError
 from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.overrides import combinations
 from trio_beam.benchmark.plan import Plan, make_plan
@@ -290,6 +290,32 @@ async def test_answers_that_are_not_graded_are_not_called_wrong(tmp_path: Path) 
     later = await Command(tmp_path, *BEAM, NO_PLOTS).run()
     assert later.model.requests == []
     assert None not in {row["pass_rate"] for row in later.results()["strategies"]}
+
+
+async def test_what_cannot_be_graded_here_is_told_before_anything_is_paid_for(
+    tmp_path: Path,
+) -> None:
+    benchmark = Words()
+    benchmark.cannot_grade = "there is no sandbox"
+    command = Command(tmp_path, *BEAM, benchmark=benchmark)
+    with pytest.RaisesGroup(pytest.RaisesExc(BenchmarkError, match="there is no sandbox")):
+        await command.run()
+    assert command.model.requests == []
+    assert files_in(tmp_path) == set()
+    assert benchmark.closed == 1
+
+
+async def test_so_is_what_only_a_later_run_of_a_sweep_cannot_grade(tmp_path: Path) -> None:
+    command = Command(tmp_path, "benchmark.seed=1,2")
+    second = Words()
+    second.cannot_grade = "there is no sandbox"
+    command.session.open_problems = lambda plan: (
+        command.benchmark if plan.settings.benchmark.seed == 1 else second
+    )
+    with pytest.RaisesGroup(BenchmarkError):
+        await command.run()
+    assert command.model.requests == []
+    assert files_in(tmp_path) == set()
 
 
 def losing(*numbers: int) -> FakeEndpoint:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from trio_beam.benchmark.common.problem import Grade, Problem
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.plan import Plan, make_plan
 from trio_beam.benchmark.records import Record
@@ -24,6 +24,7 @@ class Words:
         self.size = size
         self.can_grade = can_grade
         self.graded: list[str] = []
+        self.cannot_grade = ""
         self.closed = 0
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
@@ -34,6 +35,10 @@ class Words:
             )
             for k in range(size)
         ]
+
+    async def check_grading(self) -> None:
+        if self.cannot_grade:
+            raise BenchmarkError(self.cannot_grade)
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
         self.graded.append(problem.id)

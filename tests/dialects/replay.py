@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
+import pytest
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
@@ -218,6 +219,23 @@ def ask(
     dialect = dialect or recorded.dialect()
     exchange = dialect.sample(prepared(dialect, recorded.prompt()), recorded.request(**changes))
     return replay(exchange, *(answers or (recorded.body,)))
+
+
+def refused(
+    recorded: Capture, error: EndpointError, *, dialect: Dialect | None = None, **changes: Any
+) -> tuple[EndpointError, list[WireRequest[Any]]]:
+    """Send the recorded request to a server that refuses all; returns the error raised and all requests."""
+    dialect = dialect or recorded.dialect()
+    exchange = dialect.sample(prepared(dialect, recorded.prompt()), recorded.request(**changes))
+    requests: list[WireRequest[Any]] = []
+
+    def refuse(request: WireRequest[Any]) -> EndpointError:
+        requests.append(request)
+        return error
+
+    with pytest.raises(EndpointError) as raised:
+        drive(exchange, refuse)
+    return raised.value, requests
 
 
 def read(case: str, **changes: Any) -> Answer:

@@ -6,7 +6,13 @@ import pytest
 
 from tests.dialects.replay import ask, capture, encode, only, read
 from trio_beam.core.block import Token
-from trio_beam.errors import LogprobsUnavailable, MalformedResponse
+from trio_beam.errors import (
+    EndpointError,
+    LogprobsUnavailable,
+    MalformedResponse,
+    RequestRejected,
+    ServerError,
+)
 
 LEGACY = [
     "vllm__completions_logprobs",
@@ -78,11 +84,21 @@ def test_no_reason_for_the_end_is_none_to_stop() -> None:
     assert only(ask(recorded, encode(answer)).value).finish_reason == "length"
 
 
-def test_any_other_reason_is_the_servers_own() -> None:
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("content_filter", RequestRejected),
+        ("SAFETY", RequestRejected),
+        ("error", ServerError),
+        ("insufficient_system_resource", ServerError),
+    ],
+)
+def test_a_reason_that_is_a_failure(reason: str, kind: type[EndpointError]) -> None:
     recorded = capture("vllm__completions_logprobs")
     answer = recorded.answer()
-    answer["choices"][0]["finish_reason"] = "content_filter"
-    assert only(ask(recorded, encode(answer)).value).finish_reason == "content_filter"
+    answer["choices"][0]["finish_reason"] = reason
+    with pytest.raises(kind, match=reason):
+        ask(recorded, encode(answer))
 
 
 def test_end_of_text_alone_is_a_block() -> None:

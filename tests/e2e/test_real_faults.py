@@ -78,7 +78,7 @@ async def test_a_beam_that_fails_is_dropped(own_base_url: str) -> None:
     transport = Faulty(error)
     with trio.fail_after(120):
         async with (
-            httpx.AsyncClient(transport=transport) as client,
+            httpx.AsyncClient(transport=transport, timeout=None) as client,
             Endpoint(own_base_url, http_client=client, retry=RetryPolicy(attempts=1)) as endpoint,
         ):
             result = await beam_search(endpoint, "Once upon a time", CONFIG, observers=[transport])
@@ -94,7 +94,7 @@ async def test_a_reset_is_mended_by_a_retry_with_the_same_seed(own_base_url: str
         async with Endpoint(own_base_url) as endpoint:
             undisturbed = await beam_search(endpoint, "Once upon a time", CONFIG)
         async with (
-            httpx.AsyncClient(transport=transport) as client,
+            httpx.AsyncClient(transport=transport, timeout=None) as client,
             Endpoint(own_base_url, http_client=client, retry=retry) as endpoint,
         ):
             result = await beam_search(endpoint, "Once upon a time", CONFIG, observers=[transport])
@@ -107,7 +107,7 @@ async def test_a_beam_that_hangs_ends_at_its_timeout(own_base_url: str) -> None:
     config = attrs.evolve(CONFIG, beam_timeout=5, tokens_per_step=2, max_tokens=6)
     with trio.fail_after(120):
         async with (
-            httpx.AsyncClient(transport=transport) as client,
+            httpx.AsyncClient(transport=transport, timeout=None) as client,
             Endpoint(own_base_url, http_client=client) as endpoint,
         ):
             result = await beam_search(endpoint, "Once upon a time", config, observers=[transport])
@@ -123,7 +123,7 @@ async def test_one_failure_cancels_the_siblings(own_base_url: str) -> None:
     )
     with trio.fail_after(120):
         async with (
-            httpx.AsyncClient(transport=transport) as client,
+            httpx.AsyncClient(transport=transport, timeout=None) as client,
             Endpoint(own_base_url, http_client=client, retry=RetryPolicy(attempts=1)) as endpoint,
         ):
             with pytest.raises(SearchFailed) as caught:

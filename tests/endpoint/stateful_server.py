@@ -177,14 +177,15 @@ def _complete(entry: Entry) -> httpx.Response:
 def _block(entry: Entry, seed: int) -> Block:
     source = random.Random(f"{entry.body['prompt']}|{seed}")
     most = int(entry.body["max_tokens"])
-    count = {"stop": source.randint(1, most), "short": source.randrange(most)}.get(
-        entry.shape, most
-    )
+    # An end at exactly the length that was asked for would not be believed.
+    stops = entry.shape == "stop" and most > 1
+    short = entry.shape == "short"
+    count = source.randrange(1, most) if stops else source.randrange(most) if short else most
     tokens = tuple(source.choices(_WORDS, k=count))
     logprobs = tuple(
         logprob_of(entry.prefix + "".join(tokens[: place + 1])) for place in range(count)
     )
-    return Block(entry.prefix, tokens, logprobs, "stop" if entry.shape == "stop" else "length")
+    return Block(entry.prefix, tokens, logprobs, "stop" if stops else "length")
 
 
 def logprob_of(text: str) -> float:

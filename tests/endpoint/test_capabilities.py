@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from trio.testing import MockClock
 
@@ -15,6 +16,7 @@ from trio_beam import (
     ConnectionFailed,
     Endpoint,
     RetryPolicy,
+    SearchFailed,
     beam_search,
 )
 
@@ -89,18 +91,32 @@ async def test_a_quirk_is_found_and_told(quirk: str, autojump_clock: MockClock) 
     assert all(reason in words for words in told)
 
 
-async def test_a_chat_that_would_open_a_new_turn_is_refused_at_once(
+async def test_a_chat_that_would_open_a_new_turn_is_refused_at_its_second_block(
     autojump_clock: MockClock,
 ) -> None:
     server = QuirkyServer(continues=False)
     async with server.endpoint() as endpoint:
         for _ in range(2):
-            with pytest.raises(ConfigError, match="opens a new turn"):
+            with pytest.raises(SearchFailed, match=r"opens a new turn.*tokens_per_step") as caught:
                 await beam_search(endpoint, MESSAGES, CONFIG)
+            assert caught.value.partial.beams  # of the first block
+        one_block = attrs.evolve(CONFIG, tokens_per_step=CONFIG.max_tokens)
+        assert (await beam_search(endpoint, MESSAGES, one_block)).beams
         assert (await beam_search(endpoint, "a string", CONFIG)).beams
     # One token each, and the lesson is paid once.
-    assert [body["max_tokens"] for body in server.bodies[:2]] == [1, 1]
-    assert all("messages" not in body for body in server.bodies[2:])
+    probes = [body for body in server.bodies if body["max_tokens"] == 1 and "seed" not in body]
+    assert len(probes) == 4  # without an answer begun, and with one in each of the ways
+
+
+async def test_a_chat_in_one_block_asks_nothing_about_continuing(
+    autojump_clock: MockClock,
+) -> None:
+    server = QuirkyServer(continues=False)
+    async with server.endpoint() as endpoint:
+        config = attrs.evolve(CONFIG, tokens_per_step=CONFIG.max_tokens, beam_width=1)
+        result = await beam_search(endpoint, MESSAGES, config)
+    assert result.beams
+    assert len(server.bodies) == 1
 
 
 async def test_a_chat_that_is_continued_is_searched(autojump_clock: MockClock) -> None:

@@ -71,7 +71,10 @@ async def test_a_passing_fault_costs_a_retry_and_changes_nothing(
 
 
 PERMANENT: dict[str, tuple[Callable[[], httpx.Response], type[TrioBeamError]]] = {
-    "400": (lambda: httpx.Response(400, json={"error": {"message": "bad"}}), RequestRejected),
+    "400": (
+        lambda: httpx.Response(400, json={"error": {"message": "invalid prompt"}}),
+        RequestRejected,
+    ),
     "401": (lambda: httpx.Response(401, json={"error": {"message": "bad key"}}), RequestRejected),
     "404": (lambda: httpx.Response(404, json={"detail": "Not Found"}), RequestRejected),
     "wrong shape": (lambda: httpx.Response(200, json={"choices": 3}), MalformedResponse),

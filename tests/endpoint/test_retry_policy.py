@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.builders import subclasses
-from trio_beam.dialects.common.error_responses import retry_after
+from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.endpoint.retry import GiveUp, RetryIn, RetryPolicy, decide, is_transient
 from trio_beam.errors import (
     AttemptTimeout,
@@ -172,7 +172,7 @@ def timezone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     ("value", "seconds"), [("0", 0.0), ("120", 120.0), (" 7 ", 7.0), ("1.5", 1.5)]
 )
 def test_retry_after_in_seconds(value: str, seconds: float) -> None:
-    assert retry_after({"retry-after": value}, NOW) == seconds
+    assert asked_wait({"retry-after": value}, None, NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -187,27 +187,27 @@ def test_retry_after_as_a_date_in_each_form_that_a_client_must_know(
     timezone: str, date: str
 ) -> None:
     # RFC 9110, 5.6.7: all three are in GMT, wherever the client is.
-    assert retry_after({"retry-after": date}, NOW) == 10.0
+    assert asked_wait({"retry-after": date}, None, NOW) == 10.0
 
 
 def test_a_date_is_read_by_the_servers_own_clock() -> None:
     # The server is an hour ahead of us.
     headers = {"retry-after": formatdate(NOW + 3610, usegmt=True)}
-    assert retry_after(headers, NOW) == 3610.0
+    assert asked_wait(headers, None, NOW) == 3610.0
     headers["date"] = formatdate(NOW + 3600, usegmt=True)
-    assert retry_after(headers, NOW) == 10.0
+    assert asked_wait(headers, None, NOW) == 10.0
     headers["date"] = "some day"
-    assert retry_after(headers, NOW) == 3610.0
+    assert asked_wait(headers, None, NOW) == 3610.0
 
 
 def test_a_date_that_is_past_asks_for_no_wait() -> None:
-    assert retry_after({"retry-after": formatdate(NOW - 10, usegmt=True)}, NOW) == 0.0
+    assert asked_wait({"retry-after": formatdate(NOW - 10, usegmt=True)}, None, NOW) == 0.0
 
 
 @pytest.mark.parametrize("value", ["", " ", "soon", "-5", "1e3", "inf", "nan", ".", "1.2.3", "٣"])
 def test_what_cannot_be_read_asks_for_nothing(value: str) -> None:
-    assert retry_after({"retry-after": value}, NOW) is None
-    assert retry_after({}, NOW) is None
+    assert asked_wait({"retry-after": value}, None, NOW) is None
+    assert asked_wait({}, None, NOW) is None
 
 
 @given(value=st.one_of(st.text(), st.text("SunNovGMT0123456789 ,:-+.")), date=st.text())
@@ -216,7 +216,7 @@ def test_what_cannot_be_read_asks_for_nothing(value: str) -> None:
 @example(value="Mon, 01 Jan 99999999999999 00:00:00 GMT", date="")
 @example(value="9" * 5000, date="9" * 5000)
 def test_no_header_breaks_it(value: str, date: str) -> None:
-    seconds = retry_after({"retry-after": value, "date": date}, NOW)
+    seconds = asked_wait({"retry-after": value, "date": date}, None, NOW)
     assert seconds is None or seconds >= 0
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import httpx
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.servers.mock_server import MockServer, at_rest
+from tests.servers.mock_server import MockServer, answering, at_rest
 from trio_beam import BeamSearchConfig, Endpoint, beam_search
 
 CONFIG = BeamSearchConfig(
@@ -51,6 +52,37 @@ async def test_nor_do_the_other_requests_of_a_beam(autojump_clock: MockClock) ->
         result = await beam_search(endpoint, "p", attrs.evolve(CONFIG, beam_timeout=15))
     assert result.rounds == 2
     assert server.times[-1] == 110
+
+
+@pytest.mark.promise(2)
+async def test_nor_does_a_pause_that_the_server_asks_for(autojump_clock: MockClock) -> None:
+    """One search is told to wait until 110; the beams of another, which begins at 20, have 15 each."""
+    limited = httpx.Response(429, headers={"retry-after": "100"})
+    server = MockServer(answering(lambda: limited, 0), latency=10)
+    config = attrs.evolve(CONFIG, beam_timeout=15)
+    async with server.endpoint() as endpoint, trio.open_nursery() as nursery:
+        nursery.start_soon(beam_search, endpoint, "a", CONFIG)
+        await trio.sleep(20)
+        result = await beam_search(endpoint, "b", config)
+        assert trio.current_time() == 120
+    assert result.rounds == 2
+    assert result.failures == ()
+
+
+@pytest.mark.promise(2)
+async def test_nor_does_a_pause_that_comes_while_it_waits_for_a_slot(
+    autojump_clock: MockClock,
+) -> None:
+    """The first of six beams is refused at 0, so that the five others wait for a slot and a pause."""
+    limited = httpx.Response(503, headers={"retry-after": "100"})
+    server = MockServer(answering(lambda: limited, 1), latency=10)
+    async with server.endpoint(max_concurrent=1) as endpoint:
+        config = attrs.evolve(CONFIG, beam_timeout=150)
+        result = await beam_search(endpoint, "p", config)
+        assert result.rounds == 2
+        assert min(server.times[2:]) == 110
+        late = attrs.evolve(CONFIG, beam_timeout=15, on_beam_failure="drop_beam")
+        assert (await beam_search(endpoint, "p", late)).failures == ()
 
 
 async def test_slots_come_back_after_cancellation(autojump_clock: MockClock) -> None:

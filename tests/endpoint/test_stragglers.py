@@ -93,10 +93,10 @@ async def test_a_hedge_takes_no_slot_that_others_wait_for(autojump_clock: MockCl
 async def test_an_error_before_the_delay_is_an_error(autojump_clock: MockClock) -> None:
     async def refuse(number: int, body: dict[str, Any]) -> httpx.Response | None:
         await trio.lowlevel.checkpoint()
-        return httpx.Response(400) if number == 2 else None
+        return httpx.Response(401) if number == 2 else None
 
     async with MockServer(refuse).endpoint(hedge_after=5) as endpoint:
-        with pytest.raises(SearchFailed, match="HTTP 400"):
+        with pytest.raises(SearchFailed, match="HTTP 401"):
             await beam_search(endpoint, "p", CONFIG)
 
 
@@ -166,7 +166,7 @@ async def test_an_answer_at_the_moment_of_a_cancellation_is_kept(
             prompts.append(body["prompt"])
         await trio.sleep(1)
         if body["prompt"] in prompts[2:]:
-            return httpx.Response(400)
+            return httpx.Response(401)
         answered.add(json.dumps(body))
         return httpx.Response(200, json=completion(body))
 

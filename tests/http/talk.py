@@ -14,7 +14,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.servers.socket_server import Handler, RawServer, raw_server, read_request
-from trio_beam.http.transport import Template, TrioTransport
+from trio_beam.http.transport import BODY, TrioTransport
 
 #: A short answer.
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -40,12 +40,10 @@ async def as_httpx_does(transport: TrioTransport, request: httpx.Request) -> Got
 
 
 async def as_endpoints_do(transport: TrioTransport, request: httpx.Request) -> Got:
-    body = await request.aread()
-    bare = httpx.Request(request.method, request.url, headers=request.headers)
-    bare.headers.pop("content-length", None)
-    answer = await transport.fetch(Template(bare), body or None, most=2**30, connect_timeout=None)
-    assert answer.content is not None
-    return _got(answer.status, answer.headers, answer.content)
+    response = await transport.handle_async_request(request)
+    content = await response.extensions[BODY].read_whole(2**30)
+    assert content is not None
+    return _got(response.status_code, response.headers.raw, content)
 
 
 def _got(status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> Got:

@@ -79,7 +79,7 @@ async def test_the_siblings_of_a_failed_beam_are_closed_at_once() -> None:
         if number == 0:
             await read_request(stream)
             await trio.sleep(0.1)  # the siblings are under way by then
-            await stream.send_all(http_answer({}, status="400 Bad Request"))
+            await stream.send_all(http_answer({}, status="401 Unauthorized"))
         await wait_for_disconnect(stream)
 
     async def handler(stream: trio.SocketStream, number: int) -> None:
@@ -92,7 +92,7 @@ async def test_the_siblings_of_a_failed_beam_are_closed_at_once() -> None:
         async with raw_server(handler) as server, open_endpoint(server.url) as endpoint:
             with pytest.raises(SearchFailed):
                 await beam_search(endpoint, "p", CONFIG)
-            # The one that answered 400 may be kept; the two that hung are gone.
+            # The one that was refused may be kept; the two that hung are gone.
             open_connections = endpoint.statistics().open_connections
             assert open_connections is not None
             assert open_connections <= 1

@@ -122,6 +122,8 @@ class Session:
             opened = [self.open_problems(planned.plan) for planned in self.planned]
             for benchmark in opened:
                 stack.push_async_callback(benchmark.aclose)
+            for benchmark in opened:
+                await benchmark.check_grading()  # all of a sweep, before anything is paid for
             for planned, benchmark in zip(self.planned, opened, strict=True):
                 await self._run(planned, benchmark)
 

@@ -21,6 +21,8 @@ class Prompt:
     messages: tuple[Mapping[str, Any], ...] | None = None
 
 
+#: Members of a message that may stand alone: an assistant's calls of tools, its refusal, its voice.
+_INSTEAD_OF_CONTENT = frozenset({"tool_calls", "function_call", "refusal", "audio"})
 _SHAPE = "a text (Unicode, not empty), or chat messages, each with a role and a content"
 
 
@@ -47,7 +49,8 @@ def check_prompt(prompt: PromptLike) -> Prompt:
 def _check_message(message: Any) -> dict[str, Any]:
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         raise ConfigError("prompt", _SHAPE, message)
-    if message.get("content") is None or not _is_json(dict(message)):
+    says_something = message.get("content") is not None or message.keys() & _INSTEAD_OF_CONTENT
+    if not says_something or not _is_json(dict(message)):
         raise ConfigError("prompt", _SHAPE, message)
     return dict(message)
 

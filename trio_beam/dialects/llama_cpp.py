@@ -33,6 +33,7 @@ from trio_beam.dialects.common.dialect import (
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
 from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, fewer_shown, reported
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
@@ -75,7 +76,7 @@ class LlamaCpp(Dialect):
     takes_ids: ClassVar[bool] = True
     shape = "native"
     can_stream: ClassVar[bool] = True
-    notes: ClassVar[tuple[str, ...]] = (
+    notes = (
         "while it works on other requests, llama.cpp notices a closed connection only with stream=True",
         "llama.cpp's cache of prompts may answer from a wrong context: --cache-ram 0, or max_n=1",
     )
@@ -83,6 +84,7 @@ class LlamaCpp(Dialect):
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self._repairer = Repairer(model)
+        self._fields = Negotiation(())
 
     def configure(self) -> Exchange[int | None]:
         """The number of slots, which is also the most choices a request may ask for."""
@@ -222,8 +224,12 @@ class LlamaCpp(Dialect):
     ) -> Exchange[list[Native]]:
         """The continuations as they come, at least one."""
         # It has no limit on alternatives; 1 is a number that cannot be lowered.
-        answer, n = yield from self._within_limits(
-            request.n, 1, lambda n, _: self._request(prompt, request, n, stream)
+        answer, n = yield from self._negotiate(
+            request,
+            1,
+            self._fields,
+            lambda n, _: {"n": n},
+            lambda _, n: self._request(prompt, request, n, stream),
         )
         natives: list[Native] = answer if isinstance(answer, list) else [answer]
         natives = sorted(natives, key=lambda native: native.index)[:n]

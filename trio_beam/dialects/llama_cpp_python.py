@@ -22,8 +22,17 @@ from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Exchange
 from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.openai import OpenAI, PreparedPrompt
-from trio_beam.errors import ConfigError, LogprobsUnavailable, ServerError
+from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields
+from trio_beam.errors import ConfigError, LogprobsUnavailable
+
+_LOGPROBS = OptionalField(
+    name="logprobs",
+    ways=(Way(fields={"logprobs": VALUE}),),
+    advice="start the server with `--logits_all true`: without it, it has no log-probabilities",
+    unavailable=LogprobsUnavailable,
+)
 
 
 @DIALECTS.register("llama_cpp_python")
@@ -39,6 +48,9 @@ class LlamaCppPython(OpenAI):
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self.limits.n = 1
+        others = [field for field in COMPLETION_FIELDS if field.name != "logprobs"]
+        fields = (*others, _LOGPROBS, *plain_fields(self.plain))
+        self._fields["completions"] = Negotiation(fields)
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Encode the prompt; sends nothing.
@@ -57,30 +69,13 @@ class LlamaCppPython(OpenAI):
         prepared = yield from super().prepare(prompt)
         return prepared
 
-    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
-        """One request for one continuation.
-
-        Raises:
-            LogprobsUnavailable: the server was started without them.
-        """
-        try:
-            answer = yield from super().sample(prepared, request)
-        except ServerError as error:
-            if "logits_all" not in error.message:
-                raise
-            message = (
-                "start the server with `--logits_all true`: without it, it has no log-probabilities"
-            )
-            raise LogprobsUnavailable(message, url=error.url, attempts=error.attempts) from error
-        return answer
-
     def _answer(
         self, completion: Any, prepared: PreparedPrompt, request: SampleRequest, n: int
     ) -> Answer:
         answer = super()._answer(completion, prepared, request, n)
-        return attrs.evolve(answer, continuations=tuple(map(_honest, answer.continuations)))
+        return attrs.evolve(answer, continuations=tuple(map(_mark_inexact, answer.continuations)))
 
 
-def _honest(continuation: Continuation) -> Continuation:
+def _mark_inexact(continuation: Continuation) -> Continuation:
     ended = continuation.finish_reason == STOP
     return attrs.evolve(continuation, exact=False) if ended else continuation

@@ -126,9 +126,15 @@ class Ollama(OpenAI):
         body = msgspec.json.encode(fields)
         return WireRequest(path="/api/chat", decode=_decode_rendered, body=body, at_root=True)
 
+    def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
+        """Nothing: its own call has the same fields everywhere."""
+        del request, n, top
+        return {}
+
     def _request(
-        self, prepared: PreparedPrompt, request: SampleRequest, n: int, top: int
+        self, prepared: PreparedPrompt, request: SampleRequest, spelt: dict[str, Any], n: int
     ) -> WireRequest[Any]:
+        del spelt
         options = {
             "num_predict": request.max_tokens,
             "temperature": request.temperature,
@@ -144,7 +150,7 @@ class Ollama(OpenAI):
             "truncate": False,
             "shift": False,
             "logprobs": True,
-            "top_logprobs": min(top, request.top_logprobs),
+            "top_logprobs": self.limits.cap_logprobs(request.top_logprobs),
             "options": options,
         }
         prefix = prepared.prefix(request.beam)
@@ -166,7 +172,7 @@ class Ollama(OpenAI):
             )
         answer = super()._answer(completion, prepared, request, n)
         (continuation,) = answer.continuations
-        return attrs.evolve(answer, continuations=(_honest(continuation, request),))
+        return attrs.evolve(answer, continuations=(_mark_inexact(continuation, request),))
 
 
 def _decode(body: bytes) -> Completion[LogprobsWithTop]:
@@ -181,7 +187,7 @@ def _decode(body: bytes) -> Completion[LogprobsWithTop]:
     return Completion(choices=[choice], usage=counts)
 
 
-def _honest(continuation: Continuation, request: SampleRequest) -> Continuation:
+def _mark_inexact(continuation: Continuation, request: SampleRequest) -> Continuation:
     reason = continuation.finish_reason
     if reason == LENGTH and continuation.generated < request.max_tokens:
         reason = CONTEXT  # which is not shifted, for it was asked not to be

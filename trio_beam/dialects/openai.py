@@ -1,38 +1,49 @@
 """The OpenAI protocol, as hosted APIs and most servers speak it.
 
 Text goes out and comes back: a beam is continued by resending its text, which a server may cut
-into other tokens than it sampled (``exact=False``). Three shapes of answer are read: completions
+into other tokens than it sampled (``exact=False``). Three shapes of response are read: completions
 with the legacy arrays, completions with a chat-style ``content``, and chat completions.
 
-Recorded: vLLM 0.32, llama.cpp (b11549), llama-cpp-python 0.2.60. From documentation: the hosted API.
+Recorded: vLLM 0.32, llama.cpp (b11549), llama-cpp-python 0.2.60. From documentation and public reports:
+hosted APIs and gateways.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
+from weakref import WeakSet
 
 import attrs
 import msgspec
 
+from trio_beam.core.block import LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, Exchange, WireRequest
-from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.encoding import (
+    PrefixEncoder,
+    encode_string,
+    max_tokens_of,
+    splice,
+)
+from trio_beam.dialects.common.finish import is_cut, is_end
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.negotiation import Negotiation
+from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
 from trio_beam.dialects.openai_blocks import continuation_of
+from trio_beam.dialects.openai_chat import WAYS, ChatContinuation
+from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
     AnyCompletion,
     Counts,
-    decode_without_top,
+    admitted,
+    count_of,
+    decode_with_top,
     decoder,
 )
-from trio_beam.errors import ConfigError, MalformedResponse, RequestRejected
-
-#: Asks for the last message, the assistant's, to be continued: vLLM, SGLang; llama.cpp does so anyway.
-_CONTINUE: dict[str, Any] = {"continue_final_message": True, "add_generation_prompt": False}
-#: Most tokens that a word of one token may add to a prompt without a new turn.
-_OWN_TOKENS = 3
+from trio_beam.errors import ConfigError, MalformedResponse
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -54,43 +65,33 @@ class OpenAI(Dialect):
     #: Fields beside ``top_p`` that keep a server of this kind from changing the distribution.
     plain: ClassVar[dict[str, Any]] = {}
 
-    #: Whether nobody has named this dialect, so that the server may be anything.
-    _guessed = False
-    _continues: bool | None = None
+    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
+        super().__init__(model, api, limits, stream)
+        plain = plain_fields(self.plain)
+        self._fields = {
+            "completions": Negotiation((*COMPLETION_FIELDS, *plain)),
+            "chat": Negotiation((*CHAT_FIELDS, *plain)),
+        }
+        #: Blocks whose end was not believed.
+        self._doubted: WeakSet[Continuation] = WeakSet()
+        self._continuation = ChatContinuation(model, self._fields["chat"])
 
     def configure(self) -> Exchange[int | None]:
-        """Asks nothing: there is no call for that."""
-        self._guessed = True
+        """Asks nothing: there is no call for that. A server that nobody has named may be anything."""
+        self._continuation.guessed = True
         slots = yield from super().configure()
         return slots
 
     def continues_chat(self) -> Exchange[bool | None]:
         """By the server's count: what is continued adds its own token to the prompt, and no new turn."""
-        counts: list[int] = []
-        user = {"role": "user", "content": "Count."}
-        for more in ([], [{"role": "assistant", "content": "One"}]):
-            flags = _CONTINUE if more else {}
-            fields = {"model": self.model, "max_tokens": 1, "messages": [user, *more], **flags}
-            body = msgspec.json.encode(fields)
-            try:
-                answer: AnyCompletion = yield WireRequest(
-                    path="/chat/completions", decode=decode_without_top, body=body, most_tokens=1
-                )
-            except RequestRejected:
-                return False
-            if answer.usage is None or answer.usage.prompt_tokens is None:
-                return None
-            counts.append(answer.usage.prompt_tokens)
-        added = counts[1] - counts[0]
-        return True if added == 1 else False if added > _OWN_TOKENS else None
+        known = yield from self._continuation.find()
+        return known
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
-        """Encode the prompt.
-
-        For a chat it asks a server that nobody has named, once, whether it continues messages.
+        """Encode the prompt; sends nothing.
 
         Raises:
-            ConfigError: it does not.
+            ConfigError: these are messages, and the api is completions.
         """
         yield from ()
         if prompt.messages is not None and self.api == "completions":
@@ -100,65 +101,88 @@ class OpenAI(Dialect):
         messages = self._messages_of(prompt)
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
         if messages is None:
-            return PreparedPrompt(
-                api="completions", json=encode_string(prompt.text or ""), prefix=prefix
-            )
-        if self._guessed and self._continues is None:
-            # A server that does not tell is taken at its word, which is that it is OpenAI's.
-            self._continues = (yield from self.continues_chat()) is not False
-        if self._continues is False:
-            bound = (
-                "a string: this server opens a new turn where the assistant's message is to be"
-                " continued (name the dialect if that is wrong)"
-            )
-            raise ConfigError("prompt", bound, "chat messages")
-        return PreparedPrompt(api="chat", json=msgspec.json.encode(messages)[1:-1], prefix=prefix)
+            text = encode_string(prompt.text or "")
+            return PreparedPrompt(api="completions", json=text, prefix=prefix)
+        json = msgspec.json.encode(messages)[1:-1]
+        return PreparedPrompt(api="chat", json=json, prefix=prefix)
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """An upper bound, by its bytes; what a chat template adds is about as long as the messages' JSON."""
         return max_tokens_of(prepared.json)
 
+    def is_open(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
+        """Whether a second block of a chat is wanted of a server that nobody has named."""
+        chat = self._continuation
+        continues = prepared.api == "chat" and request.beam.continuation is not None
+        return continues and chat.guessed and not chat.asked
+
+    def settle(self) -> Exchange[None]:
+        """Find out whether, and how, the server continues a chat."""
+        yield from self._continuation.find()
+
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
-        """One request, or a few while the server's limits are being learnt."""
-        completion, n = yield from self._within_limits(
-            request.n,
+        """One request, or a few while it is learnt what the server takes."""
+        continues = prepared.api == "chat" and request.beam.continuation is not None
+        if continues:
+            self._continuation.check()
+        completion, n = yield from self._negotiate(
+            request,
             max(1, request.top_logprobs),
-            lambda n, top: self._request(prepared, request, n, top),
+            self._fields[prepared.api],
+            lambda n, top: self._values(request, n, top),
+            lambda fields, n: self._request(prepared, request, fields, n),
+            mend=self._continuation.refused if continues else None,
+            grown=not continues or self._continuation.proved,
         )
+        self._continuation.proved |= continues
         return self._answer(completion, prepared, request, n)
 
-    def _request(
-        self, prepared: PreparedPrompt, request: SampleRequest, n: int, top: int
-    ) -> WireRequest[AnyCompletion]:
-        fields: dict[str, Any] = {
-            "model": self.model,
+    def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
+        """The optional fields of a request, by our names; None: not sent."""
+        return {
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
             "top_p": 1,
+            "n": n if n > 1 else None,
+            "seed": request.seed,
+            "logprobs": top,
+            "stream_options": {"include_usage": True} if self.stream else None,
+            **self.plain,
         }
-        if n > 1:
-            fields["n"] = n
-        if request.seed is not None:
-            fields["seed"] = request.seed
-        prefix = prepared.prefix(request.beam)
+
+    def _request(
+        self, prepared: PreparedPrompt, request: SampleRequest, spelt: dict[str, Any], n: int
+    ) -> WireRequest[AnyCompletion]:
+        fields: dict[str, Any] = {"model": self.model, **spelt}
         if self.stream:
-            fields |= {"stream": True, "stream_options": {"include_usage": True}}
+            fields["stream"] = True
+        prefix = prepared.prefix(request.beam)
         if prepared.api == "completions":
             path, name, value = "/completions", "prompt", b'"%s%s"' % (prepared.json, prefix)
-            fields["logprobs"] = top
         else:
             path, name, value = "/chat/completions", "messages", b"[%s]" % prepared.json
-            fields |= {"logprobs": True, "top_logprobs": top}
             if request.beam.continuation is not None:
-                last = b'{"role":"assistant","content":"%s"}' % prefix
+                way = WAYS[self._continuation.way]
+                more = msgspec.json.encode(way.message)[1:-1]
+                last = b'{"role":"assistant","content":"%s"%s}' % (prefix, more and b"," + more)
                 value = b"[%s,%s]" % (prepared.json, last)
-                fields |= _CONTINUE
+                fields |= way.request
         return WireRequest(
             path=path,
             decode=decoder(top=request.top_logprobs > 0, stream=self.stream, n=n),
-            body=splice(name, value, fields | self.plain),
+            body=splice(name, value, fields),
             most_tokens=n * request.max_tokens,
         )
+
+    def _is_honest(self, choices: Sequence[AnyChoice], request: SampleRequest) -> bool:
+        """Whether the server says so when it cuts a text, as far as this beam and response tell.
+
+        Nothing else may count: it would depend on the order in which responses come.
+        """
+        before = request.beam.continuation
+        if before is not None and before not in self._doubted:
+            return True
+        return any(is_cut(choice.finish_reason) for choice in choices)
 
     def _note_shape(self, choices: Sequence[AnyChoice]) -> None:
         if self.shape is None:
@@ -169,21 +193,52 @@ class OpenAI(Dialect):
     def _answer(
         self, completion: AnyCompletion, prepared: PreparedPrompt, request: SampleRequest, n: int
     ) -> Answer:
-        given: Sequence[AnyChoice] = completion.choices
+        if completion.body and request.top_logprobs == 0 and _has_floor(completion):
+            completion = decode_with_top(
+                completion.body
+            )  # its alternatives bound what it leaves out
+            admitted(completion)
+        given: Sequence[AnyChoice] = completion.choices or ()
         self._note_shape(given)
-        choices = sorted(given, key=lambda choice: choice.index)[:n]
-        if not choices:
-            raise MalformedResponse("the answer holds no choices")
-        if len(choices) < n:
-            self.limits.fewer(len(choices))  # n was ignored, or cut down without a word
+        if not given:
+            raise MalformedResponse("the response holds no choices")
+        if len(given) < n:
+            self.limits.fewer(len(given))  # n was ignored, or cut down without a word
+        choices = given[:n]
         usage = completion.usage or Counts()
         # The server's count of generated tokens is only sure to be this choice's if it is alone.
-        counted = usage.completion_tokens if len(choices) == 1 else None
-        generated = min(counted or 0, request.max_tokens)
+        counted = count_of(usage.completion_tokens) if len(choices) == 1 else 0
+        generated = min(counted, request.max_tokens)
         echo = request.beam if prepared.api == "chat" else None
+        honest = self._is_honest(choices, request)
+        blocks = [
+            continuation_of(choice, request, echo, generated, honest=honest) for choice in choices
+        ]
+        for choice, block in zip(choices, blocks, strict=True):
+            if block.finish_reason == LENGTH and is_end(choice.finish_reason):
+                self._doubted.add(block)
+        if self._fields[prepared.api].inexact:
+            blocks = [attrs.evolve(block, exact=False) for block in blocks]
         return Answer(
-            continuations=tuple(
-                continuation_of(choice, request, echo, generated) for choice in choices
-            ),
-            prompt_tokens=max(0, usage.prompt_tokens or 0),
+            continuations=tuple(blocks),
+            prompt_tokens=count_of(usage.prompt_tokens),
         )
+
+
+def _has_floor(completion: AnyCompletion) -> bool:
+    """Whether a token has a value that stands for "no log-probability"."""
+    for choice in completion.choices or ():
+        logprobs = choice.logprobs
+        if logprobs is None:
+            continue
+        given = (
+            [entry.logprob for entry in logprobs.content]
+            if logprobs.content is not None
+            else logprobs.token_logprobs or []
+        )
+        try:
+            if min(given, default=0.0) < NO_LOGPROB:  # type: ignore[type-var, operator]  # None is caught
+                return True
+        except TypeError:
+            return False
+    return False

@@ -1,15 +1,23 @@
-"""What a choice of the OpenAI protocol says, as a block: its tokens, its bytes, and how sure they are."""
+"""A choice of the OpenAI protocol as a block: its tokens, its bytes, and how sure they are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.core.block import STOP, Continuation, Token
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
+from trio_beam.dialects.common.agreement import agrees
+from trio_beam.dialects.common.finish import is_end, reason_of
+from trio_beam.dialects.common.sampled_tokens import (
+    NO_LOGPROB,
+    SampledTokens,
+    best_of,
+    checked_logprobs,
+    is_logprob,
+)
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
     Entry,
@@ -22,56 +30,97 @@ from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
 
 def continuation_of(
-    choice: AnyChoice, request: SampleRequest, echo: Beam | None, generated: int
+    choice: AnyChoice,
+    request: SampleRequest,
+    echo: Beam | None,
+    generated: int,
+    *,
+    honest: bool,
 ) -> Continuation:
-    """A choice as a block of a beam.
+    """Make a block of a choice.
 
     Args:
         choice: as it came.
         request: what was asked for.
         echo: the beam, where the server may have sent it back in front of what it added.
         generated: the server's count of the choice's tokens; 0 if it is not known.
+        honest: whether the server is known to say so when it cuts a text.
 
     Raises:
-        LogprobsUnavailable: there is text without log-probabilities.
-        MalformedResponse: the log-probabilities are not those of the tokens.
+        LogprobsUnavailable: there is text without its log-probabilities.
+        MalformedResponse: the log-probabilities are not those of the tokens, tokens were generated that are
+            no text, or it is not clear whether the text has ended.
     """
-    text = (choice.message.content if choice.message else choice.text) or ""
+    text = (choice.message.text if choice.message and not choice.text else choice.text) or ""
     sampled = _sampled(choice.logprobs, request.top_logprobs) if choice.logprobs else None
-    reason = choice.finish_reason or LENGTH
+    if not text:
+        _check_nothing_is_hidden(choice, sampled, generated)
     if not sampled:
-        if text:
-            raise LogprobsUnavailable(
-                "the server sent a text without log-probabilities; it cannot be searched over"
-                " (some servers have to be started with them enabled)"
-            )
-        return Continuation(
-            tokens=(), data=b"", finish_reason=reason, exact=not generated, generated=generated
-        )
-    data, spelt = _data(sampled, text, echo, reason)
+        return _without_tokens(choice, text, request, generated)
+    ends = is_end(choice.finish_reason)
+    data, spelt = _data(sampled, text, echo, ends)
     count = len(sampled)
+    proved = ends and sampled.pieces[-1] == b""
+    believed = proved or (ends and honest)
+    reason = reason_of(choice.finish_reason, count, request.max_tokens, proved=believed)
     # Fewer tokens than it had room for: some have no log-probability, or the context is full.
-    short = generated > count or (reason == LENGTH and count < request.max_tokens)
+    short = generated > count or (reason != STOP and count < request.max_tokens)
     # An end of text that is not among the tokens was sampled, and is missing in the score: in the streams
     # of llama.cpp's chat, for one.
-    silent_end = reason == STOP and sampled.pieces[-1] != b""
+    silent_end = reason == STOP and not proved
     continuation = Continuation(
         tokens=sampled.tokens,
         data=data,
         finish_reason=reason,
-        exact=spelt and not (short or silent_end) and request.beam.continuation is None,
+        exact=spelt
+        and not (short or silent_end or sampled.bounded)
+        and request.beam.continuation is None,
         keys=sampled.keys,
         logprob=sum(sampled.values),
         generated=max(count, generated),
     )
-    return continuation if spelt else _told_apart(continuation)
+    return continuation if spelt else _disambiguate_keys(continuation)
 
 
-def _told_apart(continuation: Continuation) -> Continuation:
-    """The same block, so that it is not taken for another whose tokens only look the same.
+def _check_nothing_is_hidden(
+    choice: AnyChoice, sampled: SampledTokens | None, generated: int
+) -> None:
+    """Refuse a choice whose tokens are no text: they would be an answer by accident."""
+    count = max(generated, len(sampled) if sampled else 0)
+    elsewhere = choice.message.elsewhere if choice.message else ""
+    if elsewhere:
+        raise MalformedResponse(
+            f"no text: the server put all {count or 'its'} tokens into {elsewhere!r}; a search over the"
+            " answer alone needs a model that does not reason first, or the server's own way to turn that off"
+        )
+    shown = [piece.decode("utf-8", "replace") for piece in sampled.pieces] if sampled else []
+    unexplained = count > 1 and not sampled and not is_end(choice.finish_reason)
+    if unexplained or not agrees(shown, ""):
+        raise MalformedResponse(
+            f"no text: the server generated {count} tokens, and shows none of them as text"
+            " (is it reasoning, or a filter?)"
+        )
+
+
+def _without_tokens(
+    choice: AnyChoice, text: str, request: SampleRequest, generated: int
+) -> Continuation:
+    if text:
+        raise LogprobsUnavailable(
+            "the server sent a text without log-probabilities; it cannot be searched over"
+            " (some servers have to be started with them enabled)"
+        )
+    reason = reason_of(choice.finish_reason, 0, request.max_tokens, proved=False)
+    return Continuation(
+        tokens=(), data=b"", finish_reason=reason, exact=not generated, generated=generated
+    )
+
+
+def _disambiguate_keys(continuation: Continuation) -> Continuation:
+    """Return the block with keys of its own, so that it is not taken for another.
 
     A server without token ids shows the tokens inside a character as "" or as U+FFFD: two blocks
-    may then differ by nothing but their text, which is made a part of what tells them apart.
+    may then differ by nothing but their text, which is made a part of the last key.
     """
     shown = b"".join([key for key in continuation.keys if isinstance(key, bytes)])
     if shown == continuation.data or not len(continuation):
@@ -79,28 +128,42 @@ def _told_apart(continuation: Continuation) -> Continuation:
     return attrs.evolve(continuation, keys=[*continuation.keys[:-1], continuation.data])
 
 
-def _data(sampled: SampledTokens, text: str, echo: Beam | None, reason: str) -> tuple[bytes, bool]:
-    """(the bytes that a block adds, whether its tokens spell them)."""
-    whole = text.encode("utf-8", "replace")
-    readings = [whole]
-    if sampled.spell(whole, ended=reason == STOP):
-        return whole, True
+def _data(sampled: SampledTokens, text: str, echo: Beam | None, ends: bool) -> tuple[bytes, bool]:
+    """Return the bytes that a block adds, and whether its tokens spell them.
+
+    Raises:
+        LogprobsUnavailable: the tokens are those of another text.
+    """
+    readings = [text]
+    if sampled.spell(_encode(text), ended=ends):
+        return _encode(text), True
     if echo is not None and echo.continuation is not None:
         # llama.cpp sends the prefix back in front of what it added; the log-probabilities know.
-        prefix = "".join(beam.fragment for beam in echo.lineage()).encode("utf-8", "replace")
-        if whole.startswith(prefix):
-            readings.append(whole[len(prefix) :])
-            if sampled.spell(readings[1], ended=reason == STOP):
-                return readings[1], True
+        prefix = "".join(beam.fragment for beam in echo.lineage())
+        if text.startswith(prefix):
+            readings.append(text[len(prefix) :])
+            if sampled.spell(_encode(readings[1]), ended=ends):
+                return _encode(readings[1]), True
+    shown = [piece.decode("utf-8", "replace") for piece in sampled.pieces]
+    readings = [reading for reading in readings if agrees(shown, reading)]
+    if not readings:
+        raise LogprobsUnavailable(
+            "the log-probabilities are not those of the text: they belong to"
+            f" {''.join(shown)[:60]!r}, and the text is {text[:60]!r}"
+        )
     return _closest(b"".join(sampled.pieces), readings), False
 
 
-def _closest(joined: bytes, readings: list[bytes]) -> bytes:
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _closest(joined: bytes, readings: list[str]) -> bytes:
     """The text of a block whose tokens do not spell it, for one of them is a part of a character.
 
     Such a character shows as U+FFFD at the end; sent back, it would spoil the prompt.
     """
-    whole = [data.decode("utf-8", "replace").rstrip("\ufffd").encode() for data in readings]
+    whole = [_encode(text.rstrip("\ufffd")) for text in readings]
     if joined in whole:
         return joined
     return next((data for data in whole if data.startswith(joined)), whole[0])
@@ -112,16 +175,45 @@ def _sampled(logprobs: Logprobs | LogprobsWithTop, top: int) -> SampledTokens | 
     texts, given = logprobs.tokens or [], logprobs.token_logprobs or []
     if len(texts) != len(given):
         raise MalformedResponse(f"{len(texts)} tokens with {len(given)} log-probabilities")
-    values = checked_logprobs(given)
     rows = (logprobs.top_logprobs if isinstance(logprobs, LogprobsWithTop) else None) or []
-    checked_logprobs(max(row.values()) for row in rows if row)
+    values, bounded = _values(given, lambda place: _row(rows, place, texts[place]))
 
     def make(place: int) -> Token:
         row = rows[place] if place < len(rows) else None
         return Token(texts[place], values[place], None, None, best_of(row, top))
 
     pieces = _encoded(texts)
-    return SampledTokens(pieces, [*pieces], values, make)
+    return SampledTokens(pieces, [*pieces], values, make, bounded)
+
+
+def _row(
+    rows: Sequence[dict[str, float | None] | None], place: int, text: str
+) -> list[float | None]:
+    row = (rows[place] if place < len(rows) else None) or {}
+    return [row[text]] if is_logprob(row.get(text)) else list(row.values())
+
+
+def _values(
+    given: Sequence[float | None], alternatives: Callable[[int], list[float | None]]
+) -> tuple[list[float], bool]:
+    """Return log-probabilities, and whether some had to be bounded.
+
+    A token whose log-probability the server does not know, since it is not among the most probable, has at
+    most the least that is shown beside it.
+    """
+    try:
+        if min(given, default=0.0) >= NO_LOGPROB:  # type: ignore[type-var, operator]  # None is caught
+            return checked_logprobs(given), False
+    except TypeError:
+        return checked_logprobs(given), False
+    bounded = list(given)
+    for place, value in enumerate(given):
+        if value is not None and not is_logprob(value):
+            shown = [
+                other for other in alternatives(place) if other is not None and is_logprob(other)
+            ]
+            bounded[place] = min(shown, default=value)
+    return checked_logprobs(bounded), True
 
 
 def _encoded(texts: list[str]) -> list[bytes]:
@@ -133,9 +225,10 @@ def _encoded(texts: list[str]) -> list[bytes]:
 
 
 def _from_content(entries: Sequence[Entry], top: int) -> SampledTokens:
-    values = checked_logprobs([entry.logprob for entry in entries])
-    shown = [entry.top_logprobs[:top] for entry in entries if isinstance(entry, EntryWithTop)]
-    checked_logprobs([other.logprob for row in shown for other in row])
+    values, bounded = _values(
+        [entry.logprob for entry in entries], lambda place: _others(entries[place])
+    )
+    shown = [_alternatives(entry)[:top] for entry in entries] if top else []
 
     def make(place: int) -> Token:
         entry = entries[place]
@@ -150,11 +243,25 @@ def _from_content(entries: Sequence[Entry], top: int) -> SampledTokens:
         piece if entry.id is None else entry.id
         for entry, piece in zip(entries, pieces, strict=True)
     ]
-    return SampledTokens(pieces, keys, values, make)
+    return SampledTokens(pieces, keys, values, make, bounded)
+
+
+def _others(entry: Entry) -> list[float | None]:
+    """The log-probabilities beside an entry; only its own, if it is among them."""
+    shown = _alternatives(entry)
+    own: list[float | None] = [other.logprob for other in shown if other.token == entry.token]
+    return own[:1] or [other.logprob for other in shown]
+
+
+def _alternatives(entry: Entry) -> list[TopEntry]:
+    """The alternatives of an entry that have a log-probability."""
+    if not isinstance(entry, EntryWithTop) or not entry.top_logprobs:
+        return []
+    return [other for other in entry.top_logprobs if is_logprob(other.logprob)]
 
 
 def _from_top(entry: TopEntry) -> Token:
-    return Token(entry.token, min(entry.logprob, 0.0), entry.id, _bytes(entry.bytes))
+    return Token(entry.token, min(entry.logprob or 0.0, 0.0), entry.id, _bytes(entry.bytes))
 
 
 def _bytes(numbers: list[int] | None) -> bytes | None:

@@ -1,22 +1,32 @@
-"""What the OpenAI protocol answers, as data; streams are joined to what they amount to."""
+"""Responses of the OpenAI protocol as data; streams are joined to what they amount to.
+
+What is scored is read strictly, all else leniently: servers send counts as floats, an index of null,
+content as a list of parts, infinite alternatives.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from trio_beam.dialects.common.encoding import Byte, decoder_of
+from trio_beam.dialects.common.error_responses import error_inside
+from trio_beam.dialects.common.finish import failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
+from trio_beam.errors import EndpointError
+
+#: More tokens than any request has.
+_MAX_COUNT = 2**53
 
 
 class TopEntry(msgspec.Struct):
     """One alternative in a chat-style list."""
 
     token: str
-    logprob: float
+    logprob: float | None = None
     id: int | None = None
     bytes: list[Byte] | None = None
 
@@ -33,7 +43,7 @@ class Entry(msgspec.Struct):
 class EntryWithTop(Entry):
     """The same with its alternatives."""
 
-    top_logprobs: list[TopEntry] = []
+    top_logprobs: list[TopEntry] | None = None
 
 
 class Logprobs(msgspec.Struct):
@@ -45,18 +55,44 @@ class Logprobs(msgspec.Struct):
 
 
 class LogprobsWithTop(msgspec.Struct):
-    """The same with the alternatives, which are most of an answer: decoded only where asked for."""
+    """The same with the alternatives, which are most of a response: decoded only where asked for."""
 
     content: list[EntryWithTop] | None = None
     tokens: list[str] | None = None
     token_logprobs: list[float | None] | None = None
-    top_logprobs: list[dict[str, float] | None] | None = None
+    top_logprobs: list[dict[str, float | None] | None] | None = None
+
+
+class Part(msgspec.Struct):
+    """A part of a message: ``text``, or something else that is no text."""
+
+    type: str = "text"
+    text: str | None = None
 
 
 class Message(msgspec.Struct):
-    """The assistant's message."""
+    """The assistant's message, or a piece of it."""
 
-    content: str | None = None
+    content: str | list[Part] | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        if isinstance(self.content, list):
+            return "".join(part.text or "" for part in self.content if part.type == "text")
+        return self.content or ""
+
+    @property
+    def elsewhere(self) -> str:
+        """The name of the field that has what is no text; "" if there is none."""
+        for name in ("reasoning_content", "reasoning", "refusal"):
+            if getattr(self, name):
+                return name
+        other = isinstance(self.content, list) and any(part.type != "text" for part in self.content)
+        return "content" if other else ""
 
 
 L = TypeVar("L")
@@ -65,45 +101,54 @@ L = TypeVar("L")
 class Choice(msgspec.Struct, Generic[L]):
     """One continuation: ``text`` in completions, ``message`` in chat."""
 
-    index: int = 0
+    index: int | None = None
     text: str | None = None
     message: Message | None = None
     finish_reason: str | None = None
     logprobs: L | None = None
+    error: Any = None
 
 
 class Counts(msgspec.Struct):
-    """The server's own count."""
+    """The server's own count; some have it as floats."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+
+
+def count_of(number: float | None) -> int:
+    """A server's count as a whole number; 0 where it has none."""
+    return int(number) if number is not None and 0 < number < _MAX_COUNT else 0
 
 
 class Completion(msgspec.Struct, Generic[L]):
-    """The answer to either call."""
+    """The response to either call; `body`: as it came."""
 
-    choices: list[Choice[L]]
+    choices: list[Choice[L]] | None = None
     usage: Counts | None = None
+    error: Any = None
+    body: bytes = b""
 
 
 class ChunkChoice(msgspec.Struct, Generic[L]):
     """A piece of one continuation: ``text`` in completions, ``delta`` in chat."""
 
-    index: int = 0
+    index: int | None = 0
     text: str | None = None
     delta: Message | None = None
     finish_reason: str | None = None
     logprobs: L | None = None
+    error: Any = None
 
 
 class Chunk(msgspec.Struct, Generic[L]):
     """One event of a stream; one that closes may hold the server's count and no choice."""
 
-    choices: list[ChunkChoice[L]] = []
+    choices: list[ChunkChoice[L]] | None = None
     usage: Counts | None = None
 
 
-#: What is decoded of an answer, with alternatives or without.
+#: A decoded response, with alternatives or without.
 AnyCompletion: TypeAlias = Completion[LogprobsWithTop] | Completion[Logprobs]
 AnyChoice: TypeAlias = Choice[LogprobsWithTop] | Choice[Logprobs]
 _AnyLogprobs = TypeVar("_AnyLogprobs", Logprobs, LogprobsWithTop)
@@ -112,20 +157,16 @@ _AnyLogprobs = TypeVar("_AnyLogprobs", Logprobs, LogprobsWithTop)
 def join_chunks(
     chunks: Sequence[Chunk[_AnyLogprobs]], done: bool, n: int
 ) -> Completion[_AnyLogprobs]:
-    """The answer that a stream of n choices amounts to.
-
-    The server's counts are one for all choices (vLLM) or one for each (llama.cpp), whose prompt is
-    the same.
+    """Join a stream of n choices to a response.
 
     Raises:
         MalformedResponse: it ended before ``[DONE]`` and before all of them had.
     """
-    usage: Counts | None = None
-    for chunk in chunks:
-        if chunk.usage is not None:
-            usage = _added(usage, chunk.usage)
-    pieces = [piece for chunk in chunks for piece in chunk.choices]
-    return Completion(choices=join_choices(pieces, _longer, done=done, n=n), usage=usage)
+    pieces = [piece for chunk in chunks for piece in chunk.choices or ()]
+    for piece in pieces:
+        piece.index = piece.index or 0
+    choices = join_choices(pieces, _longer, done=done, n=n)  # type: ignore[type-var]  # no index is None now
+    return Completion(choices=choices, usage=_usage_of(chunks))
 
 
 def _longer(
@@ -133,20 +174,39 @@ def _longer(
 ) -> Choice[_AnyLogprobs]:
     if whole is None:
         whole = Choice(index=piece.index, text="")
-    added = piece.delta.content if piece.delta else piece.text
-    whole.text = (whole.text or "") + (added or "")
+    if piece.delta:
+        if piece.delta.elsewhere:
+            whole.message = whole.message or Message()
+            whole.message.reasoning_content = piece.delta.elsewhere
+        whole.text = (whole.text or "") + piece.delta.text
+    else:
+        whole.text = (whole.text or "") + (piece.text or "")
     whole.finish_reason = piece.finish_reason or whole.finish_reason
     whole.logprobs = join_lists(whole.logprobs, piece.logprobs)
+    whole.error = whole.error or piece.error
     return whole
 
 
-def _added(before: Counts | None, more: Counts) -> Counts:
-    if before is None:
-        return more
-    return Counts(
-        prompt_tokens=max(before.prompt_tokens or 0, more.prompt_tokens or 0),
-        completion_tokens=(before.completion_tokens or 0) + (more.completion_tokens or 0),
-    )
+def _usage_of(chunks: Sequence[Chunk[Any]]) -> Counts | None:
+    """The counts of a stream.
+
+    They come once for all choices (vLLM), once for each, beside it or behind it (llama.cpp), or in every
+    chunk, as they stand so far. The prompt is the same in all of them.
+    """
+    prompt = alone = 0.0
+    beside: dict[int, float] = {}
+    found = False
+    for chunk in chunks:
+        if chunk.usage is None:
+            continue
+        found = True
+        prompt = max(prompt, chunk.usage.prompt_tokens or 0)
+        tokens = chunk.usage.completion_tokens or 0
+        if chunk.choices:
+            beside[chunk.choices[0].index or 0] = tokens
+        else:
+            alone += tokens
+    return Counts(prompt, max(alone, sum(beside.values()))) if found else None
 
 
 decode_with_top = decoder_of(Completion[LogprobsWithTop])
@@ -156,9 +216,48 @@ _chunk_without_top = decoder_of(Chunk[Logprobs])
 
 
 def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompletion]:
-    """What reads an answer, with alternatives or without, as a stream of n choices or as JSON."""
+    """Make the decoder of a response, with alternatives or without, as a stream of n choices or as JSON."""
     plain = decode_with_top if top else decode_without_top
-    if not stream:
-        return plain
-    chunk = _chunk_with_top if top else _chunk_without_top
-    return decoder_of_stream(chunk, lambda chunks, done: join_chunks(chunks, done, n), plain)
+    read: Callable[[bytes], AnyCompletion] = plain
+    if stream:
+        chunk = _chunk_with_top if top else _chunk_without_top
+        read = decoder_of_stream(chunk, lambda chunks, done: join_chunks(chunks, done, n), plain)
+
+    def decode(body: bytes) -> AnyCompletion:
+        completion = read(body)
+        completion.body = body
+        return admitted(completion)
+
+    return decode
+
+
+def admitted(completion: AnyCompletion) -> AnyCompletion:
+    """Return a response without the choices from the first bad one on.
+
+    Raises:
+        EndpointError: it holds an error, or its first choice is bad.
+        msgspec.ValidationError: it holds no choices.
+    """
+    if completion.error is not None and not completion.choices:
+        raise error_inside(completion.error)
+    if completion.choices is None:
+        raise msgspec.ValidationError("Object missing required field `choices`")
+    choices: list[Any] = completion.choices
+    for place, choice in enumerate(choices):
+        if choice.index is None:
+            choice.index = place
+    choices.sort(key=lambda choice: choice.index)
+    for place, choice in enumerate(choices):
+        failure = _failure_in(choice)
+        if failure is not None:
+            if place == 0:
+                raise failure
+            del choices[place:]  # the others are asked for again, with their own seeds
+            break
+    return completion
+
+
+def _failure_in(choice: AnyChoice) -> EndpointError | None:
+    if choice.error is not None:
+        return error_inside(choice.error)
+    return failure_of(choice.finish_reason)

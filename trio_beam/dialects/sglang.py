@@ -41,8 +41,10 @@ from trio_beam.dialects.common.detokenize import (
     more_ids,
     whole_part,
 )
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.dialects.sglang_wire import (
     Detokenized,
@@ -71,6 +73,11 @@ _PLAIN: dict[str, Any] = {
     "presence_penalty": 0,
     "repetition_penalty": 1,
 }
+
+
+_TOP_LOGPROBS = OptionalField(
+    name="top_logprobs", ways=(Way(fields={"top_logprobs": VALUE}),), is_limit=True
+)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -119,6 +126,10 @@ class SGLang(Dialect):
     )
     shape = "native"
 
+    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
+        super().__init__(model, api, limits, stream)
+        self._negotiation = Negotiation((_TOP_LOGPROBS,))
+
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Have the prompt made into token ids.
 
@@ -161,10 +172,12 @@ class SGLang(Dialect):
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, and up to two more: for log-probabilities, and for cut characters."""
         prompt = prepared.json + prepared.prefix(request.beam)
-        answer, n = yield from self._within_limits(
-            request.n,
+        answer, n = yield from self._negotiate(
+            request,
             request.top_logprobs,
-            lambda n, top: self._request(prompt, request, n, top),
+            self._negotiation,
+            lambda _, top: {"top_logprobs": top},
+            lambda fields, n: self._request(prompt, request, n, fields["top_logprobs"]),
         )
         generated: list[Generated] = (answer if isinstance(answer, list) else [answer])[:n]
         if not generated:

@@ -22,9 +22,12 @@ from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, whole_part
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
+from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
+from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_detokenized,
@@ -34,15 +37,16 @@ from trio_beam.dialects.vllm_wire import (
     read_running,
 )
 from trio_beam.errors import (
-    ContextOverflow,
     EndpointError,
     LogprobsUnavailable,
     MalformedResponse,
-    RequestRejected,
 )
 
 #: Whatever the model's own generation_config.json says, nothing but the temperature may shape the samples.
-_PLAIN: dict[str, Any] = {"top_p": 1, "top_k": -1, "min_p": 0, "repetition_penalty": 1}
+_PLAIN: dict[str, Any] = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
+_TOKEN_IDS = OptionalField(
+    name="return_token_ids", ways=(Way(fields={"return_token_ids": VALUE}), Way(fields={}))
+)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -75,6 +79,10 @@ class VLLM(Dialect):
     )
     shape = "legacy"
     can_stream: ClassVar[bool] = True
+
+    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
+        super().__init__(model, api, limits, stream)
+        self._fields = Negotiation((_TOKEN_IDS, *COMPLETION_FIELDS, *plain_fields(_PLAIN)))
 
     def configure(self) -> Exchange[int | None]:
         """Its version; how many sequences it works on is not told, and it queues the rest."""
@@ -113,10 +121,12 @@ class VLLM(Dialect):
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while the server's limits are being learnt, and the repairs."""
-        completion, n = yield from self._within_limits(
-            request.n,
+        completion, n = yield from self._negotiate(
+            request,
             request.top_logprobs,
-            lambda n, top: self._request(prepared, request, n, top),
+            self._fields,
+            lambda n, top: self._values(request, n, top),
+            lambda fields, n: self._request(prepared, request, fields, n),
         )
         choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)[:n]
         if not choices:
@@ -132,31 +142,33 @@ class VLLM(Dialect):
             continuation = yield from self._continuation(choice, prepared, request, spent, known)
             continuations.append(continuation)
         counted = completion.usage.prompt_tokens if completion.usage else None
+        if self._fields.inexact:
+            continuations = [attrs.evolve(block, exact=False) for block in continuations]
         return Answer(
             continuations=tuple(continuations),
             prompt_tokens=max(0, counted or 0) + sum(spent),
         )
 
-    def _learn(self, refusal: RequestRejected, n: int, top: int) -> bool:
-        return not isinstance(refusal, ContextOverflow) and super()._learn(refusal, n, top)
-
-    def _request(
-        self, prepared: PreparedPrompt, request: SampleRequest, n: int, top: int
-    ) -> WireRequest[Any]:
-        fields: dict[str, Any] = {
-            "model": self.model,
+    def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
+        """The optional fields of a request, by our names; None: not sent."""
+        return {
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
-            **_PLAIN,
+            "top_p": 1,
+            "n": n if n > 1 else None,
+            "seed": request.seed,
             "logprobs": top,
             "return_token_ids": True,
+            "stream_options": {"include_usage": True} if self.stream else None,
+            **_PLAIN,
         }
-        if n > 1:
-            fields["n"] = n
-        if request.seed is not None:
-            fields["seed"] = request.seed
+
+    def _request(
+        self, prepared: PreparedPrompt, request: SampleRequest, spelt: dict[str, Any], n: int
+    ) -> WireRequest[Any]:
+        fields: dict[str, Any] = {"model": self.model, **spelt}
         if self.stream:
-            fields |= {"stream": True, "stream_options": {"include_usage": True}}
+            fields["stream"] = True
         return WireRequest(
             path="/completions",
             decode=decoder(stream=self.stream, n=n),

@@ -1,1 +1,1 @@
-"""endpoint."""
+"""One server: slots, retries, hedging, detection, capabilities, probe."""

@@ -1,4 +1,4 @@
-"""What a server can do, as far as a search depends on it. Pure data."""
+"""The abilities of a server, as far as a search depends on them. Pure data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Capabilities:
-    """What was found out by asking a server and by trying it. None: it could not be told.
+    """The abilities of a server, found out by asking it and by trying. None: it could not be told.
 
     Attributes:
         base_url: where it is.

@@ -1,22 +1,65 @@
-"""What a server is: its dialect, its model, and as many slots as it says it has."""
+"""Finding out about a server: its dialect, its model, and as many slots as it says it has."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import attrs
+import msgspec
 import trio
 
 from trio_beam.core.language_model import RequestContext
-from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, ModelList, WireRequest
+from trio_beam.dialects.common.dialect import (
+    DIALECTS,
+    Api,
+    Dialect,
+    ModelEntry,
+    ModelList,
+    WireRequest,
+)
 from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.error_responses import shorten
 from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.negotiation import is_about_content
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.endpoint.limiter import FairLimiter
-from trio_beam.errors import ConfigError, MalformedResponse, RequestRejected, ServerError
+from trio_beam.errors import (
+    ConfigError,
+    EndpointError,
+    MalformedResponse,
+    RequestRejected,
+    ServerError,
+)
 
-_decode_models = decoder_of(ModelList)
+_decode_either = decoder_of(list[ModelEntry] | ModelList)
+
+
+def _decode_models(body: bytes) -> ModelList:
+    answer: list[ModelEntry] | ModelList = _decode_either(body)
+    if isinstance(answer, ModelList):
+        if answer.data is None and answer.models is None:
+            raise msgspec.ValidationError("Object missing required field `data`")
+        return answer
+    return ModelList(data=answer)
+
+
+#: Spoken to a server of which nothing else is known.
+_FALLBACK = "openai"
+
+
+def _is_misfit(dialect: Dialect, error: EndpointError) -> bool:
+    """Whether an error means that a server does not know a dialect's calls, or answers them otherwise."""
+    if dialect.name == _FALLBACK:
+        return False
+    match error:
+        case RequestRejected(status=404 | 405):
+            return not is_about_content(error)
+        case ServerError(status=501):
+            return True
+        case MalformedResponse(transient=False):
+            return True
+        case _:
+            return False
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -68,7 +111,7 @@ class DialectFinder:
         if name != "auto":
             return self._make(name, self._only(models))
         known = [DIALECTS[word] for word in DIALECTS.names()]
-        kind = next((kind.name for kind in known if kind.recognises(models)), "openai")
+        kind = next((kind.name for kind in known if kind.recognises(models)), _FALLBACK)
         dialect = self._make(kind, model or self._only(models))
         slots = await self.exchanges.run(dialect.configure(), context, context.meter.reservation())
         if slots is not None:
@@ -83,6 +126,28 @@ class DialectFinder:
                 "stream", f"False with the dialect {name!r}, which reads no streams", True
             )
         return kind(model, self.api, Limits(n=self.max_n), self.stream)
+
+    async def fall_back(
+        self, dialect: Dialect, error: EndpointError, context: RequestContext
+    ) -> Dialect | None:
+        """Return the dialect to speak instead of one that was found and does not fit; None if it stays.
+
+        Args:
+            dialect: it was found, not named, and has not had a response yet.
+            error: of a request in it.
+            context: of the search that met it.
+        """
+        async with self._lock:
+            if self.found is not None and self.found is not dialect:
+                return self.found  # another search has met it before
+            if self.name != "auto" or dialect.proved or not _is_misfit(dialect, error):
+                return None
+            other = self._make(_FALLBACK, dialect.model)
+            reason = f"it lists its models as {dialect.name!r} does, but does not speak it: {error.message}"
+            other.notes = (*other.notes, reason)
+            await self.exchanges.run(other.configure(), context, context.meter.reservation())
+            self.found = other
+        return other
 
     async def _list_models(self, context: RequestContext) -> ModelList:
         try:
@@ -99,7 +164,7 @@ class DialectFinder:
             return ModelList(data=[])
 
     def _only(self, models: ModelList) -> str:
-        names = [entry.id for entry in models.data]
+        names = [entry.called for entry in models.rows]
         if len(names) == 1:
             return names[0]
         listed = shorten(", ".join(names[:20])) or "none"

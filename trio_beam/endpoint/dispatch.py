@@ -1,4 +1,4 @@
-"""From a request to its answer: slots, retries, the server's pauses, and hedging.
+"""From a request to its response: slots, retries, the server's pauses, and hedging.
 
 Everything runs in the task that asks (and, for a hedge, in a nursery of that call). A request that
 waits, for a slot or to be repeated or for a pause to end, holds no slot.
@@ -6,8 +6,9 @@ waits, for a slot or to be repeated or for a pause to end, holds no slot.
 
 from __future__ import annotations
 
+import math
 import random
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import attrs
 import trio
@@ -36,15 +37,33 @@ from trio_beam.errors import (
 from trio_beam.http.client import HttpClient
 
 T = TypeVar("T")
-#: Of one attempt.
-_MOST_HEDGES = 2
+#: Most hedges of one attempt.
+_MAX_HEDGES = 2
 
 
 class _Racer(NamedTuple):
-    """What came of one of some identical attempts."""
+    """The outcome of one of several identical attempts."""
 
-    answer: object
+    response: object
     error: EndpointError | BudgetExhausted | None
+
+
+@attrs.define(eq=False)
+class _Call(Generic[T]):
+    """One request on its way.
+
+    Attributes:
+        failed: attempts that have failed.
+        waited: seconds that were waited between attempts.
+        generation: of the limiter, when the slot for the current attempt was lent.
+    """
+
+    request: WireRequest[T]
+    context: RequestContext
+    reservation: Reservation
+    failed: int = 0
+    waited: float = 0.0
+    generation: int = 0
 
 
 @attrs.define(kw_only=True)
@@ -73,79 +92,89 @@ class Dispatcher:
     _latencies: Latencies = attrs.field(factory=Latencies, init=False)
     _random: random.Random = attrs.field(factory=random.Random, init=False)
     _hedges_begun: int = attrs.field(default=0, init=False)
-    _resume_at: float = attrs.field(default=float("-inf"), init=False)
+    _resume_at: float = attrs.field(default=-math.inf, init=False)
+
+    def restart(self) -> None:
+        """Forget a pause that a server asked for: under another `trio.run` its end means nothing."""
+        self._resume_at = -math.inf
 
     async def send(
         self, request: WireRequest[T], context: RequestContext, reservation: Reservation
     ) -> T:
-        """Send a request, again if need be, and return its decoded answer.
+        """Send a request, again if need be, and return its decoded response.
 
         Raises:
             EndpointError: the last attempt's, with the number of attempts.
             BudgetExhausted: the search may not send it (again).
         """
-        attempt = context.attempts = 0
-        waited = 0.0
+        call = _Call(request, context, reservation)
+        context.attempts = 0
         while True:
-            attempt += 1
             try:
-                return await self._once(request, context, reservation, again=attempt > 1)
+                return await self._once(call)
             except EndpointError as error:
-                error.attempts = attempt
-                context.last_error = error
-                decision = decide(
-                    error,
-                    attempt,
-                    self.retry,
-                    jitter=self._random.random(),
-                    remaining=context.deadline.remaining,
-                    waited=waited,
-                )
-                if isinstance(decision, GiveUp):
+                retried = self._note_failure(call, error)
+                if retried is None:
                     raise
-                retried = RequestRetried(
-                    error=error,
-                    attempt=attempt,
-                    attempts=self.retry.attempts,
-                    wait=decision.seconds,
-                )
             context.emit(retried)
-            waited += retried.wait
             await trio.sleep(retried.wait)
 
-    async def _once(
-        self,
-        request: WireRequest[T],
-        context: RequestContext,
-        reservation: Reservation,
-        *,
-        again: bool,
-    ) -> T:
-        generation = await self._enter(context)
+    def _note_failure(self, call: _Call[Any], error: EndpointError) -> RequestRetried | None:
+        """Count a failed attempt; return the retry that it is worth, None to let its error stand."""
+        call.failed += 1
+        error.attempts = call.failed
+        call.context.last_error = error
+        decision = decide(
+            error,
+            call.failed,
+            self.retry,
+            jitter=self._random.random(),
+            remaining=call.context.deadline.remaining,
+            waited=call.waited,
+        )
+        if isinstance(decision, GiveUp):
+            return None
+        call.waited += decision.seconds
+        return RequestRetried(
+            error=error,
+            attempt=call.failed,
+            attempts=self.retry.attempts,
+            wait=decision.seconds,
+        )
+
+    async def _once(self, call: _Call[T]) -> T:
+        """Take a slot and send a call, with its hedges; give the slot back."""
+        if self._pausing() or not self.limiter.try_acquire():
+            await self._wait_for_slot(call.context)
+        call.generation = self.limiter.generation
         try:
-            if (delay := self._hedge_delay()) is not None and request.most_tokens:
-                return await self._race(request, context, reservation, generation, delay, again)
-            return await self._attempt(request, context, reservation, generation, again)
+            delay = self._hedge_delay()
+            if delay is None or not call.request.most_tokens:
+                return await self._attempt(call, again=call.failed > 0)
+            return await self._race(call, delay)
         finally:
             self.limiter.release()
 
-    async def _enter(self, context: RequestContext) -> int:
-        """Wait for a slot, and for the end of a pause, in which nobody holds one."""
-        while True:
-            await self._pause()
-            if not self.limiter.try_acquire():
-                with context.deadline.paused():
-                    await self.limiter.acquire(context.meter)
-            if trio.current_time() >= self._resume_at:
-                return self.limiter.generation
-            self.limiter.release()
+    async def _wait_for_slot(self, context: RequestContext) -> None:
+        """Wait for a slot, and for the end of a pause, in which nobody holds one.
 
-    async def _pause(self) -> None:
-        if (resume_at := self._resume_at) > trio.current_time():
-            await trio.sleep_until(resume_at)
+        Neither counts against the beam's time.
+        """
+        with context.deadline.paused():
+            while True:
+                if self._pausing():
+                    await trio.sleep_until(self._resume_at)
+                if not self.limiter.try_acquire():
+                    await self.limiter.acquire(context.meter)
+                if not self._pausing():
+                    return
+                self.limiter.release()
+
+    def _pausing(self) -> bool:
+        return trio.current_time() < self._resume_at
 
     def _note_pause(self, error: EndpointError, context: RequestContext) -> None:
-        """What a server asks of one request holds for all of them."""
+        """Make a pause that the server asked one request for hold for all of them."""
         if not isinstance(error, (RateLimited, ServerError)) or not error.retry_after:
             return
         if error.retry_after > self.retry.wait_total:
@@ -155,28 +184,18 @@ class Dispatcher:
             self._resume_at = until
             context.emit(EndpointPaused(seconds=error.retry_after, error=error))
 
-    async def _attempt(
-        self,
-        request: WireRequest[T],
-        context: RequestContext,
-        reservation: Reservation,
-        generation: int,
-        again: bool,
-        hedge_after: float | None = None,
-    ) -> T:
+    async def _attempt(self, call: _Call[T], *, again: bool, hedge_after: float | None = None) -> T:
+        """Send a call once, in a slot that is held; count it and its outcome."""
+        request, context, reservation = call.request, call.context, call.reservation
         reservation.reserve(request.most_tokens)
         # Counted when it is sent, not when that is decided: it may be cancelled before.
         if hedge_after is not None:
             self.hedges += 1
             context.emit(RequestHedged(after=hedge_after))
-        self.retries += again
-        context.meter.retries += again
-        self.attempts += 1
-        context.attempts += 1
-        context.meter.requests += 1
+        self._count(context, again=again)
         start = trio.current_time()
         try:
-            answer = await self.http.attempt(request)
+            response = await self.http.attempt(request)
         except trio.Cancelled:
             self._count_cancelled(context)
             raise
@@ -186,18 +205,26 @@ class Dispatcher:
                 self._count_cancelled(context)
             if _is_overload(error):
                 limit = self.limiter.size
-                self.limiter.overloaded(generation)
+                self.limiter.overloaded(call.generation)
                 self._note_limit(limit, context)
             if not _may_have_generated(error):
                 reservation.refund(request.most_tokens)
             raise
         reservation.answered(request.most_tokens)
         if request.most_tokens:
-            self._latencies.add(trio.current_time() - start)
+            if self.hedge_after == "p95":
+                self._latencies.add(trio.current_time() - start)
             limit = self.limiter.size
             self.limiter.answered()
             self._note_limit(limit, context)
-        return answer
+        return response
+
+    def _count(self, context: RequestContext, *, again: bool) -> None:
+        self.attempts += 1
+        self.retries += again
+        context.attempts += 1
+        context.meter.requests += 1
+        context.meter.retries += again
 
     def _note_limit(self, before: int, context: RequestContext) -> None:
         if self.limiter.size != before:
@@ -212,63 +239,57 @@ class Dispatcher:
     def _hedge_delay(self) -> float | None:
         return self._latencies.quantile(0.95) if self.hedge_after == "p95" else self.hedge_after
 
-    def _may_hedge(self) -> bool:
-        paused = trio.current_time() < self._resume_at
-        return not paused and self._hedges_begun < self.hedge_share * self.attempts
+    def _may_hedge(self, call: _Call[Any]) -> bool:
+        """Whether a hedge is allowed now; if so, a slot was taken for it."""
+        return (
+            not self._pausing()
+            and self._hedges_begun < self.hedge_share * self.attempts
+            and call.reservation.allows(call.request.most_tokens)
+            # Only where a slot is free: a hedge must not make others wait.
+            and self.limiter.try_acquire()
+        )
 
-    async def _race(
-        self,
-        request: WireRequest[T],
-        context: RequestContext,
-        reservation: Reservation,
-        generation: int,
-        delay: float,
-        again: bool,
-    ) -> T:
-        """Send a request, and once more when there is no answer after a delay; the first one wins.
+    async def _race(self, call: _Call[T], delay: float) -> T:
+        """Send a call, and once more when there is no response after a delay; the first one wins.
 
         The hedge may straggle too: in a search of some hundred requests one in twenty is enough.
         """
         racers: list[_Racer] = []
         begun = 1
 
-        async def run(again: bool, hedge_after: float | None = None) -> None:
+        async def run(*, again: bool, hedge_after: float | None = None) -> None:
             try:
-                answer = await self._attempt(
-                    request, context, reservation, generation, again, hedge_after
-                )
+                response = await self._attempt(call, again=again, hedge_after=hedge_after)
             except (EndpointError, BudgetExhausted) as error:
                 racers.append(_Racer(None, error))
             else:
-                racers.append(_Racer(answer, None))
+                racers.append(_Racer(response, None))
             if racers[-1].error is None or len(racers) == begun:
-                # Shielded: an answer that came just before a cancellation from outside is kept.
+                # Shielded: a response that came just before a cancellation from outside is kept.
                 nursery.cancel_scope.shield = True
                 nursery.cancel_scope.cancel(reason="the race is over")
 
+        async def run_first() -> None:
+            await run(again=call.failed > 0)
+
         async def run_hedge() -> None:
             try:
-                await run(False, delay)
+                await run(again=False, hedge_after=delay)
             finally:
                 self.limiter.release()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run, again)
-            for _ in range(_MOST_HEDGES):
+            nursery.start_soon(run_first)
+            for _ in range(_MAX_HEDGES):
                 await trio.sleep(delay)
-                # Only where a slot is free: a hedge must not make others wait.
-                if (
-                    self._may_hedge()
-                    and reservation.allows(request.most_tokens)
-                    and self.limiter.try_acquire()
-                ):
+                if self._may_hedge(call):
                     self._hedges_begun += 1
                     begun += 1
                     nursery.start_soon(run_hedge)
         winner = next((racer for racer in racers if racer.error is None), racers[-1])
         if winner.error is not None:
             raise winner.error
-        return winner.answer  # type: ignore[return-value]  # the list holds both kinds
+        return winner.response  # type: ignore[return-value]  # the list holds both kinds
 
 
 def _is_overload(error: EndpointError) -> bool:

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 import attrs
-import httpx
 import trio
 
 from trio_beam.core.language_model import RequestContext
@@ -22,13 +21,15 @@ from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, Exchange
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
-from trio_beam.endpoint.exchange import DialectSampler, Exchanges
+from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.endpoint.limiter import FairLimiter
 from trio_beam.endpoint.probe import Probe
 from trio_beam.endpoint.retry import RetryPolicy
-from trio_beam.errors import ConfigError
+from trio_beam.endpoint.sampler import DialectSampler
+from trio_beam.errors import ConfigError, EndpointError
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
+from trio_beam.http.clients import AsyncClient
 
 T = TypeVar("T")
 #: With ``max_concurrent="auto"``: where to begin, and how far to go at most.
@@ -38,7 +39,7 @@ _GREATEST_SIZE = 1024
 
 @attrs.frozen(kw_only=True)
 class EndpointStatistics:
-    """What an endpoint is doing and has done.
+    """The present and past work of an endpoint, in numbers.
 
     Attributes:
         in_flight: requests that hold a slot now.
@@ -47,7 +48,7 @@ class EndpointStatistics:
         attempts: requests sent so far, retries included.
         retries: how many of them repeated one that had failed.
         hedges: how many of them were sent because another had no answer yet.
-        cancelled: how many of them were given up before their answer was integer.
+        cancelled: how many of them were given up before their response was whole.
         open_connections: sockets open now, idle ones included; None with an ``http_client`` of your own.
     """
 
@@ -80,8 +81,9 @@ class _Settings:
 class Endpoint:
     """A completion server, as an async context manager.
 
-    Leaving the block closes every connection. An endpoint may serve any number of searches at the
-    same time; what it learns of its server (its dialect, its limits) serves all of them.
+    Leaving the block closes every connection. It may be entered again afterwards, also under another
+    `trio.run`. An endpoint may serve any number of searches at the same time; what it learns of its
+    server (its dialect, its limits) serves all of them.
 
     Args:
         base_url: for example ``http://127.0.0.1:8000/v1``.
@@ -107,8 +109,11 @@ class Endpoint:
             work on both sides, and is for servers that notice only while they stream that a request was
             cancelled (llama.cpp, when it is busy).
         retry: how often a request is sent, and when.
-        http_client: an `httpx.AsyncClient` of your own (proxies, client certificates, a mock); it is
-            used as it is and not closed.
+        http_client: an `httpx.AsyncClient` of your own (certificates, hooks, a mock); it is
+            used as it is and not closed. Its own timeouts hold: httpx's default of 5 seconds is shorter
+            than many a block takes. If its pool is smaller than ``max_concurrent``, that is the limit.
+            None: a client over `TrioTransport`, with the proxies of the environment
+            (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``; never for the loopback).
 
     Raises:
         ConfigError: an argument is out of its bounds.
@@ -133,7 +138,7 @@ class Endpoint:
         hedge_share: float = 0.1,
         stream: bool = False,
         retry: RetryPolicy | None = None,
-        http_client: httpx.AsyncClient | None = None,
+        http_client: AsyncClient | None = None,
     ) -> None:
         _Settings(  # made only to be checked
             api=api,
@@ -168,6 +173,7 @@ class Endpoint:
             _FIRST_SIZE if max_concurrent == "auto" else max_concurrent,
             adaptive=adaptive,
             most=_GREATEST_SIZE if adaptive else None,
+            ceiling=self._http.pool_size,
         )
         self._dispatcher = Dispatcher(
             http=self._http,
@@ -206,9 +212,15 @@ class Endpoint:
         return f"<Endpoint {self.base_url} model={self.model!r}>"
 
     async def __aenter__(self) -> Self:
-        """Open; sends nothing."""
+        """Open; sends nothing. What was closed may be opened again, also under another `trio.run`.
+
+        Raises:
+            TrioBeamError: it is open.
+            ConfigError: the environment names a proxy that cannot be used.
+        """
         await trio.lowlevel.checkpoint()  # first: a cancelled entry leaves nothing open
         self._http.open()
+        self._dispatcher.restart()
         return self
 
     async def __aexit__(
@@ -223,7 +235,7 @@ class Endpoint:
             await self._http.aclose()
 
     def statistics(self) -> EndpointStatistics:
-        """What the endpoint is doing now and has done."""
+        """Return the counts as they stand."""
         done = self._dispatcher
         return EndpointStatistics(
             in_flight=self._limiter.in_flight,
@@ -237,19 +249,15 @@ class Endpoint:
         )
 
     async def start(self, prompt: Prompt, context: RequestContext) -> DialectSampler:
-        """Find out what the server is, unless that is known, and let its dialect take the prompt.
+        """Find out what the server is, unless that is known, and let its dialect prepare the prompt.
 
         Raises:
             EndpointError: as its attributes say.
         """
-        dialect = await self._finder.find(context)
-        prepared = await self.run_exchange(
-            dialect.prepare(prompt), context, context.meter.reservation()
-        )
-        return DialectSampler(self._exchanges, dialect, prepared)
+        return await DialectSampler.start(self._exchanges, self._finder, prompt, context)
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
-        """What the server can do: asked, and tried by some twenty small requests. Once; then it is known.
+        """Find out what the server can do, by some twenty small requests; the second call sends none.
 
         Args:
             progress: told in a few words what is being tried.
@@ -264,16 +272,26 @@ class Endpoint:
 
     async def _probe(self, progress: Callable[[str], None] | None) -> Capabilities:
         context = RequestContext(meter=UsageMeter(), emit=_ignore)
+        say = progress or _ignore
+        dialect = await self._finder.find(context)
+        try:
+            return await self._probe_as(dialect, context, say)
+        except EndpointError as error:
+            other = await self._finder.fall_back(dialect, error, context)
+            if other is None:
+                raise
+        return await self._probe_as(other, context, say)
 
+    async def _probe_as(
+        self, dialect: Dialect, context: RequestContext, say: Callable[[str], None]
+    ) -> Capabilities:
         async def ask(exchange: Exchange[T]) -> T:
             return await self.run_exchange(exchange, context, context.meter.reservation())
-
-        dialect = await self._finder.find(context)
 
         def streaming() -> Dialect:
             return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
 
-        return await Probe(ask, dialect, streaming, self.base_url, progress or _ignore).run()
+        return await Probe(ask, dialect, streaming, self.base_url, say).run()
 
     async def run_exchange(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation

@@ -1,17 +1,17 @@
-"""How long an endpoint has taken to answer, lately. Pure."""
+"""The latest latencies of an endpoint. Pure."""
 
 from __future__ import annotations
 
 import bisect
 from collections import deque
 
-#: Answers that are remembered, and fewest from which a quantile is prepared.
+#: Latencies that are remembered, and the least number that have a quantile.
 _WINDOW = 256
-_FEWEST = 20
+_MIN_COUNT = 20
 
 
 class Latencies:
-    """The last answers' latencies, in seconds."""
+    """The latencies of the last responses, in seconds."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque()
@@ -26,13 +26,13 @@ class Latencies:
         bisect.insort(self._sorted, seconds)
 
     def quantile(self, share: float) -> float | None:
-        """The latency that such a share of the answers did not exceed; None while there are too few.
+        """Return the latency that such a share of the responses did not exceed; None if they are too few.
 
         No more than twice the median, so that stragglers, should they be more than the rest of the
         share, do not pass for what is usual.
         """
         count = len(self._sorted)
-        if count < _FEWEST:
+        if count < _MIN_COUNT:
             return None
         quantile = self._sorted[min(count - 1, int(share * count))]
         return min(quantile, 2 * self._sorted[count // 2])

@@ -10,6 +10,7 @@ overloaded, once for each round of slots.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 
@@ -23,6 +24,7 @@ class FairLimiter:
         size: most slots lent at the same time; with `adaptive` the size to begin with.
         adaptive: whether `answered` and `overloaded` change the size.
         most: greatest size that it may grow to.
+        ceiling: bounds any size, whatever is asked for; None: nothing does.
     """
 
     def __init__(
@@ -31,8 +33,10 @@ class FairLimiter:
         *,
         adaptive: bool = False,
         most: int | None = None,
+        ceiling: int | None = None,
     ) -> None:
-        self._size = float(size)
+        self._ceiling = math.inf if ceiling is None else ceiling
+        self._size = float(min(size, self._ceiling))
         self._most = max(size, most or size)
         self._adaptive = adaptive
         self._lines: OrderedDict[Hashable, deque[trio.lowlevel.Task]] = OrderedDict()
@@ -99,7 +103,7 @@ class FairLimiter:
             self._set(max(1, self.size // 2))
 
     def _set(self, size: float) -> None:
-        self._size = size
+        self._size = min(size, self._ceiling)
         self._hand_out()
 
     def _hand_out(self) -> None:

@@ -1,4 +1,4 @@
-"""What a server can do, found out by a handful of small requests in the very way that a search asks.
+"""Trying a server by a handful of small requests, made in the very way that a search makes them.
 
 About twenty requests: some 200 tokens, and a longer one that is given up to see whether the server
 notices.
@@ -40,7 +40,7 @@ class Ask(Protocol):
     """Carries out an exchange; raises `EndpointError`."""
 
     async def __call__(self, exchange: Exchange[T]) -> T:
-        """What the exchange came to."""
+        """Return the result of an exchange."""
 
 
 @attrs.define(eq=False)
@@ -115,7 +115,7 @@ class Probe:
         return answer.continuations
 
     async def _maybe(self, trying: Any) -> Any:
-        """What came of it; None if the server refused."""
+        """Return the result of an attempt; None if the server refused."""
         try:
             return await trying
         except EndpointError:

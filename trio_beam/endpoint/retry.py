@@ -1,4 +1,4 @@
-"""What is worth another attempt, and after how long. Pure."""
+"""The decision whether a request is worth another attempt, and after how long. Pure."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def decide(
     remaining: float,
     waited: float = 0.0,
 ) -> RetryIn | GiveUp:
-    """What to do about an error.
+    """Decide what to do about an error.
 
     Args:
         error: what the attempt ended in.

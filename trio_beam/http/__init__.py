@@ -1,1 +1,1 @@
-"""http."""
+"""HTTP: the only room that knows httpx."""

@@ -1,4 +1,4 @@
-"""Where an endpoint is and what it is called with; keeps secrets out of all that is shown."""
+"""The base URL of an endpoint and its headers; keeps secrets out of whatever is shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Address:
         base_url: without a trailing slash.
         root: the base URL without its ``/v1``, where servers keep their own calls.
         headers: sent with every request.
-        secrets: what must never be shown.
+        secrets: texts that must never be shown, the longest first.
     """
 
     base_url: str
@@ -73,11 +73,11 @@ class Address:
         )
 
     def url(self, path: str, *, at_root: bool = False) -> str:
-        """The URL of a call."""
+        """Return the URL of a call."""
         return (self.root if at_root else self.base_url) + path
 
     def redact(self, text: str) -> str:
-        """The text without any of the secrets, should a server repeat one."""
+        """Return the text without the secrets, in case a server repeats one."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
@@ -92,7 +92,7 @@ def _split(base_url: object) -> SplitResult:
     try:
         parts = urlsplit(base_url.strip())
         host, port = parts.hostname or "", parts.port
-        # What the name service is asked for: every label non-empty and short enough.
+        # As name services want it: every label non-empty and short enough.
         ascii_host = host.encode("idna").decode() if host else ""
     except ValueError:
         raise ConfigError("base_url", _URL, _shown(base_url)) from None
@@ -105,7 +105,7 @@ def _split(base_url: object) -> SplitResult:
 
 
 def _shown(url: str) -> str:
-    """What of a URL may be shown: nothing before the last @ or behind the first ? or #."""
+    """Return the part of a URL that may be shown: neither credentials nor query nor fragment."""
     return re.split(r"[?#]", url.rpartition("@")[2])[0]
 
 

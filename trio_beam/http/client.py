@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import httpx
 import msgspec
@@ -18,23 +18,33 @@ from trio_beam.errors import (
     AttemptTimeout,
     ConfigError,
     ConnectionFailed,
+    EndpointClosed,
     EndpointError,
     MalformedResponse,
     TrioBeamError,
 )
 from trio_beam.http.base_url import Address
-from trio_beam.http.connection import Answer
-from trio_beam.http.transport import Template, TrioTransport
+from trio_beam.http.clients import Content, OwnClient, check_client, pool_size
+from trio_beam.http.content import BoundedBody, accepted, coding_of, unpack
+from trio_beam.http.transport import BODY, Body
 
 T = TypeVar("T")
-#: Compressed bytes that are decompressed at once; they may become a thousand times as many.
-_SLICE = 1024
-#: What was asked for, and its other name.
-_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
+
+
+class _Response(NamedTuple):
+    """A response that was read as a whole.
+
+    Attributes:
+        head: with its status and its headers.
+        content: the body, decompressed; None if it is too long.
+    """
+
+    head: httpx.Response
+    content: bytes | None
 
 
 class HttpClient:
-    """The connections of an endpoint.
+    """The way to an endpoint's server: an `httpx.AsyncClient`, its own or the caller's.
 
     Args:
         address: where it is, and the headers to send.
@@ -42,7 +52,11 @@ class HttpClient:
         connect_timeout: seconds for connecting; None: no limit of its own.
         keepalive_expiry: seconds after which an idle connection is not used again.
         most_bytes: longest body that is read, decompressed.
-        client: the caller's own, used as it is and not closed; None: one over `TrioTransport`.
+        client: the caller's, used as it is, its own timeouts included, and not closed; None: one over
+            `TrioTransport`.
+
+    Raises:
+        ConfigError: the client is something else.
     """
 
     def __init__(
@@ -55,8 +69,7 @@ class HttpClient:
         most_bytes: int,
         client: httpx.AsyncClient | None,
     ) -> None:
-        if client is not None and not isinstance(client, httpx.AsyncClient):
-            raise ConfigError("http_client", "an httpx.AsyncClient", client)
+        check_client(client)
         self._address = address
         self._limit = math.inf if attempt_timeout is None else attempt_timeout
         self._connect_timeout = connect_timeout
@@ -64,24 +77,28 @@ class HttpClient:
         self._most_bytes = most_bytes
         self._given = client
         self._client: httpx.AsyncClient | None = None
-        self._transport: TrioTransport | None = None
-        self._templates: dict[tuple[str, str], Template] = {}
+        self._built: dict[tuple[str, str], httpx.Request] = {}
 
     def open(self) -> None:
-        """Make ready; sends nothing."""
+        """Make ready; sends nothing.
+
+        Raises:
+            TrioBeamError: it is open.
+            ConfigError: the environment names a proxy that cannot be used.
+        """
         if self._client is not None:
             raise TrioBeamError("this endpoint is open already")
-        if self._given is not None:
-            self._client = self._given
-        else:
-            self._transport = TrioTransport(keepalive_expiry=self._keepalive_expiry)
-            # Proxies and .netrc of the environment are not read: for those, bring a client.
-            self._client = httpx.AsyncClient(transport=self._transport, trust_env=False)
+        self._client = self._given or OwnClient(
+            self._address.base_url,
+            keepalive_expiry=self._keepalive_expiry,
+            connect_timeout=self._connect_timeout,
+        )
+        self._built.clear()
 
     async def aclose(self) -> None:
         """Close every connection; a client of the caller's stays open."""
         client, self._client = self._client, None
-        if client is not None and self._given is None:
+        if isinstance(client, OwnClient):
             await client.aclose()
         else:
             await trio.lowlevel.checkpoint()
@@ -91,124 +108,128 @@ class HttpClient:
         """Sockets open now, idle ones included; None with a client of the caller's."""
         if self._given is not None:
             return None
-        return self._transport.open_connections if self._transport else 0
+        return self._client.transport.open_connections if isinstance(self._client, OwnClient) else 0
+
+    @property
+    def pool_size(self) -> int | None:
+        """The most connections of a caller's client, if it has a limit that is known.
+
+        httpx's pool loses connections when requests are cancelled while they wait for one
+        (encode/httpcore#1093), so none must ever wait there.
+        """
+        return pool_size(self._given, self._address.base_url) if self._given else None
 
     async def attempt(self, request: WireRequest[T]) -> T:
-        """Send a request once and decode its answer.
+        """Send a request once and decode its response.
 
         Raises:
             EndpointError: whatever went wrong.
         """
         url = self._address.url(request.path, at_root=request.at_root)
-        with trio.move_on_after(self._limit) as scope:
-            answer = await self._exchange(request, url)
+        with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
+            response = await self._exchange(request, url)
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
-        if answer.content is None:
+        head, content = response
+        if not 200 <= head.status_code < 300:
+            raise self._refusal(head, content or b"", url)
+        if content is None:
             raise MalformedResponse(f"the answer is longer than {self._most_bytes} bytes", url=url)
-        if not 200 <= answer.status < 300:
-            raise self._refusal(answer, url)
-        return self._decoded(request, answer, url)
+        return self._decoded(request, head, content, url)
 
-    async def _exchange(self, request: WireRequest[Any], url: str) -> Answer:
-        if self._client is None:
-            raise TrioBeamError(
-                "the endpoint is not open: use it inside `async with Endpoint(...)`"
-            )
+    async def _exchange(self, request: WireRequest[Any], url: str) -> _Response:
+        client = self._client
+        if client is None:
+            message = "the endpoint is not open: use it inside `async with Endpoint(...)`"
+            raise EndpointClosed(message, url=url)
+        if client.is_closed:
+            raise EndpointClosed("the http_client is closed", url=url)
         try:
-            if self._transport is None:
-                return await self._by_client(self._client, request, url)
-            template = self._template(self._client, request, url)
-            answer = await self._transport.fetch(
-                template,
-                request.body,
-                most=self._most_bytes,
-                connect_timeout=self._connect_timeout,
-            )
-            return self._decompressed(answer)
+            response = await client.send(self._build(client, request, url), stream=True)
+            return _Response(response, await self._read(response))
+        except httpx.HTTPStatusError as error:  # of a hook, which is as good as the response
+            return _Response(error.response, _read_already(error.response))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            if client is not self._client or client.is_closed:
+                message = "the endpoint was closed while a request was under way"
+                raise EndpointClosed(message, url=url) from error
             raise self._translated(error, url) from error
 
-    def _template(self, client: httpx.AsyncClient, request: WireRequest[Any], url: str) -> Template:
-        key = url, request.method
-        if key not in self._templates:
-            headers = {"accept-encoding": "gzip, deflate", **self._address.headers}
-            built = client.build_request(request.method, url, headers=headers)
-            built.headers.pop("content-length", None)
-            self._templates[key] = Template(built)
-        return self._templates[key]
-
-    async def _by_client(
+    def _build(
         self, client: httpx.AsyncClient, request: WireRequest[Any], url: str
-    ) -> Answer:
-        """The caller's own client does it, whatever it is made of."""
-        built = client.build_request(
+    ) -> httpx.Request:
+        body = request.body
+        if client is self._given:
+            # Anew: its headers, cookies and timeouts may have changed since the last request.
+            headers = self._headers(client)
+            made = client.build_request(request.method, url, content=body, headers=headers)
+            made.stream = Content(body or b"")
+            return made
+        built = self._built.get((request.method, url))
+        if built is None:
+            built = client.build_request(request.method, url, headers=self._headers(client))
+            built.headers.pop("content-length", None)  # the transport adds the body's
+            self._built[request.method, url] = built
+        # A stream instead of content: httpx would look at every header again.
+        stream = Content(body or b"")
+        return httpx.Request(
             request.method,
-            url,
-            content=request.body,
-            headers=self._address.headers,
-            timeout=httpx.Timeout(None, connect=self._connect_timeout),
+            built.url,
+            headers=built.headers,
+            stream=stream,
+            extensions=built.extensions,
         )
-        response = await client.send(built, stream=True)
-        parts: list[bytes] = []
-        size = 0
-        pieces = cast("AsyncGenerator[bytes]", response.aiter_bytes())
-        async with aclosing(response), aclosing(pieces):
-            async for part in pieces:
-                parts.append(part)
-                size += len(part)
-                if size > self._most_bytes:
-                    break
-        content = b"".join(parts) if size <= self._most_bytes else None
-        return Answer(response.status_code, response.headers.raw, content)
 
-    def _decompressed(self, answer: Answer) -> Answer:
-        """An answer whose body is as the server meant it; httpx knows the encodings."""
-        if answer.content is None:
-            return answer
-        words = b",".join(v for name, v in answer.headers if name == b"content-encoding")
-        codings = [word.strip().lower() for word in words.split(b",")]
-        known = [word for word in codings if word in _CODINGS]
-        if not known:  # a word that means nothing; the decoder will tell
-            return answer
-        if len(known) > 1:  # one in the other would grow a million times
-            raise httpx.DecodingError(f"it is compressed {len(known)} times")
-        headers = {b"content-encoding": known[0].removeprefix(b"x-")}
-        response = httpx.Response(200, headers=headers, stream=_Slices(answer.content))
-        parts: list[bytes] = []
-        size = 0
-        for part in response.iter_bytes():
-            parts.append(part)
-            size += len(part)
-            if size > self._most_bytes:
-                return answer._replace(content=None)
-        return answer._replace(content=b"".join(parts))
+    def _headers(self, client: httpx.AsyncClient) -> dict[str, str]:
+        codings = accepted(client.headers.get("accept-encoding", ""))
+        return {"accept-encoding": codings, **self._address.headers}
+
+    async def _read(self, response: httpx.Response) -> bytes | None:
+        """Read the body; None if it is too long, and then the connection is closed."""
+        limit = self._most_bytes
+        if response.is_stream_consumed:  # by a hook
+            return response.content if len(response.content) <= limit else None
+        body = response.extensions.get(BODY)
+        if isinstance(body, Body):
+            packed = await body.read_whole(limit)
+            # What httpx put around it refers to the response: a cycle, left to the collector.
+            response.stream = body
+            return None if packed is None else unpack(packed, response.headers.raw, limit)
+        # httpx's own generator; of the others that `aiter_raw` adds, one would be left behind.
+        pieces = cast(
+            "AsyncGenerator[bytes]", aiter(cast("httpx.AsyncByteStream", response.stream))
+        )
+        async with aclosing(response), aclosing(pieces):
+            content = BoundedBody(coding_of(response.headers.raw), limit)
+            async for piece in pieces:
+                if not content.feed(piece):
+                    return None
+        return content.finish()
 
     def _translated(self, error: Exception, url: str) -> EndpointError:
         words = self._address.redact(str(error)) or type(error).__name__
-        if isinstance(error, httpx.ConnectTimeout):
+        if isinstance(error, httpx.ConnectTimeout) and self._given is None:
             return AttemptTimeout(f"no connection within {self._connect_timeout:g} s", url=url)
         if isinstance(error, httpx.TimeoutException):
-            return AttemptTimeout(words, url=url)
+            kind = type(error).__name__
+            return AttemptTimeout(f"{kind} of the http_client: {words}", url=url)
         if isinstance(error, httpx.DecodingError):
             message = f"the body cannot be decoded: {words}"
             return MalformedResponse(message, url=url, transient=True)
         if isinstance(error, httpx.LocalProtocolError):
             raise ConfigError("the request", f"one that HTTP allows ({words})", url)
-        never_sent = isinstance(error, httpx.ConnectError)
+        never_sent = isinstance(error, (httpx.ConnectError, httpx.ProxyError))
         kind = "cannot connect" if never_sent else "connection lost"
         return ConnectionFailed(f"{kind}: {words}", url=url, never_sent=never_sent)
 
-    def _refusal(self, answer: Answer, url: str) -> EndpointError:
-        headers, body = httpx.Headers(answer.headers), answer.content or b""
-        error = error_of(answer.status, headers, body, url=url, now=time.time())
+    def _refusal(self, head: httpx.Response, body: bytes, url: str) -> EndpointError:
+        error = error_of(head.status_code, head.headers, body, url=url, now=time.time())
         # The words, not the body: JSON may spell a secret in more than one way.
         error.message = self._address.redact(error.message)
         error.args = (error.message,)
         return error
 
-    def _decoded(self, request: WireRequest[T], answer: Answer, url: str) -> T:
-        body = answer.content
+    def _decoded(self, request: WireRequest[T], head: httpx.Response, body: bytes, url: str) -> T:
         if not body:
             raise MalformedResponse("the answer is empty", url=url, transient=True)
         try:
@@ -224,18 +245,14 @@ class HttpClient:
         except msgspec.DecodeError as error:
             shown = self._address.redact(describe(body))
             # A page of HTML is a wrong address, not a broken body.
-            transient = "html" not in httpx.Headers(answer.headers).get("content-type", "")
+            transient = "html" not in head.headers.get("content-type", "")
             raise MalformedResponse(
                 f"the answer is not JSON: {shown} ({error})", url=url, transient=transient
             ) from None
 
 
-class _Slices(httpx.SyncByteStream):
-    """A body in pieces, so that what it decompresses to can be counted on the way."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __iter__(self) -> Iterator[bytes]:
-        for start in range(0, len(self._content), _SLICE):
-            yield self._content[start : start + _SLICE]
+def _read_already(response: httpx.Response) -> bytes:
+    try:
+        return response.content
+    except httpx.ResponseNotRead:
+        return b""

@@ -1,55 +1,50 @@
-"""One socket to a server, and HTTP/1.1 on it."""
+"""One socket to a server, and HTTP/1.1 on it, one exchange at a time.
+
+h11 decides what is HTTP. It is spared where it would only repeat itself: a head that was sent before
+is not rendered again, and a response whose head can be read in one way only (`fast_head`) is read
+without it. Otherwise h11 is told of the request first, and reads the response from its first byte.
+"""
 
 from __future__ import annotations
 
 import select
+import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import h11
 import trio
 
+from trio_beam.http.dial import MAX_HEAD, Origin, ProxyServer, connect, open_tunnel, start_tls
 from trio_beam.http.fast_head import PlainHead, plain_head
+from trio_beam.http.outgoing import Outgoing
 
-#: Scheme (``http`` or ``https``), host, port.
-Origin: TypeAlias = tuple[bytes, str, int]
 _READ_SIZE = 65536
-#: Most bytes of status line and headers in an answer.
-_MAX_HEAD = 128 * 1024
-#: Requests of so many bytes may not fit into the system's buffers, and are sent while listening.
-_LONG = 64 * 1024
-#: Most pieces of an answer that are read while its request is being sent.
-_MOST_EARLY = 64
-#: Most heads that are read for one answer.
-_MOST_INTERIM = 100
+#: Most pieces of a response that are read while its request is being sent.
+_MAX_EARLY = 64
+#: Most heads that are read for one response.
+_MAX_INTERIM = 100
 
 
 class ClosedWhileIdle(Exception):
-    """A kept-alive connection turned out to be closed before a byte of an answer came."""
+    """A kept-alive connection turned out to be closed before a byte of a response came."""
 
 
-class Answer(NamedTuple):
-    """An answer that was read as a whole.
-
-    Attributes:
-        status: its number.
-        headers: names in lower case, in the order of the wire.
-        content: the body as it was sent; None if it is too long.
-    """
+class Head(NamedTuple):
+    """Status line and headers of a response, as they came."""
 
     status: int
+    reason: bytes
+    version: bytes
     headers: list[tuple[bytes, bytes]]
-    content: bytes | None
 
 
 class Connection:
-    """A socket, closed or open, that carries one exchange at a time.
+    """A socket, closed or open.
 
-    An exchange is `send`, then either `read_answer`, or `read_head` and `read_body` until None.
+    An exchange is `send`, `read_head`, then `read_body` until None, or `read_whole`.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -57,55 +52,85 @@ class Connection:
         self.expires = 0.0
         self.stream: trio.abc.Stream | None = None
         self._socket: trio.SocketStream | None = None
-        self._protocol: h11.Connection | None = None
+        self._raw: socket.socket | None = None
+        self._poll: select.poll | None = None
         self._used = False
-        self._plainly_done = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._protocol: h11.Connection | None = None
+        self._outgoing: Outgoing | None = None
         self._sent = False
-        self._heard = False
+        self._rest = b""  # of what came with a plain head
+        self._length = -1  # of a plain body, in bytes; -1: h11 counts
+        self._missing = -1  # how many of them are still to come
         self._early: deque[bytes] = deque()
 
-    async def open(self, context: Callable[[], ssl.SSLContext]) -> None:
-        """Connect, and shake hands if the origin's scheme is https."""
-        scheme, host, port = self.origin
+    async def open(self, proxy: ProxyServer | None, context: ssl.SSLContext | None) -> None:
+        """Connect, past a proxy if there is one, and shake hands if the origin's scheme is https.
+
+        Args:
+            proxy: to connect to instead.
+            context: for TLS; may be None where none is spoken.
+        """
         # The socket is ours from the moment it exists, so that a cancelled handshake closes it.
-        self.stream = self._socket = await _dial(host, port)
-        if scheme == b"https":
-            tls = trio.SSLStream(
-                self._socket, context(), server_hostname=host, https_compatible=True
-            )
-            await tls.do_handshake()
-            self.stream = tls
+        self._socket = await connect(proxy.origin if proxy else self.origin)
+        stream: trio.abc.Stream = self._socket
+        if proxy is not None and proxy.origin.scheme == b"https":
+            known = proxy.ssl_context or context
+            assert known is not None
+            stream = await start_tls(stream, known, proxy.origin.host)
+        if self.origin.scheme == b"https":
+            if proxy is not None:
+                await open_tunnel(stream, self.origin, proxy)
+            assert context is not None
+            stream = await start_tls(stream, context, self.origin.host)
+        self._watch(self._socket, plain=stream is self._socket)
+        self.stream = stream
 
-    def begin(self, head: h11.Request, body: bytes) -> bytes:
-        """Let h11 follow this exchange; what is to be sent for it."""
-        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
-        data = self._protocol.send(head) or b""
-        if body:
-            data += self._protocol.send(h11.Data(data=body)) or b""
-        return data + (self._protocol.send(h11.EndOfMessage()) or b"")
+    def _watch(self, stream: trio.SocketStream, *, plain: bool) -> None:
+        sock = stream.socket
+        descriptor = sock.fileno()
+        if hasattr(select, "poll"):  # not on Windows
+            self._poll = select.poll()
+            self._poll.register(descriptor, select.POLLIN)
+        if plain:
+            # Another object for the same socket: Trio's own offers no call without a checkpoint.
+            self._raw = socket.socket(sock.family, sock.type, sock.proto, descriptor)
+            self._raw.setblocking(False)
 
-    async def send(self, data: bytes) -> None:
-        """Send a request, as one piece.
+    async def send(self, outgoing: Outgoing) -> None:
+        """Send a request, in one system call if the system takes it.
 
         A server may answer, and close, before it has taken everything in (413, for one): then the
-        rest is not sent, and its answer is what `read_answer` and `read_head` find.
+        rest is not sent, and its response is what `read_head` finds. Always followed by `read_head`,
+        which checkpoints; here there is a checkpoint only where something is waited for.
         """
-        assert self.stream is not None
-        with suppress(trio.BrokenResourceError):  # what was answered is still to be read
-            if len(data) < _LONG:
-                await self.stream.send_all(data)
-                self._sent = True
-            else:
-                await self._send_and_listen(self.stream, data)
+        self._outgoing = outgoing
+        data = outgoing.data
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._raw is not None:
+            try:
+                data = data[self._raw.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                return  # what was answered is still to be read
+        if data:
+            await self._send_and_listen(data)
+        else:
+            self._sent = True
 
-    async def _send_and_listen(self, stream: trio.abc.Stream, data: bytes) -> None:
+    async def _send_and_listen(self, data: bytes) -> None:
+        stream = self.stream
+        assert stream is not None
         async with trio.open_nursery() as nursery:
 
             async def listen() -> None:
                 with suppress(trio.BrokenResourceError):
-                    while part := await self._read_some():
+                    while part := await self._receive(early=False):
                         self._early.append(part)
-                        if len(self._early) == _MOST_EARLY:
+                        if len(self._early) == _MAX_EARLY:
                             break
                 nursery.cancel_scope.cancel(reason="the server takes no more of the request in")
 
@@ -115,92 +140,124 @@ class Connection:
                 self._sent = True
             nursery.cancel_scope.cancel(reason="the request is sent")
 
-    async def read_answer(
-        self, request: Callable[[], h11.Request], body: bytes, most: int
-    ) -> Answer:
-        """The whole answer to a request that `begin` was not told of.
-
-        Args:
-            request: what was sent, for h11, should it be needed.
-            body: what was sent behind it.
-            most: longest body, in bytes.
+    async def read_head(self) -> Head:
+        """Read the head of the response, behind any 1xx.
 
         Raises:
-            ClosedWhileIdle: as `send` does.
-            h11.RemoteProtocolError: it is not HTTP, or was cut short.
+            ClosedWhileIdle: the connection had been used before, and nothing came.
+            trio.BrokenResourceError: it was reset.
+            h11.RemoteProtocolError: what came is not HTTP, or was cut short.
         """
-        data = b""
+        assert self._outgoing is not None
         try:
             data = await self._receive()
         except trio.BrokenResourceError:
             if self._used:
                 raise ClosedWhileIdle from None
             raise
-        if (head := plain_head(data)) is not None:
-            return await self._read_plain(head, data, most)
-        self.begin(request(), body)
-        assert self._protocol is not None
+        if not data:
+            if self._used:
+                raise ClosedWhileIdle
+            message = "the server closed the connection without an answer"
+            raise h11.RemoteProtocolError(message)
+        # The head of the response to a HEAD tells the length of a body that does not come.
+        head = plain_head(data) if self._outgoing.method != "HEAD" else None
+        if head is not None:
+            return self._begin_plain(head, data)
+        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._outgoing.replay(self._protocol)
         self._protocol.receive_data(data)
-        response = await self.read_head()
-        return Answer(response.status_code, list(response.headers), await self._read_parts(most))
+        return await self._read_response()
 
-    async def _read_plain(self, head: PlainHead, data: bytes, most: int) -> Answer:
-        headers = list(head.headers.items())
-        if head.length > most:
-            return Answer(head.status, headers, None)
-        content = data[head.size :]
-        if len(content) < head.length:
-            content = await self._read_rest(bytearray(content), head.length)
-        self._plainly_done = len(content) == head.length
-        return Answer(head.status, headers, content[: head.length])
+    def _begin_plain(self, head: PlainHead, data: bytes) -> Head:
+        self._rest = data[head.size :]
+        self._length = self._missing = head.length
+        return Head(head.status, head.reason, b"1.1", list(head.headers.items()))
 
-    async def _read_rest(self, content: bytearray, length: int) -> bytes:
-        # A bytearray and not a list of parts: a peer that sends byte by byte costs no more memory.
-        while len(content) < length:
-            part = await self._receive()
-            if not part:
-                message = f"the server closed the connection after {len(content)} of {length} bytes"
-                raise h11.RemoteProtocolError(message)
-            content += part
-        return bytes(content)
+    async def _read_response(self) -> Head:
+        for _ in range(_MAX_INTERIM):
+            event = await self._next_event()
+            if isinstance(event, h11.Response):
+                headers = event.headers.raw_items()
+                return Head(event.status_code, bytes(event.reason), event.http_version, headers)
+            # 1xx: the response proper is still to come.
+        raise h11.RemoteProtocolError(f"{_MAX_INTERIM} interim answers (1xx) and no other")
 
-    async def _read_parts(self, most: int) -> bytes | None:
+    async def read_body(self) -> bytes | None:
+        """Read the next piece of the body; None at its end.
+
+        Raises:
+            trio.BrokenResourceError, h11.RemoteProtocolError: it was cut short.
+        """
+        if self._protocol is not None:
+            event = await self._next_event()
+            return bytes(event.data) if isinstance(event, h11.Data) else None
+        if self._rest:
+            part, self._rest = self._rest[: self._missing], self._rest[self._missing :]
+            await trio.lowlevel.checkpoint()
+        elif self._missing:
+            part = await self._receive_more()
+            part, self._rest = part[: self._missing], part[self._missing :]
+        else:
+            await trio.lowlevel.checkpoint()
+            return None
+        self._missing -= len(part)
+        return part or None
+
+    def take_whole(self, limit: int) -> bytes | None:
+        """Return a body that came with its head, as short ones do; None if it has to be read."""
+        length, content = self._missing, self._rest
+        if not 0 <= length <= min(limit, len(content)):
+            return None
+        self._missing = 0
+        if len(content) == length:
+            self._rest = b""
+            return content
+        self._rest = content[length:]
+        return content[:length]
+
+    async def read_whole(self, limit: int) -> bytes | None:
+        """Read the body to its end; cheaper than piece by piece.
+
+        Args:
+            limit: longest body, in bytes.
+
+        Returns:
+            The body; None as soon as it is known to be longer.
+
+        Raises:
+            trio.BrokenResourceError, h11.RemoteProtocolError: it was cut short.
+        """
+        if self._protocol is None:
+            return await self._read_plain(limit)
         content = bytearray()
         while (part := await self.read_body()) is not None:
             content += part
-            if len(content) > most:
+            if len(content) > limit:
                 return None
         return bytes(content)
 
-    async def read_head(self) -> h11.Response:
-        """The head of the answer, behind any 1xx.
+    async def _read_plain(self, limit: int) -> bytes | None:
+        length = self._missing
+        if length > limit:
+            return None
+        # A bytearray and not a list of parts: a peer that sends byte by byte costs no more memory.
+        content = bytearray(self._rest)
+        while len(content) < length:
+            self._missing = length - len(content)
+            content += await self._receive_more()
+        self._missing = 0
+        self._rest = bytes(content[length:])
+        del content[length:]
+        return bytes(content)
 
-        Raises:
-            ClosedWhileIdle: as `send` does.
-            h11.RemoteProtocolError: it is not HTTP, or was cut short.
-        """
-        assert self._protocol is not None
-        for _ in range(_MOST_INTERIM):
-            try:
-                event = await self._next_event()
-            except (trio.BrokenResourceError, h11.RemoteProtocolError) as error:
-                if self._heard:
-                    raise
-                if self._used:
-                    raise ClosedWhileIdle from None
-                if isinstance(error, h11.RemoteProtocolError):
-                    message = "the server closed the connection without an answer"
-                    raise h11.RemoteProtocolError(message) from None
-                raise
-            if isinstance(event, h11.Response):
-                return event
-            # 1xx: the answer proper is still to come.
-        raise h11.RemoteProtocolError(f"{_MOST_INTERIM} interim answers (1xx) and no other")
-
-    async def read_body(self) -> bytes | None:
-        """The next piece of the body; None at its end."""
-        event = await self._next_event()
-        return bytes(event.data) if isinstance(event, h11.Data) else None
+    async def _receive_more(self) -> bytes:
+        part = await self._receive()
+        if not part:
+            came = self._length - self._missing
+            message = f"the server closed the connection after {came} of {self._length} bytes"
+            raise h11.RemoteProtocolError(message)
+        return part
 
     async def _next_event(self) -> h11.Event | type[h11.PAUSED]:
         assert self._protocol is not None
@@ -208,62 +265,51 @@ class Connection:
             self._protocol.receive_data(await self._receive())
         return event  # type: ignore[return-value]  # h11 does not type its sentinels
 
-    async def _receive(self) -> bytes:
-        if self._early:
+    async def _receive(self, *, early: bool = True) -> bytes:
+        """Read some bytes, first (unless not `early`) those that came while the request was sent."""
+        if self._early and early:
             await trio.lowlevel.checkpoint()
             return self._early.popleft()
-        return await self._read_some()
-
-    async def _read_some(self) -> bytes:
-        assert self.stream is not None
-        part = bytes(await self.stream.receive_some(_READ_SIZE))
-        self._heard = self._heard or part != b""
-        return part
+        raw = self._raw
+        if raw is None:
+            assert self.stream is not None
+            return bytes(await self.stream.receive_some(_READ_SIZE))
+        while True:
+            if raw.fileno() < 0:
+                raise trio.ClosedResourceError
+            # Nothing is there yet: to try first would cost an exception.
+            await trio.lowlevel.wait_readable(raw)
+            try:
+                return raw.recv(_READ_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
 
     def renew(self) -> bool:
         """Make ready for another exchange; False if one side wants to close."""
-        done, self._plainly_done = self._plainly_done, False
-        protocol, self._protocol = self._protocol, None
-        if protocol is not None:
+        protocol = self._protocol
+        if protocol is None:
+            done = self._missing == 0 and not self._rest
+        else:
             finished = protocol.our_state is protocol.their_state is h11.DONE
             # Neither bytes that nobody asked for, nor the end of the stream.
             done = finished and protocol.trailing_data == (b"", False)
-        sent, self._sent = self._sent, False
-        self._heard = False
+        done = done and self._sent and not self._early
+        self._reset()
         self._used = True
-        return done and sent and not self._early
+        return done
 
     def is_readable(self) -> bool:
         """Whether an idle connection has something to read, which means: was closed."""
+        if self._poll is not None:
+            return bool(self._poll.poll(0))
         assert self._socket is not None
-        return _peek(self._socket.socket)
+        return bool(select.select([self._socket.socket.fileno()], [], [], 0)[0])
 
     def close(self) -> None:
         """Close the socket now, without any farewell."""
+        if self._raw is not None:
+            self._raw.detach()  # the descriptor is Trio's to close
         if self._socket is not None:
             self._socket.socket.close()
-
-
-async def _dial(host: str, port: int) -> trio.SocketStream:
-    """Connect; an address needs neither a thread that looks it up nor a race between several."""
-    try:
-        version = ip_address(host).version
-    except ValueError:
-        return await trio.open_tcp_stream(host, port)
-    family = trio.socket.AF_INET if version == 4 else trio.socket.AF_INET6
-    sock = trio.socket.socket(family, trio.socket.SOCK_STREAM)
-    try:
-        await sock.connect((host, port))
-    except BaseException:
-        sock.close()
-        raise
-    return trio.SocketStream(sock)
-
-
-def _peek(sock: trio.socket.SocketType) -> bool:
-    """Whether a read would return at once: data, an end of file or an error."""
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock.fileno()], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))

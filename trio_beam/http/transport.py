@@ -1,4 +1,4 @@
-"""HTTP/1.1 on Trio streams, under ``httpx.AsyncClient``.
+"""HTTP/1.1 on Trio streams, under `httpx.AsyncClient`.
 
 httpx's own pool rescans every connection for every request and loses slots when requests are
 cancelled under contention (encode/httpcore#1035, #1093). A search cancels as a matter of course, so
@@ -13,23 +13,29 @@ it has a transport of its own:
 
 from __future__ import annotations
 
-import errno
-import os
 import ssl
 import time
+from base64 import b64encode
 from collections import defaultdict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from types import TracebackType
+from typing import TypeVar
 
-import h11
 import httpx
 import trio
 
-from trio_beam.http.connection import Answer, ClosedWhileIdle, Connection, Origin
+from trio_beam.errors import ConfigError
+from trio_beam.http.connection import ClosedWhileIdle, Connection, Head
+from trio_beam.http.dial import Origin, ProxyServer, origin_of
+from trio_beam.http.foreign_errors import FOREIGN_ERRORS, as_httpx
+from trio_beam.http.outgoing import Outgoing, Renderer
 
-_PORTS = {b"http": 80, b"https": 443}
+T = TypeVar("T")
+#: The extension of a response under which its `Body` is found, past what httpx puts around it.
+BODY = "trio_beam.body"
+_Timeouts = Mapping[str, float | None]
+_NO_TIMEOUTS: _Timeouts = {}
 
 
 class TrioTransport(httpx.AsyncBaseTransport):
@@ -41,13 +47,23 @@ class TrioTransport(httpx.AsyncBaseTransport):
     Args:
         ssl_context: for https; None for one that trusts what httpx trusts, made once per process.
         keepalive_expiry: seconds after which an idle connection is not used again.
+        proxy: an HTTP proxy (``http://`` or ``https://``) through which all requests go.
+
+    Raises:
+        ConfigError: the proxy is of another kind.
     """
 
     def __init__(
-        self, *, ssl_context: ssl.SSLContext | None = None, keepalive_expiry: float = 4.0
+        self,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        keepalive_expiry: float = 4.0,
+        proxy: str | httpx.URL | httpx.Proxy | None = None,
     ) -> None:
         self._ssl_context = ssl_context
         self._keepalive_expiry = keepalive_expiry
+        self._proxy = None if proxy is None else _proxy_server(proxy)
+        self._renderer = Renderer(self._proxy.headers if self._proxy else None)
         self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
         self._open: set[Connection] = set()
 
@@ -61,14 +77,21 @@ class TrioTransport(httpx.AsyncBaseTransport):
         return len(self._open)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return its answer as soon as the head is in."""
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        body = b"".join([part async for part in request.stream])
-        if (connection := self._take(_origin(request.url))) is not None:
-            # It may have been closed by the server while it lay idle; then once more, on a new one.
-            with suppress(ClosedWhileIdle):
-                return await self._exchange(connection, request, body)
-        return await self._exchange(Connection(_origin(request.url)), request, body)
+        """Send a request and return its response as soon as the head is in."""
+        origin = origin_of(request.url)
+        body = await _body_of(request)
+        try:
+            outgoing = self._renderer.render(request, body)
+        except FOREIGN_ERRORS as error:
+            raise as_httpx(error, connecting=True) from error
+        timeouts: _Timeouts = request.extensions.get("timeout", _NO_TIMEOUTS)
+        connection = self._take(origin)
+        if connection is not None:
+            try:
+                return await self._exchange(connection, outgoing, timeouts)
+            except ClosedWhileIdle:
+                pass  # by the server; once more, on a new one
+        return await self._exchange(Connection(origin), outgoing, timeouts)
 
     async def aclose(self) -> None:
         """Close every socket, those in use as well."""
@@ -88,89 +111,48 @@ class TrioTransport(httpx.AsyncBaseTransport):
         await self.aclose()
 
     async def _exchange(
-        self, connection: Connection, request: httpx.Request, content: bytes
+        self, connection: Connection, outgoing: Outgoing, timeouts: _Timeouts
     ) -> httpx.Response:
-        timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
-        with self._dropped_on_error(connection):
-            await self._open_if_new(connection, timeouts.get("connect"), request)
-            with _translated(_EXCHANGE, request):
-                data = connection.begin(_head(request), content)
-                with _limit(timeouts.get("write"), "write", httpx.WriteTimeout):
-                    await connection.send(data)
-                with _limit(timeouts.get("read"), "read", httpx.ReadTimeout):
-                    head = await connection.read_head()
-        return httpx.Response(
-            status_code=head.status_code,
-            headers=head.headers.raw_items(),
-            stream=Body(self, connection, request, timeouts),
-            extensions={
-                "http_version": b"HTTP/" + head.http_version,
-                "reason_phrase": bytes(head.reason),
-            },
-        )
-
-    async def fetch(
-        self, template: Template, body: bytes | None, *, most: int, connect_timeout: float | None
-    ) -> Answer:
-        """Send a request and return its whole answer, without httpx's own objects.
-
-        The same connections and the same errors as `handle_async_request`, at a third of the cost.
-
-        Args:
-            template: the request, made once.
-            body: what it is to carry; None: nothing.
-            most: longest body of the answer, in bytes.
-            connect_timeout: seconds for connecting; None: no limit.
-        """
-        if (connection := self._take(template.origin)) is not None:
-            with suppress(ClosedWhileIdle):
-                return await self._fetch(connection, template, body, most, connect_timeout)
-        connection = Connection(template.origin)
-        return await self._fetch(connection, template, body, most, connect_timeout)
-
-    async def _fetch(
-        self,
-        connection: Connection,
-        template: Template,
-        body: bytes | None,
-        most: int,
-        connect_timeout: float | None,
-    ) -> Answer:
+        connecting = connection.stream is None
         try:
-            await self._open_if_new(connection, connect_timeout)
-            await connection.send(template.wire(body))
-            answer = await connection.read_answer(lambda: template.event(body), body or b"", most)
-        except tuple(_EXCHANGE) as error:
+            if connecting:
+                await self._connect(connection, timeouts.get("connect"))
+                connecting = False
+            if (seconds := timeouts.get("write")) is None:
+                await connection.send(outgoing)
+            else:
+                await _within(seconds, httpx.WriteTimeout, connection.send, outgoing)
+            if (seconds := timeouts.get("read")) is None:
+                head = await connection.read_head()
+            else:
+                head = await _within(seconds, httpx.ReadTimeout, connection.read_head)
+        except FOREIGN_ERRORS as error:
             self.drop(connection)
-            raise _translation(_EXCHANGE, error) from error
+            raise as_httpx(error, connecting=connecting) from error
         except BaseException:
             self.drop(connection)
             raise
-        self.give_back(connection)
-        return answer
+        return self._response(head, connection, timeouts.get("read"))
 
-    async def _open_if_new(
-        self,
-        connection: Connection,
-        seconds: float | None,
-        request: httpx.Request | None = None,
-    ) -> None:
-        if connection.stream is not None:
-            return
+    def _response(
+        self, head: Head, connection: Connection, read_timeout: float | None
+    ) -> httpx.Response:
+        body = Body(self, connection, read_timeout)
+        extensions = {
+            "http_version": b"HTTP/" + head.version,
+            "reason_phrase": head.reason,
+            BODY: body,
+        }
+        return httpx.Response(head.status, headers=head.headers, stream=body, extensions=extensions)
+
+    async def _connect(self, connection: Connection, seconds: float | None) -> None:
         self._open.add(connection)
-        with _translated(_CONNECT, request), _limit(seconds, "connect", httpx.ConnectTimeout):
-            await connection.open(self._context)
-
-    def _context(self) -> ssl.SSLContext:
-        return self._ssl_context or _default_ssl_context()
-
-    @contextmanager
-    def _dropped_on_error(self, connection: Connection) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.drop(connection)
-            raise
+        proxy = self._proxy
+        encrypted = connection.origin.scheme == b"https" or (
+            proxy is not None and proxy.origin.scheme == b"https"
+        )
+        context = (self._ssl_context or _default_ssl_context()) if encrypted else None
+        await _within(seconds, httpx.ConnectTimeout, connection.open, proxy, context)
 
     def _take(self, origin: Origin) -> Connection | None:
         idle = self._idle[origin]
@@ -191,70 +173,26 @@ class TrioTransport(httpx.AsyncBaseTransport):
         if connection not in self._open or not connection.renew():
             self.drop(connection)
             return
-        connection.expires = time.monotonic() + self._keepalive_expiry
+        now = time.monotonic()
+        connection.expires = now + self._keepalive_expiry
         idle = self._idle[connection.origin]
         idle.append(connection)
-        while idle and idle[0].expires < time.monotonic():
+        while idle[0].expires < now:
             self.drop(idle.popleft())
 
 
-class Template:
-    """A request that is sent over and over with another body: its head is made once, by h11.
-
-    Args:
-        request: as httpx would send it; its own body does not count.
-
-    Raises:
-        httpx.UnsupportedProtocol: the URL is neither http nor https.
-        httpx.LocalProtocolError: HTTP does not allow such a head.
-    """
-
-    def __init__(self, request: httpx.Request) -> None:
-        self.origin = _origin(request.url)
-        with _translated(_EXCHANGE, request):
-            self._event = _head(request)
-            rendered = h11.Connection(h11.CLIENT).send(self._event)
-        assert rendered is not None
-        self._head = rendered.removesuffix(b"\r\n")
-
-    def wire(self, body: bytes | None) -> bytes:
-        """Everything that is sent."""
-        if body is None:
-            return self._head + b"\r\n"
-        return b"%scontent-length: %d\r\n\r\n%s" % (self._head, len(body), body)
-
-    def event(self, body: bytes | None) -> h11.Request:
-        """The same head, for h11."""
-        event = self._event
-        if body is None:
-            return event
-        headers = [*event.headers, (b"content-length", b"%d" % len(body))]
-        return h11.Request(method=event.method, target=event.target, headers=headers)
-
-
-def _head(request: httpx.Request) -> h11.Request:
-    return h11.Request(
-        method=request.method, target=request.url.raw_path, headers=request.headers.raw
-    )
-
-
 class Body(httpx.AsyncByteStream):
-    """The body of an answer; closing it early closes the connection.
+    """The body of a response, still compressed; closing it early closes the connection.
 
     An iterator and not a generator, which Trio could not close in time.
     """
 
     def __init__(
-        self,
-        transport: TrioTransport,
-        connection: Connection,
-        request: httpx.Request,
-        timeouts: dict[str, float | None],
+        self, transport: TrioTransport, connection: Connection, read_timeout: float | None
     ) -> None:
         self._transport = transport
         self._connection = connection
-        self._request = request
-        self._timeouts = timeouts
+        self._read_timeout = read_timeout
         self._complete = False
 
     def __aiter__(self) -> Body:
@@ -263,16 +201,44 @@ class Body(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         if self._complete:
             raise StopAsyncIteration
-        with (
-            _translated(_EXCHANGE, self._request),
-            _limit(self._timeouts.get("read"), "read", httpx.ReadTimeout),
-        ):
-            data = await self._connection.read_body()
+        data = await self._guarded(self._connection.read_body)
         if data is not None:
             return data
         self._complete = True
         self._transport.give_back(self._connection)
         raise StopAsyncIteration
+
+    async def read_whole(self, limit: int) -> bytes | None:
+        """Read a body that nothing was read of yet; leaves nothing to be closed.
+
+        Args:
+            limit: longest body, in bytes.
+
+        Returns:
+            The body; None, with the connection closed, if it is longer.
+
+        Raises:
+            httpx.TransportError: it was cut short.
+        """
+        content = self._connection.take_whole(limit)  # nearly always
+        if content is None:
+            content = await self._guarded(self._connection.read_whole, limit)
+        if content is None:
+            self._transport.drop(self._connection)
+        else:
+            self._transport.give_back(self._connection)
+        self._complete = True
+        return content
+
+    async def _guarded(self, read: Callable[..., Awaitable[T]], *args: int) -> T:
+        try:
+            return await _within(self._read_timeout, httpx.ReadTimeout, read, *args)
+        except FOREIGN_ERRORS as error:
+            self._transport.drop(self._connection)
+            raise as_httpx(error, connecting=False) from error
+        except BaseException:
+            self._transport.drop(self._connection)
+            raise
 
     async def aclose(self) -> None:
         """Close the connection unless the body was read to its end."""
@@ -280,74 +246,39 @@ class Body(httpx.AsyncByteStream):
             self._transport.drop(self._connection)
 
 
-# -- errors and limits
-
-_CONNECT: dict[type[Exception], type[httpx.TransportError]] = {
-    OSError: httpx.ConnectError,
-    trio.BrokenResourceError: httpx.ConnectError,
-    ssl.SSLError: httpx.ConnectError,
-}
-_EXCHANGE: dict[type[Exception], type[httpx.TransportError]] = {
-    h11.RemoteProtocolError: httpx.RemoteProtocolError,
-    h11.LocalProtocolError: httpx.LocalProtocolError,
-    trio.BrokenResourceError: httpx.ReadError,
-    trio.ClosedResourceError: httpx.ReadError,
-    OSError: httpx.ReadError,
-}
-
-
-@contextmanager
-def _translated(
-    table: dict[type[Exception], type[httpx.TransportError]], request: httpx.Request | None
-) -> Iterator[None]:
-    try:
-        yield
-    except tuple(table) as error:
-        raise _translation(table, error, request) from error
-
-
-def _translation(
-    table: dict[type[Exception], type[httpx.TransportError]],
-    error: BaseException,
-    request: httpx.Request | None = None,
-) -> httpx.TransportError:
-    kind = next(to for known, to in table.items() if isinstance(error, known))
-    return kind(_reason(error), request=request)
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause in the system's own words: Trio wraps it, once for each address tried."""
-    if isinstance(error, ExceptionGroup):
-        return "; ".join(dict.fromkeys(map(_reason, error.exceptions)))
-    if error.__cause__ is not None:
-        return _reason(error.__cause__)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's, not the system's
-        return error.reason or str(error)
-    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__
-
-
-@contextmanager
-def _limit(
-    seconds: float | None, phase: str, error: type[httpx.TimeoutException]
-) -> Iterator[None]:
+async def _within(
+    seconds: float | None,
+    error: type[httpx.TimeoutException],
+    call: Callable[..., Awaitable[T]],
+    *args: object,
+) -> T:
+    """Await a call for so many seconds at most; without a limit there is no scope to pay for."""
     if seconds is None:
-        yield
-        return
-    with trio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise error(f"{phase} took longer than {seconds:g} s")
+        return await call(*args)
+    with trio.move_on_after(seconds):
+        return await call(*args)
+    phase = error.__name__.removesuffix("Timeout").lower()
+    raise error(f"{phase} took longer than {seconds:g} s")
 
 
-def _origin(url: httpx.URL) -> Origin:
-    scheme = url.raw_scheme
-    if scheme not in _PORTS:
-        raise httpx.UnsupportedProtocol(f"neither http nor https: {url}")
-    return scheme, url.raw_host.decode("ascii"), url.port or _PORTS[scheme]
+async def _body_of(request: httpx.Request) -> bytes:
+    if isinstance(request.stream, httpx.ByteStream):
+        return b"".join(request.stream)
+    assert isinstance(request.stream, httpx.AsyncByteStream)
+    return b"".join([part async for part in request.stream])
+
+
+def _proxy_server(given: str | httpx.URL | httpx.Proxy) -> ProxyServer:
+    proxy = given if isinstance(given, httpx.Proxy) else httpx.Proxy(given)
+    if proxy.url.scheme not in ("http", "https"):
+        bound = "an HTTP proxy (for SOCKS, bring an httpx.AsyncClient with httpx's own transport)"
+        raise ConfigError("proxy", bound, f"{proxy.url.scheme}://{proxy.url.host}")
+    headers = list(proxy.headers.raw)
+    if proxy.raw_auth is not None:
+        headers.append((b"Proxy-Authorization", b"Basic " + b64encode(b":".join(proxy.raw_auth))))
+    return ProxyServer(
+        origin=origin_of(proxy.url), headers=tuple(headers), ssl_context=proxy.ssl_context
+    )
 
 
 @cache

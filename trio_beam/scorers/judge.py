@@ -156,7 +156,7 @@ def text_of(prompt: Prompt) -> str:
     """A prompt as a text to be read: a single user's message as it is, others with their roles."""
     if prompt.messages is None:
         return prompt.text or ""
-    messages = [(str(one["role"]), _content(one["content"])) for one in prompt.messages]
+    messages = [(str(one["role"]), _content(one.get("content"))) for one in prompt.messages]
     if [role for role, _ in messages] == ["user"]:
         return messages[0][1]
     return "\n\n".join(f"{role}: {content}" for role, content in messages)

@@ -128,7 +128,7 @@ def test_too_long_by_code_or_by_words(error: dict[str, str]) -> None:
     assert isinstance(_error(400, encode({"error": error})), ContextOverflow)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 422])
+@pytest.mark.parametrize("status", [401, 403, 404])
 def test_words_on_the_context_behind_another_status(status: int) -> None:
     error = _error(status, b"models of a larger context window cost more")
     assert type(error) is RequestRejected

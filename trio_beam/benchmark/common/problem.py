@@ -86,6 +86,13 @@ class Benchmark(Protocol):
             BenchmarkError: they cannot be loaded; the message says what to do.
         """
 
+    async def check_grading(self) -> None:
+        """Make sure that answers can be graded on this machine, before any is paid for.
+
+        Raises:
+            BenchmarkError: they cannot; the message says why, and what to do.
+        """
+
     async def grade(self, problem: Problem, completion: str) -> Grade:
         """Grade a model's answer. If it is cancelled, nothing of it is left running.
 

@@ -44,7 +44,7 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
     if not text.strip():
         return None
     blocks = list(_fenced(text))
-    # Of code that is nested too deeply to be looked at, or has a number too long to be written.
+    # Code may be nested too deeply, or have too long a number, to be taken apart.
     with contextlib.suppress(RecursionError, ValueError):
         for candidate in _candidates(blocks, text):
             if found := _whole_function(candidate, entry_point):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sets import answers
@@ -70,6 +71,12 @@ class JsonLines:
         self._gradings.update(problem.reference["grading"] for problem in problems)
         return problems[:count]
 
+    async def check_grading(self) -> None:
+        """Read the file, and try the sandbox if math-verify will be asked."""
+        await trio.to_thread.run_sync(self.load, None, 0)
+        if "math" in self._gradings:
+            await self._grader.check()
+
     async def grade(self, problem: Problem, completion: str) -> Grade:
         """Grade as the problem's line says."""
         reference = problem.reference
@@ -91,7 +98,7 @@ class JsonLines:
         return None if found is None else answers.normal_form(found)
 
     async def aclose(self) -> None:
-        """End the sandbox."""
+        """End the verifier."""
         await self._grader.aclose()
 
     async def _grade(self, reference: dict[str, Any], right: str, completion: str) -> Grade:

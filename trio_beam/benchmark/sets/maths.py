@@ -10,7 +10,7 @@ import attrs
 
 from trio_beam.benchmark.common.extra import need_extra
 from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
-from trio_beam.benchmark.sandbox import JobFailed, Limits, Sandbox
+from trio_beam.benchmark.sandbox import Limits, ProcessFailed, Verifier
 from trio_beam.benchmark.sets import answers
 from trio_beam.benchmark.sets.numbers import stated_number
 from trio_beam.benchmark.sets.rows import Source, first
@@ -37,14 +37,22 @@ NO_ANSWER = "no answer found"
 
 
 class MathGrader:
-    """Compares answers: by their form, by their value, and at last by math-verify, in a sandbox.
+    """Compares answers: by their form, by their value, and at last by math-verify, in the sandbox.
 
-    math-verify reads LaTeX, and parts of what it reads are evaluated; it can be kept busy for ever.
+    math-verify computes what it reads, and so can be kept busy for ever.
     """
 
     def __init__(self) -> None:
         """Nothing is started yet."""
-        self._sandbox = Sandbox(imports=("math_verify",), limits=Limits(seconds=10.0))
+        self._verifier = Verifier("math_verify", Limits(seconds=10.0))
+
+    async def check(self) -> None:
+        """Make sure that math-verify can be asked.
+
+        Raises:
+            BenchmarkError: there is no sandbox on this machine.
+        """
+        await self._verifier.check()
 
     async def grade(self, answer: str | None, reference: str) -> Grade:
         """Grade an answer that was found in a text.
@@ -57,23 +65,23 @@ class MathGrader:
         detail = ""
         try:
             passed = await self._same(answer, reference)
-        except JobFailed as failed:
+        except ProcessFailed as failed:
             passed, detail = False, f"not understood: {failed.detail}"
         if not passed:
             detail = detail or NOT_RIGHT
         return Grade(passed=passed, score=float(passed), answer=answer, detail=detail)
 
     async def aclose(self) -> None:
-        """End the sandbox."""
-        await self._sandbox.aclose()
+        """End the verifier."""
+        await self._verifier.aclose()
 
     async def _same(self, answer: str, reference: str) -> bool:
         if answers.normal_form(answer) == answers.normal_form(reference):
             return True
         if None not in (answers.value_of(answer), answers.value_of(reference)):
             return False
-        job = {"answer": answer, "reference": reference}
-        return bool(await self._sandbox.run("math_equal", job))
+        equal = await self._verifier.run("math_equal", answer=answer, reference=reference)
+        return equal is True
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -100,6 +108,10 @@ class Gsm8k:
         rows = first(source.rows(self.data_dir), count)
         return [_gsm8k_problem(self.name, number, row) for number, row in enumerate(rows)]
 
+    async def check_grading(self) -> None:
+        """Try the sandbox."""
+        await self._grader.check()
+
     async def grade(self, problem: Problem, completion: str) -> Grade:
         """Right if the number is; how it is written does not matter."""
         return await self._grader.grade(self.answer_of(completion), problem.reference["answer"])
@@ -112,7 +124,7 @@ class Gsm8k:
         return answers.number_in(completion)
 
     async def aclose(self) -> None:
-        """End the sandbox."""
+        """End the verifier."""
         await self._grader.aclose()
 
 
@@ -134,6 +146,10 @@ class Math500:
         need_extra("math_verify")
         return [_math500_problem(row) for row in first(_MATH500.rows(self.data_dir), count)]
 
+    async def check_grading(self) -> None:
+        """Try the sandbox."""
+        await self._grader.check()
+
     async def grade(self, problem: Problem, completion: str) -> Grade:
         """Right if math-verify takes the answer for the reference."""
         return await self._grader.grade(
@@ -146,7 +162,7 @@ class Math500:
         return None if found is None else answers.normal_form(found)
 
     async def aclose(self) -> None:
-        """End the sandbox."""
+        """End the verifier."""
         await self._grader.aclose()
 
 

@@ -10,23 +10,24 @@ import attrs
 from trio_beam.benchmark.common.extra import need_extra
 from trio_beam.benchmark.common.nearest import nearest_keys
 from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
-from trio_beam.benchmark.sandbox import JobFailed, Limits, Sandbox
+from trio_beam.benchmark.sandbox import Limits, ProcessFailed, Verifier
 from trio_beam.benchmark.sets import answers
 
-_IMPORTS = ("reasoning_gym",)
+_PACKAGE = "reasoning_gym"
 #: How many there are when no number is asked for: a generator has no end.
 _ALL = 500
 #: Tasks that measure nothing, with the reason.
 _UNFIT = {"game_of_life_halting": "its verifier takes every answer for a right one"}
 #: To make problems takes no more; they are ours, but made where answers are graded.
-_MAKING = Limits(seconds=300.0, memory=4 << 30, answer=256 << 20)
+_MAKING = Limits(seconds=300.0, memory=4 << 30, message=256 << 20)
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class ReasoningGym:
     """A task of reasoning-gym.
 
-    The verifiers of some tasks evaluate an answer as Python, so all of them run in the sandbox.
+    Its verifiers run in the sandbox. Where one would evaluate an answer as Python, only literals,
+    arithmetic and formulas are.
     """
 
     name: str
@@ -36,26 +37,30 @@ class ReasoningGym:
         "between <answer> and </answer>."
     )
     can_grade: bool = True
-    _sandbox: Sandbox = attrs.field(
-        factory=lambda: Sandbox(imports=_IMPORTS, limits=Limits(seconds=20.0)), init=False
+    _verifier: Verifier = attrs.field(
+        factory=lambda: Verifier(_PACKAGE, Limits(seconds=20.0)), init=False
     )
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
         """The first problems that the seed gives; 500, if no number is asked for."""
         if self.task in _UNFIT:
             raise BenchmarkError(f"{self.name} measures nothing: {_UNFIT[self.task]}")
-        need_extra("reasoning_gym")
+        need_extra(_PACKAGE)
         wanted = _ALL if count is None else count
         size = max(_ALL, wanted)  # entries of some tasks depend on how many there are
         place = {"task": self.task, "seed": seed, "size": size}
-        maker = Sandbox(imports=_IMPORTS, limits=_MAKING)
+        maker = Verifier(_PACKAGE, _MAKING)
         try:
-            entries = maker.run_sync("reasoning_gym_make", place | {"count": wanted})
-        except JobFailed as failed:
+            entries = maker.run_sync("reasoning_gym_make", **place, count=wanted)
+        except ProcessFailed as failed:
             raise BenchmarkError(self._why_not(maker, failed.detail)) from None
         return [
             self._problem(place | {"index": index}, entry) for index, entry in enumerate(entries)
         ]
+
+    async def check_grading(self) -> None:
+        """Try the sandbox."""
+        await self._verifier.check()
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
         """The score is the verifier's, which gives some tasks parts of a point; a whole one passes."""
@@ -64,11 +69,13 @@ class ReasoningGym:
             return Grade(passed=False, score=0.0, answer=None, detail="no answer found")
         place = {key: problem.reference[key] for key in ("task", "seed", "size", "index")}
         try:
-            score = await self._sandbox.run("reasoning_gym_score", place | {"answer": answer})
-        except JobFailed as failed:
+            score = await self._verifier.run("reasoning_gym_score", **place, answer=answer)
+        except ProcessFailed as failed:
             detail = f"not understood: {failed.detail}"
             return Grade(passed=False, score=0.0, answer=answer, detail=detail)
-        score = min(1.0, max(0.0, float(score)))
+        if not _is_score(score):
+            detail = "the verifier's score is not a number from 0 to 1"
+            return Grade(passed=False, score=0.0, answer=answer, detail=detail)
         passed = score == 1.0
         return Grade(
             passed=passed, score=score, answer=answer, detail="" if passed else "wrong answer"
@@ -80,8 +87,8 @@ class ReasoningGym:
         return None if answer is None else " ".join(answer.split()).casefold()
 
     async def aclose(self) -> None:
-        """End the sandbox."""
-        await self._sandbox.aclose()
+        """End the verifier."""
+        await self._verifier.aclose()
 
     def _answer_in(self, completion: str) -> str | None:
         # What is between the tags is taken as it is: grids and words have a form that counts.
@@ -96,10 +103,17 @@ class ReasoningGym:
             meta={"task": self.task},
         )
 
-    def _why_not(self, maker: Sandbox, detail: str) -> str:
-        tasks = maker.run_sync("reasoning_gym_tasks", {})
+    def _why_not(self, maker: Verifier, detail: str) -> str:
+        try:
+            tasks = maker.run_sync("reasoning_gym_tasks")
+        except ProcessFailed:
+            return f"{self.name}: {detail}"
         if self.task in tasks:
             return f"{self.name}: the task gives no problems ({detail})"
         nearest = nearest_keys(self.task, tasks)
         meant = f"; did you mean {nearest[0]}?" if nearest else ""
         return f"reasoning-gym has no task {self.task!r}{meant} It has: {', '.join(tasks)}"
+
+
+def _is_score(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

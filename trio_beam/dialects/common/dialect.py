@@ -14,8 +14,16 @@ from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
 from trio_beam.dialects.common.limits import Limits
+from trio_beam.dialects.common.negotiation import Negotiation, is_about_content
 from trio_beam.dialects.common.temperature import SHOWN, bounded
-from trio_beam.errors import LogprobsUnavailable, RequestRejected
+from trio_beam.errors import (
+    ConnectionFailed,
+    ContextOverflow,
+    EndpointError,
+    LogprobsUnavailable,
+    RequestRejected,
+    ServerError,
+)
 
 T = TypeVar("T")
 Api: TypeAlias = Literal["auto", "completions", "chat"]
@@ -66,16 +74,29 @@ class Answer:
 
 
 class ModelEntry(msgspec.Struct):
-    """One row of ``GET /models``."""
+    """One row of ``GET /models``; some servers call the name otherwise."""
 
-    id: str
+    id: str | None = None
     owned_by: str | None = None
+    name: str | None = None
+    model: str | None = None
+
+    @property
+    def called(self) -> str:
+        """The model's name; "" if the row has none."""
+        return self.id or self.model or self.name or ""
 
 
 class ModelList(msgspec.Struct):
-    """The answer to ``GET /models``."""
+    """The response to ``GET /models``; some servers send the list itself."""
 
-    data: list[ModelEntry]
+    data: list[ModelEntry] | None = None
+    models: list[ModelEntry] | None = None
+
+    @property
+    def rows(self) -> list[ModelEntry]:
+        """The models that have a name."""
+        return [row for row in self.data or self.models or [] if row.called]
 
 
 class Dialect(ABC):
@@ -101,7 +122,9 @@ class Dialect(ABC):
     #: Shape of the log-probabilities: ``"native"``, ``"content"`` or ``"legacy"``, once it is known.
     shape: str | None = None
     #: What is known of servers of this kind and cannot be tried in a minute.
-    notes: ClassVar[tuple[str, ...]] = ()
+    notes: tuple[str, ...] = ()
+    #: Whether the server has answered a request in this dialect.
+    proved: bool = False
     #: What the server calls itself, and its longest sequence in tokens, once `configure` has asked.
     server: str | None = None
     context_tokens: int | None = None
@@ -115,7 +138,7 @@ class Dialect(ABC):
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
         """Whether a server with this list of models speaks this dialect: by the owner that it names."""
-        return cls.owner is not None and any(row.owned_by == cls.owner for row in models.data)
+        return cls.owner is not None and any(row.owned_by == cls.owner for row in models.rows)
 
     def configure(self) -> Exchange[int | None]:
         """Ask the server for what it says of itself; returns its slots, if it has a number of them.
@@ -142,6 +165,15 @@ class Dialect(ABC):
     @abstractmethod
     def prompt_length(self, prepared: Any) -> int:
         """Tokens of a prepared prompt, or an upper bound where only the server could count them."""
+
+    def is_open(self, prepared: Any, request: SampleRequest) -> bool:
+        """Whether `settle` has to find something out before this request, once for all searches."""
+        del prepared, request
+        return False
+
+    def settle(self) -> Exchange[None]:
+        """Find out what `is_open` has asked for."""
+        yield from ()
 
     @abstractmethod
     def sample(self, prepared: Any, request: SampleRequest) -> Exchange[Answer]:
@@ -196,32 +228,71 @@ class Dialect(ABC):
             return ({"role": "user", "content": prompt.text},)
         return prompt.messages
 
-    def _within_limits(
-        self, n: int, top: int, request: Callable[[int, int], WireRequest[T]]
+    def _negotiate(
+        self,
+        request: SampleRequest,
+        top: int,
+        negotiation: Negotiation,
+        values: Callable[[int, int], Mapping[str, Any]],
+        wire: Callable[[dict[str, Any], int], WireRequest[T]],
+        *,
+        mend: Callable[[EndpointError], bool] | None = None,
+        grown: bool = True,
     ) -> Exchange[tuple[T, int]]:
-        """Send one request, or a few while the server's limits are being learnt.
+        """Send one request, or a few while it is learnt what the server takes.
 
         Args:
-            n: the choices that are wanted.
+            request: what is asked for.
             top: the alternatives of each token that are wanted.
-            request: makes the request for as many of them as are allowed.
+            negotiation: knows the optional fields of the call.
+            values: makes the optional fields for so many choices and alternatives.
+            wire: makes the request of the spelt fields, for so many choices.
+            mend: does something else about a refusal; returns whether the request may be sent again.
+            grown: whether an unexplained refusal of a longer beam means that the context is full.
 
         Returns:
-            The answer, and the choices that it was asked for.
-        """
-        while True:
-            capped_n, capped_top = self.limits.cap_n(n), self.limits.cap_logprobs(top)
-            try:
-                answer: T = yield request(capped_n, capped_top)
-            except RequestRejected as refusal:
-                if not self._learn(refusal, capped_n, capped_top):
-                    raise
-            else:
-                return answer, capped_n
+            The response, and the choices that it was asked for.
 
-    def _learn(self, refusal: RequestRejected, n: int, top: int) -> bool:
-        """Learn from a refusal of a request for so many; whether a smaller one may do."""
-        return self.limits.learn(refusal, n=n, logprobs=top)
+        Raises:
+            ContextOverflow: a beam has grown until it filled the context, whatever the server calls it.
+        """
+        attempt = negotiation.attempt()
+        while True:
+            n, capped_top = self.limits.cap_n(request.n), self.limits.cap_logprobs(top)
+            try:
+                answer: T = yield wire(attempt.spell(values(n, capped_top)), n)
+            except ContextOverflow:
+                raise
+            except (RequestRejected, ServerError, ConnectionFailed) as refusal:
+                if isinstance(refusal, RequestRejected):
+                    if self.limits.learn(refusal, n=n, logprobs=capped_top):
+                        continue
+                    if mend is not None and mend(refusal):
+                        continue
+                    grew = grown and request.beam.continuation is not None
+                    if grew and not attempt.blames(refusal) and _fills_context(refusal):
+                        raise _overflow(refusal) from None
+                if not attempt.next_spelling(refusal):
+                    raise attempt.first_refusal(refusal) from None
+            else:
+                attempt.accepted()
+                return answer, n
+
+
+def _fills_context(refusal: RequestRejected) -> bool:
+    """Whether a refusal, of a beam whose shorter self was accepted, must be about its length."""
+    return refusal.status in (400, 413, 422) and not is_about_content(refusal)
+
+
+def _overflow(refusal: RequestRejected) -> ContextOverflow:
+    return ContextOverflow(
+        refusal.message,
+        status=refusal.status,
+        url=refusal.url,
+        attempts=refusal.attempts,
+        fields=refusal.fields,
+        code=refusal.code,
+    )
 
 
 def one_token_blocks(tokens: Sequence[Token], n: int, *, exact: bool) -> tuple[Continuation, ...]:

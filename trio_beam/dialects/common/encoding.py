@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -41,6 +43,7 @@ class PrefixEncoder:
         return joined
 
 
+_NOT_FINITE = re.compile(rb"\bNaN\b|\bInfinity\b")
 #: Tokens that a server may put around a prompt: the beginning of a text, a turn.
 _AROUND = 16
 
@@ -55,7 +58,10 @@ Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 def decoder_of(shape: Any) -> Callable[[bytes], Any]:
-    """A decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`."""
+    """Make a decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`.
+
+    NaN and Infinity, which Python's own `json` writes, are read where a number is expected.
+    """
     decode = msgspec.json.Decoder(shape).decode
 
     def guarded(body: bytes) -> Any:
@@ -65,8 +71,23 @@ def decoder_of(shape: Any) -> Callable[[bytes], Any]:
             raise msgspec.ValidationError("it is nested too deeply") from None
         except UnicodeDecodeError as error:
             raise msgspec.DecodeError(str(error)) from None
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            if not _NOT_FINITE.search(body):
+                raise
+            return _decode_leniently(body, shape)
 
     return guarded
+
+
+def _decode_leniently(body: bytes, shape: Any) -> Any:
+    try:
+        return msgspec.convert(json.loads(body), shape, strict=False)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, msgspec.ValidationError):
+            raise
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def encode_string(text: str) -> bytes:

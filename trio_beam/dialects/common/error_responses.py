@@ -1,15 +1,14 @@
-"""What an answer with an error status means, for all dialects."""
+"""Error responses, from an HTTP status or from inside a 200: one error for each, for all dialects."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.errors import (
     ContextOverflow,
     EndpointError,
@@ -18,10 +17,12 @@ from trio_beam.errors import (
     ServerError,
 )
 
-_MOST_WORDS = 500
+_MAX_WORDS = 500
 _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
 _CONTEXT_WORDS = re.compile(
-    r"maximum context length|context (size|length|window)|input_tokens", re.IGNORECASE
+    r"maximum context length|context (size|length|window)|input_tokens|maximum prompt length"
+    r"|max_new_tokens. must be <=|prompt is too long|too many tokens|exceeds? .{0,40}\btokens\b",
+    re.IGNORECASE,
 )
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HINTS = {
@@ -30,12 +31,22 @@ _HINTS = {
     404: "is the base URL right (it usually ends in /v1), and the model's name?",
     405: "is the base URL right? It usually ends in /v1",
 }
+#: Words in a code or a type where an error has no status of its own, and the status they stand for.
+_STATUS_WORDS = (
+    (re.compile(r"rate.?limit|too.?many.?requests|quota.?exceeded|throttl", re.IGNORECASE), 429),
+    (re.compile(r"overloaded|unavailable|capacity|busy", re.IGNORECASE), 503),
+    (re.compile(r"timeout|timed.?out", re.IGNORECASE), 504),
+    (re.compile(r"authentication|invalid.?api.?key|unauthor", re.IGNORECASE), 401),
+    (re.compile(r"permission|forbidden", re.IGNORECASE), 403),
+    (re.compile(r"not.?found|unexpected endpoint", re.IGNORECASE), 404),
+    (re.compile(r"invalid|bad.?request|unsupported|validation", re.IGNORECASE), 400),
+)
 
 
 def error_of(
     status: int, headers: Mapping[str, str], body: bytes, *, url: str, now: float
 ) -> EndpointError:
-    """The error that an answer stands for, with the server's own words.
+    """Make the error of a response with an error status, with the server's own words.
 
     Args:
         status: HTTP status, anything but 2xx.
@@ -44,78 +55,113 @@ def error_of(
         url: where the request went.
         now: seconds since 1970, to read a date in ``Retry-After``.
     """
-    words, codes = _read(body)
+    try:
+        return _error(status, headers, msgspec.json.decode(body), url=url, now=now)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deeply
+        return _error(status, headers, describe(body), url=url, now=now)
+
+
+def error_inside(failure: Any, status: int | None = None) -> EndpointError:
+    """Make the error of a response that says 200 and holds one, or of a choice that does.
+
+    Args:
+        failure: the member ``error``, of any shape.
+        status: if it is known; else the error's own code, or the one that its words stand for.
+    """
+    return _error(status or _status_in(failure), {}, {"error": failure}, url="", now=0.0)
+
+
+def _status_in(failure: Any) -> int:
+    details = failure if isinstance(failure, dict) else {}
+    for name in ("code", "status", "status_code", "http_status"):
+        code = details.get(name)
+        if isinstance(code, str) and code.isdigit():
+            code = int(code)
+        if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
+            return code
+    said = " ".join(str(details.get(name, "")) for name in ("code", "type", "status"))
+    for text in (said, _words_of(failure)):
+        for pattern, status in _STATUS_WORDS:
+            if pattern.search(text):
+                return status
+    return 500
+
+
+def _error(
+    status: int, headers: Mapping[str, str], answer: Any, *, url: str, now: float
+) -> EndpointError:
+    words, codes, fields = _words_of(answer), _codes_of(answer), tuple(_fields_of(answer))
     message = f"HTTP {status}: {words}" if words else f"HTTP {status} without a word"
     if status == 429:
-        return RateLimited(message, url=url, retry_after=retry_after(headers, now))
+        return RateLimited(message, url=url, retry_after=asked_wait(headers, answer, now))
     if status >= 500:
-        return ServerError(message, url=url, status=status, retry_after=retry_after(headers, now))
+        wait = asked_wait(headers, answer, now)
+        return ServerError(message, url=url, status=status, retry_after=wait)
     if status in _REDIRECTS:
-        target = _short(headers.get("location", "another place"))
-        return RequestRejected(
-            f"HTTP {status}: redirects to {target}; use that as the base URL",
-            url=url,
-            status=status,
-        )
-    if codes & _CONTEXT_CODES or (status in (400, 413) and _CONTEXT_WORDS.search(words)):
-        return ContextOverflow(message, url=url, status=status)
+        target = shorten(headers.get("location", "another place"))
+        message = f"HTTP {status}: redirects to {target}; use that as the base URL"
+        return RequestRejected(message, url=url, status=status)
+    code = next(iter(codes), "")
+    too_long = status in (400, 413, 422) and _CONTEXT_WORDS.search(words)
+    if set(codes) & _CONTEXT_CODES or too_long:
+        return ContextOverflow(message, url=url, status=status, fields=fields, code=code)
     if status in _HINTS:
         message += f" ({_HINTS[status]})"
-    return RequestRejected(message, url=url, status=status)
+    return RequestRejected(message, url=url, status=status, fields=fields, code=code)
 
 
 def describe(body: bytes) -> str:
-    """The beginning of a body that is not what it should be, on one line."""
+    """The beginning of a body of the wrong shape, on one line."""
     text = " ".join(body.decode("utf-8", "replace").split())
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _read(body: bytes) -> tuple[str, set[str]]:
-    """(the server's words, its machine-readable codes) from any of the shapes in use."""
-    try:
-        return _words_of(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return describe(body), set()
+def _error_member(answer: Any) -> Any:
+    """The part of a response that speaks of the error, from any of the shapes in use."""
+    if isinstance(answer, list) and answer and isinstance(answer[0], dict):
+        return _error_member(answer[0])
+    if isinstance(answer, dict):
+        error = answer.get("error")
+        return error if isinstance(error, dict) else answer
+    return answer
 
 
-def _words_of(answer: Any) -> tuple[str, set[str]]:
-    error = answer.get("error", answer) if isinstance(answer, dict) else answer
+def _words_of(answer: Any) -> str:
+    error = _error_member(answer)
     if not isinstance(error, dict):
-        return _short(error), set()
-    words = error.get("message") or error.get("detail") or error.get("error") or error
-    return _short(words), {str(error[key]) for key in ("code", "type") if key in error}
+        return _short(error)
+    for name in ("message", "detail", "error", "error_message", "msg"):
+        if error.get(name):
+            return _short(error[name])
+    return _short(error)
+
+
+def _codes_of(answer: Any) -> list[str]:
+    """Its machine-readable words, the most specific first."""
+    error = _error_member(answer)
+    details = error if isinstance(error, dict) else {}
+    return [str(details[key]) for key in ("code", "type") if details.get(key) is not None]
+
+
+def _fields_of(answer: Any) -> Iterator[str]:
+    """Fields of the request that a refusal names by itself: ``param``, or ``loc`` of a validation error."""
+    if isinstance(answer, dict):
+        for name, value in answer.items():
+            if name == "param" and isinstance(value, str):
+                yield value.removeprefix("body.")
+            elif name == "loc" and isinstance(value, list):
+                yield from (part for part in value if isinstance(part, str) and part != "body")
+            else:
+                yield from _fields_of(value)
+    elif isinstance(answer, list):
+        for value in answer:
+            yield from _fields_of(value)
 
 
 def shorten(text: str) -> str:
     """A text of a server's, short enough for a message."""
-    return text if len(text) <= _MOST_WORDS else text[:_MOST_WORDS] + "..."
+    return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "..."
 
 
 def _short(words: Any) -> str:
     return shorten(words if isinstance(words, str) else msgspec.json.encode(words).decode())
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that a server asks to wait, from ``Retry-After`` (RFC 9110, 10.2.3).
-
-    Args:
-        headers: of the answer, lower-case names.
-        now: seconds since 1970, for a date where the answer carries no ``Date`` of its own.
-    """
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.replace(".", "", 1).isdigit():
-        return float(value)
-    until = _timestamp(value)
-    if until is None:
-        return None
-    # The server's own clock, where it shows it: ours may be off.
-    return max(0.0, until - (_timestamp(headers.get("date", "")) or now))
-
-
-def _timestamp(text: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    # An HTTP date is always in UTC; its oldest form does not say so.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -11,6 +11,11 @@ _ABOUT_N = re.compile(
     r"""['"`]n['"`]|\bn_cmpl\b|\bn must\b|\bparameter:? n\b|\bn=|\bbest_of\b|"param": "n\""""
 )
 _ABOUT_LOGPROBS = re.compile(r"log_?probs", re.IGNORECASE)
+_ABOUT_SIZE = re.compile(
+    r"\d|max|at most|greater|exceed|between|less|limit|too (large|many)", re.IGNORECASE
+)
+#: A refusal of the type of a value: no smaller number would do.
+_ABOUT_TYPE = re.compile(r"\b(bool|boolean|type|integer|int|string)\b", re.IGNORECASE)
 
 
 class Limits:
@@ -38,7 +43,7 @@ class Limits:
         self.n = n if self.n is None else min(self.n, n)
 
     def learn(self, refusal: RequestRejected, *, n: int, logprobs: int) -> bool:
-        """Learn from a refusal of a request for so many; whether a smaller one may do.
+        """Learn from a refusal of a request for so many; return whether a smaller one may do.
 
         The limit is the largest number in the server's own words that is smaller than what was
         asked for; else 1.
@@ -46,10 +51,16 @@ class Limits:
         if refusal.status not in (400, 422):
             return False
         words = refusal.message.removeprefix(f"HTTP {refusal.status}: ")
-        if logprobs > 1 and _ABOUT_LOGPROBS.search(words):
+        named = {name.rpartition(".")[2] for name in refusal.fields}
+        sized = _ABOUT_SIZE.search(words) and not _ABOUT_TYPE.search(words)
+        if (
+            logprobs > 1
+            and sized
+            and (_ABOUT_LOGPROBS.search(words) or named & {"logprobs", "top_logprobs"})
+        ):
             self.logprobs = self.cap_logprobs(_limit_in(words, logprobs))
             return True
-        if n > 1 and _ABOUT_N.search(words):
+        if n > 1 and (_ABOUT_N.search(words) or named & {"n", "best_of"}):
             self.fewer(_limit_in(words, n))
             return True
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
@@ -11,7 +12,9 @@ from trio_beam.core.block import Token
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
 #: Rounding may leave a log-probability so much above 0, in nats.
-_HAIR = 1e-3
+_LOGPROB_TOLERANCE = 1e-3
+#: Below it no value is a log-probability: OpenAI's -9999 means "not among the most probable".
+NO_LOGPROB = -1000.0
 
 
 @attrs.define(eq=False)
@@ -23,12 +26,14 @@ class SampledTokens:
         keys: what makes it the same as another: its id, else its bytes.
         values: its log-probability, in nats.
         make: the `Token` of a place.
+        bounded: whether a log-probability is only bounded by those of its alternatives.
     """
 
     pieces: list[bytes]
     keys: list[int | bytes]
     values: list[float]
     make: Callable[[int], Token]
+    bounded: bool = False
     _blank: bool = attrs.field(default=False, init=False)
 
     def __len__(self) -> int:
@@ -57,29 +62,41 @@ class SampledTokens:
 
 
 def checked_logprobs(values: Iterable[float | None]) -> list[float]:
-    """Log-probabilities, in nats, none of them above 0.
+    """Return log-probabilities, in nats, none of them above 0.
 
     Raises:
-        LogprobsUnavailable: one is missing.
+        LogprobsUnavailable: one is missing, or stands for "none", as -9999 and minus infinity do.
         MalformedResponse: one is above 0 by more than rounding.
     """
     found = cast("list[float]", list(values))
     try:
-        highest = max(found, default=0.0)
+        highest, lowest = max(found, default=0.0), min(found, default=0.0)
         positive = highest > 0
     except TypeError:  # None is not ordered; looking for it would cost more than all the rest
         message = "the server sent a token without its log-probability"
         raise LogprobsUnavailable(message) from None
-    if highest > _HAIR:
+    if lowest < NO_LOGPROB or math.isnan(sum(found)):
+        shown = next(value for value in found if not value >= NO_LOGPROB)
+        message = f"the server sent {shown:g} where a token's log-probability should be"
+        raise LogprobsUnavailable(message)
+    if highest > _LOGPROB_TOLERANCE:
         raise MalformedResponse(f"a log-probability of {highest} is above 0")
     return [min(value, 0.0) for value in found] if positive else found
 
 
-def best_of(row: Mapping[str, float] | None, top: int) -> tuple[Token, ...]:
-    """The most probable so many of the alternatives of a place in the legacy arrays, best first."""
+def is_logprob(value: float | None) -> bool:
+    """Whether a value is a log-probability, and not one of those that stand for "none"."""
+    return value is not None and value >= NO_LOGPROB
+
+
+def best_of(row: Mapping[str, float | None] | None, top: int) -> tuple[Token, ...]:
+    """Return the most probable alternatives of a place in the legacy arrays, best first."""
     if not row or not top:
         return ()
-    best = sorted(row.items(), key=lambda item: -item[1])[:top]
+    known = [
+        (text, value) for text, value in row.items() if value is not None and is_logprob(value)
+    ]
+    best = sorted(known, key=lambda item: -item[1])[:top]
     return tuple([Token(text, min(value, 0.0)) for text, value in best])
 
 

@@ -18,10 +18,9 @@ from collections.abc import Sequence
 import attrs
 
 from trio_beam.core.block import Continuation, Token
+from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
 from trio_beam.errors import LogprobsUnavailable
 
-#: OpenAI's -9999 for "not among the most probable" is no log-probability.
-_NO_LOGPROB = -1000.0
 #: As many alternatives as most servers show.
 SHOWN = 20
 
@@ -32,12 +31,12 @@ def log_q(token: Token, temperature: float) -> float:
     Raises:
         LogprobsUnavailable: it has none.
     """
-    if not token.top or min(other.logprob for other in token.top) < _NO_LOGPROB:
+    if not token.top or min(other.logprob for other in token.top) < NO_LOGPROB:
         raise LogprobsUnavailable(
             "the server shows no alternatives beside a token, so that nobody can say how probable it"
             f" was at temperature {temperature:g}; sample at 1"
         )
-    if token.logprob < _NO_LOGPROB:
+    if token.logprob < NO_LOGPROB:
         raise LogprobsUnavailable("the server shows no log-probability of a token that it sampled")
     # Some servers give the sampled token an id, and its alternatives none.
     with_ids = all(other.id is not None for other in (token, *token.top))

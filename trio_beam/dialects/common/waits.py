@@ -1,0 +1,141 @@
+"""How long a server asks to wait, in every spelling that is in use. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+#: A reset that lies in the future of this moment (2001) is a time, not a number of seconds.
+_EPOCH = 1e9
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d)?\s*)+")
+#: "Please try again in 1m3.2s", "Retry after 20 seconds", "retry in 700ms".
+_WORDS = re.compile(
+    r"(?:try again|retry|wait)\b[^.\d]{0,30}?\b(?:in|after|for)\s+(?:about\s+)?"
+    r"((?:\d+(?:\.\d+)?\s*(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h)\b\s*)+)",
+    re.IGNORECASE,
+)
+_LONG_UNITS = re.compile(
+    r"(?P<ms>milliseconds?)|(?P<s>seconds?|secs?)|(?P<m>minutes?|mins?)|(?P<h>hours?|hrs?)",
+    re.IGNORECASE,
+)
+
+
+def asked_wait(headers: Mapping[str, str], body: Any, now: float) -> float | None:
+    """Seconds that a response asks to wait; None if it does not say.
+
+    In this order: ``Retry-After`` (RFC 9110, 10.2.3) and ``retry-after-ms``; a ``RetryInfo`` or
+    ``retry_after`` in the body; the ``...ratelimit-reset...`` headers of the limits that are used up; the
+    server's own words ("try again in 3.2s").
+
+    Args:
+        headers: of the response, lower-case names.
+        body: decoded JSON, or text.
+        now: seconds since 1970, for a time where the response carries no ``Date`` of its own.
+    """
+    clock = _timestamp(headers.get("date", "")) or now
+    for found in (
+        _milliseconds(headers.get("retry-after-ms", "")),
+        _after(headers.get("retry-after", ""), clock),
+        *_in_body(body),
+        _reset(headers, clock),
+        *_in_words(body),
+    ):
+        if found is not None:
+            return max(0.0, found)
+    return None
+
+
+def _milliseconds(text: str) -> float | None:
+    number = _number(text)
+    return None if number is None else number / 1000
+
+
+def _after(text: str, clock: float) -> float | None:
+    """Seconds, a duration, or a date."""
+    seconds = _seconds(text)
+    if seconds is not None:
+        return seconds
+    until = _timestamp(text)
+    return None if until is None else until - clock
+
+
+def _in_body(body: Any) -> Iterator[float | None]:
+    """A google.rpc.RetryInfo, or a member with a name such as ``retry_after``, however deep."""
+    if isinstance(body, Mapping):
+        for name, value in body.items():
+            plain = str(name).replace("_", "").replace("-", "").lower()
+            if plain in ("retrydelay", "retryafter", "retryafterseconds"):
+                yield _seconds(str(value))
+            elif plain == "retryafterms":
+                yield _milliseconds(str(value))
+            else:
+                yield from _in_body(value)
+    elif isinstance(body, list):
+        for value in body:
+            yield from _in_body(value)
+
+
+def _reset(headers: Mapping[str, str], clock: float) -> float | None:
+    """The longest reset of the limits that are used up; where none says so, the shortest of all."""
+    used_up: list[float] = []
+    others: list[float] = []
+    for name, value in headers.items():
+        if "ratelimit" not in name or "reset" not in name:
+            continue
+        seconds = _seconds(value)
+        if seconds is None:
+            until = _timestamp(value)
+            seconds = None if until is None else until - clock
+        elif seconds > _EPOCH:  # a time, in seconds or in milliseconds
+            seconds = (seconds if seconds < _EPOCH * 100 else seconds / 1000) - clock
+        if seconds is not None:
+            left = _number(headers.get(name.replace("reset", "remaining"), ""))
+            (used_up if left == 0 else others).append(seconds)
+    if used_up:
+        return max(used_up)
+    return min(others, default=None)
+
+
+def _in_words(body: Any) -> Iterator[float | None]:
+    if isinstance(body, Mapping):
+        for value in body.values():
+            yield from _in_words(value)
+    elif isinstance(body, list):
+        for value in body:
+            yield from _in_words(value)
+    elif isinstance(body, str) and (found := _WORDS.search(body)):
+        yield _seconds(_LONG_UNITS.sub(lambda unit: unit.lastgroup or "", found[1]))
+
+
+def _seconds(text: str) -> float | None:
+    """A number of seconds, or a duration such as ``6m0s``, ``20ms`` or ``1h3m2.5s``."""
+    text = text.strip()
+    if not text.isascii() or not _DURATION.fullmatch(text):
+        return None
+    total = 0.0
+    for number, unit in _PART.findall(text):
+        total += float(number) * _UNITS[unit or "s"]
+    return total
+
+
+def _number(text: str) -> float | None:
+    text = text.strip()
+    return float(text) if text.isascii() and text.replace(".", "", 1).isdigit() else None
+
+
+def _timestamp(text: str) -> float | None:
+    """Seconds since 1970 of an HTTP date or an ISO time."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+    # An HTTP date is always in UTC; its oldest form does not say so.
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,131 @@
+"""A server with a prompt prepared: the `Sampler` of an endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from trio_beam.core.block import Continuation
+from trio_beam.core.language_model import RequestContext, SampleRequest
+from trio_beam.core.prompt import Prompt
+from trio_beam.dialects.common.dialect import Answer, Dialect
+from trio_beam.endpoint.detect import DialectFinder
+from trio_beam.endpoint.exchange import Exchanges
+from trio_beam.errors import EndpointError, MalformedResponse
+
+
+@attrs.define(eq=False)
+class DialectSampler:
+    """Samples in the dialect of the server; in another one, if that turns out not to fit."""
+
+    _exchanges: Exchanges
+    _finder: DialectFinder
+    _prompt: Prompt
+    _dialect: Dialect
+    _prepared: Any
+    _length: int
+
+    @classmethod
+    async def start(
+        cls, exchanges: Exchanges, finder: DialectFinder, prompt: Prompt, context: RequestContext
+    ) -> DialectSampler:
+        """Find the dialect, and let it prepare the prompt.
+
+        Raises:
+            EndpointError: the server does not answer, or cannot be used for this prompt.
+        """
+        dialect = await finder.find(context)
+        sampler = cls(exchanges, finder, prompt, dialect, None, 0)
+        try:
+            await sampler._prepare(context)
+        except EndpointError as error:
+            if not await sampler._fall_back(error, context):
+                raise
+        return sampler
+
+    @property
+    def max_per_request(self) -> int | None:
+        """The limit on choices, as far as the dialect has learnt it."""
+        return self._dialect.limits.n
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of the prompt as the server has counted them; before its first response an upper bound."""
+        return self._length
+
+    async def sample(
+        self, request: SampleRequest, context: RequestContext
+    ) -> Sequence[Continuation]:
+        """Sample, and count the cost.
+
+        Raises:
+            EndpointError: none could be had.
+        """
+        try:
+            return await self._sample(request, context)
+        except EndpointError as error:
+            if not await self._fall_back(error, context):
+                raise
+            first = error
+        try:
+            return await self._sample(request, context)
+        except EndpointError as second:
+            if self._dialect.proved:
+                raise
+            raise _neither(first, second) from None
+
+    async def _prepare(self, context: RequestContext) -> None:
+        reservation = context.meter.reservation()
+        exchange = self._dialect.prepare(self._prompt)
+        self._prepared = await self._exchanges.run(exchange, context, reservation)
+        self._length = self._dialect.prompt_length(self._prepared)
+
+    async def _fall_back(self, error: EndpointError, context: RequestContext) -> bool:
+        """Change to another dialect, if the error says that this one does not fit; whether that was so."""
+        other = await self._finder.fall_back(self._dialect, error, context)
+        if other is None:
+            return False
+        self._dialect = other
+        await self._prepare(context)
+        return True
+
+    async def _sample(
+        self, request: SampleRequest, context: RequestContext
+    ) -> Sequence[Continuation]:
+        await self._settle(request, context)
+        reservation = context.meter.reservation(self._length + request.beam.length)
+        dialect = self._dialect
+        ask = dialect.enumerate if request.enumerate else dialect.sample
+        if request.proposal_logprobs:
+            ask = dialect.sample_with_proposal_logprobs
+        answer: Answer = await self._exchanges.run(
+            ask(self._prepared, request), context, reservation
+        )
+        dialect.proved = True
+        generated = sum(continuation.generated for continuation in answer.continuations)
+        reservation.settle(generated + answer.generated_besides, answer.prompt_tokens)
+        context.meter.prompt_tokens += answer.prompt_tokens
+        context.meter.completion_tokens += answer.generated_besides
+        if answer.prompt_tokens > request.beam.length:
+            self._length = min(self._length, answer.prompt_tokens - request.beam.length)
+        return answer.continuations
+
+    async def _settle(self, request: SampleRequest, context: RequestContext) -> None:
+        """Let the dialect find out what it must know before this request, once for all searches."""
+        if not self._dialect.is_open(self._prepared, request):
+            return
+        async with self._exchanges.learning:
+            if self._dialect.is_open(self._prepared, request):
+                reservation = context.meter.reservation()
+                await self._exchanges.run(self._dialect.settle(), context, reservation)
+
+
+def _neither(first: EndpointError, second: EndpointError) -> MalformedResponse:
+    return MalformedResponse(
+        f"{first.message}; spoken to as 'openai' instead, the server says: {second.message};"
+        " use a newer server, or name the dialect (dialect=...)",
+        url=second.url or first.url,
+        attempts=second.attempts,
+    )
