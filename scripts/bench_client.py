@@ -2,9 +2,9 @@
 
 Answers of about 30 KB (192 tokens with 5 top log-probabilities) over loopback, warm keep-alive, from a
 server in a process of its own. Side by side in one run: our endpoint, AsyncOpenAI, aiohttp with the
-same decoder (the same request, and its answer made into the same scored continuation), aiohttp with
-`json`, and httpx with its own pool. "growth" is against the same client's lowest concurrency shown
-that is at least 100.
+same decoder (the same request, and its answer made into the same scored continuation), the same with
+bare Trio sockets, aiohttp with `json`, and httpx with its own pool. "growth" is against the same
+client's lowest concurrency shown that is at least 100.
 
     uv run --group bench-clients python scripts/bench_client.py
     uv run --group bench-clients python scripts/bench_client.py --concurrency 100 --json
@@ -187,6 +187,46 @@ def aiohttp_same_decoder(url: str, concurrency: int, requests: int) -> Measured:
     return in_aiohttp(url, concurrency, requests, one)
 
 
+def bare_sockets(url: str, concurrency: int, requests: int) -> Measured:
+    """The least that any client on Trio can do; it reads no head but the length."""
+    dialect = OpenAI("m", "auto", Limits())
+    prepared = finish(dialect.prepare(Prompt(text=BODY["prompt"])), None)
+    request = sample_request()
+    port = int(url.rpartition(":")[2])
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\n\r\n"
+
+    async def main() -> Measured:
+        idle = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(concurrency)]
+        streams = list(idle)
+
+        async def one() -> None:
+            exchange = dialect.sample(prepared, request)
+            wire = next(exchange)
+            assert wire.body is not None
+            stream = idle.pop()
+            await stream.send_all(head % len(wire.body) + wire.body)
+            data = bytearray(await stream.receive_some(65536))
+            start = data.index(b"\r\n\r\n") + 4
+            end = start + int(data[:start].partition(b"content-length: ")[2])
+            while len(data) < end:
+                data += await stream.receive_some(65536)
+            idle.append(stream)
+            answer = finish(exchange, wire.decode(bytes(data[start:])))
+            [continuation] = answer.continuations
+            assert len(continuation) == TOKENS
+
+        try:
+            await in_trio(one, concurrency, concurrency * 2)
+            start = cpu(), time.perf_counter()
+            await in_trio(one, concurrency, requests)
+            return timed(requests, start)
+        finally:
+            for stream in streams:
+                stream.socket.close()
+
+    return trio.run(main)
+
+
 def finish(exchange: Exchange[Any], answer: Any) -> Any:
     try:
         exchange.send(answer)
@@ -211,6 +251,7 @@ CLIENTS = {
     "trio_beam": ours,
     "AsyncOpenAI": async_openai,
     "aiohttp, same decoder": aiohttp_same_decoder,
+    "Trio, same decoder": bare_sockets,
     "aiohttp, json": aiohttp_json,
     HTTPX: httpx_pool,
 }
@@ -275,7 +316,9 @@ def main() -> None:
     parser.add_argument("--concurrency", type=numbers, default=[10, 100, 1000])
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--clients", type=lambda t: t.split(","), default=list(CLIENTS))
+    # Their names have commas in them.
+    named = lambda text: [name for name in CLIENTS if name in text]  # noqa: E731
+    parser.add_argument("--clients", type=named, default=list(CLIENTS))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     rows = measure(options)

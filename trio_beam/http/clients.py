@@ -55,7 +55,7 @@ class OwnClient(httpx.AsyncClient):
         raise AttributeError("this client keeps no cookies")
 
 
-async def _stop_at_redirect(response: httpx.Response) -> None:
+async def _stop_at_redirect(response: httpx.Response) -> None:  # noqa: ASYNC124  # httpx awaits it
     """End a redirect by its status: httpx would read its location, which may be no URL."""
     if response.status_code >= 300 and response.has_redirect_location:
         raise httpx.HTTPStatusError("", request=response.request, response=response)

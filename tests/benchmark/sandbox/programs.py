@@ -9,7 +9,7 @@ from textwrap import dedent
 
 from tests.benchmark.sandbox.processes import descendants_of
 from trio_beam.benchmark.sandbox import ProcessFailed, Sandbox
-from trio_beam.benchmark.sandbox.judge import load
+from trio_beam.benchmark.sandbox.verdict import load
 from trio_beam.benchmark.sandbox.process import SandboxProcess
 
 FORKS = "import os\nwhile True: os.fork()"

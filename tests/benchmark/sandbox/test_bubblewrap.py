@@ -144,7 +144,7 @@ def test_only_verifiers_may_start_processes() -> None:
 KILLED = """
 import trio
 from trio_beam.benchmark.sandbox import Limits, Sandbox
-from trio_beam.benchmark.sandbox.judge import load
+from trio_beam.benchmark.sandbox.verdict import load
 
 async def main():
     sandbox = Sandbox(limits=Limits(seconds=600))

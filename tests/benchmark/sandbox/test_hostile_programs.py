@@ -25,7 +25,7 @@ from tests.benchmark.sandbox.programs import (
 )
 from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sandbox import Limits, Sandbox, bubblewrap
-from trio_beam.benchmark.sandbox.judge import load
+from trio_beam.benchmark.sandbox.verdict import load
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ Guaranteed for each process in the sandbox, whatever it does:
   the kernel kills it with the sandbox's first process. The same happens when this process is killed.
 
 A program cannot decide its own verdict. Its tests run in another sandbox and call it through this process;
-only data crosses, and equality is decided where the tests are (`judge`). Verifiers run nothing of an answer
+only data crosses, and equality is decided where the tests are (`verdict`). Verifiers run nothing of an answer
 (`inside.evaluate`). Whatever is reported passes an answer or fails it, and has no other effect.
 
 Where bubblewrap cannot run, nothing is run, and `Sandbox.check` says why.
@@ -22,12 +22,12 @@ Not covered: faults of the kernel; and the memory that the kernel itself takes f
 which is bounded only by time (some 100 MiB a second).
 
 The map: `bubblewrap` finds `bwrap` and has its command line; `process` is a process in the sandbox as seen
-from outside, and `sandbox` starts some at a time; `judge` and `verifier` are what they are started for;
+from outside, and `sandbox` starts some at a time; `verdict` and `verifier` are what they are started for;
 `inside` is the code that runs there.
 """
 
 from trio_beam.benchmark.sandbox.inside.limits import Limits
-from trio_beam.benchmark.sandbox.judge import judge
+from trio_beam.benchmark.sandbox.verdict import judge
 from trio_beam.benchmark.sandbox.process import ProcessFailed
 from trio_beam.benchmark.sandbox.sandbox import Sandbox
 from trio_beam.benchmark.sandbox.verifier import Verifier
