@@ -17,7 +17,7 @@ from trio_beam.benchmark.identity import fingerprint, identity_of
 from trio_beam.benchmark.records import digest_of
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, Lookahead
-from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.scorers import Judge
 from trio_beam.selection import Resample, Subtrees
 

@@ -13,7 +13,7 @@ from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.records import digest_of
 from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
 from trio_beam.core.config import BeamSearchConfig, Lookahead
-from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.errors import ConfigError
 from trio_beam.scorers import Judge
 from trio_beam.selection import Resample

@@ -9,8 +9,8 @@ from textwrap import dedent
 
 from tests.benchmark.sandbox.processes import descendants_of
 from trio_beam.benchmark.sandbox import ProcessFailed, Sandbox
-from trio_beam.benchmark.sandbox.verdict import load
 from trio_beam.benchmark.sandbox.process import SandboxProcess
+from trio_beam.benchmark.sandbox.verdict import load
 
 FORKS = "import os\nwhile True: os.fork()"
 REFUSED = "PermissionError: [Errno 1] Operation not permitted"

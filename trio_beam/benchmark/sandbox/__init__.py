@@ -27,9 +27,9 @@ from outside, and `sandbox` starts some at a time; `verdict` and `verifier` are 
 """
 
 from trio_beam.benchmark.sandbox.inside.limits import Limits
-from trio_beam.benchmark.sandbox.verdict import judge
 from trio_beam.benchmark.sandbox.process import ProcessFailed
 from trio_beam.benchmark.sandbox.sandbox import Sandbox
+from trio_beam.benchmark.sandbox.verdict import judge
 from trio_beam.benchmark.sandbox.verifier import Verifier
 
 __all__ = ["Limits", "ProcessFailed", "Sandbox", "Verifier", "judge"]
