@@ -197,6 +197,23 @@ async def test_answers_are_written_under_the_originals_name(tmp_path: Path) -> N
     assert not (other / "predictions").exists()
 
 
+async def test_a_file_that_cannot_be_written_is_said_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "predictions").write_text("not a folder")
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(BenchmarkError, match="cannot write"), flatten_subgroups=True
+    ):
+        await Command(tmp_path, NO_PLOTS).run()
+    command = Command(tmp_path, NO_PLOTS, "benchmark.seed=1")
+    (command.folder / "results.json").mkdir(parents=True)
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(BenchmarkError, match=r"cannot write .*results\.json"),
+        flatten_subgroups=True,
+    ):
+        await command.run()
+    assert len(records(command.folder)) == 6
+    assert not [name for name in files_in(tmp_path) if name.endswith(".part")]
+
+
 async def test_debug_lines_are_on_standard_output(tmp_path: Path) -> None:
     done = await Command(tmp_path, *BEAM, NO_PLOTS, "beam_search.debug=true").run()
     lines = done.out.getvalue().splitlines()

@@ -15,7 +15,9 @@ import attrs
 from trio_beam.benchmark import original
 from trio_beam.benchmark.settings import BenchmarkGroup, Settings, StrategyGroup
 from trio_beam.core.parameters import Option
+from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import PARAMETER, Parameter
+from trio_beam.errors import ConfigError
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
 
 #: The strategy that others are compared with; it comes first.
@@ -118,8 +120,7 @@ def _strategy_keys(group: str, strategy: str) -> Iterator[Key]:
 
 
 def _option_keys(prefix: str, strategy: str) -> Iterator[Key]:
-    longest = BenchmarkGroup().max_tokens
-    made = make_strategy(strategy, {"max_tokens": longest})
+    made = _made(strategy)
     for option in strategy_options(strategy):
         parameter = option.parameter
         if option.name in _SHARED:
@@ -131,7 +132,15 @@ def _option_keys(prefix: str, strategy: str) -> Iterator[Key]:
         yield Key(name=prefix + option.name, parameter=parameter, default=default, of_strategy=True)
 
 
-def _default(option: Option, made: Any) -> Any:
+def _made(strategy: str) -> Strategy | None:
+    """The strategy with its defaults; None if one of its parameters has none."""
+    try:
+        return make_strategy(strategy, {"max_tokens": BenchmarkGroup().max_tokens})
+    except (ConfigError, TypeError):
+        return None
+
+
+def _default(option: Option, made: Strategy | None) -> Any:
     """The default of an option, which a preset may have set otherwise than the configuration."""
     missing = option.default in (attrs.NOTHING, inspect.Parameter.empty)
     default = None if missing else option.default

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from trio_beam.benchmark.common.problem import BenchmarkError, Problem
 from trio_beam.benchmark.records import Record
+from trio_beam.benchmark.report import write_atomic
 from trio_beam.benchmark.sets.code_answer import completion_of
 from trio_beam.benchmark.sets.humaneval import rows
 
@@ -94,6 +95,4 @@ def _truth(reference: Any) -> Any:
 
 
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(f"{json.dumps(line, default=str)}\n" for line in lines)
-    path.write_text(text, encoding="utf-8")
+    write_atomic(path, "".join(f"{json.dumps(line, default=str)}\n" for line in lines))

@@ -63,21 +63,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str
     label: str
     configuration: str
-    seed: int | None
     text: str
     passed: bool | None
-    score: float | None
-    answer: str | None
-    detail: str
-    search_score: float | None
-    round_scores: list[float | None]
-    rounds: int
-    prompt_tokens: int
-    completion_tokens: int
-    requests: int
-    seconds: float
-    stop_reason: str
-    exact: bool
+    # Whatever else there is may be missing in a record of another version.
+    seed: int | None = None
+    score: float | None = None
+    answer: str | None = None
+    detail: str = ""
+    search_score: float | None = None
+    round_scores: list[float | None] = []
+    rounds: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    stop_reason: str = ""
+    exact: bool = True
     error: str = ""
     votes: list[tuple[str, float]] = []
     meta: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -106,11 +107,20 @@ def file_name(text: str) -> str:
 
 
 def write_atomic(path: Path, text: str) -> Path:
-    """Write a file whole: it is never there in part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file whole: it is never there in part.
+
+    Raises:
+        BenchmarkError: it cannot be written.
+    """
     draft = path.with_name(f"{path.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)  # noqa: PTH105  # on every system it replaces what is there
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)  # noqa: PTH105  # on every system it replaces an old file
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise BenchmarkError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 
 
