@@ -129,6 +129,7 @@ async def test_a_failure_within_nurseries_of_the_caller_is_not_unwrapped() -> No
 
     with pytest.RaisesGroup(SearchFailed):
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.lowlevel.checkpoint)
             nursery.start_soon(search, FakeEndpoint(before=fail), "p", BEAMS)
 
 

@@ -129,19 +129,22 @@ class DialectFinder:
 
     async def fall_back(
         self, dialect: Dialect, error: EndpointError, context: RequestContext
-    ) -> Dialect | None:
-        """Return the dialect to speak instead of one that was found and does not fit; None if it stays.
+    ) -> Dialect:
+        """Return the dialect to speak instead of one that was found and does not fit.
 
         Args:
             dialect: it was found, not named, and has not had a response yet.
             error: of a request in it.
             context: of the search that met it.
+
+        Raises:
+            EndpointError: this one, if it does not say that the dialect does not fit.
         """
         async with self._lock:
             if self.found is not None and self.found is not dialect:
                 return self.found  # another search has met it before
             if self.name != "auto" or dialect.proved or not _is_misfit(dialect, error):
-                return None
+                raise error
             other = self._make(_FALLBACK, dialect.model)
             reason = f"it lists its models as {dialect.name!r} does, but does not speak it: {error.message}"
             other.notes = (*other.notes, reason)

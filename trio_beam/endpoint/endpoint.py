@@ -277,9 +277,8 @@ class Endpoint:
         try:
             return await self._probe_as(dialect, context, say)
         except EndpointError as error:
-            other = await self._finder.fall_back(dialect, error, context)
-            if other is None:
-                raise
+            unfit = error
+        other = await self._finder.fall_back(dialect, unfit, context)
         return await self._probe_as(other, context, say)
 
     async def _probe_as(

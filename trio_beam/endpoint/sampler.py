@@ -41,8 +41,10 @@ class DialectSampler:
         try:
             await sampler._prepare(context)
         except EndpointError as error:
-            if not await sampler._fall_back(error, context):
-                raise
+            unfit = error
+        else:
+            return sampler
+        await sampler._fall_back(unfit, context)
         return sampler
 
     @property
@@ -66,9 +68,8 @@ class DialectSampler:
         try:
             return await self._sample(request, context)
         except EndpointError as error:
-            if not await self._fall_back(error, context):
-                raise
             first = error
+        await self._fall_back(first, context)
         try:
             return await self._sample(request, context)
         except EndpointError as second:
@@ -82,14 +83,10 @@ class DialectSampler:
         self._prepared = await self._exchanges.run(exchange, context, reservation)
         self._length = self._dialect.prompt_length(self._prepared)
 
-    async def _fall_back(self, error: EndpointError, context: RequestContext) -> bool:
-        """Change to another dialect, if the error says that this one does not fit; whether that was so."""
-        other = await self._finder.fall_back(self._dialect, error, context)
-        if other is None:
-            return False
-        self._dialect = other
+    async def _fall_back(self, error: EndpointError, context: RequestContext) -> None:
+        """Change to another dialect, if the error says that this one does not fit; else raise it."""
+        self._dialect = await self._finder.fall_back(self._dialect, error, context)
         await self._prepare(context)
-        return True
 
     async def _sample(
         self, request: SampleRequest, context: RequestContext
