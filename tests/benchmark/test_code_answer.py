@@ -66,7 +66,7 @@ def test_the_data_set_is_whole(humaneval: list[dict[str, Any]]) -> None:
 def test_every_reference_solution_is_found_in_every_form(
     form: str, humaneval: list[dict[str, Any]]
 ) -> None:
-    """What is taken out compiles, and the function in it is the reference's, statement for statement."""
+    """The code found compiles, and its function is the reference's, statement for statement."""
     for row in humaneval:
         prompt, body, name = row["prompt"], row["canonical_solution"], row["entry_point"]
         completion = completion_of(prompt, FORMS[form](prompt, body), name)
@@ -76,7 +76,7 @@ def test_every_reference_solution_is_found_in_every_form(
 
 
 def _statements(source: str, name: str) -> list[str]:
-    """What a function does, without its docstring: a block in a list is indented, and so is that."""
+    """The statements of a function without its docstring, which is indented in a list."""
     body = ast.parse(source).body
     function = next(
         node for node in reversed(body) if isinstance(node, ast.FunctionDef) and node.name == name

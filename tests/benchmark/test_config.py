@@ -41,7 +41,7 @@ def load(*words: str) -> Settings:
 
 
 def said(*words: str) -> str:
-    """What is said of words that are refused."""
+    """The message for words that are refused."""
     with pytest.raises(ConfigError) as caught:
         load(*words)
     return str(caught.value)

@@ -1,4 +1,4 @@
-"""What the page on benchmark runs says is so: its commands are understood, its keys and files exist."""
+"""The page on benchmark runs is true: its commands are understood, its keys and files exist."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def commands() -> list[str]:
 
 
 def code(text: str) -> list[str]:
-    """What stands in backquotes, outside of blocks."""
+    """Everything in backquotes, outside of blocks."""
     return re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
 
 

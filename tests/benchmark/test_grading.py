@@ -1,4 +1,4 @@
-"""What completions are worth, by each problem set: real packages, in the real sandbox."""
+"""Grades of completions by each problem set: real packages, in the real sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers depend on: the same in every process, and another for whatever would change an answer."""
+"""Descriptions of strategies: the same in every process, and another wherever an answer would change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which server the group ``model`` means, and with which key."""
+"""The server that the group ``model`` means, and its key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn, read back from the figures and from the files."""
+"""Plots, read back from the figures and from the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown while a run goes on, in virtual time."""
+"""The progress of a run, in virtual time."""
 
 from __future__ import annotations
 

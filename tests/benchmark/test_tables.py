@@ -1,4 +1,4 @@
-"""What is printed of a run."""
+"""The table of a run, for files and for terminals."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def plan_of(folder: Path, *words: str) -> Plan:
 
 
 def opener(model: LanguageModel) -> Callable[[Plan], object]:
-    """What a session opens instead of an endpoint."""
+    """Make a function that a session calls instead of opening an endpoint."""
 
     @asynccontextmanager
     async def open_it(plan: Plan) -> AsyncIterator[LanguageModel]:
