@@ -42,6 +42,8 @@ _MARKED = re.compile(
 )
 _TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
 _LETTER = re.compile(r"^\W*(?:option|choice)?\W*([A-Z])(?:\W|$)")
+#: Nothing but a letter, which may then be a small one.
+_ALONE = re.compile(r"\W*(?:(?:option|choice|answer)\s\W*)?([A-Z])\W*", re.IGNORECASE)
 _OTHER_LETTER = re.compile(r"\W*(?:or|and|&|/|,)\W*([A-Z])(?:\W|$)")
 _LAST_LETTER = re.compile(
     r"\(([A-Z])\)|\*\*([A-Z])\*\*|(?:^|\n)[ \t]*([A-Z])(?=[).:]|[ \t]*(?:\n|$))"
@@ -110,12 +112,13 @@ def number_in(text: str) -> str | None:
 def letter_in(text: str, letters: str) -> str | None:
     """Return the letter that a text chooses, one of `letters`; None if it does not say so clearly."""
     text = half_width(_tail(text))
-    stripped = text.strip()
-    if len(stripped.strip("().:*` ")) == 1:
-        return _one_of(stripped.strip("().:*` ").upper(), letters)
+    if alone := _ALONE.fullmatch(text):
+        return _one_of(alone.group(1).upper(), letters)
     for find in (boxed, tagged, marked):
         found = find(text)
         plain = "" if found is None else _WRAPPED.sub(r"\1", _bare(found))
+        if alone := _ALONE.fullmatch(plain):
+            return _one_of(alone.group(1).upper(), letters)
         match = _LETTER.match(plain)
         if match and (letter := _one_of(match.group(1), letters)):
             # "A or B" chooses neither.

@@ -46,11 +46,12 @@ _VULGAR = {
     "⅞": "7/8",
 }
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_WORDS_OF_SIZE = {
+#: Words of size; letters are, too, behind an amount of money.
+_SIZES = {
     "hundred": 10**2,
-    "thousand": 10**3,
-    "million": 10**6,
-    "billion": 10**9,
+    **dict.fromkeys(("thousand", "k"), 10**3),
+    **dict.fromkeys(("million", "m"), 10**6),
+    **dict.fromkeys(("billion", "b"), 10**9),
     "trillion": 10**12,
 }
 #: Units that are written right behind a number; longer words may stand there anyhow.
@@ -80,9 +81,9 @@ _GROUPS = (
 )
 _SPACED = r"\d{1,3}(?:[ ]\d{3}){1,25}(?![\d/])"
 _BODY = r"""
-    (?P<sign>[-+]\s?)? (?P<before>(?:US)?[$€£¥₹]\s?)? (?P<inner>-)?
+    (?P<sign>SIGN)? (?P<before>(?:US)?[$€£¥₹]\s?)? (?P<inner>-)?
     (?:
-        (?P<whole>\d{1,9})\s+(?P<part>\d{1,9})\s*[/⁄]\s*(?P<of>\d{1,9})
+        (?P<whole>\d{1,9})\s+(?:and\s+)?(?P<part>\d{1,9})\s*[/⁄]\s*(?P<of>\d{1,9})
       |
         (?P<digits>(?:GROUPS|\d+)?(?:\.\d+|(?<=\d)\.?(?!\d)))
         (?:e(?P<exponent>[-+]?\d{1,3}))?
@@ -91,20 +92,19 @@ _BODY = r"""
         (?:\s?[/⁄]\s?(?P<below>\d+(?:\.\d+)?))?
     )
     (?:\s?(?P<size>hundred|thousand|million|billion|trillion)\b)?
+    (?(before)(?:(?P<money>[kKMB])(?![A-Za-z0-9_]))?)
 """
 #: Behind a number: its unit, or nothing that would make it a part of a name.
 _BEHIND = rf"(?:(?:{_UNITS}|[a-z]{{3,}})(?![A-Za-z0-9_])|(?![A-Za-z0-9_]))(?!\.\d)"
 _FLAGS = re.VERBOSE | re.IGNORECASE
-_IN_TEXT = re.compile(
-    rf"(?<![A-Za-z0-9_.\\^])(?:{_BODY.replace('GROUPS', _GROUPS)})(?-i:{_BEHIND})", _FLAGS
-)
-_IN_ANSWER = re.compile(
-    rf"(?<![A-Za-z0-9_.\\^])(?:{_BODY.replace('GROUPS', f'{_GROUPS}|{_SPACED}')})(?-i:{_BEHIND})",
-    _FLAGS,
-)
-_ALONE = re.compile(
-    rf"\s*(?:{_BODY.replace('GROUPS', f'{_GROUPS}|{_SPACED}')})\s?(?:[€£¥₹]|%|°)?\.?\s*", _FLAGS
-)
+_ALL_GROUPS = f"{_GROUPS}|{_SPACED}"
+_START = r"(?<![A-Za-z0-9_.\\^])"
+#: In a text a dash with a space behind it begins an item of a list.
+_IN_BODY = _BODY.replace("SIGN", "[-+]").replace("GROUPS", _GROUPS)
+_ALONE_BODY = _BODY.replace("SIGN", r"[-+]\s?").replace("GROUPS", _ALL_GROUPS)
+_IN_TEXT = re.compile(rf"{_START}(?:{_IN_BODY})(?-i:{_BEHIND})", _FLAGS)
+_IN_ANSWER = re.compile(rf"{_START}(?:{_ALONE_BODY})(?-i:{_BEHIND})", _FLAGS)
+_ALONE = re.compile(rf"\s*(?:{_ALONE_BODY})\s?(?:[€£¥₹]|%|°)?\.?\s*", _FLAGS)
 #: Between two numbers of which neither alone is the answer: ``18 or 20``; ``18, 20`` if there is no more.
 _OR = re.compile(r"\s*(?:[a-z]+\s+){0,2}(?:or|and/or)\s*", re.IGNORECASE)
 _LIST = re.compile(r"\s*(?:[,;&]|and)\s*", re.IGNORECASE)
@@ -204,7 +204,7 @@ def _value(match: re.Match[str]) -> Fraction | None:
         return None
     if value is None:
         return None
-    value *= _WORDS_OF_SIZE.get((match["size"] or "").lower(), 1)
+    value *= _SIZES.get((match["size"] or match["money"] or "").lower(), 1)
     return -value if negative else value
 
 
