@@ -120,7 +120,9 @@ def status_cases() -> dict[str, Case]:
         cases[str(status)] = Case(refusing(status), ServerError, words, transient=False)
     for status in (301, 302, 303, 307, 308):
         moved = answering(b"", status=f"{status} Moved", headers="location: /other/place\r\n")
-        words = f"HTTP {status}: redirects to /other/place"
+        words = (
+            rf"HTTP {status}: redirects to http://127.0.0.1:\d+/other/place; is the base URL right"
+        )
         cases[str(status)] = Case(moved, RequestRejected, words, transient=False)
     return cases
 

@@ -198,7 +198,7 @@ async def test_user_and_password_in_the_url_are_sent_as_a_header() -> None:
         "http://user:hunter22@127.0.0.1:99999/v1",
         "user:hunter22@127.0.0.1/v1",
         "ftp://127.0.0.1/v1?key=hunter22",
-        "http://127.0.0.1/v1?key=hunter22",
+        "http://127.0.0.1:0/v1?key=hunter22",
         "http://127.0.0.1/v1#hunter22",
     ],
 )

@@ -134,7 +134,7 @@ STATUSES: dict[int, tuple[type[EndpointError], str]] = {
     429: (RateLimited, "HTTP 429"),
     500: (ServerError, "HTTP 500"),
     503: (ServerError, "HTTP 503"),
-    307: (RequestRejected, "redirects to /elsewhere"),
+    307: (RequestRejected, "redirects to http://mock/elsewhere; is the base URL right"),
 }
 
 
@@ -388,4 +388,7 @@ async def test_a_redirect_is_not_followed() -> None:
             assert server.connections == 1
     assert isinstance(error, RequestRejected)
     assert error.status == 307
-    assert "redirects to /v2/completions" in error.message
+    assert (
+        f"redirects to {server.url[:-3]}/v2/completions; set the base URL to {server.url[:-3]}/v2"
+        in (error.message)
+    )

@@ -121,9 +121,12 @@ class GenerateCommand:
             what = "this is the best so far" if result.beams else "nothing had come back yet"
             self._say(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
-            self._say(
-                "inexact: continued by text, or with log-probabilities that are approximated;"
-                " the scores may differ from those of the tokens sampled"
+            # Not progress but a warning, so --quiet does not keep it back.
+            click.echo(
+                "inexact: continued by text, or with log-probabilities that are approximated; the scores may"
+                " differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens searches"
+                " in one block, which continues nothing)",
+                err=True,
             )
         if not result.beams:
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import attrs
 import trio
@@ -18,6 +18,7 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Reservation, UsageMeter
 from trio_beam.core.validation import boolean, integer, number, one_of
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, Exchange
+from trio_beam.dialects.common.extra_body import ExtraBody
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
@@ -90,6 +91,9 @@ class Endpoint:
         model: the model's name; None takes the only one that the server lists.
         api_key: sent as a bearer token; shown nowhere.
         headers: sent with every request.
+        extra_body: further fields of every request, as JSON values: arguments of a chat template,
+            ``reasoning_effort``, a router's preferences. What the search sets itself is refused; with
+            fields that shape the samples no block is ``exact``.
         api: ``"completions"`` or ``"chat"``; ``"auto"``: chat for messages, completions for a string.
         dialect: a registered name; ``"auto"`` asks the server what it is.
         max_concurrent: most requests in flight, all searches together. A server that was found
@@ -126,6 +130,7 @@ class Endpoint:
         model: str | None = None,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
+        extra_body: Mapping[str, Any] | None = None,
         api: Api = "auto",
         dialect: str = "auto",
         max_concurrent: int | Literal["auto"] = 100,
@@ -182,7 +187,11 @@ class Endpoint:
             hedge_after=hedge_after,
             hedge_share=hedge_share,
         )
-        self._exchanges = Exchanges(dispatcher=self._dispatcher, base_url=self._address.base_url)
+        self._exchanges = Exchanges(
+            dispatcher=self._dispatcher,
+            base_url=self._address.base_url,
+            extra_body=ExtraBody.parse(extra_body),
+        )
         self._finder = DialectFinder(
             name=dialect,
             model=model,

@@ -10,6 +10,7 @@ import trio
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.usage import Reservation
 from trio_beam.dialects.common.dialect import Exchange
+from trio_beam.dialects.common.extra_body import ExtraBody
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.errors import BudgetExhausted, EndpointError
 
@@ -23,11 +24,13 @@ class Exchanges:
     Attributes:
         dispatcher: sends the requests.
         base_url: named by an error that no single request is to blame for.
+        extra_body: fields that the caller adds to every request with a body.
         learning: held while something is found out for all searches.
     """
 
     dispatcher: Dispatcher
     base_url: str
+    extra_body: ExtraBody = attrs.field(factory=ExtraBody)
     learning: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     async def run(
@@ -41,6 +44,9 @@ class Exchanges:
         try:
             request = next(exchange)
             while True:
+                if self.extra_body.json and request.body is not None:
+                    body = self.extra_body.added_to(request.body)
+                    request = attrs.evolve(request, body=body)
                 try:
                     response = await self.dispatcher.send(request, context, reservation)
                 except (EndpointError, BudgetExhausted) as error:

@@ -107,6 +107,8 @@ class DialectSampler:
         context.meter.completion_tokens += answer.generated_besides
         if answer.prompt_tokens > request.beam.length:
             self._length = min(self._length, answer.prompt_tokens - request.beam.length)
+        if self._exchanges.extra_body.shapes:
+            return [attrs.evolve(block, exact=False) for block in answer.continuations]
         return answer.continuations
 
     async def _settle(self, request: SampleRequest, context: RequestContext) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlsplit
 
 import attrs
 
@@ -14,6 +14,8 @@ from trio_beam.errors import ConfigError
 
 _URL = "a URL with its scheme and host, such as http://127.0.0.1:8000/v1"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+#: Parameters of a query that carry no secret.
+_PLAIN_PARAMETERS = frozenset({"api-version", "version"})
 #: Headers that carry no secret; the values of all others are kept out of messages.
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 
@@ -25,12 +27,14 @@ class Address:
     Attributes:
         base_url: without a trailing slash.
         root: the base URL without its ``/v1``, where servers keep their own calls.
+        query: goes behind the path of every request, with its ``?``; may hold a key, so it is shown nowhere.
         headers: sent with every request.
         secrets: texts that must never be shown, the longest first.
     """
 
     base_url: str
     root: str
+    query: str
     headers: Mapping[str, str]
     secrets: tuple[str, ...]
 
@@ -59,21 +63,23 @@ class Address:
             if not _is_header_value(value):
                 raise ConfigError("headers", f"printable ASCII for {name}", "***")
             sent[name.lower()] = value
-        secrets = {api_key or "", user, password}
+        secrets = {api_key or "", user, password, *_secrets_in(parts.query)}
         for name, value in sent.items():
             if name not in _PLAIN_HEADERS:
                 secrets |= {value, value.partition(" ")[2]}
-        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="")
+        url = plain.geturl().rstrip("/")
         return cls(
             base_url=url,
             root=url.removesuffix("/v1"),
+            query=f"?{parts.query}" if parts.query else "",
             headers=sent,
             # The longest first, so that a secret inside another leaves nothing of it.
             secrets=tuple(sorted((s for s in secrets if len(s) > 3), key=len, reverse=True)),
         )
 
     def url(self, path: str, *, at_root: bool = False) -> str:
-        """Return the URL of a call."""
+        """Return the URL of a call, without the query."""
         return (self.root if at_root else self.base_url) + path
 
     def redact(self, text: str) -> str:
@@ -99,9 +105,16 @@ def _split(base_url: object) -> SplitResult:
     plain = ascii_host.isprintable() and not set(ascii_host) & set(' /\\<>"{}|^`')
     if parts.scheme not in ("http", "https") or not ascii_host or not plain or port == 0:
         raise ConfigError("base_url", _URL, _shown(base_url))
-    if parts.query or parts.fragment:
-        raise ConfigError("base_url", "a URL without a query (?) or fragment (#)", _shown(base_url))
+    if parts.fragment:
+        raise ConfigError("base_url", "a URL without a fragment (#)", _shown(base_url))
     return parts
+
+
+def _secrets_in(query: str) -> Iterator[str]:
+    """The values of a query's parameters, as they are and as a URL spells them."""
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in _PLAIN_PARAMETERS:
+            yield from (value, quote(value), quote(value, safe=""), quote_plus(value))
 
 
 def _shown(url: str) -> str:

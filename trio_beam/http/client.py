@@ -132,7 +132,7 @@ class HttpClient:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content = response
         if not 200 <= head.status_code < 300:
-            raise self._refusal(head, content or b"", url)
+            raise self._refusal(request, head, content or b"", url)
         if content is None:
             raise MalformedResponse(f"the answer is longer than {self._most_bytes} bytes", url=url)
         return self._decoded(request, head, content, url)
@@ -159,15 +159,16 @@ class HttpClient:
         self, client: httpx.AsyncClient, request: WireRequest[Any], url: str
     ) -> httpx.Request:
         body = request.body
+        target = url + self._address.query
         if client is self._given:
             # Anew: its headers, cookies and timeouts may have changed since the last request.
             headers = self._headers(client)
-            made = client.build_request(request.method, url, content=body, headers=headers)
+            made = client.build_request(request.method, target, content=body, headers=headers)
             made.stream = Content(body or b"")
             return made
         built = self._built.get((request.method, url))
         if built is None:
-            built = client.build_request(request.method, url, headers=self._headers(client))
+            built = client.build_request(request.method, target, headers=self._headers(client))
             built.headers.pop("content-length", None)  # the transport adds the body's
             self._built[request.method, url] = built
         # A stream instead of content: httpx would look at every header again.
@@ -222,8 +223,12 @@ class HttpClient:
         kind = "cannot connect" if never_sent else "connection lost"
         return ConnectionFailed(f"{kind}: {words}", url=url, never_sent=never_sent)
 
-    def _refusal(self, head: httpx.Response, body: bytes, url: str) -> EndpointError:
-        error = error_of(head.status_code, head.headers, body, url=url, now=time.time())
+    def _refusal(
+        self, request: WireRequest[Any], head: httpx.Response, body: bytes, url: str
+    ) -> EndpointError:
+        error = error_of(
+            head.status_code, head.headers, body, url=url, path=request.path, now=time.time()
+        )
         # The words, not the body: JSON may spell a secret in more than one way.
         error.message = self._address.redact(error.message)
         error.args = (error.message,)

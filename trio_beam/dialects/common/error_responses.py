@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -44,7 +45,13 @@ _STATUS_WORDS = (
 
 
 def error_of(
-    status: int, headers: Mapping[str, str], body: bytes, *, url: str, now: float
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    url: str,
+    path: str = "",
+    now: float,
 ) -> EndpointError:
     """Make the error of a response with an error status, with the server's own words.
 
@@ -53,8 +60,12 @@ def error_of(
         headers: lower-case names.
         body: as it came.
         url: where the request went.
+        path: the end of the URL that is the call's own, behind the base URL.
         now: seconds since 1970, to read a date in ``Retry-After``.
     """
+    if status in _REDIRECTS:
+        message = f"HTTP {status}: {_redirect(headers.get('location', ''), url, path)}"
+        return RequestRejected(message, url=url, status=status)
     try:
         return _error(status, headers, msgspec.json.decode(body), url=url, now=now)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deeply
@@ -97,10 +108,6 @@ def _error(
     if status >= 500:
         wait = asked_wait(headers, answer, now)
         return ServerError(message, url=url, status=status, retry_after=wait)
-    if status in _REDIRECTS:
-        target = shorten(headers.get("location", "another place"))
-        message = f"HTTP {status}: redirects to {target}; use that as the base URL"
-        return RequestRejected(message, url=url, status=status)
     code = next(iter(codes), "")
     too_long = status in (400, 413, 422) and _CONTEXT_WORDS.search(words)
     if set(codes) & _CONTEXT_CODES or too_long:
@@ -108,6 +115,20 @@ def _error(
     if status in _HINTS:
         message += f" ({_HINTS[status]})"
     return RequestRejected(message, url=url, status=status, fields=fields, code=code)
+
+
+def _redirect(location: str, url: str, path: str) -> str:
+    """Say where a redirect leads, and what to set."""
+    if not location:
+        return "redirects to another place, without saying where"
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        return f"redirects to {shorten(location)}, which is no URL"
+    base = target.partition("?")[0].removesuffix(path)
+    if path and base != target.partition("?")[0]:
+        return f"redirects to {shorten(target)}; set the base URL to {shorten(base)}"
+    return f"redirects to {shorten(target)}; is the base URL right?"
 
 
 def describe(body: bytes) -> str:
