@@ -216,13 +216,15 @@ def test_a_key_that_is_missing_is_not_replaced_by_another(url: str, variable: st
 
 
 def test_headers_and_fields_of_every_request_are_handed_on() -> None:
-    words = ["model.provider=vllm", "model.headers.X-Trace=7", "model.extra_body.top_k=5"]
-    model = choose("model.provider=vllm", "model.headers.X-Trace=7")
+    words = ["model.provider=vllm", "model.headers.X-Trace=7", "model.extra_body.reasoning_effort=low"]
+    model = choose(*words)
     assert model.options["headers"] == {"X-Trace": "7"}
+    assert model.options["extra_body"] == {"reasoning_effort": "low"}
+    assert model.identity["extra_body"] == {"reasoning_effort": "low"}
+    assert "headers" not in model.identity
     settings = load_settings(parse_args(words))
-    assert settings.model.extra_body == {"top_k": 5}
     assert "X-Trace" not in to_yaml(settings)
-    assert "top_k" in to_yaml(settings)
+    assert "reasoning_effort" in to_yaml(settings)
 
 
 def test_runpod_takes_its_address_from_the_environment() -> None:

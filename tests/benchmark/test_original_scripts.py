@@ -133,10 +133,14 @@ def test_headers_and_fields_reach_the_server(tmp_path: Path) -> None:
             "run_benchmark.py",
             "benchmark.num_problems=1",
             *("--header", "X-Trace: 7"),
+            *("--extra-body", '{"reasoning_effort": "low"}'),
+            "+model.extra_body.user.name=me",
             *at(server, tmp_path),
             XAI_API_KEY="xai-key",
         )
     assert done.returncode == 0, done.stderr
     assert server.headers[0]["x-trace"] == "7"
+    assert server.bodies[0]["reasoning_effort"] == "low"
+    assert server.bodies[0]["user"] == {"name": "me"}
     (config,) = (tmp_path / "results").rglob("config.yaml")
     assert "X-Trace" not in config.read_text("utf-8")

@@ -261,19 +261,16 @@ def _options(settings: Settings) -> dict[str, Any]:
         return [one[name] for one in extra if one.get(name) is not None]
 
     retries = given("max_retries")
-    options: dict[str, Any] = {
+    return {
         "api": group.api,
         "dialect": group.dialect,
         "max_concurrent": min(given("max_concurrent"), default=group.max_concurrent),
         "attempt_timeout": max(given("timeout"), default=group.attempt_timeout),
         "stream": group.stream,
         "retry": attrs.evolve(group.retry, attempts=max(retries) + 1) if retries else group.retry,
+        "headers": {name: str(value) for name, value in group.headers.items()},
+        "extra_body": dict(group.extra_body),
     }
-    if group.headers:
-        options["headers"] = {name: str(value) for name, value in group.headers.items()}
-    if group.extra_body:
-        options["extra_body"] = dict(group.extra_body)
-    return options
 
 
 def _text_of(file: Path) -> str:

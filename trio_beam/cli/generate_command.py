@@ -76,11 +76,10 @@ class GenerateCommand:
         await serve_local(self.model_file, task_status=task_status)
 
     def _endpoint(self, base_url: str) -> Endpoint:
-        more: dict[str, Any] = {"extra_body": self.extra_body} if self.extra_body else {}
         return Endpoint(
             base_url,
-            **more,
             headers=self.headers,
+            extra_body=self.extra_body,
             # A key belongs to the server that was named, not to the embedded one.
             api_key=self.api_key if self.base_url else None,
             model=self.model if self.base_url else None,
@@ -123,9 +122,9 @@ class GenerateCommand:
         elif not result.exact:
             # Not progress but a warning, so --quiet does not keep it back.
             click.echo(
-                "inexact: continued by text, or with log-probabilities that are approximated; the scores may"
-                " differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens searches"
-                " in one block, which continues nothing)",
+                "inexact: continued by text, or with log-probabilities that are approximated; the scores"
+                " may differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens"
+                " searches in one block, which continues nothing)",
                 err=True,
             )
         if not result.beams:
