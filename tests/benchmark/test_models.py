@@ -216,7 +216,11 @@ def test_a_key_that_is_missing_is_not_replaced_by_another(url: str, variable: st
 
 
 def test_headers_and_fields_of_every_request_are_handed_on() -> None:
-    words = ["model.provider=vllm", "model.headers.X-Trace=7", "model.extra_body.reasoning_effort=low"]
+    words = [
+        "model.provider=vllm",
+        "model.headers.X-Trace=7",
+        "model.extra_body.reasoning_effort=low",
+    ]
     model = choose(*words)
     assert model.options["headers"] == {"X-Trace": "7"}
     assert model.options["extra_body"] == {"reasoning_effort": "low"}
