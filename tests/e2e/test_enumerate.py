@@ -72,6 +72,6 @@ async def test_fewer_alternatives_than_asked_for_are_an_error() -> None:
         httpx.AsyncClient(transport=httpx.MockTransport(capped)) as client,
         Endpoint("http://mock/v1", dialect="openai", model="m", http_client=client) as endpoint,
     ):
-        with pytest.raises(SearchFailed, match="shows 2 next tokens, where 9") as caught:
+        with pytest.raises(SearchFailed, match="shows 2 next tokens, where 4") as caught:
             await beam_search(endpoint, "p", CONFIG)
     assert isinstance(caught.value.failures[0].error, LogprobsUnavailable)

@@ -13,12 +13,13 @@ Recorded: b11549.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
 import msgspec
 
-from trio_beam.core.block import Continuation, too_long
+from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import ids_of
@@ -34,6 +35,7 @@ from trio_beam.dialects.common.dialect import (
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation
+from trio_beam.dialects.common.next_tokens import Candidate, Endings
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, fewer_shown, reported
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
@@ -84,6 +86,7 @@ class LlamaCpp(Dialect):
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self._repairer = Repairer(model)
+        self._endings = Endings(self._repairer.ends)
         self._fields = Negotiation(())
 
     def configure(self) -> Exchange[int | None]:
@@ -213,11 +216,20 @@ class LlamaCpp(Dialect):
         tokens = yield from self._repairer.next_tokens(prompt, shown, spent)
         best = tuple((tokens or [])[: request.top_logprobs])
         found = [token._replace(top=best) for token in tokens or []]
+        going, asked = yield from self._control_tokens(found)
         return Answer(
-            continuations=one_token_blocks(found, request.n, exact=True),
-            prompt_tokens=sum(spent),
-            generated_besides=len(spent),
+            continuations=one_token_blocks(found, request.n, exact=True, going=going),
+            prompt_tokens=sum(spent) + asked,
+            generated_besides=len(spent) + asked,
         )
+
+    def _control_tokens(self, tokens: Sequence[Token]) -> Exchange[tuple[set[int], int]]:
+        """Which tokens without text do not end the text all the same, and how many had to be forced."""
+        silent = [token for token in tokens if not token.data and token.id is not None]
+        asked: list[int] = []
+        candidates = [Candidate(token.id or 0, token.logprob, "", b"") for token in silent]
+        ends = yield from self._endings.of(candidates, asked)
+        return {one.id for one, end in zip(candidates, ends, strict=True) if not end}, len(asked)
 
     def _natives(
         self, prompt: bytes, request: SampleRequest, stream: bool

@@ -7,6 +7,8 @@ log-probabilities.
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import msgspec
 
@@ -123,28 +125,38 @@ class Repairer:
         """
         if self.plain is None:
             self.plain = yield from self._find_plain()
+        answer = yield self._forced(prompt, self.plain, count)
+        if not isinstance(answer, NativeWithTop) or not answer.completion_probabilities:
+            return None
+        spent.append(max(0, answer.tokens_evaluated))
+        return [token_of_top(one) for one in answer.completion_probabilities[0].top_logprobs]
+
+    def ends(self, number: int) -> Exchange[bool]:
+        """Force a token, and see whether it ends the text."""
+        if self.plain is None:
+            self.plain = yield from self._find_plain()
+        answer = yield self._forced(b"%d" % self.plain, number, 1)
+        return isinstance(answer, Native) and answer.stop_type == "eos"
+
+    def _forced(self, prompt: bytes, number: int, count: int) -> WireRequest[Any]:
+        """A request of one token, which can only be this one, with so many alternatives."""
         fields = {
             "model": self.model,
             "n_predict": 1,
             "temperature": 1,
             "n_probs": count,
-            "logit_bias": [[self.plain, 1000]],
+            "logit_bias": [[number, 1000]],
             "return_tokens": True,
             "response_fields": FIELDS,
             **SAMPLING,
         }
-        body = splice("prompt", b"[%s]" % prompt, fields)
-        answer = yield WireRequest(
+        return WireRequest(
             path="/completion",
             decode=decode_with_top,
-            body=body,
+            body=splice("prompt", b"[%s]" % prompt, fields),
             at_root=True,
             most_tokens=1,
         )
-        if not isinstance(answer, NativeWithTop) or not answer.completion_probabilities:
-            return None
-        spent.append(max(0, answer.tokens_evaluated))
-        return [token_of_top(one) for one in answer.completion_probabilities[0].top_logprobs]
 
     def _find_plain(self) -> Exchange[int]:
         body = msgspec.json.encode({"content": "a", "add_special": True, "parse_special": True})

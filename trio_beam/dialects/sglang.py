@@ -30,7 +30,7 @@ import attrs
 import msgspec
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
+from trio_beam.core.block import LENGTH
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import (
@@ -41,21 +41,26 @@ from trio_beam.dialects.common.detokenize import (
     more_ids,
     whole_part,
 )
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.dialect import (
+    DIALECTS,
+    Answer,
+    Api,
+    Dialect,
+    Exchange,
+    WireRequest,
+)
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
-from trio_beam.dialects.common.sampled_tokens import checked_logprobs
+from trio_beam.dialects.sglang_blocks import Block, block_of, continuation_of
+from trio_beam.dialects.sglang_next_tokens import NextTokens, detokenize
 from trio_beam.dialects.sglang_wire import (
-    Detokenized,
     Generated,
-    Row,
     Tokenized,
     decode,
-    decode_texts,
     decode_tokens,
     reason_of,
-    tops_of,
+    request_fields,
 )
 from trio_beam.errors import (
     ContextOverflow,
@@ -89,30 +94,6 @@ class PreparedPrompt:
     prefix: PrefixEncoder
 
 
-@attrs.define(eq=False)
-class _Block:
-    """What was sampled, with its log-probabilities and its bytes once they are known."""
-
-    text: str
-    rows: list[Row]
-    tops: Sequence[list[Row] | None]
-    reason: str
-    #: The last token ends the text and is none of it.
-    ended: bool
-    generated: int
-    data: bytes = b""
-    exact: bool = True
-
-    @property
-    def ids(self) -> list[int]:
-        return [number for _, number, _ in self.rows]
-
-    @property
-    def visible(self) -> list[int]:
-        """The ids that make text."""
-        return self.ids[:-1] if self.ended else self.ids
-
-
 @DIALECTS.register("sglang")
 class SGLang(Dialect):
     """Token ids in and out; exact."""
@@ -120,15 +101,12 @@ class SGLang(Dialect):
     name: ClassVar[str] = "sglang"
     owner: ClassVar[str | None] = "sglang"
     takes_ids: ClassVar[bool] = True
-    cannot_enumerate: ClassVar[str | None] = (
-        "SGLang shows no bytes of tokens inside a character, so they cannot be"
-        " enumerated: use proposal='sample', or dialect='openai' (inexact)"
-    )
     shape = "native"
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self._negotiation = Negotiation((_TOP_LOGPROBS,))
+        self._next_tokens = NextTokens(model)
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Have the prompt made into token ids.
@@ -184,14 +162,34 @@ class SGLang(Dialect):
             raise MalformedResponse("the answer holds no continuation")
         if len(generated) < n:
             self.limits.fewer(len(generated))
-        blocks = [_block(one, request) for one in generated]
+        blocks = [block_of(one, request) for one in generated]
         prompt_tokens = max(0, generated[0].meta_info.prompt_tokens)
         if request.temperature not in (0, 1):
             prompt_tokens += yield from self._read_again(prompt, prepared, request, blocks)
         yield from self._spell(prepared, request.beam, blocks)
         return Answer(
-            continuations=tuple(_continuation(block, request) for block in blocks),
+            continuations=tuple(continuation_of(block, request) for block in blocks),
             prompt_tokens=prompt_tokens,
+        )
+
+    def enumerate(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
+        """The alternatives of one sampled token, each decoded behind the tokens before it."""
+        one = attrs.evolve(request, n=1, max_tokens=1, temperature=1.0, enumerate=False)
+        prompt = prepared.json + prepared.prefix(request.beam)
+        answer, _ = yield from self._negotiate(
+            one,
+            max(request.n, request.top_logprobs),
+            self._negotiation,
+            lambda _, top: {"top_logprobs": top},
+            lambda fields, n: self._request(prompt, one, n, fields["top_logprobs"]),
+        )
+        generated: Generated = answer[0] if isinstance(answer, list) else answer
+        before = last_ids(prepared.ids, request.beam)
+        blocks, asked = yield from self._next_tokens.blocks(generated, before, request)
+        return Answer(
+            continuations=blocks,
+            prompt_tokens=max(0, generated.meta_info.prompt_tokens) + asked,
+            generated_besides=1 + asked,
         )
 
     def _request(self, prompt: bytes, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
@@ -213,24 +211,13 @@ class SGLang(Dialect):
         return WireRequest(
             path="/generate",
             decode=decode,
-            body=splice("input_ids", ids, self._fields(each, top)),
+            body=splice("input_ids", ids, request_fields(self.model, each, top)),
             at_root=True,
             most_tokens=n * request.max_tokens,
         )
 
-    def _fields(self, sampling: Any, top: int, start: int = -1) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "sampling_params": sampling,
-            "return_logprob": True,
-            "logprob_start_len": start,
-            "top_logprobs_num": top,
-            "return_text_in_logprobs": True,
-            "stream": False,
-        }
-
     def _read_again(
-        self, prompt: bytes, prepared: PreparedPrompt, request: SampleRequest, blocks: list[_Block]
+        self, prompt: bytes, prepared: PreparedPrompt, request: SampleRequest, blocks: list[Block]
     ) -> Exchange[int]:
         """Give the blocks their log-probabilities as parts of prompts; returns the prompt tokens."""
         read = [block for block in blocks if block.rows]
@@ -244,7 +231,9 @@ class SGLang(Dialect):
         answer = yield WireRequest(
             path="/generate",
             decode=decode,
-            body=splice("input_ids", b"[%s]" % ids, self._fields(sampling, top, start)),
+            body=splice(
+                "input_ids", b"[%s]" % ids, request_fields(self.model, sampling, top, start)
+            ),
             at_root=True,
         )
         given: list[Generated] = answer if isinstance(answer, list) else [answer]
@@ -262,10 +251,10 @@ class SGLang(Dialect):
             block.tops = (one.meta_info.input_top_logprobs or [])[-count:]
         return sum(max(0, one.meta_info.prompt_tokens) for one in given)
 
-    def _spell(self, prepared: PreparedPrompt, beam: Beam, blocks: list[_Block]) -> Exchange[None]:
+    def _spell(self, prepared: PreparedPrompt, beam: Beam, blocks: list[Block]) -> Exchange[None]:
         """Give the blocks their bytes, so that joined to the beam's they spell whole characters."""
         begins_inside = (last_text(beam) or "").endswith(BROKEN)
-        unclear: list[_Block] = []
+        unclear: list[Block] = []
         for block in blocks:
             block.data = block.text.encode("utf-8", "replace")
             if block.visible and (begins_inside or block.text.endswith(BROKEN)):
@@ -273,64 +262,12 @@ class SGLang(Dialect):
         if not unclear:
             return
         before = last_ids(prepared.ids, beam)
-        texts = [before, *([*before, *block.visible] for block in unclear)]
-        body = msgspec.json.encode({"model": self.model, "tokens": texts})
-        answer: Detokenized = yield WireRequest(
-            path="/detokenize", decode=decode_texts, body=body, at_root=True
-        )
-        if len(answer.text) != len(texts):
-            raise MalformedResponse(f"{len(answer.text)} texts for {len(texts)} lists of tokens")
-        for block, text in zip(unclear, answer.text[1:], strict=True):
-            data = whole_part(answer.text[0], text, open_ended=block.reason == LENGTH)
+        lists = [before, *([*before, *block.visible] for block in unclear)]
+        known, *texts = yield from detokenize(self.model, lists)
+        for block, text in zip(unclear, texts, strict=True):
+            data = whole_part(known, text, open_ended=block.reason == LENGTH)
             if data is not None:
                 block.data = data
             else:  # a tokenizer that changes what is before: its ids are right, its text is close
                 block.data = block.text.rstrip(BROKEN).encode("utf-8", "replace")
                 block.exact = False
-
-
-def _block(one: Generated, request: SampleRequest) -> _Block:
-    meta = one.meta_info
-    reason = reason_of(meta)
-    rows = meta.output_token_logprobs or []
-    if not rows and (one.text or meta.completion_tokens):
-        raise LogprobsUnavailable("the server sent tokens without log-probabilities")
-    if len(rows) > request.max_tokens:
-        raise MalformedResponse(too_long(len(rows), request.max_tokens))
-    generated = max(len(rows), min(meta.completion_tokens or 0, request.max_tokens))
-    return _Block(
-        text=one.text,
-        rows=rows,
-        tops=meta.output_top_logprobs or [],
-        reason=reason.type,
-        ended=reason.type == STOP and bool(rows) and reason.matched in (rows[-1][1], [rows[-1][1]]),
-        generated=generated,
-        exact=generated == len(rows),
-    )
-
-
-def _continuation(block: _Block, request: SampleRequest) -> Continuation:
-    values = checked_logprobs(value for value, _, _ in block.rows)
-    top = request.top_logprobs
-    shown = [tops_of(row, top) for row in block.tops] if top else []
-    if shown and len(shown) != len(values):
-        raise MalformedResponse(f"{len(values)} tokens with {len(shown)} rows of alternatives")
-
-    def make() -> tuple[Token, ...]:
-        tokens = [
-            Token(text or "", values[place], number, None, shown[place] if shown else ())
-            for place, (_, number, text) in enumerate(block.rows)
-        ]
-        if block.ended:
-            tokens[-1] = tokens[-1]._replace(text="", bytes=b"")
-        return tuple(tokens)
-
-    return Continuation(
-        tokens=make,
-        data=block.data,
-        finish_reason=block.reason,
-        exact=block.exact,
-        keys=block.ids,
-        logprob=sum(values),
-        generated=block.generated,
-    )

@@ -83,3 +83,23 @@ def tops_of(rows: list[Row] | None, top: int) -> tuple[Token, ...]:
             for value, (_, number, text) in zip(values, given, strict=True)
         ]
     )
+
+
+def request_fields(model: str, sampling: Any, top: int, start: int = -1) -> dict[str, Any]:
+    """The fields of a ``/generate`` call beside its prompt.
+
+    Args:
+        model: its name.
+        sampling: the sampling parameters, or a list of them, one for each prompt.
+        top: alternatives of each token.
+        start: from which token of the prompt on log-probabilities are wanted; -1: from none.
+    """
+    return {
+        "model": model,
+        "sampling_params": sampling,
+        "return_logprob": True,
+        "logprob_start_len": start,
+        "top_logprobs_num": top,
+        "return_text_in_logprobs": True,
+        "stream": False,
+    }

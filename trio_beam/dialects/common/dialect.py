@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -300,8 +300,16 @@ def check_enough(shown: int, n: int) -> None:
         )
 
 
-def one_token_blocks(tokens: Sequence[Token], n: int, *, exact: bool) -> tuple[Continuation, ...]:
+def one_token_blocks(
+    tokens: Sequence[Token], n: int, *, exact: bool, going: Collection[int] = ()
+) -> tuple[Continuation, ...]:
     """A continuation for each token; one without bytes ends the text.
+
+    Args:
+        tokens: best first.
+        n: how many of them are wanted.
+        exact: whether they are sure to be what they look like.
+        going: ids of tokens without bytes that do not end the text.
 
     Raises:
         LogprobsUnavailable: they are fewer than asked for.
@@ -311,7 +319,7 @@ def one_token_blocks(tokens: Sequence[Token], n: int, *, exact: bool) -> tuple[C
         Continuation(
             tokens=(token,),
             data=token.data,
-            finish_reason=LENGTH if token.data else STOP,
+            finish_reason=LENGTH if token.data or token.id in going else STOP,
             exact=exact and token.id is not None,
             generated=0,  # the server chose one, and only showed the others
         )
