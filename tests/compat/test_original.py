@@ -33,7 +33,7 @@ EXPECTED_LINES = """\
 
 
 def sampler(**changes: Any) -> BeamSearchSampling:
-    return BeamSearchSampling(**{"tokens_per_step": 4, "seed": 3} | changes)
+    return BeamSearchSampling(**{"tokens_per_step": 4, "seed": 3, "raw": True} | changes)
 
 
 def client_of(url: str, model: str | None = "mock") -> Client:
@@ -95,7 +95,7 @@ def test_an_openai_client_will_do() -> None:
 
 def test_the_debug_lines_are_the_originals(capsys: pytest.CaptureFixture[str]) -> None:
     with threaded_server() as (url, _):
-        BeamSearchSampling(debug=True, seed=1).generate(client_of(url), "p", 3072)
+        BeamSearchSampling(debug=True, seed=1, raw=True).generate(client_of(url), "p", 3072)
     out = capsys.readouterr().out
     assert out.startswith(EXPECTED_LINES)
     assert out.splitlines()[6].startswith("[BeamSearch]   Best score: -")
