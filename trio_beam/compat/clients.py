@@ -37,9 +37,12 @@ class Client(Protocol):
         """A string, or something whose ``str`` is one; None: ``OPENAI_BASE_URL``, else OpenAI's own."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class NamedServer:
-    """A server, and how to speak to it.
+    """A server, and how to speak to it. A search that is not given a client by its caller has this one.
+
+    For overrides that send requests of their own it has the calls of an ``openai.AsyncOpenAI``, which is made
+    when it is first wanted.
 
     Attributes:
         api_key: as `Client.api_key`.
@@ -56,6 +59,7 @@ class NamedServer:
     raw: bool | None = None
     dialect: str | None = None
     http_client: AsyncClient | None = None
+    _openai: Any = attrs.field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, client: Any) -> NamedServer:
@@ -71,6 +75,32 @@ class NamedServer:
             default_model=getattr(client, "default_model", None),
             headers=_headers_of(client),
         )
+
+    @property
+    def chat(self) -> Any:
+        """As of an OpenAI client."""
+        return self._client().chat
+
+    @property
+    def completions(self) -> Any:
+        """As of an OpenAI client."""
+        return self._client().completions
+
+    def _client(self) -> Any:
+        if self._openai is None:
+            from openai import AsyncOpenAI  # noqa: PLC0415  # not a dependency; who wants it has it
+
+            self._openai = AsyncOpenAI(
+                api_key=self.api_key or "none",  # without one it would take that of the environment
+                base_url=self.base_url,
+                default_headers=self.headers,
+            )
+        return self._openai
+
+    async def aclose(self) -> None:
+        """Close the OpenAI client, if there is one."""
+        if self._openai is not None:
+            await self._openai.close()
 
 
 def is_model(client: Any) -> bool:
@@ -102,7 +132,7 @@ async def opened(server: Any, **options: Any) -> AsyncIterator[LanguageModel]:
             yield server
         return
     named = NamedServer.of(server)
-    key = await _text_of(named.api_key)
+    key = await key_text(named.api_key)
     endpoint = Endpoint(
         str(named.base_url or default_url()),
         api_key=key or None,
@@ -114,8 +144,12 @@ async def opened(server: Any, **options: Any) -> AsyncIterator[LanguageModel]:
         yield endpoint
 
 
-async def _text_of(key: Any) -> str | None:
-    """Return the text of a key, whatever holds it."""
+async def key_text(key: Any) -> str | None:
+    """Return the text of a key, whatever holds it.
+
+    Raises:
+        ConfigError: it is no text.
+    """
     if callable(key):
         key = key()
     if inspect.isawaitable(key):

@@ -7,6 +7,7 @@ loop only; cancelling the caller cancels the search, and nothing of it is left w
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import signal
 import threading
@@ -76,11 +77,16 @@ class _TrioThread(Generic[T]):
         self._token: trio.lowlevel.TrioToken | None = None
         self._results: list[T] = []
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._body, name="trio_beam")
+        # The caller's context variables are its overrides' too.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._body,), name="trio_beam")
+
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     def cancel(self) -> None:
-        """Cancel the work, also before it has begun."""
+        """Cancel the work; also before it has begun."""
         with self._lock:
             self._cancelled = True
             if self._token is not None:
@@ -129,6 +135,7 @@ def _interruptible() -> Iterator[None]:
 
 def _block_in_asyncio(work: Callable[[], Awaitable[T]]) -> T:
     thread = _TrioThread(work)
+    thread.start()
     try:
         with _interruptible():
             thread.join()
@@ -148,6 +155,7 @@ async def _await_in_asyncio(work: Callable[[], Awaitable[T]]) -> T:
             loop.call_soon_threadsafe(over.set)
 
     thread = _TrioThread(work, done)
+    thread.start()
     cancelled: asyncio.CancelledError | None = None
     try:
         while not over.is_set():

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from trio_beam.compat.clients import Client, NamedServer, opened
+import trio
+
+from trio_beam.compat.clients import Client, NamedServer, key_text, opened
 from trio_beam.compat.expansion import Result, expand_all
 from trio_beam.compat.loops import in_trio, run_blocking
 from trio_beam.compat.parameters import Parameters
@@ -126,8 +128,13 @@ class BeamSearchSampling(Parameters):
             max_tokens: as for `generate`.
             ours: the other attributes of `NamedServer`.
         """
-        server = NamedServer(api_key=api_key, base_url=base_url, default_model=model, **ours)
-        return await self._generate_async(server, prompt, max_tokens)
+        key = await key_text(api_key)
+        server = NamedServer(api_key=key, base_url=base_url, default_model=model, **ours)
+        try:
+            return await self._generate_async(server, prompt, max_tokens)
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await server.aclose()
 
     @in_trio
     async def _generate_async(

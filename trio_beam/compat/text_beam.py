@@ -139,7 +139,7 @@ def _beam_of(text: str, tokens: Sequence[str], log_p: Sequence[float], *, finish
     if not (text or tokens or finished):
         return Beam()
     block = Continuation(
-        tokens=tuple(map(Token, tokens, log_p)),
+        tokens=tuple(Token(*pair) for pair in zip(tokens, log_p, strict=True)),
         data=text.encode("utf-8", "replace"),
         finish_reason=STOP if finished else LENGTH,
         exact=False,
