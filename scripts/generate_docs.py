@@ -1,4 +1,4 @@
-"""Write what the docs have from the code: the tables of parameters, and the diagram of phases.
+"""Write what the docs have from the code: tables of parameters and keys, and the diagram of phases.
 
     uv run python scripts/generate_docs.py
     uv run python scripts/generate_docs.py --check
@@ -19,10 +19,14 @@ from typing import Any
 import attrs
 
 import trio_beam
+from trio_beam.benchmark.keys import all_keys, strategy_groups
+from trio_beam.benchmark.providers import PROVIDERS
+from trio_beam.benchmark.settings import Settings
+from trio_beam.benchmark.values import write_value
 from trio_beam.core.beam_search.phases import diagram
 from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
 from trio_beam.core.parameters import Option, options_of
-from trio_beam.core.validation import parameters_of
+from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.strategies import STRATEGIES, strategy_options
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -88,6 +92,61 @@ def table(options: Iterable[Option]) -> str:
     return "\n".join(rows)
 
 
+def groups_table() -> str:
+    """The groups of benchmark runs, each with the first line of its documentation."""
+    rows = ["| group | |", "|---|---|"]
+    settings = Settings()
+    for attribute in attrs.fields(Settings):
+        if attribute.name == "strategies":
+            for group, name in strategy_groups().items():
+                words = first_line(STRATEGIES[name])
+                words = words if group == name else f"The strategy `{name}` once more; see below."
+                rows.append(f"| `{group}` | {words} |")
+        else:
+            rows.append(f"| `{attribute.name}` | {first_line(getattr(settings, attribute.name))} |")
+    return "\n".join(rows)
+
+
+def keys_table() -> str:
+    """The keys of benchmark runs that are not parameters of strategies."""
+    rows = ["| key | default | bound | |", "|---|---|---|---|"]
+    shown: set[str] = set()
+    for key in all_keys().values():
+        group, _, rest = key.name.partition(".")
+        provider, _, last = rest.partition(".")
+        if group in strategy_groups():
+            continue
+        served = group == "model" and provider in PROVIDERS
+        name = f"model.PROVIDER.{last}" if served else key.name
+        if name not in shown:
+            shown.add(name)
+            default = "" if served else f"`{write_value(key.default)}`"
+            rows.append(
+                f"| `{name}` | {default} | {bound_of(key.parameter)} | {key.parameter.help} |"
+            )
+    return "\n".join(rows)
+
+
+def bound_of(parameter: Parameter) -> str:
+    """A bound as a command line or a file spells it."""
+    unit = f" ({parameter.unit})" if parameter.unit else ""
+    bound = parameter.bound.replace("'' or a text that is not empty", "a text")
+    for ours, yaml in (("None", "null"), ("True", "true"), ("False", "false"), ("'", "")):
+        bound = bound.replace(ours, yaml)
+    return bound + unit
+
+
+def providers_table() -> str:
+    """The providers of models."""
+    rows = ["| provider | address | model | key |", "|---|---|---|---|"]
+    for name, one in PROVIDERS.items():
+        named = f"in `{one.base_url_env}`" if one.base_url_env else ""
+        address = ", else ".join(filter(None, [named, one.base_url]))
+        model = f"`{one.model}`" if one.model else "the only one that the server lists"
+        rows.append(f"| {name} | {address} | {model} | `{one.api_key_env}` |")
+    return "\n".join(rows)
+
+
 def filled(text: str, name: str, content: str) -> str:
     """The text with its section between ``<!-- name -->`` and ``<!-- /name -->`` replaced."""
     pattern = re.compile(f"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
@@ -98,7 +157,13 @@ def filled(text: str, name: str, content: str) -> str:
 def pages() -> dict[Path, str]:
     design = DOCS / "design.md"
     drawn = f"```mermaid\n{diagram()}\n```"
+    running = DOCS / "running-benchmarks.md"
+    tables = {"groups": groups_table(), "keys": keys_table(), "providers": providers_table()}
+    text = running.read_text("utf-8")
+    for name, content in tables.items():
+        text = filled(text, name, content)
     return {
+        running: text,
         DOCS / "parameters.md": parameters_page(),
         design: filled(design.read_text("utf-8"), "phases", drawn),
     }

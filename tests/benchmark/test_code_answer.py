@@ -66,7 +66,7 @@ def test_the_data_set_is_whole(humaneval: list[dict[str, Any]]) -> None:
 def test_every_reference_solution_is_found_in_every_form(
     form: str, humaneval: list[dict[str, Any]]
 ) -> None:
-    """What is taken out compiles, and the function in it is the reference's, statement for statement."""
+    """The code found compiles, and its function is the reference's, statement for statement."""
     for row in humaneval:
         prompt, body, name = row["prompt"], row["canonical_solution"], row["entry_point"]
         completion = completion_of(prompt, FORMS[form](prompt, body), name)
@@ -76,7 +76,7 @@ def test_every_reference_solution_is_found_in_every_form(
 
 
 def _statements(source: str, name: str) -> list[str]:
-    """What a function does, without its docstring: a block in a list is indented, and so is that."""
+    """The statements of a function without its docstring, which is indented in a list."""
     body = ast.parse(source).body
     function = next(
         node for node in reversed(body) if isinstance(node, ast.FunctionDef) and node.name == name
@@ -224,3 +224,24 @@ def test_votes_do_not_see_comments_and_spaces() -> None:
     one = "```python\ndef f(x):\n    return x+1  # more\n```"
     assert code_in(one) == code_in("def f( x ):\n\n    return (x + 1)")
     assert code_in(one) != code_in("def f(x):\n    return x + 2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\ndef area(r):\n    return 0x" + "f" * 4000 + "\n```",
+        "def area(r: float) -> float:\r    return r\r",
+        "    return " + "9" * 5000,
+    ],
+)
+def test_odd_programs_are_taken_as_they_are(text: str) -> None:
+    assert "return" in (completion_of(PROMPT, text, "area") or "")
+    assert code_in(text)
+
+
+def test_a_lone_carriage_return_ends_a_line() -> None:
+    code = completion_of(PROMPT, "def area(r: float) -> float:\r    return r\r", "area")
+    assert code is not None
+    space: dict[str, Any] = {}
+    exec(PROMPT + code, space)
+    assert space["area"](3) == 3

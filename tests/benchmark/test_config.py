@@ -3,55 +3,99 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_beam.benchmark.config import known_keys, load_settings, parse_words, to_yaml
+from trio_beam.benchmark import original
+from trio_beam.benchmark.common.nearest import nearest_keys
+from trio_beam.benchmark.config import (
+    all_values,
+    describe_keys,
+    known_keys,
+    load_settings,
+    parse_args,
+    to_yaml,
+)
 from trio_beam.benchmark.overrides import (
     Override,
     UnknownKey,
     combinations,
-    nearest_keys,
     split_values,
 )
 from trio_beam.benchmark.settings import Settings
+from trio_beam.benchmark.strategies import enabled_strategies
+from trio_beam.core.config import SELECTIONS, BeamSearchConfig
+from trio_beam.core.validation import Parameter, number
 from trio_beam.errors import ConfigError
+from trio_beam.selection.top_k import TopK
+from trio_beam.strategies import STRATEGIES, strategy_options
+from trio_beam.strategies._registry import evolve, preset
 
 
 def load(*words: str) -> Settings:
-    return load_settings(parse_words(words))
+    return load_settings(parse_args(words))
 
 
 def said(*words: str) -> str:
-    """What is said of words that are refused."""
+    """The message for words that are refused."""
     with pytest.raises(ConfigError) as caught:
         load(*words)
     return str(caught.value)
 
 
-def test_the_defaults_have_a_value_for_every_key_of_the_settings() -> None:
-    settings = load()
-    assert set(attrs.asdict(settings)) == {
-        "model",
-        "benchmark",
-        "prompt",
-        "greedy",
-        "temperature_sampling",
-        "beam_search",
-        "mcmc",
-        "best_of_n",
-        "self_consistency",
-        "power",
-        "output",
+def test_every_strategy_and_every_group_of_the_runner_is_there() -> None:
+    values = all_values(load())
+    assert tuple(values) == known_keys()
+    assert {key.partition(".")[0] for key in values} == {
+        *("model", "benchmark", "prompt", "output", "mcmc_parallel"),
+        *STRATEGIES.names(),
     }
-    assert settings.greedy.enabled
-    assert settings.benchmark.num_problems == 10
-    assert settings.model.provider == "auto"
-    assert len(known_keys()) == len(set(known_keys())) > 80
+    on = [key for key, value in values.items() if key.endswith(".enabled") and value]
+    assert on == ["greedy.enabled"]
+    assert values["benchmark.num_problems"] == 10
+    assert values["model.provider"] == "auto"
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_every_option_of_a_strategy_is_a_key(name: str) -> None:
+    """Declared once: a parameter that a strategy gets is a key of its group by itself."""
+    options = {option.name for option in strategy_options(name)}
+    expected = options | {"enabled", "suffix", "debug", *original.EXTRA.get(name, {})}
+    assert {key.removeprefix(f"{name}.") for key in known_keys() if key.startswith(f"{name}.")} == (
+        expected
+    )
+
+
+def test_a_new_selection_and_a_new_preset_are_keys_by_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SELECTIONS, "_entries", dict(SELECTIONS._entries))
+    monkeypatch.setattr(STRATEGIES, "_entries", dict(STRATEGIES._entries))
+
+    @SELECTIONS.register("threshold")
+    @attrs.frozen
+    class Threshold(TopK):
+        margin: float = number(1.0, minimum=0, unit="nats", help="Distance from the best score.")
+
+    @preset("narrow")
+    def narrow(
+        margin: Annotated[float, Parameter(kind="number", minimum=0)] = 0.5, **others: Any
+    ) -> BeamSearchConfig:
+        """Only what is near the best."""
+        return evolve(BeamSearchConfig, others, selection=Threshold(margin))
+
+    settings = load("beam_search.threshold_margin=0.25", "beam_search.enabled=true")
+    (_, beams) = enabled_strategies(settings)
+    assert beams.config == BeamSearchConfig(selection=Threshold(0.25), max_tokens=3072)
+    settings = load("narrow.enabled=true", "narrow.margin=2", "greedy.enabled=false")
+    (one,) = enabled_strategies(settings)
+    assert one.label == "Narrow(margin=2.0)"
+    assert one.config == BeamSearchConfig(selection=Threshold(2.0), max_tokens=3072)
+    assert "margin: 0.5" in describe_keys()
 
 
 @pytest.mark.parametrize(
@@ -80,15 +124,13 @@ def test_the_defaults_have_a_value_for_every_key_of_the_settings() -> None:
     ],
 )
 def test_a_word_sets_its_key(word: str, key: str, value: object) -> None:
-    found: Any = load(word)
-    for name in key.split("."):
-        found = getattr(found, name)
+    found = all_values(load(word))[key]
     assert found == value
     assert type(found) is type(value)
 
 
 def test_the_last_of_equal_words_counts() -> None:
-    assert load("mcmc.steps=3", "mcmc.steps=4").mcmc.steps == 4
+    assert all_values(load("mcmc.steps=3", "mcmc.steps=4"))["mcmc.steps"] == 4
 
 
 @pytest.mark.parametrize(
@@ -148,11 +190,9 @@ def test_what_is_wrong_is_said(word: str, message: str) -> None:
 def test_a_file_goes_over_the_defaults_and_words_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("beam_search:\n  beam_width: 7\n  alpha: 3\nprompt:\n  suffix: ' é'\n", "utf-8")
-    settings = load_settings(parse_words(["beam_search.alpha=5"]), file)
-    assert settings.beam_search.beam_width == 7
-    assert settings.beam_search.alpha == 5.0
+    settings = load_settings(parse_args(["beam_search.alpha=5"]), file)
+    assert settings.strategies["beam_search"].given == {"beam_width": 7, "alpha": 5.0}
     assert settings.prompt.suffix == " é"
-    assert settings.beam_search.n_per_beam == load().beam_search.n_per_beam
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the page on benchmark runs says is so: its commands are understood, its keys and files exist."""
+"""The page on benchmark runs is true: its commands are understood, its keys and files exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trio_beam.benchmark.config import known_keys, load_settings, parse_words
+from trio_beam.benchmark.config import known_keys, load_settings, parse_args
+from trio_beam.benchmark.keys import canonical
 from trio_beam.benchmark.main import main
 from trio_beam.benchmark.settings import Settings
 
@@ -31,7 +32,7 @@ def commands() -> list[str]:
 
 
 def code(text: str) -> list[str]:
-    """What stands in backquotes, outside of blocks."""
+    """Everything in backquotes, outside of blocks."""
     return re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
 
 
@@ -61,7 +62,7 @@ def keys() -> list[str]:
     """Whatever in backquotes looks like ``group.key``, alone or with a value."""
     groups = {key.partition(".")[0] for key in known_keys()}
     found = (re.match(r"([a-z_]+)\.[a-z_.]+", text) for text in code(PAGE))
-    return sorted({one[0] for one in found if one and one[1] in groups})
+    return sorted({canonical(one[0].rstrip(".")) for one in found if one and one[1] in groups})
 
 
 def test_the_page_names_keys() -> None:
@@ -77,7 +78,7 @@ def test_a_word_with_a_value_is_taken() -> None:
     words = [text for text in code(PAGE) if re.fullmatch(r"[a-z_]+\.[a-z_.]+=[^ ]+", text)]
     words.remove("group.key=value")
     assert len(words) >= 3
-    assert isinstance(load_settings(parse_words(words)), Settings)
+    assert isinstance(load_settings(parse_args(words)), Settings)
 
 
 def test_the_table_of_groups_is_whole() -> None:

@@ -1,4 +1,4 @@
-"""What completions are worth, by each problem set: real packages, in the real sandbox."""
+"""Grades of completions by each problem set: real packages, in the real sandbox."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.benchmark.test_problems import GPQA, GSM8K, MATH500, MMLU, comma_separated, jsonl
-from trio_beam.benchmark.problem import Benchmark, BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError, Grade, Problem
 from trio_beam.benchmark.registry import open_benchmark
 from trio_beam.benchmark.sandbox import Limits, Sandbox, Verifier, bubblewrap
 from trio_beam.benchmark.sandbox.bubblewrap import find_bubblewrap

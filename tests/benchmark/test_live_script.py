@@ -87,8 +87,9 @@ async def test_it_finds_what_is_wrong_with_a_result(script: ModuleType) -> None:
 
 
 def test_it_asks_the_model_whose_key_is_there(script: ModuleType) -> None:
-    words = script.provider_words
-    assert words([], {}) == []
-    assert words([], {"XAI_API_KEY": "x", "OPENAI_API_KEY": "y"}) == ["model.provider=xai"]
-    assert words(["beam_search.alpha=2"], {"OPENAI_API_KEY": "y"}) == ["model.provider=openai"]
-    assert words(["model.provider=local"], {"XAI_API_KEY": "x"}) == []
+    args = script.provider_args
+    assert args([], {}) == []
+    assert args([], {"XAI_API_KEY": "x", "OPENAI_API_KEY": "y"}) == ["model.provider=xai"]
+    assert args(["beam_search.alpha=2"], {"OPENAI_API_KEY": "y"}) == ["model.provider=openai"]
+    assert args(["model.provider=local"], {"XAI_API_KEY": "x"}) == []
+    assert args([], {"XAI_API_KEY": "x", "OPENAI_BASE_URL": "http://127.0.0.1/v1"}) == []

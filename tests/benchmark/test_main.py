@@ -12,19 +12,20 @@ import pytest
 
 from tests.benchmark.fake_command import run
 from trio_beam.benchmark.config import known_keys, load_settings
-from trio_beam.benchmark.main import main
+from trio_beam.benchmark.main import _flags, _parser, main
 from trio_beam.benchmark.sandbox import bubblewrap
 from trio_beam.benchmark.sandbox.bubblewrap import find_bubblewrap
 from trio_beam.benchmark.store import Store, read_records
 
 ROOT = Path(__file__).parents[2]
 SHORT = ["benchmark.name=words", "benchmark.max_tokens=24", "output.plots=false"]
+SHORT += ["output.predictions_dir=null"]
 
 
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As on a fresh machine, in an empty folder."""
-    for name in ("XAI_API_KEY", "OPENAI_API_KEY", "RUNPOD_ENDPOINT"):
+    for name in ("XAI_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "RUNPOD_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -49,6 +50,14 @@ def here(tmp_path: Path) -> list[str]:
         (["--config", "missing.yaml"], "--config must be a YAML file that can be read"),
         (["-m", "beam_search.beam_width=2,5", "output.dir=x"], "output.dir must be left out"),
         (["hello"], "group.key=value"),
+        (["--config-name", "none"], "--config-name must be the name of a YAML file"),
+        (["--config", "a.yaml", "-cn", "b"], "--config must be left out beside --config-name"),
+        (["--header", "X-Key secret"], "--header must be a name and a value"),
+        (["--extra-body", "[1]"], "--extra-body must be a JSON object"),
+        (["+beam_search.widht=5"], "there is no key 'beam_search.widht'; did you mean"),
+        (["~benchmark.name"], "a run needs benchmark.name"),
+        (["-m", "mcmc.alpha=glob(*)"], "there is no glob()"),
+        (["hydra.run.dir=x"], "Hydra is not used here"),
     ],
 )
 def test_bad_words_give_exit_code_2_and_a_plain_message(
@@ -100,7 +109,7 @@ def test_help_shows_every_key_with_its_default(capsys: pytest.CaptureFixture[str
     assert caught.value.code == 0
     shown = capsys.readouterr().out
     assert all(f"{key.rpartition('.')[2]}: " in shown for key in known_keys())
-    assert "  beam_width: 2\n" in shown
+    assert "    beam_width: 2  # Beams kept from one round to the next.\n" in shown
 
 
 def test_show_config_prints_what_a_file_may_say(
@@ -109,17 +118,74 @@ def test_show_config_prints_what_a_file_may_say(
     assert main(["--show-config", "beam_search.beam_width=7"]) == 0
     file = tmp_path / "shown.yaml"
     file.write_text(capsys.readouterr().out)
-    assert load_settings([], file).beam_search.beam_width == 7
+    assert load_settings([], file).strategies["beam_search"].given == {"beam_width": 7}
     assert main(["--show-config", "--config", str(file), "mcmc.steps=3"]) == 0
     again = capsys.readouterr().out
     assert "beam_width: 7" in again
     assert "steps: 3" in again
 
 
+def test_show_config_says_what_each_strategy_runs_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--cfg", "job", "mcmc.enabled=true", "mcmc.block_size=64"]) == 0
+    shown = capsys.readouterr().out
+    assert "# greedy: BeamSearchConfig(" in shown
+    assert "# mcmc: McmcConfig(alpha=4.0, tokens_per_step=64, max_tokens=3072," in shown
+
+
+def test_config_name_and_path_name_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "conf"
+    (folder / "mcmc").mkdir(parents=True)
+    (folder / "config.yaml").write_text("mcmc: {steps: 3}\n")
+    (folder / "mine.yaml").write_text("defaults: [config]\nmcmc: {chains: 2}\n")
+    (folder / "mcmc" / "long.yaml").write_text("steps: 50\n")
+    for args, steps, chains in (
+        (["--config-path", "conf"], 3, 1),
+        (["-cp", "conf", "-cn", "mine"], 3, 2),
+        (["--config-name=mine.yaml"], 3, 2),
+        (["--config-dir", str(folder), "--config-name", "mine", "+mcmc=long"], 50, 2),
+    ):
+        assert main(["--show-config", "mcmc.enabled=true", *args]) == 0
+        shown = capsys.readouterr().out
+        assert f"steps={steps}, chains={chains})" in shown, args
+
+
+def test_options_about_requests_become_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["--header", "X-Trace: a:b, c", "--extra-body", '{"top_k": 5, "a": {"b": "c"}}']
+    settings = load_settings(_flags(_parser("").parse_args(args)))
+    assert settings.model.headers == {"X-Trace": "a:b, c"}
+    assert settings.model.extra_body == {"top_k": 5, "a": {"b": "c"}}
+
+
+def test_a_key_of_a_strategy_that_is_off_is_a_warning(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = [*here(tmp_path), "beam_search.alpha=6.0", "sample.temperature=0.5", "greedy.suffix=!"]
+    assert run(0, words) == 0
+    said = capsys.readouterr().err
+    for word in ("beam_search.alpha=6.0", "sample.temperature=0.5"):
+        group = word.partition(".")[0]
+        assert f"{word} has no effect: {group}.enabled=true switches the strategy on" in said
+    assert "greedy.suffix" not in said
+
+
+def test_it_says_who_answers_if_nobody_was_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(0, here(tmp_path)) == 0
+    assert "no model is named, so the embedded one answers" in capsys.readouterr().err
+    monkeypatch.setenv("XAI_API_KEY", "very-secret")
+    assert run(0, here(tmp_path)) == 0
+    said = capsys.readouterr().err
+    assert "XAI_API_KEY is set and no model is named, so the hosted model answers" in said
+    assert "words on grok-3-mini" in said
+
+
 def test_show_config_of_a_sweep_prints_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-m", "beam_search.beam_width=3,4", "--show-config"]) == 0
     shown = capsys.readouterr().out
-    assert [line for line in shown.splitlines() if "beam_width" in line] == [
+    assert [line for line in shown.splitlines() if line.startswith("  beam_width")] == [
         "  beam_width: 3",
         "  beam_width: 4",
     ]
@@ -190,7 +256,7 @@ def test_a_signal_prints_what_there_is_and_the_same_command_goes_on(
         out, said = command.communicate(timeout=60)
     assert command.returncode == code
     assert "of 10" in out
-    assert "interrupted: what was finished is kept; the same command goes on from here" in said
+    assert "interrupted: everything finished is kept; the same command goes on from here" in said
     assert "Traceback" not in said
     records = read_records(tmp_path / "run" / "records.jsonl")
     assert 2 <= len(records) < 10

@@ -6,16 +6,17 @@ experiments.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import yaml
 
-from trio_beam.benchmark.config import load_settings, parse_words
+from trio_beam.benchmark.config import all_values, load_settings, parse_args
+from trio_beam.benchmark.config_files import find_config
+from trio_beam.benchmark.keys import canonical
 from trio_beam.benchmark.overrides import combinations
 from trio_beam.benchmark.plan import Plan, make_plan
-from trio_beam.benchmark.settings import Settings
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.errors import ConfigError
 
@@ -139,6 +140,19 @@ KEYS = [
     "mcmc.restrict_to_last_n=null",
     "mcmc.block_size=192",
     "mcmc.debug=true",
+    "mcmc_parallel.enabled=true",
+    "mcmc_parallel.alpha=1.67",
+    "mcmc_parallel.steps=1",
+    "mcmc_parallel.top_logprobs=10",
+    "mcmc_parallel.proposal_temperature=0.1",
+    "mcmc_parallel.block_size=256",
+    "mcmc_parallel.debug=true",
+    "mcmc_parallel.use_length_penalty=false",
+    "mcmc_parallel.length_penalty=0.6",
+    "mcmc_parallel.num_proposals=10",
+    "mcmc_parallel.max_concurrent=100",
+    "mcmc_parallel.timeout=60.0",
+    "mcmc_parallel.max_retries=3",
     "beam_search.max_concurrent=100",
     "beam_search.timeout=300.0",
     "beam_search.use_length_penalty=false",
@@ -153,28 +167,17 @@ KEYS = [
 ]
 
 
-def flat(settings: Settings) -> dict[str, Any]:
-    def leaves(content: dict[str, Any], prefix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in content.items():
-            inner = leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else None
-            found |= {f"{prefix}{name}": value} if inner is None else inner
-        return found
-
-    return leaves(attrs.asdict(settings), "")
-
-
 def plans_of(command: str) -> list[Plan]:
-    chosen = combinations(parse_words(command.split()))
+    chosen = combinations(parse_args(command.split()))
     return [make_plan(load_settings(words), ENVIRONMENT) for words in chosen]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *NOTHING_SWITCHED_ON])
 def test_each_word_sets_its_key_and_nothing_else(command: str) -> None:
-    words = dict(word.split("=") for word in command.split())
-    given = {key: yaml.safe_load(value) for key, value in words.items()}
-    settings = load_settings(parse_words(command.split()))
-    assert flat(settings) == flat(load_settings([])) | given
+    args = dict(arg.split("=") for arg in command.split())
+    given = {canonical(key): yaml.safe_load(value) for key, value in args.items()}
+    settings = load_settings(parse_args(command.split()))
+    assert all_values(settings) == all_values(load_settings([])) | given
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -184,7 +187,7 @@ def test_it_is_a_plan_of_the_strategies_that_are_on(command: str) -> None:
     assert ("greedy" in kinds) == ("greedy.enabled=false" not in command)
     assert ("beam_search" in kinds) == ("beam_search.enabled=true" in command)
     assert ("mcmc" in kinds) == ("mcmc.enabled=true" in command)
-    assert ("model.name=grok" in command) == (plan.model.provider == "xai")
+    assert plan.model.provider == "xai"  # its key is there
 
 
 @pytest.mark.parametrize("command", NOTHING_SWITCHED_ON)
@@ -196,16 +199,66 @@ def test_without_a_strategy_it_says_which_there_are(command: str) -> None:
 @pytest.mark.parametrize("word", KEYS)
 def test_each_key_of_its_file_of_defaults_is_known(word: str) -> None:
     key, _, text = word.partition("=")
-    settings = load_settings(parse_words([word]))
-    value = flat(settings)[key]
+    settings = load_settings(parse_args([word]))
+    value = all_values(settings)[canonical(key)]
     assert str(value).lower() == text.replace("null", "none").lower()
     make_plan(settings, ENVIRONMENT)
+
+
+def plain(text: str) -> Any:
+    """A value as its files have it: quoted, where it would not be a text."""
+    return text if text.startswith((",", "Think")) else yaml.safe_load(text)
+
+
+def test_a_file_of_all_its_keys_is_taken(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"defaults": ["_self_"]}
+    for arg in KEYS:
+        key, _, text = arg.partition("=")
+        *groups, name = key.split(".")
+        inner = content
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[name] = plain(text)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+    settings = load_settings([], find_config(None, tmp_path, Path()))
+    values = all_values(settings)
+    last = {arg.partition("=")[0]: arg for arg in KEYS}
+    for arg in last.values():
+        key, _, text = arg.partition("=")
+        assert values[canonical(key)] == plain(text), key
+    parallel = settings.strategies["mcmc_parallel"]
+    assert (parallel.given["tokens_per_step"], parallel.given["chains"]) == (256, 10)
+    make_plan(settings, ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("mcmc.restrict_to_last_n=4", "mcmc.restrict_to_last_n must be null: to propose changes"),
+        (
+            "mcmc_parallel.use_length_penalty=true",
+            "mcmc_parallel.use_length_penalty must be false: with a length penalty it would",
+        ),
+    ],
+)
+def test_what_would_sample_from_another_distribution_is_refused(word: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(parse_args([word]))
+    assert str(caught.value).startswith(message)
+
+
+def test_its_debug_lines_have_16_blocks_of_192() -> None:
+    (plan,) = plans_of("beam_search.enabled=true greedy.enabled=false")
+    (config,) = (one.config for one in plan.strategies)
+    assert (config.rounds, config.tokens_per_step) == (16, 192)
 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
         ("benchmark.name=humaneval,gsm8k", 2),
+        ("mcmc.enabled=true mcmc.steps=range(1,4)", 3),
+        ("beam_search.enabled=true beam_search.alpha=choice(2.0,4.0)", 2),
         ("benchmark.name=humaneval,swebench", 2),
         ("mcmc.enabled=true mcmc.alpha=1.0,1.67,4.0", 3),
         ("mcmc.alpha=1.0,1.67,4.0", 3),
@@ -218,8 +271,8 @@ def test_each_key_of_its_file_of_defaults_is_known(word: str) -> None:
 def test_its_sweeps_have_each_combination_once(command: str, expected: int) -> None:
     plans = plans_of(command)
     assert len(plans) == expected
-    swept = [word.split("=")[0] for word in command.split() if "," in word]
-    seen = [tuple(flat(plan.settings)[key] for key in swept) for plan in plans]
+    swept = [canonical(word.split("=")[0]) for word in command.split() if "," in word]
+    seen = [tuple(all_values(plan.settings)[key] for key in swept) for plan in plans]
     assert len(set(seen)) == expected
 
 
@@ -240,4 +293,4 @@ def test_the_sweep_of_widths_is_in_its_order() -> None:
 
 def test_its_own_model_wants_its_key() -> None:
     with pytest.raises(ConfigError, match="XAI_API_KEY"):
-        make_plan(load_settings(parse_words(["model.name=grok-3"])), {})
+        make_plan(load_settings(parse_args(["model.name=grok-3"])), {})

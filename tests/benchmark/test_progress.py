@@ -1,4 +1,4 @@
-"""What is shown while a run goes on, in virtual time."""
+"""The progress of a run, in virtual time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.console import Console
 
 from tests.benchmark.test_store import record_of
 from trio_beam.benchmark.config import load_settings
-from trio_beam.benchmark.progress import Pace, clock, progress, verdict
+from trio_beam.benchmark.progress import ProgressStats, format_duration, progress, verdict
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.strategies import Strategy, enabled_strategies
+from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
 
 
-def greedy() -> Strategy:
+def greedy() -> LabelledStrategy:
     return enabled_strategies(load_settings([]))[0]
 
 
@@ -26,24 +26,24 @@ def record(**changes: object) -> Record:
 
 
 async def test_pace_counts_and_extrapolates(autojump_clock: trio.testing.MockClock) -> None:
-    pace = Pace(greedy(), 10, [record(passed=True), record(passed=False, error="lost")])
-    assert (pace.done, pace.passed, pace.failed) == (2, 1, 1)
-    assert "left" not in str(pace)
+    stats = ProgressStats(greedy(), 10, [record(passed=True), record(passed=False, error="lost")])
+    assert (stats.done, stats.passed, stats.failed) == (2, 1, 1)
+    assert "left" not in str(stats)
     await trio.sleep(10)
-    pace.count(record(passed=True))
+    stats.count(record(passed=True))
     await trio.sleep(10)
-    pace.count(record(passed=False))
+    stats.count(record(passed=False))
     # Two problems in 20 s, six are left.
-    assert str(pace) == "2 passed, 1 failed, 100 tokens, 5 tokens/s, 1 min left"
+    assert str(stats) == "2 passed, 1 failed, 100 tokens, 5 tokens/s, 1 min left"
     for _ in range(6):
-        pace.count(record(passed=True))
-    assert "left" not in str(pace)
+        stats.count(record(passed=True))
+    assert "left" not in str(stats)
 
 
 async def test_answers_that_are_not_graded_are_not_called_failed() -> None:
-    pace = Pace(greedy(), 2, [])
-    pace.count(record(passed=None))
-    assert str(pace).startswith("not graded")
+    stats = ProgressStats(greedy(), 2, [])
+    stats.count(record(passed=None))
+    assert str(stats).startswith("not graded")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_answers_that_are_not_graded_are_not_called_failed() -> None:
     ],
 )
 def test_seconds_as_people_read_them(seconds: float, words: str) -> None:
-    assert clock(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_what_came_of_a_problem(changes: dict[str, object], words: str) -> None:
 
 async def test_a_file_gets_a_line_for_each_problem() -> None:
     file = io.StringIO()
-    with progress(Console(file=file, width=40)) as watcher:
-        watcher.begin(greedy(), 3, [record(passed=True)])
-        watcher.finished(record(passed=True))
-        watcher.finished(record(passed=False, error="[bold]lost"))
-        watcher.say("[BeamSearch] a line")
+    with progress(Console(file=file, width=40)) as observer:
+        observer.begin(greedy(), 3, [record(passed=True)])
+        observer.finished(record(passed=True))
+        observer.finished(record(passed=False, error="[bold]lost"))
+        observer.say("[BeamSearch] a line")
     lines = file.getvalue().splitlines()
     assert lines[0] == "Greedy: 3 problems, 1 of them already there"
     assert lines[1].startswith("Greedy: 2/3 p/1 passed (2.0 s); 2 passed, 50 tokens")
@@ -91,10 +91,10 @@ async def test_a_file_gets_a_line_for_each_problem() -> None:
 async def test_a_terminal_gets_a_bar_for_each_strategy() -> None:
     file = io.StringIO()
     console = Console(file=file, width=150, force_terminal=True, color_system=None)
-    with progress(console) as watcher:
-        watcher.begin(greedy(), 2, [])
-        watcher.finished(record(passed=True))
-        watcher.finished(record(passed=False, error="lost"))
+    with progress(console) as observer:
+        observer.begin(greedy(), 2, [])
+        observer.finished(record(passed=True))
+        observer.finished(record(passed=False, error="lost"))
     shown = file.getvalue()
     assert "Greedy" in shown
     assert "2/2" in shown

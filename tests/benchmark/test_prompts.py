@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from trio_beam.benchmark.config import load_settings, parse_words
+from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.prompts import build_prompt, check_template
 from trio_beam.core.prompt import PromptLike
 from trio_beam.errors import ConfigError
 
 
 def build(*words: str, instruction: str = "Be short.", suffix: str | None = None) -> PromptLike:
-    group = load_settings(parse_words([f"prompt.{word}" for word in words])).prompt
+    group = load_settings(parse_args([f"prompt.{word}" for word in words])).prompt
     check_template(group)
     return build_prompt(group, "2 + 2?", instruction=instruction, suffix=suffix)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import attrs
 import msgspec
 import pytest
 import trio
 import trio.testing
 
 from tests.benchmark.words import Notes, Words, plan_of
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import Run, RunStopped
 from trio_beam.benchmark.store import Store
@@ -25,7 +26,7 @@ BOTH = ("beam_search.enabled=true", "beam_search.tokens_per_step=8")
 async def run(
     folder: Path, *words: str, model: FakeEndpoint | None = None, benchmark: Words | None = None
 ) -> tuple[list[Record], Notes]:
-    """Run to the end; all records by strategy and problem, and what the watcher saw."""
+    """Run to the end; all records by strategy and problem, and what the observer saw."""
     plan, notes = plan_of(folder, *words), Notes()
     with Store(folder) as store:
         work = Run(plan, benchmark or Words(), store, notes)
@@ -235,7 +236,7 @@ async def test_a_run_that_is_cancelled_keeps_what_was_finished(
     words = ("benchmark.num_problems=8", "benchmark.max_concurrent_problems=2")
     with Store(tmp_path) as store:
         work = Run(plan_of(tmp_path, *words), Words(), store, Notes())
-        await work.load()  # in a thread, which the clock does not wait for
+        await work.load()  # in a thread, which the format_duration does not wait for
         with trio.move_on_after(25) as scope:
             await work.answer(model)
     assert scope.cancelled_caught
@@ -247,10 +248,53 @@ async def test_a_run_that_is_cancelled_keeps_what_was_finished(
     assert len(notes.records) == 4
 
 
-async def test_debug_lines_name_the_problem(tmp_path: Path) -> None:
-    _, notes = await run(tmp_path, *BOTH, "beam_search.debug=true", "benchmark.num_problems=1")
-    assert notes.lines[0].startswith("[BeamSearch] TRUE beam search")
-    assert all(line.endswith("| words/0") for line in notes.lines)
+async def test_debug_lines_of_a_search_come_together_and_word_for_word(tmp_path: Path) -> None:
+    _, notes = await run(tmp_path, *BOTH, "beam_search.debug=true", "benchmark.num_problems=4")
+    assert sorted(lines[0] for lines in notes.debugged) == [f"words/{k}:" for k in range(4)]
+    for lines in notes.debugged:
+        assert lines[1] == "[BeamSearch] TRUE beam search (ASYNC): beam_width=2, n_per_beam=2"
+        assert lines[2] == "[BeamSearch] Generating 3 blocks of 8 tokens"
+        assert all(line.startswith("[BeamSearch] ") for line in lines[1:])
+
+
+async def test_a_problem_that_is_no_text_is_named_and_left_out(tmp_path: Path) -> None:
+    class Odd(Words):
+        def load(self, count: int | None, seed: int) -> list[Problem]:
+            first, second, *rest = super().load(count, seed)
+            odd = attrs.evolve(first, prompt="a\ud83d")
+            answer = attrs.evolve(second, reference={"answer": "\udce9"})
+            return [odd, answer, *rest]
+
+    records, notes = await run(tmp_path, benchmark=Odd(4))
+    assert [record.problem for record in records] == ["words/2", "words/3"]
+    assert [line.partition(" is left out")[0] for line in notes.lines] == [
+        "problem words/0",
+        "problem words/1",
+    ]
+    assert notes.begun == [("greedy", 2, 0)]
+
+    class AllOdd(Words):
+        def load(self, count: int | None, seed: int) -> list[Problem]:
+            return [attrs.evolve(one, prompt="\ud83d") for one in super().load(count, seed)]
+
+    with pytest.raises(BenchmarkError, match="no problem is left"):
+        await run(tmp_path, benchmark=AllOdd())
+
+
+async def test_a_server_that_is_off_ends_the_run_without_a_record(tmp_path: Path) -> None:
+    def off() -> EndpointError:
+        return ConnectionFailed("nobody listens", never_sent=True)
+
+    model = FakeEndpoint(before=failing(off, *range(100)))
+    with pytest.RaisesGroup(pytest.RaisesExc(RunStopped, match="no server answers")):
+        await run(tmp_path, "benchmark.max_concurrent_problems=1", model=model)
+    with Store(tmp_path) as store:
+        assert len(store) == 0
+    # Once it has answered, it is an error like others.
+    model = FakeEndpoint(before=failing(off, 1))
+    words = ("benchmark.max_concurrent_problems=1", "benchmark.num_problems=3")
+    records, _ = await run(tmp_path, *words, model=model)
+    assert [bool(record.error) for record in records] == [False, True, False]
 
 
 async def test_what_was_done_elsewhere_is_adopted(tmp_path: Path) -> None:
@@ -259,7 +303,7 @@ async def test_what_was_done_elsewhere_is_adopted(tmp_path: Path) -> None:
     with Store(tmp_path / "b") as store:
         work = Run(plan, Words(), store, notes)
         await work.load()
-        work.adopt(first)
+        work.import_records(first)
         assert work.unanswered() == 3
         await work.answer(FakeEndpoint())
         assert work.unanswered() == 0

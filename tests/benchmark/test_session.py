@@ -16,12 +16,12 @@ import trio
 from rich.console import Console
 
 from tests.benchmark.words import Words, opener
-from trio_beam.benchmark.config import load_settings, parse_words
+from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError
+from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.overrides import combinations
 from trio_beam.benchmark.plan import Plan, make_plan
-from trio_beam.benchmark.problem import Benchmark, BenchmarkError
 from trio_beam.benchmark.run import RunStopped
-from trio_beam.benchmark.session import Planned, Session
+from trio_beam.benchmark.session import PlannedRun, Session
 from trio_beam.benchmark.store import FolderInUse, Store, read_records
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import ConfigError, ConnectionFailed
@@ -44,14 +44,15 @@ class Command:
     ) -> None:
         self.model = model or FakeEndpoint()
         self.benchmark = benchmark or Words()
-        overrides = parse_words([*SHORT, f"output.results_dir={folder}", *words])
+        folders = [f"output.results_dir={folder}", f"output.predictions_dir={folder}/predictions"]
+        overrides = parse_args([*SHORT, *folders, *words])
         chosen = combinations(overrides)
         swept = {word.partition("=")[0] for word in words if "," in word}
         self.plans: list[Plan] = [make_plan(load_settings(one), {}) for one in chosen]
         self.out, self.err = io.StringIO(), io.StringIO()
         self.session = Session(
             planned=[
-                Planned(plan=plan, swept=[one for one in words_of if one.key in swept])
+                PlannedRun(plan=plan, swept=[one for one in words_of if one.key in swept])
                 for plan, words_of in zip(self.plans, chosen, strict=True)
             ],
             out=Console(file=self.out, width=160),
@@ -174,6 +175,52 @@ async def test_its_configuration_is_kept_and_can_be_run_again(tmp_path: Path) ->
     assert again.folder == done.folder
 
 
+async def test_answers_are_written_under_the_originals_name(tmp_path: Path) -> None:
+    await Command(tmp_path, *BEAM, NO_PLOTS).run()
+    names = {path.name for path in (tmp_path / "predictions").iterdir()}
+    model = "SmolLM2_135M_Instruct"
+    assert names == {
+        f"words_{model}_Greedy.jsonl",
+        f"words_{model}_BeamSearch_α4.0_width2_n2_tps8.jsonl",
+    }
+    path = tmp_path / "predictions" / f"words_{model}_Greedy.jsonl"
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert len(lines) == 6
+    assert lines[4] == {
+        "question": "The story of cat 4:",
+        "predicted_answer": lines[4]["predicted_answer"],
+        "ground_truth": 1,
+        "k": 4,
+    }
+    other = tmp_path / "other"
+    await Command(other, NO_PLOTS, "output.predictions_dir=null").run()
+    assert not (other / "predictions").exists()
+
+
+async def test_a_file_that_cannot_be_written_is_said_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "predictions").write_text("not a folder")
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(BenchmarkError, match="cannot write"), flatten_subgroups=True
+    ):
+        await Command(tmp_path, NO_PLOTS).run()
+    command = Command(tmp_path, NO_PLOTS, "benchmark.seed=1")
+    (command.folder / "results.json").mkdir(parents=True)
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(BenchmarkError, match=r"cannot write .*results\.json"),
+        flatten_subgroups=True,
+    ):
+        await command.run()
+    assert len(records(command.folder)) == 6
+    assert not [name for name in files_in(tmp_path) if name.endswith(".part")]
+
+
+async def test_debug_lines_are_on_standard_output(tmp_path: Path) -> None:
+    done = await Command(tmp_path, *BEAM, NO_PLOTS, "beam_search.debug=true").run()
+    lines = done.out.getvalue().splitlines()
+    assert lines.count("[BeamSearch] Generating 3 blocks of 8 tokens") == 6
+    assert "[BeamSearch]" not in done.err.getvalue()
+
+
 @pytest.mark.parametrize(
     ("words", "left_out"),
     [
@@ -244,7 +291,7 @@ async def test_torn_records_are_said_and_done_again(tmp_path: Path) -> None:
     path = first.folder / "records.jsonl"
     path.write_bytes(path.read_bytes()[:-10])
     second = await Command(tmp_path, NO_PLOTS).run()
-    assert "1 records were not whole" in second.err.getvalue()
+    assert "1 records were damaged" in second.err.getvalue()
     assert len(second.model.requests) == 1
     assert len(records(second.folder)) == 6
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +102,18 @@ def test_no_line_with_a_changed_byte_is_read(record: Record, data: st.DataObject
 @pytest.mark.parametrize("line", [b"", b"{}", b"null", b'{"crc":"00000000"}', b"\0" * 400])
 def test_what_is_no_record_is_none(line: bytes) -> None:
     assert from_line(line) is None
+
+
+@pytest.mark.parametrize("name", ["exact", "rounds", "meta", "seconds", "search_score"])
+def test_a_record_of_another_version_is_read(name: str) -> None:
+    """A member that is missing has its default, and one that is unknown is left out."""
+    older = json.loads(to_line(record_of()))
+    del older["crc"], older[name]
+    body = json.dumps(older | {"of_tomorrow": 1}).encode()
+    line = body[:-1] + b',"crc":"%08x"}' % zlib.crc32(body)
+    read = from_line(line)
+    assert read is not None
+    assert read.key == record_of().key
 
 
 def test_of_equal_keys_the_last_counts(tmp_path: Path) -> None:

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from trio_beam.benchmark.config import load_settings, parse_words
+from trio_beam.answers import Vote
+from trio_beam.benchmark.config import load_settings, parse_args
+from trio_beam.benchmark.keys import canonical, strategy_groups
 from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.records import digest_of
-from trio_beam.benchmark.strategies import Strategy, enabled_strategies
-from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
+from trio_beam.core.config import BeamSearchConfig, Lookahead
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.errors import ConfigError
+from trio_beam.scorers import Judge
+from trio_beam.selection import Resample
 from trio_beam.testing import FakeEndpoint
 
-KINDS = [
-    "greedy",
-    "temperature_sampling",
-    "beam_search",
-    "mcmc",
-    "best_of_n",
-    "self_consistency",
-    "power",
-]
+KINDS = list(strategy_groups())
 SHORT = ["benchmark.max_tokens=24", "beam_search.tokens_per_step=8", "mcmc.block_size=8"]
 SHORT += ["mcmc.steps=2", "power.tokens_per_step=8", "power.particles=3", "best_of_n.n=4"]
-SHORT += ["self_consistency.n=5"]
+SHORT += ["self_consistency.n=5", "mcmc_parallel.block_size=8", "mcmc_parallel.steps=1"]
 
 
-def strategies(*words: str) -> list[Strategy]:
-    return enabled_strategies(load_settings(parse_words([*SHORT, *words])))
+def strategies(*words: str) -> list[LabelledStrategy]:
+    return enabled_strategies(load_settings(parse_args([*SHORT, *words])))
 
 
-def strategy(kind: str, *words: str) -> Strategy:
+def strategy(kind: str, *words: str) -> LabelledStrategy:
     (one,) = strategies("greedy.enabled=false", f"{kind}.enabled=true", *words)
-    assert one.kind == kind
+    assert one.kind == canonical(f"{kind}.").removesuffix(".")
     return one
 
 
@@ -55,9 +53,16 @@ def test_they_come_in_the_order_of_their_groups() -> None:
             5,
         ),
         ("mcmc", ["mcmc.alpha=1.67", "mcmc.chains=2"], "MCMC(α=1.67,steps=2,B=8)", 2),
+        ("mcmc_parallel", [], "ParallelMCMC(α=4.0,steps=1,B=8,N=4)", 4),
         ("best_of_n", [], "BestOfN(n=4,T=1.0)", 4),
-        ("self_consistency", [], "SelfConsistency(n=5,T=0.8)", 5),
-        ("power", [], "Power(α=4.0,particles=3,tps=8)", 3),
+        ("self_consistency", [], "SelfConsistency(n=5,T=1.0)", 5),
+        (
+            "self_consistency",
+            ["self_consistency.vote_by=score", "self_consistency.temperature=0.8"],
+            "SelfConsistency(n=5,by=score,T=0.8)",
+            5,
+        ),
+        ("power", [], "PowerSampling(particles=3,α=4.0)", 3),
     ],
 )
 def test_its_name_says_what_matters(kind: str, words: list[str], label: str, width: int) -> None:
@@ -80,7 +85,7 @@ async def test_a_sample_is_one_request_at_its_temperature() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "n", "temperature"), [("best_of_n", 4, 1), ("self_consistency", 5, 0.8)]
+    ("kind", "n", "temperature"), [("best_of_n", 4, 1), ("self_consistency", 5, 1)]
 )
 async def test_samples_know_nothing_of_each_other(kind: str, n: int, temperature: float) -> None:
     model = FakeEndpoint()
@@ -146,24 +151,59 @@ def test_two_strategies_draw_differently() -> None:
         ("beam_search.scorer=nice", "beam_search.scorer must be one of"),
         ("beam_search.early_stopping=later", "beam_search.early_stopping must be one of"),
         ("beam_search.proposal=guess", "beam_search.proposal must be one of"),
-        ("mcmc.block_size=0", "mcmc.block_size must be a whole number from 1 up, not 0"),
+        ("mcmc.block_size=0", "mcmc.tokens_per_step must be a whole number from 1 up, not 0"),
         ("mcmc.steps=-1", "mcmc.steps must be a whole number from 0 up, not -1"),
         ("mcmc.restrict_to_last_n=2", "mcmc.restrict_to_last_n must be null"),
         ("best_of_n.n=0", "best_of_n.n must be a whole number from 1 up, not 0"),
-        ("best_of_n.temperature=0", "best_of_n.temperature must be above 0"),
+        ("best_of_n.temperature=0", "best_of_n.temperature must be a finite number above 0"),
         ("self_consistency.n=0", "self_consistency.n must be a whole number from 1 up, not 0"),
-        ("temperature_sampling.temperature=-1", "temperature_sampling.temperature must be"),
-        ("power.particles=0", "power.particles must be a whole number from 1 up, not 0"),
+        ("temperature_sampling.temperature=-1", "sample.temperature must be"),
+        ("power.particles=0", "power_sampling.particles must be a whole number from 1 up, not 0"),
         (
             "power.ess_threshold=2",
-            "power.ess_threshold must be a finite number from 0 to 1, not 2.0",
+            "power_sampling.ess_threshold must be a finite number from 0 to 1, not 2.0",
         ),
+        ("greedy.beam_width=2", "greedy.beam_width has no effect here: the strategy sets it to 1"),
     ],
 )
 def test_a_bad_parameter_is_named_with_its_group(word: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         strategy(word.partition(".")[0], word)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("words", "config"),
+    [
+        (["beam_search.vote_by=score"], {"answer": Vote(by="score")}),
+        (["beam_search.answer=vote", "beam_search.vote_key=[0-9]+"], {"answer": Vote("[0-9]+")}),
+        (["beam_search.judge_yes=ja"], {"scorer": Judge(yes="ja")}),
+        (["beam_search.selection=subtrees"], {"selection": "subtrees"}),
+        (["beam_search.selection=resample"], {"selection": "resample"}),
+        (["beam_search.ess_threshold=0.9"], {"selection": Resample(0.9)}),
+        (
+            ["beam_search.selection={name: resample, ess_threshold: 0.9}"],
+            {"selection": Resample(0.9)},
+        ),
+        (
+            ["beam_search.selection=resample", "beam_search.selection.ess_threshold=0.9"],
+            {"selection": Resample(0.9)},
+        ),
+        (["beam_search.lookahead_tokens=4"], {"selection": Resample(lookahead=Lookahead(4))}),
+        (["beam_search.stop=[END, '\\n\\n']"], {"stop": ("END", "\\n\\n")}),
+        (["beam_search.stop=END"], {"stop": ("END",)}),
+        (["beam_search.max_tokens=16"], {"max_tokens": 16}),
+    ],
+)
+def test_parts_have_their_parameters_as_keys(words: list[str], config: dict[str, Any]) -> None:
+    expected = {"tokens_per_step": 8, "max_tokens": 24, **config}
+    assert strategy("beam_search", *words).config == BeamSearchConfig(**expected)
+
+
+def test_a_vote_takes_the_benchmarks_answers_unless_it_has_a_key() -> None:
+    keyed = strategy("self_consistency", "self_consistency.key=[0-9]+").config
+    assert isinstance(keyed, BeamSearchConfig)
+    assert keyed.answer == Vote("[0-9]+")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +217,7 @@ def test_a_bad_parameter_is_named_with_its_group(word: str, message: str) -> Non
 )
 def test_what_all_strategies_share_is_checked_first(word: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        make_plan(load_settings(parse_words([word])), {})
+        make_plan(load_settings(parse_args([word])), {})
     assert str(caught.value).startswith(message)
 
 
@@ -200,10 +240,18 @@ def test_to_look_on_changes_no_answer() -> None:
     assert one.depends_on() == other.depends_on()
 
 
-def test_a_suffix_of_greedys_own_changes_its_answers() -> None:
-    one, other = strategy("greedy"), strategy("greedy", "greedy.suffix=Think.")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_suffix_of_its_own_changes_its_answers(kind: str) -> None:
+    one, other = strategy(kind), strategy(kind, f"{kind}.suffix=Think.")
     assert one.depends_on() != other.depends_on()
     assert other.suffix == "Think."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_of_its_own_changes_its_answers(kind: str) -> None:
+    one, other = strategy(kind), strategy(kind, f"{kind}.seed=7")
+    assert one.depends_on() != other.depends_on()
+    assert other.seed(1, "p") == other.seed(2, "p") == one.seed(7, "p")
 
 
 def test_all_parameters_of_a_beam_search_are_handed_on() -> None:

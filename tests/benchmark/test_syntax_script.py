@@ -53,7 +53,7 @@ def test_it_opens_no_connection(script: ModuleType, monkeypatch: pytest.MonkeyPa
         ("BeamSearchConfig", dict, "a bad beam_width is taken"),
         ("benchmark.registry.HumanEval.grade", print, "humaneval: grade is not asynchronous"),
         ("benchmark.registry.HumanEval", None, "'NoneType' object is not callable"),
-        ("benchmark.config.parse_words", list, "AttributeError"),
+        ("benchmark.config.parse_args", list, "AttributeError"),
     ],
 )
 def test_it_fails_when_something_is_wrong(
@@ -83,9 +83,9 @@ def test_a_missing_package_is_named(script: ModuleType, capsys: pytest.CaptureFi
     def check() -> Iterator[str]:
         """It needs a package."""
         yield "a fault before"
-        raise ModuleNotFoundError(name="omegaconf")
+        raise ModuleNotFoundError(name="filelock")
 
     assert script.run([check]) == 1
     err = capsys.readouterr().err
     assert "a fault before" in err
-    assert "omegaconf is missing" in err
+    assert "filelock is missing" in err

@@ -1,4 +1,4 @@
-"""What is printed of a run."""
+"""The table of a run, for files and for terminals."""
 
 from __future__ import annotations
 
@@ -8,13 +8,37 @@ from rich.console import Console
 
 from tests.benchmark.test_summary import batch, record
 from trio_beam.benchmark.summary import Batch
-from trio_beam.benchmark.tables import Results, show
+from trio_beam.benchmark.tables import HEADERS, Results, show
 
 
-def shown(*batches: Batch) -> str:
+def shown(*batches: Batch, terminal: bool = False) -> str:
     file = io.StringIO()
-    show(Results.of(batches), Console(file=file, width=200))
+    console = Console(file=file, width=200, force_terminal=terminal, color_system=None)
+    show(Results.of(batches), console)
     return file.getvalue()
+
+
+def test_a_file_gets_the_originals_table() -> None:
+    text = shown(batch("A", {0: True, 1: False}), batch("B", {0: True, 1: True}))
+    lines = text.splitlines()
+    title = lines.index("SUMS BENCHMARK RESULTS")
+    assert set(lines[title - 1]) == set(lines[title + 1]) == {"="}
+    table = lines[title + 2 : title + 9]
+    assert [set(line) for line in table[::2]] == [{"+", "-"}, {"+", "="}, {"+", "-"}, {"+", "-"}]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[1::2]]
+    assert rows == [
+        list(HEADERS),
+        ["sums", "m", "B", "100.0%", "0.12", "66", "33.0", "2"],
+        ["sums", "m", "A", "50.0%", "0.12", "66", "33.0", "2"],
+    ]
+    assert "  A  ####################                     50.0% [9.5, 90.5]" in text
+    assert text.isascii()
+
+
+def test_a_terminal_gets_intervals_in_the_table() -> None:
+    text = shown(batch("A", {0: True, 1: False}), terminal=True)
+    assert "│ A        │ 50.0% [9.5, 90.5] │" in text
+    assert "====" not in text
 
 
 def test_the_best_is_named() -> None:

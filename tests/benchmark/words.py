@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from trio_beam.benchmark.config import load_settings, parse_words
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.plan import Plan, make_plan
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.strategies import Strategy
+from trio_beam.benchmark.strategies import LabelledStrategy
 from trio_beam.core.language_model import LanguageModel
 
 
@@ -59,14 +59,15 @@ class Words:
 
 
 class Notes:
-    """A watcher that writes everything down."""
+    """An observer that writes everything down."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, int, int]] = []
         self.records: list[Record] = []
         self.lines: list[str] = []
+        self.debugged: list[list[str]] = []
 
-    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+    def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         self.begun.append((strategy.kind, total, len(before)))
 
     def finished(self, record: Record) -> None:
@@ -75,19 +76,28 @@ class Notes:
     def say(self, line: str) -> None:
         self.lines.append(line)
 
+    def debug(self, lines: Sequence[str]) -> None:
+        self.debugged.append(list(lines))
+
 
 def plan_of(folder: Path, *words: str) -> Plan:
     """A plan for short texts, in a folder of its own."""
     settings = load_settings(
-        parse_words(
-            ["benchmark.name=words", "benchmark.max_tokens=24", f"output.dir={folder}", *words]
+        parse_args(
+            [
+                "benchmark.name=words",
+                "benchmark.max_tokens=24",
+                "output.predictions_dir=null",
+                f"output.dir={folder}",
+                *words,
+            ]
         )
     )
     return make_plan(settings, {})
 
 
 def opener(model: LanguageModel) -> Callable[[Plan], object]:
-    """What a session opens instead of an endpoint."""
+    """Make a function that a session calls instead of opening an endpoint."""
 
     @asynccontextmanager
     async def open_it(plan: Plan) -> AsyncIterator[LanguageModel]:

@@ -215,6 +215,8 @@ BAD = {
     "a URL without scheme": ["--base-url", "127.0.0.1:8000"],
     "a key that is not there": ["--api-key-env", "NO_SUCH", "--base-url", "http://127.0.0.1:9/v1"],
     "an unknown dialect": ["--dialect", "klingon"],
+    "a header without a name": ["--header", "hunter22"],
+    "no JSON object": ["--extra-body", "[1]"],
     "a missing model file": ["--model-file", "none.gguf"],
     "a model without its server": ["--model", "gpt-9"],
     "a key without its server": ["--api-key-env", "HOME"],

@@ -1,13 +1,15 @@
 """Benchmark runs: strategies side by side on the same problems, in a run that survives a crash.
 
-An application on top of the library (extra ``bench``; nothing else here imports it). The map:
+An application on top of the library (extra ``bench``; nothing else here imports it). The map, from below:
 
-- `settings`, `config`, `overrides`: what a command line says, typed and checked. `models`: which server
-  that means; `strategies`: which searches; `prompts`; `plan`: all of it decided.
-- `problem` and what it opens: problems and their grading, one file a benchmark in `sets`. `sandbox`: where
-  programs are run and verifiers asked.
-- `records`, `store`: what is on disk.
-- `run`: problems through strategies. `progress`: what is shown meanwhile.
-- `statistics`, `summary`, `report`, `plots`: what is made of the records.
+- `common`: problems and grades, optional packages, encodings, near misses. `sandbox`: runs model code.
+- `sets`: problems and their grading, one file a benchmark. `registry`: all of them by name.
+- `settings`, `keys`: the runner's keys, and those made from the declarations of strategies. `original`: other
+  names of them. `values`, `overrides`, `config_files`, `assignments`, `config`: from a command line and files
+  to typed settings.
+- `providers`, `models`: the server. `strategies`, `identity`: the searches, and what tells them apart.
+  `prompts`. `plan`: all of it decided.
+- `records`, `store`: the answers on disk. `run`: problems through strategies. `progress`: shown meanwhile.
+- `statistics`, `summary`, `tables`, `series`, `plots`, `report`, `predictions`: the results.
 - `session`, `main`: the command.
 """

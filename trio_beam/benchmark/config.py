@@ -1,123 +1,153 @@
-"""From the defaults, a file and the command line to typed `Settings`."""
+"""From declared defaults, files and a command line to `Settings`, and back to YAML."""
 
 from __future__ import annotations
 
-import importlib.resources
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import attrs
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from trio_beam.benchmark.overrides import Override, UnknownKey, parse_override
+from trio_beam.benchmark import original
+from trio_beam.benchmark.assignments import Assignments
+from trio_beam.benchmark.config_files import ConfigFiles
+from trio_beam.benchmark.keys import (
+    Key,
+    all_keys,
+    canonical,
+    declared_keys,
+    own_parameters,
+    strategy_groups,
+)
+from trio_beam.benchmark.overrides import Override, parse_override
 from trio_beam.benchmark.settings import Settings
-from trio_beam.errors import ConfigError
-
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+from trio_beam.benchmark.values import write_value
 
 
-def load_settings(overrides: Sequence[Override], file: Path | None = None) -> Settings:
-    """The settings of one run: the defaults, over them the file, over both the overrides.
+def parse_args(args: Sequence[str]) -> list[Override]:
+    """Parse all ``key=value`` of a command line; whether there are such keys is seen when they are set.
 
     Raises:
-        UnknownKey: the file has a key that does not exist.
-        ConfigError: a value is of another type than its key; the file cannot be read.
+        ConfigError: one is not of that form.
     """
-    merged = _defaults()
-    if file is not None:
-        for key, value in _leaves(_read(file)):
-            _set(merged, key, value)
+    return [parse_override(arg) for arg in args]
+
+
+#: The name by which programs of before call it.
+parse_words = parse_args
+
+
+def load_settings(
+    overrides: Sequence[Override], files: Path | ConfigFiles | None = None
+) -> Settings:
+    """Make the settings of one run: the defaults, over them the files, over both the overrides.
+
+    Raises:
+        UnknownKey: there is no key of that name.
+        ConfigError: a value is of another type than its key, or out of its bounds; a file cannot be read.
+    """
+    if not isinstance(files, ConfigFiles):
+        files = ConfigFiles(files, files.parent if files else None)
+    chosen = {one.key: one.text for one in overrides if one.text and files.has_group(one.key)}
+    made = Assignments()
+    for name, value in attrs.evolve(files, chosen=chosen).leaves():
+        made.set(name, value)
     for override in overrides:
-        _set(merged, override.key, _value(override))
-    return cast("Settings", OmegaConf.to_object(merged))
+        if override.key not in chosen:
+            made.override(override)
+    return made.settings()
+
+
+def known_keys() -> tuple[str, ...]:
+    """Return every key with its groups, in the order of the groups."""
+    return tuple(all_keys())
+
+
+def without_effect(settings: Settings, overrides: Sequence[Override]) -> Iterator[tuple[str, str]]:
+    """Yield each override that sets a parameter of a strategy that does not take part, and its group."""
+    for override in overrides:
+        group, _, name = canonical(override.key).partition(".")
+        strategy = settings.strategies.get(group)
+        if strategy is None or strategy.enabled:
+            continue
+        if name.partition(".")[0] in strategy.given:
+            yield str(override), group
+
+
+def all_values(settings: Settings) -> dict[str, Any]:
+    """Return the value of every key, set or not."""
+    return {name: key.default for name, key in all_keys().items()} | dict(_set_keys(settings))
 
 
 def to_yaml(settings: Settings) -> str:
-    """The same settings as a file that `load_settings` reads."""
-    return str(yaml.safe_dump(attrs.asdict(settings), sort_keys=False, allow_unicode=True))
+    """Write settings as a file that `load_settings` reads; of strategies, the keys that were set.
 
-
-@cache
-def known_keys() -> tuple[str, ...]:
-    """Every key with its groups, in the order of the file of defaults."""
-    return tuple(key for key, _ in _leaves(OmegaConf.to_container(_defaults())))
-
-
-def parse_words(words: Sequence[str]) -> list[Override]:
-    """All ``key=value`` of a command line.
-
-    Raises:
-        ConfigError: as `parse_override`.
+    Values of headers may be secret, and are left out; so are credentials in a base URL.
     """
-    return [parse_override(word, known_keys()) for word in words]
+    return _tree({name: _public(name, value) for name, value in _set_keys(settings)}, {})
 
 
-def _defaults() -> DictConfig:
-    text = importlib.resources.files("trio_beam.benchmark").joinpath("config.yaml").read_text()
-    merged = OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.create(text))
-    return cast("DictConfig", merged)
+def describe_keys() -> str:
+    """List every key with its default and its help, in the form of a file.
+
+    Of a preset those of its own, and of a second group of a strategy those with other defaults: both have
+    the other keys of the strategy as well.
+    """
+    keys = all_keys()
+    shown = {name: key for name, key in keys.items() if not _is_inherited(key)}
+    return _tree({name: key.default for name, key in shown.items()}, shown)
 
 
-def _read(file: Path) -> Any:
-    try:
-        text = file.read_text(encoding="utf-8")
-        content = OmegaConf.to_container(OmegaConf.create(text))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError("--config", f"a YAML file that can be read ({error})", file) from None
-    if not isinstance(content, dict):
-        raise ConfigError("--config", "a YAML file with the groups as its keys", file)
-    return content
+def _is_inherited(key: Key) -> bool:
+    group, _, name = key.name.partition(".")
+    if not key.of_strategy:
+        return False
+    strategy = strategy_groups()[group]
+    if group != strategy:
+        return key.name not in original.DEFAULTS
+    own = own_parameters(strategy)
+    return own is not None and name not in own
 
 
-def _leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{key}.")
-        else:
-            yield key, value
+def _set_keys(settings: Settings) -> Iterator[tuple[str, Any]]:
+    for one in attrs.fields(Settings):
+        group = getattr(settings, one.name)
+        if one.name != "strategies":
+            yield from ((key.name, key.default) for key in declared_keys(group, f"{one.name}."))
+            continue
+        for name, strategy in group.items():
+            yield from ((key.name, key.default) for key in declared_keys(strategy, f"{name}."))
+            for key, value in [*strategy.given.items(), *strategy.extra.items()]:
+                yield f"{name}.{key}", value
 
 
-def _set(merged: DictConfig, key: str, value: Any) -> None:
-    if key not in known_keys():
-        raise UnknownKey(key, known_keys())
-    if isinstance(value, str):
-        value = value.replace(
-            "${", r"\${"
-        )  # a text may have it; references between keys do not exist
-    try:
-        OmegaConf.update(merged, key, value)
-    except OmegaConfBaseException:
-        raise ConfigError(key, _wanted(key, value), value) from None
+def _public(name: str, value: Any) -> Any:
+    """A value without its secrets."""
+    if name == "model.headers":
+        return {}
+    if name.endswith(".base_url") and isinstance(value, str) and "@" in value:
+        scheme, _, rest = value.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+    return value
 
 
-def _wanted(key: str, value: Any) -> str:
-    kind, optional = _type_of(key)
-    wanted = _KINDS.get(kind, "of another type") + (" or null" if optional else "")
-    if isinstance(value, str) and "," in value:
-        wanted += " (several values are a sweep: add -m)"
-    return wanted
+def _tree(values: Mapping[str, Any], keys: Mapping[str, Key]) -> str:
+    """YAML of keys with their groups; with a comment for each of `keys`."""
+    lines: list[str] = []
+    groups: list[str] = []
+    for name, value in values.items():
+        *above, last = name.split(".")
+        for depth, group in enumerate(above):
+            if groups[: depth + 1] != above[: depth + 1]:
+                lines.append(f"{'  ' * depth}{group}:")
+        groups = above
+        line = f"{'  ' * len(above)}{last}: {write_value(value)}"
+        lines.append(f"{line}{_comment(keys[name])}" if name in keys else line)
+    return "".join(f"{line}\n" for line in lines)
 
 
-@cache
-def _type_of(key: str) -> tuple[type, bool]:
-    """The type of a key, and whether it may be null."""
-    group, _, name = key.rpartition(".")
-    node = OmegaConf.select(_defaults(), group)._get_node(name)  # noqa: SLF001  # nothing public tells
-    return node._metadata.ref_type, node._metadata.optional  # noqa: SLF001
-
-
-def _value(override: Override) -> Any:
-    """A text is taken as it stands, unless it is quoted; anything else is read as YAML."""
-    kind, optional = _type_of(override.key)
-    text = override.text
-    if kind is str and not text.startswith(("'", '"')):
-        return None if optional and text == "null" else text
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(override.key, _wanted(override.key, text), text) from None
+def _comment(key: Key) -> str:
+    words = " ".join(
+        filter(None, [key.parameter.help, key.parameter.unit and f"In {key.parameter.unit}."])
+    )
+    return f"  # {words}" if words else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,19 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from trio_beam.benchmark.config import load_settings, parse_words, to_yaml
+from trio_beam.benchmark.config import (
+    describe_keys,
+    load_settings,
+    parse_args,
+    to_yaml,
+    without_effect,
+)
+from trio_beam.benchmark.config_files import ConfigFiles, find_config
 from trio_beam.benchmark.models import read_environment
 from trio_beam.benchmark.overrides import Override, combinations
 from trio_beam.benchmark.plan import make_plan
-from trio_beam.benchmark.session import Planned, Session
+from trio_beam.benchmark.session import PlannedRun, Session
+from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.errors import ConfigError
 
@@ -27,21 +36,30 @@ examples:
   run_benchmark.py model.provider=vllm model.vllm.name=my-model best_of_n.enabled=true
   run_benchmark.py -m beam_search.enabled=true beam_search.beam_width=2,5,10
 
-keys, with their defaults (--show-config prints them with what was given):
+keys, with their defaults (--show-config prints what was given):
 """
-#: Where nobody looks on, tables are as wide as they have to be.
-_WIDTH_OF_FILES = 200
+#: In a file, tables are as wide as they have to be.
+_WIDTH_OF_FILES = 500
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 2 for bad arguments, 130 after Ctrl-C."""
-    arguments = _parser().parse_intermixed_args(argv)
+def main(argv: Sequence[str] | None = None, beside: Path = Path()) -> int:
+    """Run the command and return its exit code: 2 for bad arguments, 130 after Ctrl-C.
+
+    Args:
+        argv: its arguments; None: those of the process.
+        beside: folder of the program, where ``--config-path`` is looked for as well.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    keys = describe_keys() if {"-h", "--help"} & set(argv) else ""
+    arguments = _parser(keys).parse_intermixed_args(argv)
     try:
         with plain_errors():
-            planned = _plans(arguments)
+            planned = _plans(arguments, beside)
         if arguments.show_config:
             for one in planned:
-                click.echo(to_yaml(one.plan.settings))
+                click.echo(to_yaml(one.plan.settings), nl=False)
+                for strategy in one.plan.strategies:
+                    click.echo(f"# {strategy.kind}: {strategy.config}")
             return 0
         session = Session(planned=planned, out=_console(sys.stdout), err=_console(sys.stderr))
         for one in planned:
@@ -55,36 +73,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(keys: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=_TITLE,
-        epilog=_EXAMPLES + _keys(),
+        # "%" is argparse's own sign.
+        epilog=(_EXAMPLES + _indented(keys)).replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("overrides", nargs="*", metavar="group.key=value")
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "-m",
         "--multirun",
         action="store_true",
-        help="a sweep: values with commas between them are run one after the other",
+        help="a sweep: values with commas between them, range() and choice() are run one after the other",
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML that goes over the defaults"
+    add("--config", type=Path, metavar="FILE", help="YAML that goes over the defaults")
+    add("-cn", "--config-name", metavar="NAME", help="the same, by its name in --config-path")
+    add(
+        "-cp",
+        "-cd",
+        "--config-path",
+        "--config-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with NAME.yaml and its groups (default: conf, or the current one)",
     )
-    parser.add_argument(
-        "--show-config", action="store_true", help="print the configuration, and run nothing"
+    add(
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="header of every request; may be given several times",
     )
+    add("--extra-body", metavar="JSON", help="fields of every request, as a JSON object")
+    add("--show-config", action="store_true", help="print the configuration, and run nothing")
+    add("-c", "--cfg", choices=("job",), help="the same as --show-config")
+    add("-r", "--run", action="store_true", help="no effect; for old commands")
     return parser
 
 
-def _keys() -> str:
-    settings = to_yaml(load_settings([]))
-    return "".join(f"  {line}\n" for line in settings.splitlines())
-
-
-def _plans(arguments: argparse.Namespace) -> list[Planned]:
-    overrides = parse_words(arguments.overrides)
+def _plans(arguments: argparse.Namespace, beside: Path) -> list[PlannedRun]:
+    arguments.show_config |= arguments.cfg is not None
+    overrides = parse_args(arguments.overrides)
+    files, flags = _files(arguments, beside), _flags(arguments)
     environment = read_environment()
     chosen = combinations(overrides) if arguments.multirun else [overrides]
     swept = {one.key for one in overrides if arguments.multirun and _is_swept(one, chosen)}
@@ -92,17 +125,44 @@ def _plans(arguments: argparse.Namespace) -> list[Planned]:
         raise ConfigError(
             "output.dir", "left out in a sweep (output.results_dir holds all folders)", "one folder"
         )
-    return [
-        Planned(
-            plan=make_plan(load_settings(combination, arguments.config), environment),
+    planned = []
+    for combination in chosen:
+        settings = load_settings([*combination, *flags], files)
+        run_ = PlannedRun(
+            plan=make_plan(settings, environment),
             swept=[one for one in combination if one.key in swept],
+            warnings=[
+                f"{key} has no effect: {group}.enabled=true switches the strategy on"
+                for key, group in without_effect(settings, combination)
+            ],
         )
-        for combination in chosen
-    ]
+        planned.append(run_)
+    return planned
+
+
+def _files(arguments: argparse.Namespace, beside: Path) -> ConfigFiles:
+    name, path, file = arguments.config_name, arguments.config_path, arguments.config
+    if file is not None:
+        if name is not None or path is not None:
+            raise ConfigError("--config", "left out beside --config-name or --config-path", file)
+        return ConfigFiles(file, file.parent)
+    return ConfigFiles() if name is None and path is None else find_config(name, path, beside)
+
+
+def _flags(arguments: argparse.Namespace) -> list[Override]:
+    """The options about requests as keys."""
+    found = [("model.headers", *parse_header(header)) for header in arguments.header]
+    body = parse_body(arguments.extra_body) if arguments.extra_body else {}
+    found += [("model.extra_body", name, value) for name, value in body.items()]
+    return [Override(f"{key}.{name}", json.dumps(value)) for key, name, value in found]
 
 
 def _is_swept(override: Override, chosen: Sequence[Sequence[Override]]) -> bool:
-    return len({one.text for words in chosen for one in words if one.key == override.key}) > 1
+    return len({one.text for args in chosen for one in args if one.key == override.key}) > 1
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines())
 
 
 def _console(file: object) -> Console:

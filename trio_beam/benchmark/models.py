@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,16 +13,17 @@ import attrs
 import dotenv
 import trio
 
-from trio_beam.benchmark.overrides import nearest_keys
-from trio_beam.benchmark.settings import ServedModel, Settings
+from trio_beam.benchmark.common.encoding import decode
+from trio_beam.benchmark.identity import fingerprint
+from trio_beam.benchmark.providers import PROVIDERS, Provider
+from trio_beam.benchmark.settings import LocalModel, ModelGroup, Settings
+from trio_beam.command.api_keys import BASE_URL, api_key_for, service_at
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError
 from trio_beam.local.server import serve_local
 
-_PROVIDERS = ("auto", "local", "xai", "ollama", "vllm", "runpod", "openai")
-#: Providers that refuse everything without a key.
-_KEYED = ("xai", "openai")
 _EMBEDDED = "SmolLM2-135M-Instruct"
+_HERE = "http://127.0.0.1/v1"
 
 
 @attrs.frozen(kw_only=True)
@@ -30,9 +32,11 @@ class Model:
 
     Attributes:
         provider: a provider's name, never ``"auto"``.
-        name: for people; what the server calls it, if it was named.
+        name: for people.
         base_url: None for the embedded model.
         identity: what answers depend on: the same for the same model at another address.
+        served_name: the server's name for it; None: the only one that the server lists.
+        why: a line that says why it was chosen, if nobody had named a model; "" otherwise.
     """
 
     provider: str
@@ -41,15 +45,13 @@ class Model:
     identity: Mapping[str, Any]
     served_name: str | None
     api_key: str | None = attrs.field(repr=False)
-    model_file: Path | None
-    slots: int
-    context: int
-    threads: int | None
-    options: Mapping[str, Any]
+    local: LocalModel
+    options: Mapping[str, Any] = attrs.field(repr=False)
+    why: str = ""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Endpoint]:
-        """An endpoint; for the embedded model also its server, which is gone when the block is left.
+        """Open an endpoint; for the embedded model also its server, which ends with the block.
 
         Raises:
             LocalModelError: the embedded model did not start; in an `ExceptionGroup`.
@@ -66,114 +68,214 @@ class Model:
 
     def check(self) -> None:
         """Raise `ConfigError` for what an endpoint would refuse, before anything is started."""
-        self._endpoint(self.base_url or "http://127.0.0.1/v1")
+        self._endpoint(self.base_url or _HERE)
 
     def _endpoint(self, base_url: str) -> Endpoint:
         return Endpoint(base_url, model=self.served_name, api_key=self.api_key, **self.options)
 
     async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
+        file = _model_file(self.local)
         await serve_local(
-            self.model_file,
-            slots=self.slots,
-            context=self.context,
-            threads=self.threads,
+            file,
+            slots=self.local.slots,
+            context=self.local.context,
+            threads=self.local.threads,
             task_status=task_status,
         )
 
 
+@attrs.frozen
+class _Choice:
+    """A provider; if nobody had named one, why it was chosen, and its address if that was the reason."""
+
+    provider: str
+    why: str = ""
+    base_url: str | None = None
+
+
 def read_environment(folder: Path | None = None) -> dict[str, str]:
-    """The environment, and below it what a file ``.env`` in `folder` (the current one) says."""
-    file = (folder or Path.cwd()) / ".env"
-    values = dotenv.dotenv_values(file) if file.is_file() else {}
+    """Read the environment, and below it the nearest file ``.env`` in a folder or those above it.
+
+    Args:
+        folder: None: the current one.
+    """
+    start = (folder or Path.cwd()).absolute()
+    files = (above / ".env" for above in (start, *start.parents))
+    file = next((file for file in files if file.is_file()), None)
+    values = {} if file is None else dotenv.dotenv_values(stream=io.StringIO(_text_of(file)))
     return {name: value for name, value in values.items() if value is not None} | dict(os.environ)
 
 
 def choose_model(settings: Settings, environment: Mapping[str, str]) -> Model:
-    """The model that the settings mean.
+    """Choose the model that the settings and the environment mean.
 
     Raises:
-        ConfigError: an unknown provider; a key, a name or a base URL is missing; a name is given
-            for the embedded model.
+        ConfigError: a key, a name or a base URL is missing; a name is given for the embedded model.
     """
-    group = settings.model
-    provider = _provider(settings)
-    options = {
-        "api": group.api,
-        "dialect": group.dialect,
-        "max_concurrent": settings.beam_search.max_concurrent or group.max_concurrent,
-        "attempt_timeout": settings.beam_search.timeout or group.attempt_timeout,
-        "stream": group.stream,
-    }
-    identity: dict[str, Any] = {"provider": provider, "api": group.api, "dialect": group.dialect}
-    if provider == "local":
-        return _local(settings, options, identity)
-    served: ServedModel = getattr(group, provider)
-    name = group.name or served.name
-    base_url = group.base_url or served.base_url
-    if provider == "runpod":
-        base_url = base_url or environment.get("RUNPOD_ENDPOINT")
-    if not base_url:
-        more = ", or in RUNPOD_ENDPOINT" if provider == "runpod" else ""
-        raise ConfigError(f"model.{provider}.base_url", f"given{more}", base_url)
-    key = environment.get(served.api_key_env) or None
-    if provider in _KEYED and key is None and not group.base_url:
-        raise ConfigError(served.api_key_env, "set in the environment or in a file .env", key)
-    model = Model(
-        provider=provider,
-        name=name or base_url,
-        base_url=base_url,
-        identity=identity | {"name": name} | ({} if name else {"base_url": base_url}),
-        served_name=name,
-        api_key=key,
-        model_file=None,
-        slots=group.local.slots,
-        context=group.local.context,
-        threads=group.local.threads,
-        options=options,
-    )
+    choice = _choose(settings, environment)
+    embedded = choice.provider == "local"
+    model = _local(settings, choice) if embedded else _served(settings, choice, environment)
     model.check()
     return model
 
 
-def _local(settings: Settings, options: dict[str, Any], identity: dict[str, Any]) -> Model:
+def _choose(settings: Settings, environment: Mapping[str, str]) -> _Choice:
+    named = _named(settings.model)
+    return _found(settings.model, environment) if named is None else _Choice(named)
+
+
+def _named(group: ModelGroup) -> str | None:
+    """The provider that the settings name, or that follows from what they say."""
+    if group.provider != "auto":
+        return group.provider
+    if group.base_url is not None:
+        return _provider_at(group.base_url)
+    if group.name is not None and group.name.startswith("grok"):
+        return "xai"
+    return None if group.local.model_file is None else "local"
+
+
+def _found(group: ModelGroup, environment: Mapping[str, str]) -> _Choice:
+    """The provider that the environment names; the embedded model if it names none."""
+    if url := environment.get(BASE_URL):
+        return _Choice(_provider_at(url), f"{BASE_URL} is set, so its server answers", url)
+    if group.name is not None:
+        raise ConfigError(
+            "model.provider", "given with model.name (xai, ollama, vllm, ...)", "auto"
+        )
+    if environment.get(PROVIDERS["xai"].api_key_env):
+        return _Choice(
+            "xai",
+            "XAI_API_KEY is set and no model is named, so the hosted model answers"
+            " (model.provider=local: the embedded one)",
+        )
+    return _Choice(
+        "local", "no model is named, so the embedded one answers (model.provider names another)"
+    )
+
+
+def _provider_at(base_url: str) -> str:
+    """The provider at a host; any other server speaks OpenAI's protocol."""
+    service = service_at(base_url)
+    own = [
+        name for name, one in PROVIDERS.items() if service and one.api_key_env == service.variable
+    ]
+    return own[0] if own else "openai"
+
+
+def _served(settings: Settings, choice: _Choice, environment: Mapping[str, str]) -> Model:
+    group, provider = settings.model, PROVIDERS[choice.provider]
+    served = group.served[choice.provider]
+    base_url = (
+        group.base_url
+        or served.base_url
+        or choice.base_url
+        or environment.get(provider.base_url_env)
+        or provider.base_url
+    )
+    if not base_url:
+        raise ConfigError(
+            f"model.{choice.provider}.base_url", f"given, or in {provider.base_url_env}", base_url
+        )
+    at_home = provider.elsewhere or base_url == provider.base_url
+    name = group.name or served.name or (provider.model if at_home else None)
+    identity = {"provider": choice.provider, **_how_it_is_asked(settings), "name": name}
+    return Model(
+        provider=choice.provider,
+        name=name or base_url,
+        base_url=base_url,
+        identity=identity if name else identity | {"base_url": base_url},
+        served_name=name,
+        api_key=_api_key(settings, provider, served.api_key_env, base_url, environment),
+        local=group.local,
+        options=_options(settings),
+        why=choice.why,
+    )
+
+
+def _api_key(
+    settings: Settings,
+    provider: Provider,
+    variable: str | None,
+    base_url: str,
+    environment: Mapping[str, str],
+) -> str | None:
+    """The key for a server: of the variable that the settings name, of the host, or of the provider."""
+    service = service_at(base_url)
+    variable = None if variable == provider.api_key_env else variable
+    if variable is not None:
+        key = environment.get(variable) or None
+    elif service is not None or provider is PROVIDERS["openai"]:
+        key = api_key_for(base_url, environment)
+    else:
+        key = environment.get(provider.api_key_env) or None
+    wanted = variable or (service.variable if service is not None and service.needs_key else None)
+    authorised = any(name.lower() == "authorization" for name in settings.model.headers)
+    if key is None and wanted and not authorised:
+        raise ConfigError(wanted, "set in the environment or in a file .env", None)
+    return key
+
+
+def _local(settings: Settings, choice: _Choice) -> Model:
     group = settings.model
     for key, value in (("model.name", group.name), ("model.base_url", group.base_url)):
         if value is not None:
             bound = "left out with model.provider=local (model.local.model_file names another file)"
             raise ConfigError(key, bound, value)
-    file = None if group.local.model_file is None else Path(group.local.model_file)
+    file = _model_file(group.local)
     name = _EMBEDDED if file is None else file.stem
-    model = Model(
+    identity = {"provider": "local", **_how_it_is_asked(settings), "name": name}
+    identity["context"] = group.local.context
+    if file is not None:
+        identity["file"] = fingerprint(file)
+    return Model(
         provider="local",
         name=name,
         base_url=None,
-        identity=identity | {"name": name, "context": group.local.context},
+        identity=identity,
         served_name=None,
         api_key=None,
-        model_file=file,
-        slots=group.local.slots,
-        context=group.local.context,
-        threads=group.local.threads,
-        options=options,
+        local=group.local,
+        options=_options(settings),
+        why=choice.why,
     )
-    model.check()
-    return model
 
 
-def _provider(settings: Settings) -> str:
+def _model_file(local: LocalModel) -> Path | None:
+    return None if local.model_file is None else Path(local.model_file).expanduser()
+
+
+def _how_it_is_asked(settings: Settings) -> dict[str, Any]:
+    """The part of a model's identity that is no name."""
     group = settings.model
-    if group.provider not in _PROVIDERS:
-        nearest = nearest_keys(group.provider, _PROVIDERS)
-        meant = f" (did you mean {nearest[0]}?)" if nearest else ""
-        raise ConfigError(
-            "model.provider", f"one of {', '.join(_PROVIDERS)}{meant}", group.provider
-        )
-    if group.provider != "auto":
-        return group.provider
-    if group.base_url is not None:
-        return "openai"
-    if group.name is None:
-        return "local"
-    if group.name.startswith("grok"):
-        return "xai"
-    raise ConfigError("model.provider", "given with model.name (xai, ollama, vllm, ...)", "auto")
+    asked: dict[str, Any] = {"api": group.api, "dialect": group.dialect}
+    return asked | {"extra_body": dict(group.extra_body)} if group.extra_body else asked
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """The options of an endpoint; the original's limits, given for a strategy, hold for all requests."""
+    group = settings.model
+    extra = [strategy.extra for strategy in settings.strategies.values()]
+
+    def given(name: str) -> list[Any]:
+        return [one[name] for one in extra if one.get(name) is not None]
+
+    retries = given("max_retries")
+    return {
+        "api": group.api,
+        "dialect": group.dialect,
+        "max_concurrent": min(given("max_concurrent"), default=group.max_concurrent),
+        "attempt_timeout": max(given("timeout"), default=group.attempt_timeout),
+        "stream": group.stream,
+        "retry": attrs.evolve(group.retry, attempts=max(retries) + 1) if retries else group.retry,
+        "headers": {name: str(value) for name, value in group.headers.items()},
+        "extra_body": dict(group.extra_body),
+    }
+
+
+def _text_of(file: Path) -> str:
+    data = file.read_bytes()
+    try:
+        return decode(data)
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")  # as Windows writes it

@@ -1,27 +1,61 @@
-"""``group.key=value``: the words of the command line, and the combinations of a sweep."""
+"""The arguments of a command line: ``key=value``, ``+key=value``, ``++key=value``, ``~key``; and sweeps.
+
+The grammar is the original's, which is Hydra's as far as its users need it. Hydra itself would not do:
+its parser refuses texts with commas, quotes or letters beyond ASCII in them.
+"""
 
 from __future__ import annotations
 
-import difflib
 import itertools
+import re
 from collections.abc import Collection, Sequence
+from decimal import Decimal, InvalidOperation
 
 import attrs
 
+from trio_beam.benchmark.common.nearest import nearest_keys
 from trio_beam.errors import ConfigError
 
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
+_ARGUMENT = re.compile(r"(?P<sign>\+\+|\+|~)?\s*(?P<key>[^=]*?)\s*(?:=(?P<text>.*))?", re.DOTALL)
+_FUNCTION = re.compile(r"\s*([a-z_]+)\((.*)\)\s*", re.DOTALL)
+#: Functions of Hydra's grammar that there are not.
+_OTHER_FUNCTIONS = frozenset(
+    [
+        "glob",
+        "interval",
+        "shuffle",
+        "sort",
+        "tag",
+        "extend_list",
+        "int",
+        "float",
+        "str",
+        "bool",
+        "json_str",
+    ]
+)
+#: Values of one range; more are a slip.
+_LONGEST_RANGE = 10_000
 
 
 @attrs.frozen
 class Override:
-    """One word: a key with its groups, and the text behind the first equals sign."""
+    """One argument.
+
+    Attributes:
+        key: with its groups.
+        text: behind the first equals sign; None: there was none, which only ``~`` allows.
+        deletes: whether the key is to be deleted (``~``).
+    """
 
     key: str
-    text: str
+    text: str | None
+    deletes: bool = False
 
     def __str__(self) -> str:
-        return f"{self.key}={self.text}"
+        text = "" if self.text is None else f"={self.text}"
+        return f"{'~' if self.deletes else ''}{self.key}{text}"
 
 
 class UnknownKey(ConfigError):
@@ -34,68 +68,57 @@ class UnknownKey(ConfigError):
     def __init__(self, key: str, known: Collection[str]) -> None:
         self.nearest = nearest_keys(key, known)
         super().__init__(key, "a key that exists", key)
-        said = f"there is no key {key!r}"
+        message = f"there is no key {key!r}"
         if self.nearest:
-            said += f"; did you mean {' or '.join(map(repr, self.nearest))}?"
+            message += f"; did you mean {' or '.join(map(repr, self.nearest))}?"
         else:
-            said += f"; the groups are {', '.join(_groups(known))}"
-        self.args = (said,)
+            groups = dict.fromkeys(name.partition(".")[0] for name in known)
+            message += f"; the groups are {', '.join(groups)}"
+        self.args = (message,)
 
 
-def parse_override(word: str, known: Collection[str]) -> Override:
-    """Split a word.
+def parse_override(argument: str) -> Override:
+    """Split an argument. ``+`` and ``++`` set a key, whether or not a file has set it before.
 
     Raises:
-        UnknownKey: there is no such key.
-        ConfigError: it is no ``key=value``, or the key is a whole group.
+        ConfigError: it is not of the form; it is a setting of Hydra itself.
     """
-    key, equals, text = word.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise ConfigError("an argument", "group.key=value (--help shows more)", word)
-    if key in known:
-        return Override(key, text)
-    inside = [name for name in known if name.startswith(f"{key}.")]
-    if inside:
-        raise ConfigError(key, f"given by one of its keys ({', '.join(inside)})", text)
-    raise UnknownKey(key, known)
-
-
-def nearest_keys(key: str, known: Collection[str]) -> list[str]:
-    """Keys that look like `key`, with or without their group; at most two."""
-    named = [name for name in known if name.rpartition(".")[2] == key]
-    if named:
-        return named[:2]
-    close = difflib.get_close_matches(key, known, n=2, cutoff=0.75)
-    if close:
-        return close[:1] if len(close) == 1 or _much_nearer(key, close) else close
-    last = key.rpartition(".")[2]
-    leaves = {name.rpartition(".")[2] for name in known}
-    found = difflib.get_close_matches(last, leaves, n=1, cutoff=0.75)
-    return [name for name in known if found and name.rpartition(".")[2] == found[0]][:2]
-
-
-def _much_nearer(key: str, close: list[str]) -> bool:
-    first, second = (difflib.SequenceMatcher(None, key, name).ratio() for name in close)
-    return first - second > 0.05
-
-
-def _groups(known: Collection[str]) -> list[str]:
-    return list(dict.fromkeys(name.partition(".")[0] for name in known))
+    match = _ARGUMENT.fullmatch(argument)
+    assert match is not None, "any text is of this form"
+    sign, key, text = match["sign"] or "", match["key"], match["text"]
+    if not key or (text is None and sign != "~"):
+        raise ConfigError("an argument", "group.key=value (--help shows more)", argument)
+    if re.match(r"hydra\b", key):
+        bound = "left out: Hydra is not used here (output.dir and output.results_dir name folders)"
+        raise ConfigError(key, bound, text)
+    if "@" in key:
+        raise ConfigError(key, "a key without @: packages are named in files alone", argument)
+    return Override(key, text, deletes=sign == "~")
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[Override]]:
-    """Every combination of a sweep: values with commas stand for several, the last key turns fastest."""
-    choices = [[Override(one.key, text) for text in split_values(one.text)] for one in overrides]
+    """Return every combination of a sweep, in which the last key turns fastest."""
+    choices = [
+        [one]
+        if one.text is None
+        else [attrs.evolve(one, text=text) for text in split_values(one.text)]
+        for one in overrides
+    ]
     return [list(chosen) for chosen in itertools.product(*choices)]
 
 
 def split_values(text: str) -> list[str]:
-    """Split at the commas that stand in no quotes and no brackets.
+    """Return the values of a sweep: ``a,b``, ``choice(a,b)``, ``range(1,4)``, and mixtures of them.
 
     Raises:
-        ConfigError: nothing stands before or behind a comma.
+        ConfigError: nothing stands before or behind a comma; it is a range without an end, or another
+            function of Hydra's.
     """
+    return [value for part in _split(text) for value in _expand(part)]
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that stand in no quotes and no brackets."""
     values, depth, quote, start = [], 0, "", 0
     for index, character in enumerate(text):
         if quote:
@@ -112,4 +135,46 @@ def split_values(text: str) -> list[str]:
     values.append(text[start:])
     if len(values) > 1 and not all(value.strip() for value in values):
         raise ConfigError("a sweep", "values with single commas between them", text)
+    return values
+
+
+def _expand(text: str) -> list[str]:
+    match = _FUNCTION.fullmatch(text)
+    if match is None:
+        return [text]
+    name, inner = match[1], match[2]
+    if name == "choice":
+        values = [value.strip() for value in _split(inner)]
+        if not all(values):
+            raise ConfigError("a sweep", "choice(a, b, ...) with at least one value", text)
+        return values
+    if name == "range":
+        return _range(text, inner)
+    if name in _OTHER_FUNCTIONS:
+        raise ConfigError("a sweep", f"made by range() or choice(): there is no {name}()", text)
+    return [text]
+
+
+def _range(text: str, inner: str) -> list[str]:
+    """The numbers of ``range([start,] stop[, step])``; the stop is not one of them."""
+    wrong = ConfigError("a sweep", "range(start, stop, step) with a step towards stop", text)
+    given = {"start": Decimal(0), "step": Decimal(1)}
+    parts = _split(inner)
+    unnamed = ("stop",) if len(parts) == 1 else ("start", "stop", "step")
+    try:
+        for place, part in enumerate(parts):
+            name, equals, value = part.rpartition("=")
+            given[name.strip() if equals else unnamed[place]] = Decimal(value.strip())
+        start, stop, step = (given.pop(name) for name in ("start", "stop", "step"))
+    except (IndexError, KeyError, InvalidOperation):
+        raise wrong from None
+    if given or not step or not all(one.is_finite() for one in (start, stop, step)):
+        raise wrong
+    values: list[str] = []
+    number = start
+    while (number < stop if step > 0 else number > stop) and len(values) <= _LONGEST_RANGE:
+        values.append(f"{number:f}")
+        number += step
+    if not 0 < len(values) <= _LONGEST_RANGE:
+        raise wrong
     return values

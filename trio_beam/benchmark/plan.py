@@ -1,4 +1,4 @@
-"""What a run is going to do, decided before anything is started: pure data."""
+"""The plan of a run, made before anything is started: pure data."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import attrs
 
+from trio_beam.benchmark import original
+from trio_beam.benchmark.common.problem import Problem
 from trio_beam.benchmark.models import Model, choose_model
-from trio_beam.benchmark.problem import Problem
 from trio_beam.benchmark.prompts import check_template
 from trio_beam.benchmark.records import Key, digest_of, digest_of_problem
 from trio_beam.benchmark.settings import Settings
-from trio_beam.benchmark.strategies import Strategy, enabled_strategies
-from trio_beam.core.validation import Parameter, check_integer, check_number
+from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
 
 
 @attrs.frozen(kw_only=True)
@@ -23,44 +23,39 @@ class Plan:
     """A benchmark, a model, and the strategies to be compared.
 
     Attributes:
-        folder: where everything is written.
-        shared: what the answers of all strategies depend on.
+        folder: of all its files.
+        shared: what the answers of all strategies depend on, besides the problem and the strategy.
     """
 
     settings: Settings
     model: Model
-    strategies: Sequence[Strategy]
+    strategies: Sequence[LabelledStrategy]
     folder: Path
     shared: Mapping[str, Any]
 
-    def configuration(self, strategy: Strategy) -> str:
-        """The digest of everything, besides the problem, that a strategy's answers depend on."""
+    def configuration(self, strategy: LabelledStrategy) -> str:
+        """Make the digest of everything but the problem that a strategy's answers depend on."""
         return digest_of({**self.shared, "strategy": strategy.depends_on()})
 
-    def key(self, problem: Problem, strategy: Strategy) -> Key:
-        """Where the record of a problem with a strategy is found."""
+    def key(self, problem: Problem, strategy: LabelledStrategy) -> Key:
+        """Return the key of the record of a problem with a strategy."""
         return Key(
             problem.id, digest_of_problem(problem), strategy.kind, self.configuration(strategy)
         )
 
 
 def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
-    """Check the settings, and decide what they mean.
+    """Check the settings and make a plan of them.
 
-    The folder's name is made of what the answers depend on, so that the same command finds its own
+    The folder is named after everything that the answers depend on, so that the same command finds its
     run again, also with more problems or with the permission to execute code.
 
     Raises:
         ConfigError: a value is out of its bounds; a key or an address is missing.
     """
-    group = settings.benchmark
-    check_integer("benchmark.max_concurrent_problems", group.max_concurrent_problems, 1)
-    check_integer("benchmark.max_tokens", group.max_tokens, 1)
-    for name, minimum in (("num_problems", 1), ("seed", 0)):
-        optional = Parameter(kind="integer", minimum=minimum, optional=True)
-        optional.check(f"benchmark.{name}", getattr(group, name))
-    check_integer("benchmark.stop_after_failures", group.stop_after_failures, 1)
-    check_number("model.attempt_timeout", settings.model.attempt_timeout, 0, above=True)
+    name = settings.benchmark.name
+    group = attrs.evolve(settings.benchmark, name=original.BENCHMARKS.get(name, name))
+    settings = attrs.evolve(settings, benchmark=group)
     check_template(settings.prompt)
     strategies = enabled_strategies(settings)
     model = choose_model(settings, environment)
@@ -82,7 +77,10 @@ def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
 
 
 def _folder(
-    settings: Settings, model: Model, strategies: Sequence[Strategy], shared: Mapping[str, Any]
+    settings: Settings,
+    model: Model,
+    strategies: Sequence[LabelledStrategy],
+    shared: Mapping[str, Any],
 ) -> Path:
     if settings.output.dir is not None:
         return Path(settings.output.dir).expanduser()
@@ -92,5 +90,5 @@ def _folder(
 
 
 def _plain(text: str) -> str:
-    """What may stand in the name of a file, and not too much of it."""
+    """Make a part of a file name of a text."""
     return re.sub(r"[^\w.]+", "_", text.rpartition("/")[2]).strip("_.")[:40] or "run"

@@ -1,4 +1,7 @@
-"""Three plots of a run or a sweep, each as PNG and SVG. Needs matplotlib, which is imported when it draws."""
+"""Three plots of a run or a sweep, each as PNG and SVG.
+
+Import it only to draw: matplotlib, which it needs, takes a second.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-import attrs
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.series import Series
 from trio_beam.benchmark.statistics import wilson
-from trio_beam.errors import ConfigError
 
 #: Okabe and Ito's colours, told apart by everyone; the yellow is left out, too faint on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -34,53 +37,8 @@ _STYLE: Any = {
 }
 
 
-@attrs.frozen(kw_only=True)
-class Series:
-    """What the plots show of one strategy with one configuration.
-
-    Attributes:
-        label: its name for people, in the legend.
-        group: strategies of the same group are joined by a line: they differ by a swept key.
-        passed: problems that it has solved; None if it was not graded.
-        total: problems that it was graded on, failures included.
-        width: its beams, samples, particles or chains; None if that says nothing of it.
-        tokens: generated, for each problem.
-        seconds: that the search took, for each problem.
-        round_scores: for each problem, the best score of each round in nats; None where there was none.
-    """
-
-    label: str
-    group: str
-    passed: int | None
-    total: int = attrs.field()
-    width: int | None
-    tokens: tuple[int, ...]
-    seconds: tuple[float, ...]
-    round_scores: tuple[tuple[float | None, ...], ...]
-
-    @total.validator
-    def _(self, _: object, total: int) -> None:
-        if not 0 <= (self.passed or 0) <= total:
-            raise ConfigError("total", f"at least passed ({self.passed})", total)
-
-    @property
-    def rate(self) -> float | None:
-        """The pass rate in per cent; None if nothing was graded."""
-        return 100 * self.passed / self.total if self.passed is not None and self.total else None
-
-    def scores_of_round(self, number: int) -> list[float]:
-        """The best scores of round `number` (from 1) of the problems that came so far."""
-        there = (scores[number - 1] for scores in self.round_scores if len(scores) >= number)
-        return [score for score in there if score is not None]
-
-    @property
-    def rounds(self) -> int:
-        """The most rounds that a problem took."""
-        return max(map(len, self.round_scores), default=0)
-
-
 def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Path]:
-    """Draw what there is data for, and return the files that were written.
+    """Draw each plot for which there is data, and return the files.
 
     - ``pass_rate_against_tokens``: mean tokens and pass rate, with its 95 % Wilson interval;
     - ``time_against_width``: median time and the middle half, if there is more than one width;
@@ -92,17 +50,11 @@ def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Pa
         title: stands above each plot.
 
     Raises:
-        BenchmarkError: matplotlib is missing, or a file cannot be written.
+        BenchmarkError: a file cannot be written.
     """
-    try:
-        import matplotlib  # noqa: ICN001, PLC0415  # heavy, and an extra
-    except ImportError:
-        raise BenchmarkError(
-            'plots need matplotlib: install the extra "bench", or say output.plots=false'
-        ) from None
     written: list[Path] = []
     numbered = [_Shown(index, one) for index, one in enumerate(series)]
-    with matplotlib.rc_context(_STYLE):
+    with rc_context(_STYLE):
         for name, shown, draw in _plots(numbered):
             figure = draw(shown, title)
             written += [_save(figure, folder / f"{name}.{kind}") for kind in ("png", "svg")]
@@ -110,7 +62,7 @@ def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Pa
 
 
 class _Shown(NamedTuple):
-    """A series with its number, which gives it the same look in every plot."""
+    """A series with its number, and thereby the same look in every plot."""
 
     number: int
     series: Series
@@ -120,7 +72,7 @@ _Drawing: TypeAlias = "Callable[[Sequence[_Shown], str], Figure]"
 
 
 def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Drawing]]:
-    """Each plot that can be drawn: its name, what it shows and its function."""
+    """Each plot that can be drawn: its name, its series and its function."""
     graded = [one for one in numbered if one.series.rate is not None and one.series.tokens]
     if graded:
         yield "pass_rate_against_tokens", graded, _pass_rate_against_tokens
@@ -133,7 +85,7 @@ def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Dra
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    # Without the date, so that the same data give the same file.
+    # Without the date, the same data give the same file.
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     try:
         figure.savefig(path, dpi=150, metadata=metadata)
@@ -176,7 +128,7 @@ def _time_against_width(shown: Sequence[_Shown], title: str) -> Figure:
 
 
 def _score_against_rounds(shown: Sequence[_Shown], title: str) -> Figure:
-    """The scores, and below how many problems they are of: those that end early drop out."""
+    """Scores, and below them the number of problems in each round: those that end early drop out."""
     figure = _empty(len(shown), more=1.0)
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.set_title(title)
@@ -194,7 +146,7 @@ def _score_against_rounds(shown: Sequence[_Shown], title: str) -> Figure:
     counts.set_xlabel("round")
     counts.set_ylim(bottom=0)
     for axis in (counts.xaxis, counts.yaxis):
-        axis.set_major_locator(_whole_numbers())
+        axis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure, axes)
     return figure
 
@@ -207,21 +159,13 @@ def _figure(shown: Sequence[_Shown], title: str) -> tuple[Figure, Axes]:
 
 
 def _empty(lines: int, more: float = 0.0) -> Figure:
-    """A figure of its own, unknown to pyplot's global state, as high as its legend needs."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  # heavy, and an extra
-
+    """A figure outside of pyplot's global state, as high as its legend needs."""
     height = _HEIGHT + more + _LEGEND_LINE * lines
     return Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
-def _whole_numbers() -> MaxNLocator:
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  # heavy, and an extra
-
-    return MaxNLocator(integer=True)
-
-
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Under the plot, one strategy a line: their names are long."""
+    """Put the legend under the plot, one strategy a line: their names are long."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", frameon=False)
 
@@ -233,7 +177,7 @@ def _look(index: int) -> tuple[str, str]:
 def _point(
     axes: Axes, index: int, x: float, y: float, away: tuple[float, float], label: str
 ) -> None:
-    """A point with what lies below and above it."""
+    """Draw a point with its error bar."""
     colour, marker = _look(index)
     spans = [[max(0.0, away[0])], [max(0.0, away[1])]]
     axes.errorbar(
@@ -242,7 +186,7 @@ def _point(
 
 
 def _join(axes: Axes, shown: Sequence[_Shown], x: Sequence[float], y: Sequence[float]) -> None:
-    """A thin line through the points of each group, from left to right."""
+    """Draw a thin line through the points of each group, from left to right."""
     for group in dict.fromkeys(one.group for _, one in shown):
         points = zip(shown, x, y, strict=True)
         line = sorted((right, up) for (_, one), right, up in points if one.group == group)
@@ -251,10 +195,8 @@ def _join(axes: Axes, shown: Sequence[_Shown], x: Sequence[float], y: Sequence[f
 
 
 def _spread_out(axes: Axes, places: Sequence[float]) -> None:
-    """A logarithmic axis where linear would press most points into a corner."""
+    """Take a logarithmic axis where a linear one would press most points into a corner."""
     if min(places) > 0 and max(places) > 8 * min(places):
-        from matplotlib.ticker import LogLocator, ScalarFormatter  # noqa: PLC0415  # heavy
-
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -265,7 +207,7 @@ def _spread_out(axes: Axes, places: Sequence[float]) -> None:
 
 
 def _side_by_side(places: Sequence[int]) -> list[float]:
-    """The same places, with those that are equal set apart a little."""
+    """Set equal places apart a little."""
     step = 0.02 * (max(places) - min(places))
     seen: dict[int, int] = {}
     apart = []
@@ -276,7 +218,7 @@ def _side_by_side(places: Sequence[int]) -> list[float]:
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """The first quartile, the median and the third, interpolated."""
+    """Return the first quartile, the median and the third, interpolated."""
     ranked = sorted(values)
 
     def at(share: float) -> float:

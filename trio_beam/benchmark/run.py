@@ -10,16 +10,16 @@ import attrs
 import msgspec
 import trio
 
+from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError, Problem
 from trio_beam.benchmark.plan import Plan
-from trio_beam.benchmark.problem import Benchmark, Problem
 from trio_beam.benchmark.prompts import build_prompt
 from trio_beam.benchmark.records import Record, digest_of_problem
 from trio_beam.benchmark.store import Store
-from trio_beam.benchmark.strategies import Strategy
+from trio_beam.benchmark.strategies import LabelledStrategy
 from trio_beam.core.events import Event, Observer, RoundFinished
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed
-from trio_beam.errors import RequestRejected, TrioBeamError
+from trio_beam.errors import ConnectionFailed, RequestRejected, TrioBeamError
 from trio_beam.observers.debug import DebugLines
 
 #: Refusals that every other problem would meet as well: no such key, model or address.
@@ -27,58 +27,78 @@ _HOPELESS = (401, 403, 404)
 
 
 class RunStopped(TrioBeamError):
-    """The run ended before its last problem, since what is wrong would go on."""
+    """The run ended before its last problem, because the fault would go on."""
 
 
-class Watcher(Protocol):
-    """Who is told how a run goes on. Called inline; must not block."""
+class RunObserver(Protocol):
+    """Observes a run. Called inline; must not block."""
 
-    def begin(self, strategy: Strategy, total: int, before: Sequence[Record]) -> None:
-        """A strategy begins; `before` are the records that are there already."""
+    def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
+        """Called when a strategy begins; `before` are the records that are there already."""
 
     def finished(self, record: Record) -> None:
-        """A record of the strategy that began last is on disk."""
+        """Called when a record of the strategy that began last is on disk."""
 
     def say(self, line: str) -> None:
-        """A line for whoever looks on."""
+        """Show a line to the user."""
+
+    def debug(self, lines: Sequence[str]) -> None:
+        """Print debug lines of one search."""
 
 
 class Run:
-    """One run. `wanted` and `records` may be read while it is under way and after it was cancelled."""
+    """One run. `wanted` and `answered` may be read while it is under way and after it was cancelled."""
 
-    def __init__(self, plan: Plan, benchmark: Benchmark, store: Store, watcher: Watcher) -> None:
+    def __init__(
+        self, plan: Plan, benchmark: Benchmark, store: Store, observer: RunObserver
+    ) -> None:
         self._plan = plan
         self._benchmark = benchmark
         self._store = store
-        self._watcher = watcher
+        self._observer = observer
         self._problems: Sequence[Problem] = ()
         self._failures_in_a_row = 0
+        self._reached = False  # whether the server has answered at all
 
     async def load(self) -> None:
-        """Load the problems.
+        """Load the problems; one that no server can be sent is left out, and named.
 
         Raises:
-            BenchmarkError: they are not to be had.
+            BenchmarkError: they cannot be loaded, or none is left.
         """
         group = self._plan.settings.benchmark
-        self._problems = await trio.to_thread.run_sync(
+        problems = await trio.to_thread.run_sync(
             self._benchmark.load, group.num_problems, group.seed or 0
         )
+        self._problems = [problem for problem in problems if problem.is_text]
+        for problem in problems:
+            if not problem.is_text:
+                self._observer.say(
+                    f"problem {ascii(problem.id)[1:-1]} is left out: it has characters that are no"
+                    " text (a lone surrogate, or bytes of another encoding)"
+                )
+        if problems and not self._problems:
+            raise BenchmarkError(f"{self._benchmark.name}: no problem is left")
 
-    def records(self, strategy: Strategy) -> list[Record]:
-        """The records that there are of a strategy, in the order of the problems."""
-        return [record for _, record in self._pairs(strategy) if record is not None]
+    def records(self, strategy: LabelledStrategy) -> list[Record]:
+        """Return the records of a strategy, in the order of the problems."""
+        return [record for _, record in self.answered(strategy)]
+
+    def answered(self, strategy: LabelledStrategy) -> list[tuple[Problem, Record]]:
+        """Return the problems with a record of a strategy, in their order, each with that record."""
+        pairs = self._pairs(strategy)
+        return [(problem, record) for problem, record in pairs if record is not None]
 
     def wanted(self) -> int:
-        """How many problems there are."""
+        """Count the problems."""
         return len(self._problems)
 
     def unanswered(self) -> int:
-        """How many answers are missing, all strategies together."""
+        """Count the answers that are missing, all strategies together."""
         return sum(len(self._left(strategy)) for strategy in self._plan.strategies)
 
-    def adopt(self, records: Sequence[Record]) -> None:
-        """Take over from another folder what this run would otherwise do again."""
+    def import_records(self, records: Sequence[Record]) -> None:
+        """Take over from another folder the records that this run would otherwise make again."""
         found = {record.key: record for record in records if not record.error}
         for strategy in self._plan.strategies:
             for problem, old in self._pairs(strategy):
@@ -106,19 +126,20 @@ class Run:
                     nursery.start_soon(self._grade, jobs)
 
     async def answer(self, model: LanguageModel) -> None:
-        """Have every question answered and graded that is not yet.
+        """Answer and grade every problem that has no record yet.
 
-        One strategy after the other, so that each has the model to itself.
+        Strategies run one after the other, so that each has the model to itself.
 
         Raises:
-            RunStopped: the server refuses, or too many problems in a row failed; in an `ExceptionGroup`.
+            RunStopped: the server is off or refuses, or too many problems in a row failed; in an
+                `ExceptionGroup`.
             BenchmarkError, ConfigError: as the grading and the searches; in an `ExceptionGroup`.
         """
         for strategy in self._plan.strategies:
             left = self._left(strategy)
             again = {problem.id for problem in left}
             before = [one for one in self.records(strategy) if one.problem not in again]
-            self._watcher.begin(strategy, len(self._problems), before)
+            self._observer.begin(strategy, len(self._problems), before)
             jobs = iter(left)
             async with trio.open_nursery() as nursery:
                 for _ in range(min(self._width, len(left))):
@@ -128,11 +149,11 @@ class Run:
     def _width(self) -> int:
         return self._plan.settings.benchmark.max_concurrent_problems
 
-    def _pairs(self, strategy: Strategy) -> Iterator[tuple[Problem, Record | None]]:
+    def _pairs(self, strategy: LabelledStrategy) -> Iterator[tuple[Problem, Record | None]]:
         for problem in self._problems:
             yield problem, self._store.get(self._plan.key(problem, strategy))
 
-    def _left(self, strategy: Strategy) -> list[Problem]:
+    def _left(self, strategy: LabelledStrategy) -> list[Problem]:
         again = self._plan.settings.output.retry_failed
         return [
             problem
@@ -145,18 +166,20 @@ class Run:
             self._store.append(await self._graded(problem, record))
 
     async def _work(
-        self, model: LanguageModel, strategy: Strategy, jobs: Iterator[Problem]
+        self, model: LanguageModel, strategy: LabelledStrategy, jobs: Iterator[Problem]
     ) -> None:
-        """Take one problem after the other, as long as there are any."""
+        """Take one problem after the other until there is none left."""
         for problem in jobs:
             record = await self._answer(model, strategy, problem)
             if not record.error and self._benchmark.can_grade:
                 record = await self._graded(problem, record)
             self._store.append(record)
-            self._watcher.finished(record)
+            self._observer.finished(record)
             self._count_failures(record)
 
-    async def _answer(self, model: LanguageModel, strategy: Strategy, problem: Problem) -> Record:
+    async def _answer(
+        self, model: LanguageModel, strategy: LabelledStrategy, problem: Problem
+    ) -> Record:
         """Search, and make a record that has not been graded."""
         prompt = build_prompt(
             self._plan.settings.prompt,
@@ -167,8 +190,9 @@ class Run:
         seed = strategy.seed(self._plan.settings.benchmark.seed, problem.id)
         rounds = _RoundScores()
         observers: list[Observer] = [rounds]
+        lines: list[str] = []
         if strategy.debug:
-            observers.append(DebugLines(lambda line: self._watcher.say(f"{line} | {problem.id}")))
+            observers.append(DebugLines(lines.append))
         error = ""
         start = trio.current_time()
         try:
@@ -176,9 +200,13 @@ class Run:
                 model, prompt, seed, observers, vote_key=self._benchmark.answer_of
             )
         except SearchFailed as failed:
-            _stop_if_hopeless(failed)
+            self._stop_if_hopeless(failed)
             result, error = failed.partial, str(failed)
+        finally:
+            if lines:  # all at once: searches are under way side by side
+                self._observer.debug([f"{problem.id}:", *lines])
         seconds = trio.current_time() - start
+        self._reached = True
         return Record(
             problem=problem.id,
             digest=digest_of_problem(problem),
@@ -206,12 +234,12 @@ class Run:
         )
 
     async def _graded(self, problem: Problem, record: Record) -> Record:
-        """The record with its grade; a grader that breaks over a text has not passed it."""
+        """Return the record with its grade; a text that breaks the grader has not passed."""
         try:
             grade = await self._benchmark.grade(problem, record.text)
         except TrioBeamError:
             raise  # nothing can be graded here, whatever the text
-        except Exception as error:  # a grader of others, over any text that a model writes
+        except Exception as error:  # other people's graders, and any text that a model writes
             said = f"the grading broke: {type(error).__name__}: {error}"
             return msgspec.structs.replace(record, passed=False, score=0.0, detail=said, error=said)
         return msgspec.structs.replace(
@@ -222,12 +250,22 @@ class Run:
             detail=grade.detail,
         )
 
+    def _stop_if_hopeless(self, failed: SearchFailed) -> None:
+        """Raise `RunStopped` for an error that every other problem would meet as well."""
+        for failure in failed.failures:
+            error = failure.error
+            if isinstance(error, RequestRejected) and error.status in _HOPELESS:
+                raise RunStopped(f"the server refuses, so the run stops here: {error}") from failed
+            off = isinstance(error, ConnectionFailed) and error.never_sent
+            if off and not self._reached:
+                raise RunStopped(f"no server answers, so the run stops here: {error}") from failed
+
     def _count_failures(self, record: Record) -> None:
         self._failures_in_a_row = self._failures_in_a_row + 1 if record.error else 0
         if self._failures_in_a_row >= self._plan.settings.benchmark.stop_after_failures:
             raise RunStopped(
                 f"{self._failures_in_a_row} problems in a row failed, so the run stops here;"
-                f" the last one said: {record.error}. Everything is kept: once that is mended, the"
+                f" the last error: {record.error}. Everything is kept: once that is mended, the"
                 " same command with output.retry_failed=true tries them again"
             )
 
@@ -244,12 +282,5 @@ class _RoundScores:
 
 
 def finite(score: float) -> float | None:
-    """A score as JSON can carry it: None for minus infinity."""
+    """Return a score as JSON can carry it: None for minus infinity."""
     return score if math.isfinite(score) else None
-
-
-def _stop_if_hopeless(failed: SearchFailed) -> None:
-    for failure in failed.failures:
-        error = failure.error
-        if isinstance(error, RequestRejected) and error.status in _HOPELESS:
-            raise RunStopped(f"the server refuses, so the run stops here: {error}") from failed

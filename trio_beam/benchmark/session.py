@@ -1,4 +1,4 @@
-"""One command: its run, or the runs of a sweep one after the other, and what comes of them."""
+"""One command: its run, or the runs of a sweep one after the other, and their results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import attrs
 import trio
 from rich.console import Console
 
+from trio_beam.benchmark.common.problem import Benchmark, Problem
 from trio_beam.benchmark.config import to_yaml
+from trio_beam.benchmark.keys import canonical
 from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
-from trio_beam.benchmark.problem import Benchmark
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record, digest_of
-from trio_beam.benchmark.report import file_name, predictions_of, write_report, write_whole
-from trio_beam.benchmark.run import Run, Watcher
+from trio_beam.benchmark.report import file_name, write_atomic, write_report
+from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results, show
@@ -25,12 +26,12 @@ from trio_beam.core.language_model import LanguageModel
 
 
 def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:
-    """The endpoint of a plan."""
+    """Open the endpoint of a plan."""
     return plan.model.open()
 
 
 def open_problems(plan: Plan) -> Benchmark:
-    """The benchmark of a plan.
+    """Open the benchmark of a plan.
 
     Raises:
         ConfigError: there is none of that name.
@@ -50,11 +51,17 @@ _SHARED = ("model", "benchmark", "prompt")
 
 
 @attrs.frozen(kw_only=True)
-class Planned:
-    """A plan, and what a sweep has set for it alone."""
+class PlannedRun:
+    """A plan, with its place in a sweep.
+
+    Attributes:
+        swept: overrides that the sweep has made for it alone.
+        warnings: lines to be printed before it runs.
+    """
 
     plan: Plan
     swept: Sequence[Override] = ()
+    warnings: Sequence[str] = ()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -62,32 +69,32 @@ class Session:
     """The work of a command.
 
     Attributes:
-        planned: one, or those of a sweep.
+        planned: one run, or those of a sweep.
         out: where results are printed.
         err: where progress is shown.
-        open_model: gives the model of a plan.
-        open_problems: gives its benchmark.
+        open_model: opens the model of a plan.
+        open_problems: opens its benchmark.
     """
 
-    planned: Sequence[Planned]
+    planned: Sequence[PlannedRun]
     out: Console
     err: Console
     open_model: Callable[[Plan], AbstractAsyncContextManager[LanguageModel]] = open_model
     open_problems: Callable[[Plan], Benchmark] = open_problems
-    _runs: list[tuple[Planned, Run]] = attrs.field(factory=list, init=False)
+    _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
 
     async def __call__(self, nursery: trio.Nursery) -> int:
-        """Run what there is to run, print the table, and return the exit code 0.
+        """Run all that is planned, print the table, and return the exit code 0.
 
         Raises:
-            FolderInUse, RunStopped, BenchmarkError, ConfigError: some in an `ExceptionGroup`. What had
-                been finished is on disk, and its table was printed.
+            FolderInUse, RunStopped, BenchmarkError, ConfigError: some in an `ExceptionGroup`. Everything
+                that had been finished is on disk, and its table was printed.
         """
         del nursery  # each run has its own
         try:
             await self._run_all()
         except Exception:
-            self._show_what_there_is()
+            self._show_finished()
             raise
         results = self._results()
         show(results, self.out)
@@ -97,16 +104,16 @@ class Session:
         if any(row.problems and row.passed is None for row in results.rows):
             self._say(
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
-                " to run them in a sandbox; what was generated is kept"
+                " to run them in a sandbox; the answers are kept"
             )
         return 0
 
     def interrupted(self) -> None:
-        """Print what there is, after everything was cancelled."""
-        self._show_what_there_is()
-        self._say("interrupted: what was finished is kept; the same command goes on from here")
+        """Print the table of all that was finished, after everything was cancelled."""
+        self._show_finished()
+        self._say("interrupted: everything finished is kept; the same command goes on from here")
 
-    def _show_what_there_is(self) -> None:
+    def _show_finished(self) -> None:
         if any(run.records(s) for one, run in self._runs for s in one.plan.strategies):
             show(self._results(), self.out)
 
@@ -120,31 +127,34 @@ class Session:
             for planned, benchmark in zip(self.planned, opened, strict=True):
                 await self._run(planned, benchmark)
 
-    async def _run(self, planned: Planned, benchmark: Benchmark) -> None:
+    async def _run(self, planned: PlannedRun, benchmark: Benchmark) -> None:
         plan = planned.plan
         with Store(plan.folder) as store:
-            write_whole(plan.folder / "config.yaml", to_yaml(plan.settings))
+            write_atomic(plan.folder / "config.yaml", to_yaml(plan.settings))
+            for line in (*planned.warnings, *filter(None, [plan.model.why])):
+                self._say(line)
             self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
             if store.damaged:
-                self._say(f"{store.damaged} records were not whole: they are done again")
-            await self._go(planned, benchmark, store)
+                self._say(f"{store.damaged} records were damaged: their problems are done again")
+            run = await self._execute(planned, benchmark, store)
             if plan.settings.output.save_results:
-                await self._save(plan, benchmark)
+                await self._save(planned, run)
 
-    async def _go(self, planned: Planned, benchmark: Benchmark, store: Store) -> None:
+    async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> Run:
         with ExitStack() as shown:
-            watcher: Watcher = shown.enter_context(progress(self.err))
-            run = Run(planned.plan, benchmark, store, watcher)
+            observer: RunObserver = shown.enter_context(progress(self.err, self.out))
+            run = Run(planned.plan, benchmark, store, observer)
             await run.load()
             self._runs.append((planned, run))
-            run.adopt(self._records_elsewhere(planned.plan))
+            run.import_records(self._records_elsewhere(planned.plan))
             await run.grade()
             if run.unanswered():
                 async with self.open_model(planned.plan) as model:
                     await run.answer(model)
+        return run
 
     def _records_elsewhere(self, plan: Plan) -> list[Record]:
-        """What the other runs of this sweep have written so far."""
+        """Read the records that the other runs of this sweep have written so far."""
         paths = [one.plan.folder / "records.jsonl" for one, _ in self._runs[:-1]]
         return [
             record
@@ -153,17 +163,32 @@ class Session:
             for record in read_records(path)
         ]
 
-    async def _save(self, plan: Plan, benchmark: Benchmark) -> None:
-        batches = _batches(*self._runs[-1])
+    async def _save(self, planned: PlannedRun, run: Run) -> None:
+        plan = planned.plan
+        batches = _batches(planned, run)
         await self._write(Results.of(batches), plan.folder, plan)
-        if benchmark.name != "humaneval":
-            return
-        from trio_beam.benchmark.predictions import write_predictions  # noqa: PLC0415
+        for strategy, batch in zip(plan.strategies, batches, strict=True):
+            self._write_predictions(plan, batch, run.answered(strategy))
 
-        for batch in batches:
-            path = plan.folder / "predictions" / f"{file_name(batch.label)}.jsonl"
-            path.parent.mkdir(exist_ok=True)
-            write_predictions(path, predictions_of(batch))
+    def _write_predictions(
+        self, plan: Plan, batch: Batch, answered: Sequence[tuple[Problem, Record]]
+    ) -> None:
+        """Write predictions beside the results, and under the original's name where it had them."""
+        from trio_beam.benchmark import predictions  # noqa: PLC0415  # only when needed
+
+        paths = []
+        if plan.settings.output.predictions_dir is not None:
+            folder = Path(plan.settings.output.predictions_dir).expanduser()
+            name = predictions.original_name(batch.benchmark, batch.model, batch.label)
+            paths.append(folder / name)
+        if batch.benchmark == "humaneval":
+            texts = [(problem.id, record.text) for problem, record in answered]
+            paths.append(plan.folder / "predictions" / f"{file_name(batch.label)}.jsonl")
+            for path in paths:
+                predictions.write_predictions(path, texts)
+        else:
+            for path in paths:
+                predictions.write_answers(path, answered)
 
     async def _write(self, results: Results, folder: Path, plan: Plan) -> None:
         wanted = plan.settings.output.plots
@@ -182,7 +207,7 @@ class Session:
         self.err.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _batches(planned: Planned, run: Run) -> list[Batch]:
+def _batches(planned: PlannedRun, run: Run) -> list[Batch]:
     plan = planned.plan
     return [
         Batch(
@@ -197,7 +222,7 @@ def _batches(planned: Planned, run: Run) -> list[Batch]:
             settings=" ".join(
                 str(one)
                 for one in planned.swept
-                if one.key.partition(".")[0] in (*_SHARED, strategy.kind)
+                if canonical(one.key).partition(".")[0] in (*_SHARED, strategy.kind)
             ),
         )
         for strategy in plan.strategies

@@ -1,191 +1,191 @@
-"""The keys of a benchmark run and their types; ``config.yaml`` beside this file has their defaults."""
+"""The runner's own keys, declared like the parameters of a strategy, and the settings made of all keys.
+
+The keys of strategies are not here: `keys` takes them from the declarations in `trio_beam.strategies`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import attrs
 
+from trio_beam.benchmark.providers import PROVIDERS
+from trio_beam.core.validation import Parameter, boolean, field, integer, number, one_of
+from trio_beam.endpoint.retry import RetryPolicy
 
-@attrs.define(kw_only=True)
+
+def text(default: str | None = None, *, optional: bool = False, help: str) -> Any:  # noqa: A002
+    """Declare a text, which may be empty; without a default, it is optional."""
+    optional = optional or default is None
+    parameter = Parameter(kind="text", choices=("",), optional=optional, help=help)
+    return field(parameter, default)
+
+
+def mapping(*, help: str) -> Any:  # noqa: A002
+    """Declare an open mapping: any key below its own exists."""
+    parameter = Parameter(kind="part", part=dict, accepted="a mapping", help=help)
+    return field(parameter, attrs.Factory(dict))
+
+
+@attrs.frozen(kw_only=True)
 class LocalModel:
     """The embedded model, or another GGUF file."""
 
-    model_file: str | None
-    slots: int
-    context: int
-    threads: int | None
+    model_file: str | None = text(help="A GGUF file; null: the embedded model.")
+    slots: int = integer(8, minimum=1, help="Sequences computed at the same time.")
+    context: int = integer(4096, minimum=1, unit="tokens", help="Context of each slot.")
+    threads: int | None = integer(
+        None,
+        minimum=1,
+        optional=True,
+        help="null: one a core; on a busy machine fewer are faster.",
+    )
 
 
-@attrs.define(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ServedModel:
-    """A model on a server."""
+    """A model on a provider's server."""
 
-    name: str | None
-    base_url: str | None
-    api_key_env: str
+    name: str | None = text(help="null: the provider's default, or the only one the server lists.")
+    base_url: str | None = text(help="null: what the environment says, or the provider's own.")
+    api_key_env: str | None = text(help="Environment variable with the key.")
 
 
-@attrs.define(kw_only=True)
+def _served() -> dict[str, ServedModel]:
+    return {
+        name: ServedModel(
+            name=one.model if one.elsewhere else None,
+            base_url=None if one.base_url_env else one.base_url,
+            api_key_env=one.api_key_env,
+        )
+        for name, one in PROVIDERS.items()
+    }
+
+
+@attrs.frozen(kw_only=True)
 class ModelGroup:
-    """Which model answers, and how it is asked."""
+    """The model, and how requests are sent to it."""
 
-    provider: str
-    name: str | None
-    base_url: str | None
-    api: str
-    dialect: str
-    max_concurrent: Any
-    attempt_timeout: float
-    stream: bool
-    local: LocalModel
-    xai: ServedModel
-    ollama: ServedModel
-    vllm: ServedModel
-    runpod: ServedModel
-    openai: ServedModel
+    provider: str = one_of(
+        "auto",
+        "local",
+        *PROVIDERS,
+        help="Kind of server; auto: found by the base URL, the name or the environment.",
+    )
+    name: str | None = text(help="Goes over the provider's own name.")
+    base_url: str | None = text(help="Goes over the provider's own address.")
+    api: Literal["auto", "completions", "chat"] = one_of(
+        "auto", "completions", "chat", help="Call of the protocol; auto: chat for messages."
+    )
+    dialect: str = text("auto", help="Protocol of the server; auto: found by asking it.")
+    headers: Mapping[str, str] = mapping(
+        help="Headers of every request. Their values may be secret and are written nowhere."
+    )
+    extra_body: Mapping[str, Any] = mapping(
+        help="Fields of every request, such as reasoning_effort or chat_template_kwargs."
+    )
+    max_concurrent: int | Literal["auto"] = integer(
+        100, minimum=1, choices=("auto",), help="Requests in flight."
+    )
+    attempt_timeout: float | None = number(
+        300.0, above=0, optional=True, unit="seconds", help="Limit for one attempt of a request."
+    )
+    stream: bool = boolean(default=False, help="Whether responses are asked for as streams.")
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    local: LocalModel = attrs.field(factory=LocalModel)
+    served: Mapping[str, ServedModel] = attrs.field(factory=_served)
 
 
-@attrs.define(kw_only=True)
+@attrs.frozen(kw_only=True)
 class BenchmarkGroup:
-    """Which problems, and how many at the same time."""
+    """The problems, and how many are under way at the same time."""
 
-    name: str
-    num_problems: int | None
-    max_tokens: int
-    seed: int | None
-    max_concurrent_problems: int
-    allow_code_execution: bool
-    data_dir: str | None
-    stop_after_failures: int
+    name: str = text("humaneval", help="Which problems: see docs/problems.md.")
+    num_problems: int | None = integer(
+        10, minimum=1, optional=True, help="The first so many; null: all."
+    )
+    # The original's: 16 blocks of the default length.
+    max_tokens: int = integer(
+        3072, minimum=1, unit="tokens", help="Greatest length of a completion, in every strategy."
+    )
+    seed: int | None = integer(
+        42, minimum=0, optional=True, help="null: the server's own randomness."
+    )
+    max_concurrent_problems: int = integer(8, minimum=1, help="Problems under way at once.")
+    allow_code_execution: bool = boolean(
+        default=False,
+        help="Whether answers that are programs are run, in a sandbox; if not, they are not graded.",
+    )
+    data_dir: str | None = text(help="Folder with files that else come from a hub.")
+    stop_after_failures: int = integer(10, minimum=1, help="So many failures in a row end the run.")
 
 
-@attrs.define(kw_only=True)
+@attrs.frozen(kw_only=True)
 class PromptGroup:
-    """What is made of a problem before the model sees it."""
+    """The text around a problem."""
 
-    chat: bool
-    system: str | None
-    template: str
-    prefix: str
-    suffix: str
-
-
-@attrs.define(kw_only=True)
-class GreedyGroup:
-    """The most probable token, one after the other."""
-
-    enabled: bool
-    suffix: str | None
+    chat: bool = boolean(
+        default=True, help="Whether it is a user's message; if not, a text to be continued."
+    )
+    system: str | None = text(
+        help="System message; null: the benchmark's own instruction (with chat), empty: none."
+    )
+    template: str = text("{prompt}", help="Goes around all of it.")
+    prefix: str = text("", help="Before the problem.")
+    suffix: str = text("", help="Behind the problem.")
 
 
-@attrs.define(kw_only=True)
-class TemperatureGroup:
-    """One sample."""
+@attrs.frozen(kw_only=True)
+class StrategyGroup:
+    """A strategy of a run.
 
-    enabled: bool
-    temperature: float
+    Attributes:
+        given: its parameters, those that were set alone: the others have their declared defaults.
+        extra: keys of the original's that are no parameters of the strategy.
+    """
 
-
-@attrs.define(kw_only=True)
-class BeamSearchGroup:
-    """Block-level beam search."""
-
-    enabled: bool
-    alpha: float
-    beam_width: int
-    n_per_beam: int
-    tokens_per_step: int
-    use_length_penalty: bool
-    length_penalty: float
-    proposal_temperature: float
-    top_logprobs: int
-    early_stopping: Any
-    selection: str
-    scorer: str
-    proposal: str
-    max_total_tokens: int | None
-    max_concurrent: int | None
-    timeout: float | None
-    debug: bool
+    enabled: bool = boolean(default=False, help="Whether it takes part.")
+    suffix: str | None = text(help="Instead of prompt.suffix, for this strategy alone.")
+    debug: bool = boolean(default=False, help="Whether it prints the [BeamSearch] lines.")
+    given: Mapping[str, Any] = attrs.field(factory=dict)
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.define(kw_only=True)
-class McmcGroup:
-    """Metropolis-Hastings for p^alpha."""
-
-    enabled: bool
-    alpha: float
-    steps: int
-    chains: int
-    block_size: int
-    proposal_temperature: float
-    top_logprobs: int
-    restrict_to_last_n: int | None
-    debug: bool
-
-
-@attrs.define(kw_only=True)
-class BestOfNGroup:
-    """The best-scored one of n samples."""
-
-    enabled: bool
-    n: int
-    temperature: float
-    alpha: float
-    use_length_penalty: bool
-    length_penalty: float
-
-
-@attrs.define(kw_only=True)
-class SelfConsistencyGroup:
-    """The answer that most of n samples give."""
-
-    enabled: bool
-    n: int
-    temperature: float
-    vote_by: str
-
-
-@attrs.define(kw_only=True)
-class PowerGroup:
-    """Sampling from p^alpha by sequential Monte Carlo: selection by resampling."""
-
-    enabled: bool
-    alpha: float
-    particles: int
-    n_per_beam: int
-    tokens_per_step: int
-    ess_threshold: float
-    lookahead_tokens: int
-    lookahead_rollouts: int
-    debug: bool
-
-
-@attrs.define(kw_only=True)
+@attrs.frozen(kw_only=True)
 class OutputGroup:
-    """What is written, and where."""
+    """The files that are written."""
 
-    results_dir: str
-    dir: str | None
-    save_results: bool
-    plots: bool
-    verbose: bool
-    retry_failed: bool
+    results_dir: str = text("./results", help="Folder for the folders of all runs.")
+    dir: str | None = text(
+        help="Folder of this run; null: one in results_dir, named after all that its answers depend on."
+    )
+    save_results: bool = boolean(
+        default=True,
+        help="Whether results.json, results.csv, report.md and predictions are written.",
+    )
+    predictions_dir: str | None = text(
+        "./predictions",
+        optional=True,
+        help="Folder for predictions under the original's names; null: none.",
+    )
+    plots: bool = boolean(default=True, help="Whether plots are drawn.")
+    verbose: bool = boolean(default=False, help="Whether the configuration is printed first.")
+    retry_failed: bool = boolean(
+        default=False, help="Whether a run that goes on tries again what had failed."
+    )
 
 
-@attrs.define(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Settings:
-    """Everything that a run is told."""
+    """The settings of one run.
 
-    model: ModelGroup
-    benchmark: BenchmarkGroup
-    prompt: PromptGroup
-    greedy: GreedyGroup
-    temperature_sampling: TemperatureGroup
-    beam_search: BeamSearchGroup
-    mcmc: McmcGroup
-    best_of_n: BestOfNGroup
-    self_consistency: SelfConsistencyGroup
-    power: PowerGroup
-    output: OutputGroup
+    Attributes:
+        strategies: by the names of their groups.
+    """
+
+    model: ModelGroup = attrs.field(factory=ModelGroup)
+    benchmark: BenchmarkGroup = attrs.field(factory=BenchmarkGroup)
+    prompt: PromptGroup = attrs.field(factory=PromptGroup)
+    strategies: Mapping[str, StrategyGroup] = attrs.field(factory=dict)
+    output: OutputGroup = attrs.field(factory=OutputGroup)

@@ -1,4 +1,4 @@
-"""How far a pass rate may be trusted, and whether two strategies differ: plain functions of counts."""
+"""Intervals of pass rates and tests of differences: plain functions of counts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from trio_beam.errors import ConfigError
 
 @attrs.frozen
 class Interval:
-    """From `low` to `high`: shares from 0 to 1, or differences of shares from -1 to 1."""
+    """An interval of shares (0 to 1), or of differences of shares (-1 to 1)."""
 
     low: float
     high: float
 
 
 def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
-    """The score interval of a share (Wilson 1927): where the true pass rate may well be.
+    """Compute the score interval of a pass rate (Wilson 1927).
 
-    It holds the shares s for which ``|passed / total - s| <= z * sqrt(s * (1 - s) / total)``. Unlike
-    the interval of the textbook it has a width at 0 % and at 100 %, and stays within them.
+    It contains the shares s for which ``|passed / total - s| <= z * sqrt(s * (1 - s) / total)``. Unlike
+    the normal approximation it has a width at 0 % and at 100 %, and stays within them.
 
     Args:
         passed: problems that were solved.
@@ -53,7 +53,7 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The exact two-sided p-value of McNemar's test, for two strategies on the same problems.
+    """Compute the exact two-sided p-value of McNemar's test, for two strategies on the same problems.
 
     Problems that both solve, or neither, say nothing about the difference. If the strategies were
     equally good, each of the others would be solved by the first or by the second with probability 1/2;
@@ -79,7 +79,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def paired_difference(
     both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95
 ) -> Interval:
-    """An interval of the first pass rate minus the second, of two strategies on the same problems.
+    """Compute an interval of the first pass rate minus the second, on the same problems.
 
     Newcombe 1998 ("Improved confidence intervals for the difference between binomial proportions based
     on paired data"), method 10: the Wilson intervals of the two rates, put together with regard to how
@@ -113,7 +113,7 @@ def paired_difference(
 
 
 def _correlation(both: int, only_first: int, only_second: int, neither: int) -> float:
-    """Of the two outcomes of a problem; with a correction towards 0 where it is positive."""
+    """Correlation of the two outcomes of a problem; corrected towards 0 where it is positive."""
     margins = (both + only_first) * (only_second + neither)
     margins *= (both + only_second) * (only_first + neither)
     if not margins:
@@ -124,12 +124,12 @@ def _correlation(both: int, only_first: int, only_second: int, neither: int) -> 
 
 
 def _joined(one: float, other: float, alike: float) -> float:
-    """The length of the difference of two deviations that correlate."""
+    """Length of the difference of two correlated deviations."""
     return math.sqrt(max(0.0, one * one - 2 * alike * one * other + other * other))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of several comparisons, adjusted so that all of them hold together (Holm 1979).
+    """Adjust the p-values of several comparisons, so that all of them hold together (Holm 1979).
 
     With each comparison the chance grows that one looks significant by luck. Those whose adjusted
     p-value is at most 0.05 are, with a probability of 95 %, all of them real.

@@ -1,7 +1,7 @@
 """The records of a run on disk: JSON lines, appended and synced one by one, under a lock.
 
-JSON lines rather than a database: one append and one sync for each record is all that is written, what a
-crash can leave behind is a torn last line and nothing else, and people can read the file while it grows.
+JSON lines rather than a database: a record costs one append and one sync, a crash leaves at most a torn
+last line, and people can read the file while it grows.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class FolderInUse(TrioBeamError):
 class Store:
     """The records in a folder, as a context manager that holds the folder's lock.
 
-    The lock is the operating system's: it is free again when the process that held it is gone, however
-    it ended. Of several records with the same key the last one counts.
+    The operating system holds the lock, and frees it when the process is gone, however it ended. Of
+    several records with the same key the last one counts.
 
     Attributes:
-        damaged: lines that were not whole when the folder was opened. What they held is done again.
+        damaged: torn lines that were found when the folder was opened. Their problems are done again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class Store:
         self._file = -1
 
     def __enter__(self) -> Self:
-        """Lock the folder and read what is there.
+        """Lock the folder and read its records.
 
         Raises:
             FolderInUse: another run holds it.
@@ -75,22 +75,22 @@ class Store:
         self._lock.release()
 
     def get(self, key: Key) -> Record | None:
-        """The record with that key, if there is one."""
+        """Return the record with that key, if there is one."""
         return self._records.get(key)
 
     def __iter__(self) -> Iterator[Record]:
-        """All records, in the order of their first writing."""
+        """Iterate over all records, in the order of their first writing."""
         return iter(self._records.values())
 
     def __len__(self) -> int:
-        """How many keys have a record."""
+        """Count the keys that have a record."""
         return len(self._records)
 
     def append(self, record: Record) -> None:
         """Write a record and wait until the disk has it (milliseconds).
 
-        It blocks on purpose: nothing may come between a result and its record, and beside the time
-        that an answer takes this is nothing.
+        It blocks on purpose: nothing may come between a result and its record, and an answer takes far
+        longer.
 
         Raises:
             TrioBeamError: the disk is full or gone.
@@ -102,7 +102,7 @@ class Store:
                 line = line[os.write(self._file, line) :]
             os.fsync(self._file)
         except OSError as error:
-            # Other tasks may still hand in a record, which would be torn by the rest of this one.
+            # The rest of this record would tear those that other tasks still append.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, whole)
             raise _unusable(self.folder, error) from error
@@ -132,12 +132,12 @@ class Store:
                     self.damaged += 1
                 else:
                     self._records[record.key] = record
-        # The next record has to begin on a line of its own.
+        # The next record must begin on a line of its own.
         os.ftruncate(self._file, whole)
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records in a file, without a lock and without changing it; the last of each key."""
+    """Read the records in a file, the last of each key; takes no lock and changes nothing."""
     found: dict[Key, Record] = {}
     for line in path.read_bytes().split(b"\n"):
         if (record := from_line(line)) is not None:
@@ -146,7 +146,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """See to it that the disk knows of a new file; some systems cannot, and need not."""
+    """Sync the entry of a new file to disk; some systems cannot, and need not."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

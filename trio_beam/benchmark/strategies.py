@@ -1,4 +1,4 @@
-"""The strategies of a run: each is a search with a configuration of its own."""
+"""The strategies of a run: made from the registered ones by name, each with a label and a seed of its own."""
 
 from __future__ import annotations
 
@@ -9,49 +9,60 @@ from typing import Any
 import attrs
 
 from trio_beam.answers.vote import Vote, VoteKey
-from trio_beam.benchmark.settings import Settings
-from trio_beam.core.config import BeamSearchConfig, Lookahead
+from trio_beam.benchmark import original
+from trio_beam.benchmark.identity import identity_of
+from trio_beam.benchmark.keys import own_parameters, strategy_groups
+from trio_beam.benchmark.settings import Settings, StrategyGroup
+from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
-from trio_beam.core.mcmc.config import McmcConfig
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import SearchResult
+from trio_beam.core.strategy import Strategy
 from trio_beam.engine.search import search
 from trio_beam.errors import ConfigError
-from trio_beam.selection.resample import Resample
+from trio_beam.strategies import make_strategy
+
+#: Short names of parameters in labels.
+_SHORT = {"alpha": "α", "temperature": "T"}
 
 
 @attrs.frozen(kw_only=True)
-class Strategy:
-    """One way to an answer.
+class LabelledStrategy:
+    """A strategy of a run.
 
     Attributes:
         kind: its group in the settings.
-        label: for people, with what matters of its parameters.
-        width: its beams, samples, particles or chains.
-        config: without a seed.
-        suffix: behind the problem, instead of the group ``prompt``'s; None: that one's.
-        debug: whether to print what it does.
+        label: for people, with its most important parameters.
+        config: the strategy itself, without a seed.
+        base_seed: goes over the run's; None: that one.
+        suffix: behind the problem; goes over that of the group ``prompt``; None: that one.
+        debug: whether its debug lines are printed.
     """
 
     kind: str
     label: str
-    width: int
-    config: BeamSearchConfig | McmcConfig
+    config: Strategy
+    base_seed: int | None = None
     suffix: str | None = None
     debug: bool = False
 
-    def depends_on(self) -> Mapping[str, Any]:
-        """What its answers depend on, as JSON can carry it.
+    @property
+    def width(self) -> int:
+        """Return its beams, samples, particles or chains."""
+        width: int = getattr(self.config, "beam_width", getattr(self.config, "chains", 1))
+        return width
 
-        What a configuration leaves as it is by default is left out: a field that the library gets later
-        does not make records of today those of another configuration.
-        """
-        changed = attrs.asdict(self.config, filter=lambda field, value: value != field.default)
-        return {"kind": self.kind, "suffix": self.suffix, "config": changed}
+    def depends_on(self) -> Mapping[str, Any]:
+        """Describe everything that its answers depend on, as JSON can carry it."""
+        described: dict[str, Any] = {"kind": self.kind, "suffix": self.suffix}
+        if self.base_seed is not None:
+            described["seed"] = self.base_seed
+        return described | {"config": identity_of(self.config)}
 
     def seed(self, base: int | None, problem: str) -> int | None:
-        """The seed for a problem: the same whenever it is run, and another for each problem."""
+        """Return the seed for a problem: another for each problem, and the same in every run."""
+        base = base if self.base_seed is None else self.base_seed
         if base is None:
             return None
         digest = hashlib.sha256(f"{base}\n{self.kind}\n{problem}".encode()).digest()
@@ -68,200 +79,79 @@ class Strategy:
         """Search for an answer.
 
         Args:
-            model: who answers.
-            prompt: as for `beam_search`.
+            model: the model that is asked.
+            prompt: as for `search`.
             seed: of this search.
-            observers: as for `beam_search`.
-            vote_key: the answer in a text, for strategies that vote.
+            observers: as for `search`.
+            vote_key: finds the answer in a text, for a vote without a key of its own.
 
         Raises:
-            SearchFailed, ConfigError: as `beam_search` and `mcmc`.
+            SearchFailed, ConfigError: as `search`.
         """
         config = attrs.evolve(self.config, seed=seed)
-        if isinstance(config, BeamSearchConfig) and isinstance(config.answer, Vote):
-            config = attrs.evolve(config, answer=attrs.evolve(config.answer, key=vote_key))
+        if isinstance(config, BeamSearchConfig):
+            vote = config.answer_part
+            if isinstance(vote, Vote) and vote.key is None:
+                config = attrs.evolve(config, answer=attrs.evolve(vote, key=vote_key))
         return await search(model, prompt, config, observers=observers)
 
 
-def enabled_strategies(settings: Settings) -> list[Strategy]:
-    """The strategies that are switched on, in the order of the groups.
+def enabled_strategies(settings: Settings) -> list[LabelledStrategy]:
+    """Make the strategies that are switched on, in the order of their groups.
 
     Raises:
         ConfigError: none is, or a parameter is out of its bounds (named with its group).
     """
     found = [
-        _named(kind, make, settings)
-        for kind, make in _MAKERS.items()
-        if getattr(settings, kind).enabled
+        _make(group, name, settings)
+        for group, name in strategy_groups().items()
+        if settings.strategies[group].enabled
     ]
     if not found:
-        switches = ", ".join(f"{kind}.enabled" for kind in _MAKERS)
+        switches = ", ".join(f"{group}.enabled" for group in strategy_groups())
         raise ConfigError("one of the strategies", f"switched on ({switches})", "none")
     return found
 
 
-#: Fields of a configuration that are called otherwise in the settings.
-_KEYS = {
-    "mcmc": {"tokens_per_step": "block_size"},
-    "best_of_n": {"beam_width": "n", "proposal_temperature": "temperature"},
-    "self_consistency": {"beam_width": "n", "proposal_temperature": "temperature"},
-    "power": {"beam_width": "particles"},
-    "temperature_sampling": {"proposal_temperature": "temperature"},
-}
-
-
-def _named(kind: str, make: Any, settings: Settings) -> Strategy:
+def _make(group: str, name: str, settings: Settings) -> LabelledStrategy:
+    chosen = settings.strategies[group]
+    values = {"max_tokens": settings.benchmark.max_tokens, **chosen.given}
+    seed = values.pop("seed", None)
     try:
-        strategy: Strategy = make(settings)
+        config = make_strategy(name, values)
     except ConfigError as error:
-        if error.field.startswith((f"{kind}.", "benchmark.")):
-            raise
-        key = _KEYS.get(kind, {}).get(error.field, error.field)
-        group = "benchmark" if key == "max_tokens" else kind
-        words = str(error).partition(" must be ")[2]
-        renamed = ConfigError(f"{group}.{key}", error.bound, None)
-        renamed.args = (f"{group}.{key} must be {words}",)
-        raise renamed from None
-    return strategy
-
-
-def _greedy(settings: Settings) -> Strategy:
-    config = _single(settings, 0)
-    return Strategy(
-        kind="greedy", label="Greedy", width=1, config=config, suffix=settings.greedy.suffix
+        raise _named(error, group, chosen) from None
+    return LabelledStrategy(
+        kind=group,
+        label=_label(group, name, config, chosen.given),
+        config=config,
+        base_seed=seed,
+        suffix=chosen.suffix,
+        debug=chosen.debug,
     )
 
 
-def _temperature(settings: Settings) -> Strategy:
-    temperature = settings.temperature_sampling.temperature
-    return Strategy(
-        kind="temperature_sampling",
-        label=f"Temperature(T={temperature})",
-        width=1,
-        config=_single(settings, temperature),
-    )
+def _named(error: ConfigError, group: str, chosen: StrategyGroup) -> ConfigError:
+    """Name the key in an error instead of the parameter."""
+    shared = error.field == "max_tokens" and "max_tokens" not in chosen.given
+    key = f"{'benchmark' if shared else group}.{error.field}"
+    named = ConfigError(key, error.bound, None)
+    message = str(error)
+    named.args = (key + message.removeprefix(error.field),)
+    return named
 
 
-def _single(settings: Settings, temperature: float) -> BeamSearchConfig:
-    """One text in one request."""
-    return BeamSearchConfig(
-        beam_width=1,
-        n_per_beam=1,
-        proposal_temperature=temperature,
-        tokens_per_step=settings.benchmark.max_tokens,
-        max_tokens=settings.benchmark.max_tokens,
-    )
-
-
-def _beam_search(settings: Settings) -> Strategy:
-    group = settings.beam_search
-    config = BeamSearchConfig(
-        alpha=group.alpha,
-        beam_width=group.beam_width,
-        n_per_beam=group.n_per_beam,
-        tokens_per_step=group.tokens_per_step,
-        max_tokens=settings.benchmark.max_tokens,
-        use_length_penalty=group.use_length_penalty,
-        length_penalty=group.length_penalty,
-        proposal_temperature=group.proposal_temperature,
-        top_logprobs=group.top_logprobs,
-        early_stopping=group.early_stopping,
-        selection=group.selection,
-        scorer=group.scorer,
-        proposal=group.proposal,  # type: ignore[arg-type]  # the configuration checks the word
-        max_total_tokens=group.max_total_tokens,
-    )
-    label = (
-        f"BeamSearch(α={group.alpha},width={group.beam_width},n={group.n_per_beam},"
-        f"tps={group.tokens_per_step})"
-    )
-    return Strategy(
-        kind="beam_search", label=label, width=group.beam_width, config=config, debug=group.debug
-    )
-
-
-def _mcmc(settings: Settings) -> Strategy:
-    group = settings.mcmc
-    if group.restrict_to_last_n is not None:
-        bound = "null: to propose changes near the end only would sample from another distribution"
-        raise ConfigError("mcmc.restrict_to_last_n", bound, group.restrict_to_last_n)
-    config = McmcConfig(
-        alpha=group.alpha,
-        tokens_per_step=group.block_size,
-        max_tokens=settings.benchmark.max_tokens,
-        steps=group.steps,
-        chains=group.chains,
-        proposal_temperature=group.proposal_temperature,
-        top_logprobs=group.top_logprobs,
-    )
-    label = f"MCMC(α={group.alpha},steps={group.steps},B={group.block_size})"
-    return Strategy(kind="mcmc", label=label, width=group.chains, config=config, debug=group.debug)
-
-
-def _best_of_n(settings: Settings) -> Strategy:
-    group = settings.best_of_n
-    config = attrs.evolve(
-        _samples(settings, group.n, group.temperature),
-        alpha=group.alpha,
-        use_length_penalty=group.use_length_penalty,
-        length_penalty=group.length_penalty,
-    )
-    label = f"BestOfN(n={group.n},T={group.temperature})"
-    return Strategy(kind="best_of_n", label=label, width=group.n, config=config)
-
-
-def _self_consistency(settings: Settings) -> Strategy:
-    group = settings.self_consistency
-    return Strategy(
-        kind="self_consistency",
-        label=f"SelfConsistency(n={group.n},T={group.temperature})",
-        width=group.n,
-        config=attrs.evolve(
-            _samples(settings, group.n, group.temperature),
-            answer=Vote(by=group.vote_by),  # type: ignore[arg-type]  # it checks the word
-        ),
-    )
-
-
-def _samples(settings: Settings, n: int, temperature: float) -> BeamSearchConfig:
-    """Texts that know nothing of each other: a search of a single round."""
-    return BeamSearchConfig(
-        beam_width=n,
-        n_per_beam=1,
-        proposal_temperature=temperature,
-        tokens_per_step=settings.benchmark.max_tokens,
-        max_tokens=settings.benchmark.max_tokens,
-        early_stopping=False,
-    )
-
-
-def _power(settings: Settings) -> Strategy:
-    group = settings.power
-    config = BeamSearchConfig(
-        alpha=group.alpha,
-        beam_width=group.particles,
-        n_per_beam=group.n_per_beam,
-        tokens_per_step=group.tokens_per_step,
-        max_tokens=settings.benchmark.max_tokens,
-        selection=Resample(
-            ess_threshold=group.ess_threshold,
-            lookahead=Lookahead(group.lookahead_tokens, group.lookahead_rollouts)
-            if group.lookahead_tokens
-            else None,
-        ),
-    )
-    label = f"Power(α={group.alpha},particles={group.particles},tps={group.tokens_per_step})"
-    return Strategy(
-        kind="power", label=label, width=group.particles, config=config, debug=group.debug
-    )
-
-
-_MAKERS = {
-    "greedy": _greedy,
-    "temperature_sampling": _temperature,
-    "beam_search": _beam_search,
-    "mcmc": _mcmc,
-    "best_of_n": _best_of_n,
-    "self_consistency": _self_consistency,
-    "power": _power,
-}
+def _label(group: str, name: str, config: Strategy, given: Mapping[str, Any]) -> str:
+    """The original's label; for other strategies one of their own parameters."""
+    own = own_parameters(name) or {}
+    values = own | dict(given)
+    if group in original.LABELS:
+        fields = {one.name: getattr(config, one.name) for one in attrs.fields(type(config))}
+        return original.LABELS[group].format(**fields | values)
+    shown = [
+        f"{_SHORT.get(one, one)}={values[one]}"
+        for one in own or given
+        if one in given or isinstance(values[one], (int, float))
+    ]
+    title = "".join(map(str.capitalize, group.split("_")))
+    return f"{title}({','.join(shown)})" if shown else title

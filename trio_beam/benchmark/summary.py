@@ -1,4 +1,4 @@
-"""Records, added up: a row for each strategy, and each two of them compared."""
+"""Sums of records: a row for each strategy, and a comparison of each two strategies."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Batch:
     """One strategy of a run with its records.
 
     Attributes:
-        wanted: problems that there are; there may be fewer records, if the run was interrupted.
-        width: the beams, samples, particles or chains of the strategy.
-        configuration: the digest that the records carry.
-        settings: what this strategy has of its own in a sweep, such as ``beam_search.alpha=2.0``.
+        wanted: number of problems; there are fewer records if the run was interrupted.
+        width: beams, samples, particles or chains of the strategy.
+        configuration: digest of its records.
+        settings: swept keys of this strategy, such as ``beam_search.alpha=2.0``.
     """
 
     benchmark: str
@@ -35,14 +35,14 @@ class Batch:
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """What is said of a strategy.
+    """The row of a strategy.
 
     Attributes:
-        problems: that have a record; failures are among them.
-        passed: None if there are answers that were not graded.
+        problems: number with a record, failures included.
+        passed: None if some answers were not graded.
         pass_rate: passed of problems, 0 to 1; None as for `passed`, or if there are no problems.
-        interval: where the true pass rate may well be (95 %).
-        seconds: the mean of a problem.
+        interval: 95 % interval of the pass rate.
+        seconds: mean of a problem.
         total_tokens: prompts and completions, all requests together.
         generated_tokens: completions alone.
         failures: problems without an answer, or whose grading broke.
@@ -60,19 +60,19 @@ class Row:
 
     @property
     def tokens_per_problem(self) -> float:
-        """Of `total_tokens`."""
+        """Return the mean of `total_tokens`."""
         return self.total_tokens / self.problems if self.problems else 0.0
 
 
 @attrs.frozen(kw_only=True)
 class Pair:
-    """Two strategies on the problems that both have a graded record of.
+    """Two strategies, compared on the problems of which both have a graded record.
 
     Attributes:
-        difference: the pass rate of the first less that of the second, -1 to 1.
-        interval: where the true difference may well be (95 %).
-        p: of McNemar's exact test: how often chance alone would do as much.
-        adjusted_p: the same, with all pairs of the table taken into account (Holm).
+        difference: pass rate of the first less that of the second, -1 to 1.
+        interval: 95 % interval of the difference.
+        p: p-value of McNemar's exact test.
+        adjusted_p: the same, adjusted for all pairs of the table (Holm).
     """
 
     first: Batch
@@ -106,7 +106,7 @@ def summarise(batch: Batch) -> Row:
 
 
 def compare(batches: Sequence[Batch]) -> list[Pair]:
-    """Each two strategies on the same benchmark and model that share graded problems."""
+    """Compare each two strategies that share graded problems of a benchmark with a model."""
     pairs = [
         pair
         for first, second in itertools.combinations(batches, 2)
@@ -118,7 +118,7 @@ def compare(batches: Sequence[Batch]) -> list[Pair]:
 
 
 def distinct(batches: Sequence[Batch]) -> list[Batch]:
-    """Without those that several runs of a sweep share, since nothing of theirs was swept."""
+    """Drop the repetitions: runs of a sweep share every strategy of which nothing was swept."""
     found: dict[tuple[str, str, int], Batch] = {}
     for batch in batches:
         found.setdefault((batch.strategy, batch.configuration, batch.wanted), batch)
@@ -126,7 +126,7 @@ def distinct(batches: Sequence[Batch]) -> list[Batch]:
 
 
 def names(batches: Sequence[Batch]) -> list[str]:
-    """The labels; where two are the same, with what was swept."""
+    """Return the labels; those that are equal have their swept keys behind them."""
     labels = [(batch.benchmark, batch.model, batch.label) for batch in batches]
     return [
         f"{batch.label} {batch.settings}".strip() if labels.count(label) > 1 else batch.label

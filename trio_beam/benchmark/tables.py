@@ -1,4 +1,8 @@
-"""The table of a run, its comparisons and its summary, for a terminal and as Markdown."""
+"""The table of a run, its comparisons and its summary: for a terminal, for a file, and as Markdown.
+
+Where the output is no terminal, the table is in ASCII and its cells are the original's, for the scripts
+of its users that read them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trio_beam.benchmark.progress import clock
+from trio_beam.benchmark.progress import format_duration
 from trio_beam.benchmark.statistics import Interval
 from trio_beam.benchmark.summary import Batch, Pair, Row, compare, distinct, names, summarise
 
@@ -25,20 +29,24 @@ HEADERS = (
     "Avg Tokens/Problem",
     "Problems",
 )
-_TEXTS = 3  # the columns in front, which are no numbers
+#: The columns in front, which are no numbers.
+_TEXTS = 3
 _PAIR_HEADERS = ("Strategies", "Difference", "Only the first", "Only the second", "p", "p (Holm)")
-#: With more strategies, each is compared with the first one only, and the files have all.
-_MOST = 4
+#: With more strategies, each is compared with the first one only, and the files have all comparisons.
+_MAX_ALL_PAIRS = 4
+#: Characters of the bar of a pass rate of 100 %.
 _BAR = 40
+_RULE = "=" * 110
 
 
 @attrs.frozen
 class Results:
-    """Everything that is said of one run, or of all runs of a sweep.
+    """The results of one run, or of all runs of a sweep.
 
     Attributes:
         rows: the highest pass rate first.
         names: of the rows' strategies.
+        pairs: each two of the strategies, compared.
     """
 
     rows: Sequence[Row]
@@ -54,35 +62,40 @@ class Results:
         return cls([row for row, _ in ranked], [name for _, name in ranked], compare(kept))
 
     def name(self, batch: Batch) -> str:
-        """What the rows call it."""
+        """Return the name of a batch's row."""
         batches = [row.batch for row in self.rows]
         return self.names[batches.index(batch)]
 
     def benchmarks(self) -> str:
-        """The benchmarks, for a heading."""
+        """Name the benchmarks, for a heading."""
         return ", ".join(dict.fromkeys(row.batch.benchmark for row in self.rows))
 
     def shown_pairs(self) -> list[Pair]:
-        """The comparisons that people are shown; the files have all."""
-        if len(self.rows) <= _MOST:
+        """Return the comparisons to be printed; the files have all."""
+        if len(self.rows) <= _MAX_ALL_PAIRS:
             return list(self.pairs)
         first = self.pairs[0].first if self.pairs else None
         return [pair for pair in self.pairs if pair.first == first]
 
     @property
     def graded(self) -> bool:
-        """Whether there is a pass rate at all."""
+        """Return whether there is any pass rate."""
         return any(row.pass_rate is not None for row in self.rows)
 
 
-def cells(results: Results) -> list[tuple[str, ...]]:
-    """The table's cells, row by row."""
+def cells(results: Results, *, intervals: bool = True) -> list[tuple[str, ...]]:
+    """Return the table's cells, row by row.
+
+    Args:
+        results: of a run.
+        intervals: whether pass rates have their intervals behind them.
+    """
     return [
         (
             row.batch.benchmark,
             row.batch.model,
             name,
-            _rate(row),
+            _rate(row) if intervals else _rate(row).partition(" [")[0],
             f"{row.seconds:.2f}",
             f"{row.total_tokens:,}",
             f"{row.tokens_per_problem:.1f}",
@@ -93,7 +106,7 @@ def cells(results: Results) -> list[tuple[str, ...]]:
 
 
 def pair_cells(results: Results) -> list[tuple[str, ...]]:
-    """The comparisons' cells, row by row."""
+    """Return the comparisons' cells, row by row."""
     return [
         (
             f"{results.name(pair.first)} - {results.name(pair.second)}",
@@ -109,41 +122,68 @@ def pair_cells(results: Results) -> list[tuple[str, ...]]:
 
 def show(results: Results, console: Console) -> None:
     """Print all of it."""
-    for part in _parts(results):
+    look = _ForTerminals() if console.is_terminal else _ForFiles()
+    for part in _parts(results, look):
         console.print(part)
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """A table in Markdown; the first `texts` columns are no numbers."""
+    """Write a table in Markdown; the first `texts` columns are no numbers."""
     rule = ["---" if index < texts else "---:" for index in range(len(headers))]
     lines = [headers, rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def as_markdown(results: Results) -> str:
-    """The table and the comparisons in Markdown."""
+    """Write the table and the comparisons in Markdown."""
     parts = [markdown(HEADERS, cells(results), _TEXTS)]
     if results.pairs:
         parts.append(markdown(_PAIR_HEADERS, pair_cells(results), 1))
     return "\n\n".join(parts)
 
 
-def _parts(results: Results) -> Iterator[RenderableType]:
-    yield Text(f"\n{results.benchmarks().upper()} BENCHMARK RESULTS", style="bold")
-    yield _table(HEADERS, cells(results), _TEXTS)
+@attrs.frozen
+class _ForTerminals:
+    """A look for people."""
+
+    bar: str = "█"
+    box: box.Box = box.ROUNDED
+    lines: bool = False
+    intervals: bool = True
+
+    def title(self, text: str) -> Text:
+        return Text(f"\n{text}", style="bold")
+
+
+@attrs.frozen
+class _ForFiles(_ForTerminals):
+    """The original's look."""
+
+    bar: str = "#"
+    box: box.Box = box.ASCII_DOUBLE_HEAD
+    lines: bool = True
+    intervals: bool = False
+
+    def title(self, text: str) -> Text:
+        return Text(f"\n{_RULE}\n{text}\n{_RULE}")
+
+
+def _parts(results: Results, look: _ForTerminals) -> Iterator[RenderableType]:
+    yield look.title(f"{results.benchmarks().upper()} BENCHMARK RESULTS")
+    yield _table(HEADERS, cells(results, intervals=look.intervals), _TEXTS, look)
     if results.rows and results.graded:
         yield Text(f"Best: {_best(results)}")
         yield Text(
             "In brackets: the 95 % interval of the pass rate (Wilson). Failures count as not passed."
         )
     if results.pairs:
-        yield Text("\nDIFFERENCES ON THE SAME PROBLEMS (in percentage points)", style="bold")
-        yield _table(_PAIR_HEADERS, pair_cells(results), 1)
+        yield look.title("DIFFERENCES ON THE SAME PROBLEMS (in percentage points)")
+        yield _table(_PAIR_HEADERS, pair_cells(results), 1, look)
         yield Text(
             "In brackets: 95 % (Newcombe). p: McNemar's exact test; Holm: for all comparisons."
         )
-    yield Text("\nSUMMARY", style="bold")
-    yield from map(Text, _bars(results))
+    yield look.title("SUMMARY")
+    yield from map(Text, _bars(results, look.bar))
     yield from map(Text, _failures(results))
 
 
@@ -155,8 +195,10 @@ def _best(results: Results) -> str:
     return f"{results.names[0]}, pass rate {_rate(first)}, {first.seconds:.2f} s"
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> Table:
-    table = Table(box=box.ROUNDED, show_lines=False)
+def _table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int, look: _ForTerminals
+) -> Table:
+    table = Table(box=look.box, show_lines=look.lines)
     for index, header in enumerate(headers):
         table.add_column(header, justify="left" if index < texts else "right", overflow="fold")
     for row in rows:
@@ -164,13 +206,13 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) ->
     return table
 
 
-def _bars(results: Results) -> Iterator[str]:
+def _bars(results: Results, character: str) -> Iterator[str]:
     width = max((len(name) for name in results.names), default=0)
     named = list(zip(results.rows, results.names, strict=True))
     if results.graded:
         yield "Pass rate"
         for row, name in named:
-            bar = "█" * round(_BAR * (row.pass_rate or 0))
+            bar = character * round(_BAR * (row.pass_rate or 0))
             yield f"  {name:{width}}  {bar:{_BAR}} {_rate(row)}"
     yield "Time"
     for row, name in sorted(named, key=lambda one: one[0].seconds):
@@ -189,7 +231,7 @@ def _failures(results: Results) -> Iterator[str]:
     if failures:
         yield "\nFailures (counted as not passed)"
     for name, record in failures:
-        yield f"  {name}: {record.problem} after {clock(record.seconds)}: {record.error}"
+        yield f"  {name}: {record.problem} after {format_duration(record.seconds)}: {record.error}"
 
 
 def _named(results: Results) -> Iterator[tuple[Row, str]]:

@@ -10,7 +10,9 @@ import attrs
 import click
 
 from trio_beam.cli.generate_command import GenerateCommand
-from trio_beam.command.runner import plain_errors, read_api_key, run
+from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.request_options import parse_body, parse_header
+from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.strategy_options import strategy_from, strategy_parameters
 
 
@@ -26,8 +28,16 @@ from trio_beam.command.strategy_options import strategy_from, strategy_parameter
 @click.option(
     "--api-key-env",
     metavar="NAME",
-    help="Environment variable with the API key.  [default: OPENAI_API_KEY]",
+    help="Environment variable with the API key.  [default: that of the host, or OPENAI_API_KEY]",
 )
+@click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Header of every request; may be given several times.",
+)
+@click.option("--extra-body", metavar="JSON", help="Fields of every request, as a JSON object.")
 @click.option(
     "--local", is_flag=True, help="Use the embedded model. The default if no base URL is given."
 )
@@ -94,7 +104,11 @@ def generate(
     if system:
         messages.insert(0, {"role": "system", "content": system})
     with plain_errors():
-        given["api_key"] = read_api_key(given.pop("api_key_env"))
+        given["headers"] = dict(map(parse_header, given["headers"]))
+        given["extra_body"] = parse_body(given["extra_body"]) if given["extra_body"] else {}
+        authorised = any(name.lower() == "authorization" for name in given["headers"])
+        variable = given.pop("api_key_env")
+        given["api_key"] = None if authorised else read_api_key(variable, given["base_url"])
         work = GenerateCommand(
             prompt=messages if chat or system else prompt,
             strategy=strategy_from(ctx, given),

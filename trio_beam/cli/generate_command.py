@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class GenerateCommand:
     base_url: str | None
     model: str | None
     api_key: str | None = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    extra_body: Mapping[str, Any]
     model_file: Path | None
     api: Any
     dialect: str
@@ -75,6 +78,8 @@ class GenerateCommand:
     def _endpoint(self, base_url: str) -> Endpoint:
         return Endpoint(
             base_url,
+            headers=self.headers,
+            extra_body=self.extra_body,
             # A key belongs to the server that was named, not to the embedded one.
             api_key=self.api_key if self.base_url else None,
             model=self.model if self.base_url else None,
@@ -117,9 +122,9 @@ class GenerateCommand:
         elif not result.exact:
             # Not progress but a warning, so --quiet does not keep it back.
             click.echo(
-                "inexact: continued by text, or with log-probabilities that are approximated; the scores may"
-                " differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens searches"
-                " in one block, which continues nothing)",
+                "inexact: continued by text, or with log-probabilities that are approximated; the scores"
+                " may differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens"
+                " searches in one block, which continues nothing)",
                 err=True,
             )
         if not result.beams:

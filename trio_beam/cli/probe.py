@@ -8,7 +8,8 @@ import click
 import msgspec
 import trio
 
-from trio_beam.command.runner import plain_errors, read_api_key, run
+from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.runner import plain_errors, run
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
@@ -20,7 +21,7 @@ from trio_beam.local.server import serve_local
 @click.option(
     "--api-key-env",
     metavar="NAME",
-    help="Environment variable with the API key.  [default: OPENAI_API_KEY]",
+    help="Environment variable with the API key.  [default: that of the host, or OPENAI_API_KEY]",
 )
 @click.option(
     "--dialect", default="auto", show_default=True, help="How the server speaks: auto or a name."
@@ -50,7 +51,7 @@ def probe(ctx: click.Context, /, url: str | None, **given: Any) -> None:
     with plain_errors():
         options = {
             "model": given["model"] if url else None,
-            "api_key": read_api_key(given["api_key_env"]) if url else None,
+            "api_key": read_api_key(given["api_key_env"], url) if url else None,
             "dialect": given["dialect"],
             "attempt_timeout": given["attempt_timeout"],
         }

@@ -83,17 +83,3 @@ def _first(group: ExceptionGroup[TrioBeamError]) -> TrioBeamError:
 def _plain(error: TrioBeamError) -> click.ClickException:
     kind = click.UsageError if isinstance(error, ConfigError) else click.ClickException
     return kind(str(error))
-
-
-def read_api_key(variable: str | None) -> str | None:
-    """Read the key from an environment variable, by default OPENAI_API_KEY."""
-    if variable is None:
-        return os.environ.get("OPENAI_API_KEY") or None
-    key = os.environ.get(variable)
-    if not key:
-        # What is not a name may be the key itself, given by mistake.
-        name = (
-            variable if variable.isidentifier() and variable.isupper() else "variable of that name"
-        )
-        raise click.UsageError(f"--api-key-env: the environment has no {name}")
-    return key

@@ -94,6 +94,8 @@ class Selection(ABC):
     weighted: ClassVar[bool] = False
     #: Whether candidates with the same tokens count as one, wherever they come from.
     deduplicates: ClassVar[bool] = True
+    #: Whether exactly the candidates with the best scores stay.
+    keeps_best: ClassVar[bool] = False
     #: How to estimate futures; None: not at all.
     lookahead: Lookahead | None = None
 
@@ -159,7 +161,8 @@ class BeamSearchConfig(Strategy):
         "sample",
         "enumerate",
         help="Where candidates come from: samples, or the n_per_beam most probable next tokens (in the first"
-        " round beam_width * n_per_beam), which with tokens_per_step=1 is classical beam search.",
+        " round beam_width * n_per_beam; never more than can survive), which with tokens_per_step=1 is"
+        " classical beam search.",
     )
     selection: str | Selection = part(
         Selection,
@@ -235,6 +238,21 @@ class BeamSearchConfig(Strategy):
     def samples_per_round(self) -> int:
         """Most continuations that are asked for in one round."""
         return self.beam_width * self.n_per_beam
+
+    def samples_of_beam(self, number: int) -> int:
+        """How many continuations are asked for of each beam in a round, the first being number 1.
+
+        No more most probable tokens than can survive: siblings are as long as each other, so they rank by
+        their log-probability. The best ``beam_width`` that go on and as many that have ended are kept, and
+        without stop strings one token ends a text.
+        """
+        samples = self.samples_per_round if number == 1 else self.n_per_beam
+        ranks = self.selection_part.keeps_best and getattr(
+            self.scorer_part, "ranks_siblings", False
+        )
+        if self.proposal == "enumerate" and ranks:
+            return min(samples, self.beam_width + (self.beam_width if self.stop else 1))
+        return samples
 
 
 def _check_enumeration(config: BeamSearchConfig) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,

@@ -28,9 +28,9 @@ from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields
+from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens, detokenize
 from trio_beam.dialects.vllm_wire import (
     Choice,
-    decode_detokenized,
     decode_tokenized,
     decode_version,
     decoder,
@@ -73,16 +73,13 @@ class VLLM(Dialect):
     name: ClassVar[str] = "vllm"
     owner: ClassVar[str | None] = "vllm"
     takes_ids: ClassVar[bool] = True
-    cannot_enumerate: ClassVar[str | None] = (
-        "vLLM does not tell which of its next tokens end the text, so they cannot be"
-        " enumerated: use proposal='sample', or dialect='openai' (inexact)"
-    )
     shape = "legacy"
     can_stream: ClassVar[bool] = True
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self._fields = Negotiation((_TOKEN_IDS, *COMPLETION_FIELDS, *plain_fields(_PLAIN)))
+        self._next_tokens = NextTokens(model)
 
     def configure(self) -> Exchange[int | None]:
         """Its version; how many sequences it works on is not told, and it queues the rest."""
@@ -147,6 +144,30 @@ class VLLM(Dialect):
         return Answer(
             continuations=tuple(continuations),
             prompt_tokens=max(0, counted or 0) + sum(spent),
+        )
+
+    def enumerate(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
+        """The alternatives of one sampled token, by their ids."""
+        one = attrs.evolve(request, n=1, max_tokens=1, temperature=1.0, enumerate=False)
+        completion, _ = yield from self._negotiate(
+            one,
+            max(request.n, request.top_logprobs),
+            self._fields,
+            lambda n, top: self._values(one, n, top),
+            lambda fields, n: self._request(prepared, one, fields | ALTERNATIVES_BY_ID, n),
+        )
+        choice: Choice | None = next(iter(completion.choices), None)
+        if choice is None:
+            raise MalformedResponse("the response holds no choices")
+        if prepared.ids is None:
+            prepared.ids = choice.prompt_token_ids or None
+        before = last_ids(prepared.ids or [], request.beam)
+        blocks, asked = yield from self._next_tokens.blocks(choice, before, request)
+        counted = completion.usage.prompt_tokens if completion.usage else None
+        return Answer(
+            continuations=blocks,
+            prompt_tokens=max(0, counted or 0) + asked,
+            generated_besides=1 + asked,
         )
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
@@ -218,8 +239,8 @@ class VLLM(Dialect):
             visible = ids[:-1] if ended else ids
             before = last_ids(prepared.ids or [], request.beam)
             if not known:
-                known.append((yield from self._detokenize(before)))
-            text = yield from self._detokenize([*before, *visible])
+                known.append((yield from detokenize(self.model, before)))
+            text = yield from detokenize(self.model, [*before, *visible])
             part = whole_part(known[0], text, open_ended=reason == LENGTH)
             if part is None:
                 raise MalformedResponse("the detokenizer changes the text in front of a block")
@@ -253,13 +274,3 @@ class VLLM(Dialect):
         if len(given) < len(ids):
             raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
         return given
-
-    def _detokenize(self, ids: list[int]) -> Exchange[str]:
-        if not ids:
-            return ""
-        body = msgspec.json.encode({"model": self.model, "tokens": ids})
-        answer = yield WireRequest(
-            path="/detokenize", decode=decode_detokenized, body=body, at_root=True
-        )
-        text: str = answer.prompt
-        return text

@@ -10,8 +10,8 @@ import trio
 from trio_beam.core.events import Event, McmcStarted, Observer
 from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
 from trio_beam.core.mcmc.chain import Chain
-from trio_beam.core.mcmc.config import McmcConfig
 from trio_beam.core.mcmc.run import McmcRun
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.usage import UsageMeter

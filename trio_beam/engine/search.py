@@ -8,7 +8,7 @@ from typing import Any
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
-from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import SearchResult, StopReason
 from trio_beam.core.strategy import Strategy

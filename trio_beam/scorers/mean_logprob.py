@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import attrs
 
@@ -18,6 +19,9 @@ from trio_beam.core.config import SCORERS, BeamSearchConfig
 @attrs.frozen
 class MeanLogprob:
     """``logprob / length``, in nats a token."""
+
+    #: Beams of the same length rank by their log-probability.
+    ranks_siblings: ClassVar[bool] = True
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Return a score for each beam; minus infinity for a beam without tokens."""

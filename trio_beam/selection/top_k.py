@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from trio_beam.core.config import SELECTIONS, BeamSearchConfig, Population, ScoredRound, Selection
@@ -12,6 +14,8 @@ from trio_beam.core.ranking import best_first
 @attrs.frozen
 class TopK(Selection):
     """Of the candidates that can go on the best ``beam_width``, and as many of those that have ended."""
+
+    keeps_best: ClassVar[bool] = True
 
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
         """Select by score."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
 from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.parameters import Option, build, options_of
 from trio_beam.core.registry import Registry
 from trio_beam.core.strategy import Strategy

@@ -15,7 +15,7 @@ import trio
 
 from tests.benchmark.sandbox.processes import descendants_of, ended, until
 from tests.benchmark.sandbox.programs import run
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sandbox import Limits, Sandbox, bubblewrap
 from trio_beam.benchmark.sandbox.bubblewrap import Bubblewrap, find_bubblewrap
 from trio_beam.benchmark.sandbox.filter import compiled_filter

@@ -23,7 +23,7 @@ from tests.benchmark.sandbox.programs import (
     ready,
     run,
 )
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sandbox import Limits, Sandbox, bubblewrap
 from trio_beam.benchmark.sandbox.verdict import load
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from tests.benchmark.sandbox.programs import nothing_is_left
-from trio_beam.benchmark.problem import BenchmarkError, Problem
+from trio_beam.benchmark.common.problem import BenchmarkError, Problem
 from trio_beam.benchmark.sandbox import Limits, ProcessFailed, Sandbox, bubblewrap, judge
 from trio_beam.benchmark.sets.humaneval import HumanEval, rows
 

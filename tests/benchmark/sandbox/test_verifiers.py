@@ -12,7 +12,7 @@ import trio
 
 from tests.benchmark.sandbox.processes import children_of, descendants_of, until
 from tests.benchmark.sandbox.programs import nothing_is_left
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sandbox import Limits, ProcessFailed, Verifier
 
 #: A task whose verifier would evaluate the answer as Python.

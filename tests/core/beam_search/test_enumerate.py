@@ -101,6 +101,23 @@ def test_a_width_that_covers_everything_finds_the_optimum() -> None:
     assert math.fsum(math.exp(total) for _, total in texts()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("stop", [(), ("ab",)])
+def test_no_more_is_asked_for_than_can_survive(width: int, stop: tuple[str, ...]) -> None:
+    """A server that shows so many alternatives serves any `n_per_beam`."""
+    few = config(beam_width=width, n_per_beam=4, stop=stop)
+    assert few.samples_of_beam(1) == min(4 * width, 2 * width if stop else width + 1)
+    assert few.samples_of_beam(2) == min(4, 2 * width if stop else width + 1)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"scorer": lambda beams: [0.0] * len(beams)}, {"selection": "subtrees"}]
+)
+def test_where_another_rank_may_survive_all_are_asked_for(changes: dict[str, Any]) -> None:
+    free = config(beam_width=2, n_per_beam=4, **changes)
+    assert (free.samples_of_beam(1), free.samples_of_beam(2)) == (8, 4)
+
+
 @pytest.mark.parametrize("changes", [{"tokens_per_step": 2}, {"selection": "resample"}])
 def test_what_does_not_go_with_it_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="must be"):

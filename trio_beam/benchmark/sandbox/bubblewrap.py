@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sandbox import inside
 from trio_beam.benchmark.sandbox.filter import compiled_filter
 from trio_beam.benchmark.sandbox.inside.limits import Limits

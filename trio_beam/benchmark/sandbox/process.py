@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import attrs
 import trio
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.sandbox.bubblewrap import (
     ENVIRONMENT,
     START_SECONDS,

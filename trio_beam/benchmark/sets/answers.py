@@ -1,13 +1,33 @@
-r"""Final answers in what a model wrote: ``\boxed{...}``, ``#### 72``, ``the answer is 72``, ``Answer: C``.
+r"""Final answers in the text of a model: ``\boxed{...}``, ``#### 72``, ``the answer is 72``, ``Answer: C``.
 
-Nothing here evaluates anything: texts of any content and length are searched in linear time.
+Thoughts of reasoning models are no answers (`thinking`). Nothing here evaluates anything: texts of any
+content and length are searched in linear time.
 """
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+
+from trio_beam.benchmark.sets.numbers import (
+    digits_of,
+    half_width,
+    numbers_in,
+    stated_number,
+    value_of,
+)
+from trio_beam.benchmark.sets.thinking import without_thoughts
+
+__all__ = [
+    "boxed",
+    "final_answer",
+    "letter_in",
+    "marked",
+    "normal_form",
+    "number_in",
+    "tagged",
+    "value_of",
+]
 
 #: More of an answer is of no use, and would only make its grading slow.
 _LONGEST = 1000
@@ -15,17 +35,16 @@ _LONGEST = 1000
 _TAIL = 20_000
 
 _MARKED = re.compile(
-    r"####|\b(?:answer|option|choice)\b(?:\s+(?:to|for|of)\s[^\n.:=]{0,80}?)?\s*(?:\bis\b|:|=)(?:\s*:)?",
+    r"####|\b(?:answer|option|choice)\b(?:\s+(?:to|for|of)\s[^\n.:=]{0,80}?)?\s*(?:\bis\b|:|=)(?:\s*:)?"
+    r"|\b(?:antwort|réponse|respuesta|risposta|resposta|ответ)\s*(?:ist\b|est\b|es\b|:|=)"
+    r"|(?:答案|答え|正解|정답)\s*(?:是|为|為|は)?\s*:?",
     re.IGNORECASE,
 )
 _TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
-#: Digits in groups of three, or plain; a fraction; a power of ten. Not the 3 of "x3".
-_NUMBER = re.compile(
-    r"(?<![\w.])[-+−]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d)\.?)(?:e[-+]?\d{1,3})?"
-    r"(?:\s*/\s*\d+)?(?![\w])",
-    re.IGNORECASE,
-)
 _LETTER = re.compile(r"^\W*(?:option|choice)?\W*([A-Z])(?:\W|$)")
+#: Nothing but a letter, which may then be a small one.
+_ALONE = re.compile(r"\W*(?:(?:option|choice|answer)\s\W*)?([A-Z])\W*", re.IGNORECASE)
+_OTHER_LETTER = re.compile(r"\W*(?:or|and|&|/|,)\W*([A-Z])(?:\W|$)")
 _LAST_LETTER = re.compile(
     r"\(([A-Z])\)|\*\*([A-Z])\*\*|(?:^|\n)[ \t]*([A-Z])(?=[).:]|[ \t]*(?:\n|$))"
 )
@@ -33,8 +52,8 @@ _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\{([^{}]*)\}"
 
 
 def boxed(text: str) -> str | None:
-    r"""What is in the last whole ``\boxed{...}`` (or ``\fbox``)."""
-    text = text[-_TAIL:]
+    r"""Return the content of the last whole ``\boxed{...}`` (or ``\fbox``)."""
+    text = _tail(text)
     starts = [match.end() for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text)]
     for start in reversed(starts[-8:]):
         depth = 1
@@ -46,17 +65,17 @@ def boxed(text: str) -> str | None:
 
 
 def tagged(text: str) -> str | None:
-    """What is in the last ``<answer>...</answer>``; the end of the text may close it."""
+    """Return the content of the last ``<answer>...</answer>``; the end of the text may close it."""
     found: str | None = None
-    for match in _TAGGED.finditer(text[-_TAIL:]):
+    for match in _TAGGED.finditer(_tail(text)):
         found = match.group(1).strip()
     return found if found is None else found[:_LONGEST]
 
 
 def marked(text: str) -> str | None:
-    """What stands behind the last ``####``, ``Answer:`` or ``the answer is``, to the end of its line."""
+    """Return what follows the last ``####``, ``Answer:`` or ``the answer is`` in its line."""
     found: str | None = None
-    tail = text[-_TAIL:]
+    tail = half_width(_tail(text))
     for match in _MARKED.finditer(tail):
         rest = tail[match.end() : match.end() + _LONGEST].partition("\n")[0].strip(" \t*_`")
         if rest:
@@ -65,60 +84,54 @@ def marked(text: str) -> str | None:
 
 
 def final_answer(text: str) -> str | None:
-    """The answer that a text gives; without any mark of one, its last line that is not empty."""
+    """Return the answer that a text gives; without any mark of one, its last line that is not empty."""
     for find in (boxed, tagged, marked):
         if (found := find(text)) is not None:
             return _bare(found)
-    lines = [line.strip() for line in text[-_TAIL:].splitlines() if line.strip()]
+    lines = [line.strip() for line in _tail(text).splitlines() if line.strip()]
     return _bare(lines[-1][:_LONGEST]) if lines else None
 
 
 def number_in(text: str) -> str | None:
-    """The number that a text gives as its answer, in plain digits: the marked one, or else the last."""
+    """Return the number that a text gives as its answer, in plain digits: the marked one, or else the last.
+
+    None if there is none, or if several are given as the answer.
+    """
     for find in (boxed, tagged, marked):
-        if (found := find(text)) is not None and (numbers := _numbers(found)):
-            # "the answer is 18 dollars (2 each)" says its answer first, "Answer: 3 * 6 = 18" last.
-            return numbers[-1] if "=" in found else numbers[0]
-    numbers = _numbers(text[-_TAIL:])
-    return numbers[-1] if numbers else None
+        if (found := find(text)) is None:
+            continue
+        match stated_number(found):
+            case Fraction() as value:
+                return digits_of(value)
+            case "several":
+                return None
+    numbers = numbers_in(_tail(text))
+    return digits_of(numbers[-1].value) if numbers else None
 
 
 def letter_in(text: str, letters: str) -> str | None:
-    """The letter that a text chooses, one of `letters`; None if it does not say so clearly."""
-    stripped = text.strip()
-    if len(stripped.strip("().:*` ")) == 1:
-        return _one_of(stripped.strip("().:*` ").upper(), letters)
+    """Return the letter that a text chooses, one of `letters`; None if it does not say so clearly."""
+    text = half_width(_tail(text))
+    if alone := _ALONE.fullmatch(text):
+        return _one_of(alone.group(1).upper(), letters)
     for find in (boxed, tagged, marked):
         found = find(text)
-        match = None if found is None else _LETTER.match(_WRAPPED.sub(r"\1", _bare(found)))
+        plain = "" if found is None else _WRAPPED.sub(r"\1", _bare(found))
+        if alone := _ALONE.fullmatch(plain):
+            return _one_of(alone.group(1).upper(), letters)
+        match = _LETTER.match(plain)
         if match and (letter := _one_of(match.group(1), letters)):
-            return letter
+            # "A or B" chooses neither.
+            other = _OTHER_LETTER.match(plain, match.end(1))
+            return None if other and _one_of(other.group(1), letters) else letter
     last: str | None = None
-    for match in _LAST_LETTER.finditer(text[-_TAIL:]):
+    for match in _LAST_LETTER.finditer(text):
         last = _one_of(next(filter(None, match.groups())), letters) or last
     return last
 
 
-def value_of(text: str) -> Fraction | None:
-    """The number that a text is, and nothing else: ``1,234.50``, ``-3/4``, ``$5``, ``50%`` (as 50)."""
-    plain = text.strip().replace("−", "-").replace("\\$", "").replace("$", "").replace("\\!", "")
-    plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", plain).rstrip(".").removesuffix("%")
-    plain = plain.removesuffix("\\").replace(" ", "")
-    if len(plain) > 100:
-        return None
-    top, slash, bottom = plain.partition("/")
-    try:
-        # A Decimal keeps a huge exponent small; a Fraction would write it out.
-        parts = [Decimal(part) for part in ((top, bottom) if slash else (top,))]
-        if any(not part.is_finite() or abs(part.adjusted()) > 200 for part in parts):
-            return None
-        return Fraction(parts[0]) / (Fraction(parts[1]) if slash else 1)
-    except (InvalidOperation, ZeroDivisionError, ValueError):
-        return None
-
-
 def normal_form(answer: str) -> str:
-    """How answers are compared and voted on: numbers by their value, the rest without its typography."""
+    """Write an answer as answers are compared: a number by its value, the rest without typography."""
     value = value_of(answer)
     if value is not None:
         return str(value)
@@ -130,21 +143,13 @@ def normal_form(answer: str) -> str:
     return re.sub(r"\s+", "", plain).rstrip(".").casefold()
 
 
-def _numbers(text: str) -> list[str]:
-    values = (value_of(match.group()) for match in _NUMBER.finditer(text))
-    return [_digits(value) for value in values if value is not None]
-
-
-def _digits(value: Fraction) -> str:
-    if value.denominator == 1:
-        return str(value.numerator)
-    decimal = Decimal(value.numerator) / Decimal(value.denominator)
-    exact = Fraction(decimal) == value
-    return f"{decimal.normalize():f}" if exact else f"{value.numerator}/{value.denominator}"
+def _tail(text: str) -> str:
+    """The part of a text where its answer is looked for."""
+    return without_thoughts(text)[-_TAIL:]
 
 
 def _bare(answer: str) -> str:
-    """Without the sentence's own full stop, its emphasis and its dollar signs around."""
+    """The answer without a sentence's full stop, without emphasis and dollar signs around it."""
     plain = answer.strip().lstrip("*_` ").rstrip("*_`. ")
     while len(plain) > 2 and plain[0] == plain[-1] == "$":
         plain = plain[1:-1].strip()

@@ -14,8 +14,9 @@ from typing import Any
 import attrs
 import trio
 
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sets import answers
+from trio_beam.benchmark.sets.mmlu_subjects import SUBJECTS
 from trio_beam.benchmark.sets.rows import Source, first
 
 LETTERS = "ABCDEFGHIJ"
@@ -43,7 +44,7 @@ _GPQA = Source(
 
 
 class _Choice:
-    """What the two have in common."""
+    """Shared by both: grading by the letter."""
 
     instruction = _INSTRUCTION
     can_grade = True
@@ -53,12 +54,12 @@ class _Choice:
         await trio.lowlevel.checkpoint()
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Right if the letter is."""
+        """Grade by the letter."""
         await trio.lowlevel.checkpoint()
         return grade_choice(completion, problem.reference["answer"], problem.reference["choices"])
 
     def answer_of(self, completion: str) -> str | None:
-        """The letter."""
+        """Find the letter."""
         return answers.letter_in(completion, LETTERS[:4])
 
     async def aclose(self) -> None:
@@ -68,7 +69,11 @@ class _Choice:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Mmlu(_Choice):
-    """14,042 questions of 57 subjects. The first of each subject come first, then the second of each."""
+    """14,042 questions of 57 subjects. The first of each subject come first, then the second of each.
+
+    Attributes:
+        name: ``mmlu``, or that of one of `SUBJECTS` for a part of it.
+    """
 
     name: str = "mmlu"
     data_dir: Path | None = None
@@ -76,10 +81,14 @@ class Mmlu(_Choice):
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
         """The first problems, the subjects in turn: a few of them are not all of one subject."""
         del seed
+        wanted = SUBJECTS.get(self.name)
         subjects: defaultdict[str, list[Problem]] = defaultdict(list)
         for row in _MMLU.rows(self.data_dir):
-            of_subject = subjects[str(row["subject"])]
-            of_subject.append(_mmlu_problem(len(of_subject), row))
+            subject = str(row["subject"])
+            if wanted is None or subject in wanted:
+                subjects[subject].append(_mmlu_problem(len(subjects[subject]), row))
+        if not subjects:
+            raise BenchmarkError(f"{self.name}: the data has no question of its subjects")
         in_turn = chain.from_iterable(zip_longest(*subjects.values()))
         return [problem for problem in in_turn if problem is not None][:count]
 
@@ -114,7 +123,7 @@ def ask(question: str, choices: Sequence[str]) -> str:
 
 def _mmlu_problem(number: int, row: dict[str, Any]) -> Problem:
     subject = str(row["subject"])
-    choices, place = _listed(row["choices"]), _place(row["answer"])
+    choices, place = listed(row["choices"]), _place(row["answer"])
     if len(choices) != 4 or not 0 <= place < 4:
         raise BenchmarkError(
             f"mmlu: question {number} of {subject} has not four choices and an answer"
@@ -127,8 +136,10 @@ def _mmlu_problem(number: int, row: dict[str, Any]) -> Problem:
     )
 
 
-def _listed(choices: Any) -> Sequence[Any]:
-    """The choices; in a CSV file they are one text."""
+def listed(choices: Any) -> Sequence[Any]:
+    """Return the choices as a list; in a CSV file they are one text, in some data sets they have labels."""
+    if isinstance(choices, dict):
+        choices = choices.get("text")
     with contextlib.suppress(ValueError, SyntaxError):
         choices = ast.literal_eval(choices) if isinstance(choices, str) else choices
     return choices if isinstance(choices, list) else ()

@@ -1,9 +1,9 @@
-"""The program in what a model wrote, as the continuation of a HumanEval prompt.
+"""The program in a model's answer, as the continuation of a HumanEval prompt.
 
-A prompt ends with the docstring of a function that has no body yet. What a model makes of it is the
-body; the whole function once more, bare or in a fenced block with words around it; or a block with the
-body alone. All become a text that runs behind the prompt: what the official evaluator calls a completion.
-A function that is defined again simply takes the place of the prompt's.
+A prompt ends with the docstring of a function that has no body yet. Models answer with the body; with the
+whole function once more, bare or in a fenced block with words around it; or with a block of the body alone.
+All become a text that runs behind the prompt, which the official evaluator calls a completion. A function
+that is defined again simply takes the place of the prompt's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import symtable
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
+
+from trio_beam.benchmark.sets.thinking import without_thoughts
 
 #: No solution is longer, and what parses it should not have to try.
 _LONGEST = 50_000
@@ -29,9 +31,9 @@ _OTHER_LANGUAGES = {"bash", "sh", "shell", "console", "text", "output", "json", 
 
 
 def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
-    """What follows the prompt in a program with the model's solution; None if it wrote nothing.
+    """Return the code that follows the prompt in a program with the model's solution; None if it is empty.
 
-    If there is nothing that Python can read, it is the most likely part, so that the error can be told.
+    If there is nothing that Python can read, it is the most likely part, for the sake of the error message.
 
     Args:
         prompt: imports, helpers, and a function without a body.
@@ -54,7 +56,7 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
 
 
 def code_in(text: str) -> str | None:
-    """The code of an answer to an unknown question, in one spelling: what is voted on."""
+    """Return the code of an answer to an unknown question, in one spelling, for votes."""
     text = _clean(text)
     if not text.strip():
         return None
@@ -66,7 +68,7 @@ def code_in(text: str) -> str | None:
 
 
 def _clean(text: str) -> str:
-    text = text.replace("\r\n", "\n").replace("\r", "\n")[:_LONGEST]  # as Python reads them
+    text = without_thoughts(text).replace("\r\n", "\n").replace("\r", "\n")[:_LONGEST]
     # Many a model begins with a space.
     return text.lstrip() if _STARTS_CODE.match(text.lstrip()) else text
 
@@ -92,7 +94,7 @@ def _fenced(text: str) -> Iterator[str]:
 
 
 def _candidates(blocks: Sequence[str], text: str) -> Iterator[str]:
-    """Where the whole function may stand: a block behind all before it, a block alone, or the text."""
+    """Texts that may have the whole function: a block behind all before it, a block alone, or all of it."""
     for number, block in enumerate(blocks):
         if number:
             yield "\n".join(_dedent(one) for one in blocks[: number + 1])
@@ -141,7 +143,7 @@ def _body(prompt: str, code: str, entry_point: str) -> str | None:
 
 
 def _has_body(tree: ast.Module, entry_point: str) -> bool:
-    """Whether the function, where it is defined last, does more than to explain itself."""
+    """Whether the last definition of the function has more than a docstring."""
     for node in reversed(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name == entry_point:
             return any(not _says_nothing(inner) for inner in node.body)
@@ -177,7 +179,7 @@ def _kept_lines(source: str, tree: ast.Module, entry_point: str, *, start: int) 
 
 
 def _as_written(blocks: Sequence[str], text: str, entry_point: str) -> str:
-    """What will not run, but tells best why."""
+    """The part that will not run, but whose error says best why."""
     named = [block for block in blocks if f"def {entry_point}" in block]
     if named or f"def {entry_point}" in text:
         return f"\n{(named or [*_from_each_start(text), text])[0]}\n"

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import trio
 
-from trio_beam.benchmark.extra import need_extra
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.extra import need_extra
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sandbox import Limits, ProcessFailed, Sandbox, judge
 from trio_beam.benchmark.sets.code_answer import code_in, completion_of
 from trio_beam.benchmark.sets.rows import first, read_rows

@@ -7,14 +7,17 @@ r"""``jsonl:PATH``: problems of one's own, one JSON object a line.
     {"prompt": "Which is even?", "choices": ["3", "4"], "answer": "B"}
     {"prompt": "The capital of France?", "answer": ["Paris", "City of Paris"], "grading": "exact"}
 
-``id`` is the number of the line if it is left out. ``grading`` is ``number``, ``math`` (by math-verify),
-``choice`` or ``exact`` (without regard to capitals, spaces and a full stop); if it is left out, ``choice``
-where there are choices, ``number`` where the answer is one, and else ``exact``. Several answers are all
-right. What else a line has is kept for the records.
+``id`` is the number of the line if it is left out or null. ``grading`` is ``number``, ``math`` (by
+math-verify), ``choice`` or ``exact`` (without regard to capitals, spaces and a full stop); if it is left
+out, ``choice`` where there are choices, ``number`` where the answer is one, and else ``exact``. Of an answer
+with its solution in front, as GSM8K has them, only what is behind ``####`` counts. Several answers are all
+right. Columns may also have the names that other data sets give them (`_ALIASES`). Whatever else a line has
+is kept for the records. A Parquet or CSV file will do as well.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,14 +25,21 @@ from typing import Any
 import attrs
 import trio
 
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sets import answers
-from trio_beam.benchmark.sets.choice import LETTERS, ask, grade_choice
+from trio_beam.benchmark.sets.choice import LETTERS, ask, grade_choice, listed
 from trio_beam.benchmark.sets.maths import NO_ANSWER, NOT_RIGHT, MathGrader
 from trio_beam.benchmark.sets.rows import read_rows
 
 _GRADINGS = ("number", "math", "choice", "exact")
-_FIELDS = ("id", "prompt", "answer", "grading", "choices")
+#: Columns, with the names that other data sets have for them.
+_ALIASES = {
+    "id": (),
+    "prompt": ("question", "problem", "input", "query"),
+    "answer": ("target", "expected", "expected_answer", "ground_truth", "gold", "label"),
+    "grading": (),
+    "choices": ("options",),
+}
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -47,7 +57,7 @@ class JsonLines:
     _gradings: set[str] = attrs.field(factory=set, init=False)
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first problems of the file."""
+        """Load the first problems of the file."""
         del seed
         rows = read_rows(self.path)
         problems = [self._problem(number, row) for number, row in enumerate(rows, start=1)]
@@ -68,7 +78,7 @@ class JsonLines:
             await self._grader.check()
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """By the way that the problem's line says."""
+        """Grade as the problem's line says."""
         reference = problem.reference
         right: list[str] = reference["answers"]
         grade = Grade(passed=False, score=0.0, answer=None, detail=NO_ANSWER)
@@ -79,7 +89,7 @@ class JsonLines:
         return grade
 
     def answer_of(self, completion: str) -> str | None:
-        """The letter or the number where all problems ask for one, else the final answer as it is."""
+        """Find the letter or the number where all problems ask for one, else the final answer."""
         if self._gradings == {"choice"}:
             return answers.letter_in(completion, LETTERS)
         if self._gradings == {"number"}:
@@ -106,13 +116,17 @@ class JsonLines:
         detail = "" if passed else NOT_RIGHT
         return Grade(passed=passed, score=float(passed), answer=found, detail=detail)
 
-    def _problem(self, number: int, row: dict[str, Any]) -> Problem:
+    def _problem(self, number: int, given: dict[str, Any]) -> Problem:
         where = f"{self.path}, problem {number}"
+        row, meta = _known_columns(given)
         prompt, choices = row.get("prompt"), row.get("choices")
         if not isinstance(prompt, str) or not prompt.strip():
-            raise BenchmarkError(f'{where}: "prompt" must be a text')
-        right = _answers(row.get("answer"), where)
-        way = row.get("grading") or _way(right, choices)
+            raise BenchmarkError(
+                f'{where}: "prompt" must be a text (the columns are {", ".join(map(ascii, given))})'
+            )
+        way = row.get("grading")
+        right = _answers(row.get("answer"), where, whole=way in ("exact", "math"))
+        way = way or _way(right, choices)
         if way not in _GRADINGS:
             raise BenchmarkError(f'{where}: "grading" must be one of {", ".join(_GRADINGS)}')
         reference: dict[str, Any] = {"answers": right, "grading": way}
@@ -123,11 +137,37 @@ class JsonLines:
             reference |= {"answers": right, "choices": len(listed)}
         if way == "number" and any(answers.value_of(one) is None for one in right):
             raise BenchmarkError(f'{where}: with the grading number "answer" must be a number')
-        meta = {key: value for key, value in row.items() if key not in _FIELDS}
-        return Problem(id=str(row.get("id", number)), prompt=prompt, reference=reference, meta=meta)
+        return Problem(id=_id(row, number), prompt=prompt, reference=reference, meta=meta)
 
 
-def _answers(given: Any, where: str) -> list[str]:
+def _known_columns(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A row's columns by our names, and what else it has; an empty cell is one that is not there."""
+    plain = {name.strip().lower(): name for name in given}
+    row: dict[str, Any] = {}
+    used: set[str] = set()
+    for column, aliases in _ALIASES.items():
+        for alias in (column, *aliases):
+            name = plain.get(alias)
+            if name is not None and not _is_empty(given[name]):
+                row[column] = given[name]
+                used.add(name)
+                break
+    return row, {name: value for name, value in given.items() if name not in used}
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _id(row: dict[str, Any], number: int) -> str:
+    given = row.get("id", number)
+    # A table has 1.0 for the 1 of a column in which one is missing.
+    whole = isinstance(given, float) and given.is_integer()
+    return str(int(given) if whole else given)
+
+
+def _answers(given: Any, where: str, *, whole: bool) -> list[str]:
+    """The right answers; of a solution with its answer behind ``####``, the answer, unless it is whole."""
     found = given if isinstance(given, list) else [given]
     allowed = all(
         isinstance(one, (str, int, float)) and not isinstance(one, bool) and str(one).strip()
@@ -135,7 +175,8 @@ def _answers(given: Any, where: str) -> list[str]:
     )
     if not found or not allowed:
         raise BenchmarkError(f'{where}: "answer" must be a text, a number, or a list of them')
-    return [str(one) for one in found]
+    texts = [str(one) for one in found]
+    return texts if whole else [text.rpartition("####")[2].strip() or text for text in texts]
 
 
 def _way(right: Sequence[str], choices: Any) -> str:
@@ -145,6 +186,7 @@ def _way(right: Sequence[str], choices: Any) -> str:
 
 
 def _choices(choices: Any, right: Sequence[str], where: str) -> list[str]:
+    choices = listed(choices)
     if not isinstance(choices, list) or not 2 <= len(choices) <= len(LETTERS):
         raise BenchmarkError(f'{where}: "choices" must be a list of 2 to {len(LETTERS)}')
     letters = LETTERS[: len(choices)]

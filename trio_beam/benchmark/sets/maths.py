@@ -8,10 +8,11 @@ from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.extra import need_extra
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.extra import need_extra
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sandbox import Limits, ProcessFailed, Verifier
 from trio_beam.benchmark.sets import answers
+from trio_beam.benchmark.sets.numbers import stated_number
 from trio_beam.benchmark.sets.rows import Source, first
 
 _GSM8K = Source(
@@ -22,6 +23,7 @@ _GSM8K = Source(
     file="test",
     columns=("question", "answer"),
 )
+_GSM8K_TRAIN = attrs.evolve(_GSM8K, alone="gsm8k-train", split="train", file="train")
 _MATH500 = Source(
     folder="math500",
     repository="HuggingFaceH4/MATH-500",
@@ -84,7 +86,11 @@ class MathGrader:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Gsm8k:
-    """1,319 word problems of a school, whose answers are whole numbers."""
+    """Word problems of a school, whose answers are whole numbers: 1,319, and 7,473 to train on.
+
+    Attributes:
+        name: ``gsm8k``, or ``gsm8k-train``.
+    """
 
     name: str = "gsm8k"
     instruction: str = (
@@ -95,11 +101,12 @@ class Gsm8k:
     _grader: MathGrader = attrs.field(factory=MathGrader, init=False)
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first problems of the test split."""
+        """The first problems of its split."""
         del seed
         need_extra("math_verify")
-        rows = first(_GSM8K.rows(self.data_dir), count)
-        return [_gsm8k_problem(number, row) for number, row in enumerate(rows)]
+        source = _GSM8K_TRAIN if self.name == "gsm8k-train" else _GSM8K
+        rows = first(source.rows(self.data_dir), count)
+        return [_gsm8k_problem(self.name, number, row) for number, row in enumerate(rows)]
 
     async def check_grading(self) -> None:
         """Try the sandbox."""
@@ -110,10 +117,10 @@ class Gsm8k:
         return await self._grader.grade(self.answer_of(completion), problem.reference["answer"])
 
     def answer_of(self, completion: str) -> str | None:
-        r"""The number that was marked as the answer, or else the last; an expression, if in a box."""
+        """Find the number that was marked as the answer, or else the last; or an expression in a box."""
         inside = answers.boxed(completion)
-        if inside is not None and "\\" in inside and answers.value_of(inside) is None:
-            return inside
+        if inside is not None and "\\" in inside and stated_number(inside) is None:
+            return inside  # such as a root
         return answers.number_in(completion)
 
     async def aclose(self) -> None:
@@ -159,13 +166,13 @@ class Math500:
         await self._grader.aclose()
 
 
-def _gsm8k_problem(number: int, row: dict[str, Any]) -> Problem:
+def _gsm8k_problem(name: str, number: int, row: dict[str, Any]) -> Problem:
     _, mark, last = str(row["answer"]).rpartition("####")
     value = answers.value_of(last)
     if not mark or value is None:
-        raise BenchmarkError(f"gsm8k: row {number} has no answer behind ####: {row['answer']!r}")
+        raise BenchmarkError(f"{name}: row {number} has no answer behind ####: {row['answer']!r}")
     return Problem(
-        id=f"gsm8k/{number}", prompt=str(row["question"]), reference={"answer": str(value)}
+        id=f"{name}/{number}", prompt=str(row["question"]), reference={"answer": str(value)}
     )
 
 

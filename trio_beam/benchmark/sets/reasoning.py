@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.extra import need_extra
-from trio_beam.benchmark.overrides import nearest_keys
-from trio_beam.benchmark.problem import BenchmarkError, Grade, Problem
+from trio_beam.benchmark.common.extra import need_extra
+from trio_beam.benchmark.common.nearest import nearest_keys
+from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.sandbox import Limits, ProcessFailed, Verifier
 from trio_beam.benchmark.sets import answers
 

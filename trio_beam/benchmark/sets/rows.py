@@ -1,36 +1,42 @@
-"""The rows of a data set: from local files as the hub has them, or from the hub by `datasets`."""
+"""The rows of a data set: from local files, or from the hub by `datasets`."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.extra import import_extra
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.encoding import decode
+from trio_beam.benchmark.common.extra import import_extra
+from trio_beam.benchmark.common.problem import BenchmarkError
 
 #: Values of up to this many characters; the default of the module csv is shorter than some solutions.
 _CSV_FIELD = 1 << 24
-_KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".csv")
+_KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
+_GZIP = b"\x1f\x8b"
 
 
 @attrs.frozen(kw_only=True)
 class Source:
-    """Where a data set is.
+    """The place of a data set.
 
     Attributes:
         folder: its name below a data folder.
         repository: its name on the hub.
-        config: the part of it that is meant, as the hub names it.
+        config: its part, as the hub names it; None: all of it.
         split: ``test``, for most.
         file: how the names of its files begin.
-        columns: what each row must have.
-        advice: what else has to be done to be given it, such as to accept its terms.
+        columns: names that each row must have.
+        alone: name of a file with all of it beside the folder, without its ending; "": that of the folder.
+        advice: what else it takes to get it, such as to accept its terms.
     """
 
     folder: str
@@ -39,13 +45,14 @@ class Source:
     split: str
     file: str
     columns: tuple[str, ...]
+    alone: str = ""
     advice: str = ""
 
     def rows(self, data_dir: Path | None) -> list[dict[str, Any]]:
-        """All rows, in their order.
+        """Load all rows, in their order.
 
         Args:
-            data_dir: a folder with files; None asks the hub, which keeps what it has given.
+            data_dir: a folder with files; None asks the hub, whose package keeps a copy.
 
         Raises:
             BenchmarkError: there are none; the message says where they may come from.
@@ -64,16 +71,17 @@ class Source:
         if not data_dir.is_dir():
             raise BenchmarkError(f"benchmark.data_dir: there is no folder {data_dir}")
         files = self._files(data_dir)
+        alone = f"{self.alone or self.folder}.jsonl"
         if not files:
             raise BenchmarkError(
                 f"{self.folder}: {data_dir} has no file for it; put one of {self.file}*.parquet, "
                 f"{self.file}*.jsonl or {self.file}*.csv into {data_dir / self.folder} "
-                f"(they are on the hub in {self.repository}), or one named {self.folder}.jsonl beside it"
+                f"(they are on the hub in {self.repository}), or one named {alone} beside it"
             )
         return [row for file in files for row in read_rows(file)]
 
     def _files(self, data_dir: Path) -> list[Path]:
-        beside = [data_dir / f"{self.folder}{kind}" for kind in _KINDS]
+        beside = [data_dir / f"{self.alone or self.folder}{kind}" for kind in _KINDS]
         for file in beside:
             if file.is_file():
                 return [file]
@@ -107,7 +115,10 @@ class Source:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a Parquet, JSON lines or CSV file, by its name.
+    """Read the rows of a Parquet, JSON lines or CSV file, by its name.
+
+    Texts may be of UTF-8 or UTF-16, with a byte order mark or without, and compressed by gzip. Bytes that
+    are neither become lone surrogates, which may also stand in JSON; the caller has to look for them.
 
     Raises:
         BenchmarkError: it cannot be read.
@@ -116,38 +127,50 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         if path.suffix == ".parquet":
             table = import_extra("pyarrow.parquet").read_table(path)
             return [dict(row) for row in table.to_pylist()]
-        with _opened(path) as file:
-            return list(_csv(file) if path.suffix == ".csv" else _json_lines(file, path))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = _text(path)
+        named_csv = ".csv" in path.suffixes[-2:] or ".tsv" in path.suffixes[-2:]
+        return list(_csv(text) if named_csv else _json_lines(text, path))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise BenchmarkError(f"{path} cannot be read: {error}") from error
     except ValueError as error:  # pyarrow's errors of content are
         raise BenchmarkError(f"{path} is not what its name says: {error}") from error
 
 
-def _opened(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8-sig", newline="")
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    if path.suffix == ".gz" or data.startswith(_GZIP):
+        data = gzip.decompress(data)
+    return decode(data, "surrogateescape")
 
 
-def _csv(file: IO[str]) -> Iterator[dict[str, Any]]:
+def _csv(text: str) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(_CSV_FIELD)
-    yield from csv.DictReader(file)
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter):
+        # Cells behind the last column have no name, and a row that is too short has no value there.
+        yield {name: value for name, value in row.items() if name is not None and value is not None}
 
 
-def _json_lines(file: IO[str], path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BenchmarkError(f"{path}, line {number}: not JSON ({error})") from error
+def _json_lines(text: str, path: Path) -> Iterator[dict[str, Any]]:
+    if re.match(r"\s*\[\s*\{", text):
+        rows = [("the list", row) for row in _json(text, path, "the list")]
+    else:
+        lines = ((f"line {n}", line.strip("\ufeff")) for n, line in enumerate(text.split("\n"), 1))
+        rows = [(where, _json(line, path, where)) for where, line in lines if line.strip()]
+    for where, row in rows:
         if not isinstance(row, dict):
-            raise BenchmarkError(f"{path}, line {number}: not an object")
+            raise BenchmarkError(f"{path}, {where}: not an object")
         yield row
 
 
+def _json(text: str, path: Path, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BenchmarkError(f"{path}, {where}: not JSON ({error})") from error
+
+
 def first(rows: Sequence[dict[str, Any]], count: int | None) -> Sequence[dict[str, Any]]:
-    """The first rows, or all."""
+    """Return the first rows, or all."""
     return rows if count is None else rows[:count]

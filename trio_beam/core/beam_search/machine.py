@@ -186,7 +186,7 @@ class BeamSearchMachine:
             Expansion(
                 rank=index,
                 beam=beam,
-                n=config.samples_per_round if number == 1 else config.n_per_beam,
+                n=config.samples_of_beam(number),
                 max_tokens=min(block, config.max_tokens - beam.length),
                 seed=self._seed(number, index),
             )
@@ -218,7 +218,7 @@ class BeamSearchMachine:
 
     def _block_length(self) -> int:
         """Tokens a block, shortened so that the round fits into what is left of the budget."""
-        n = self.config.n_per_beam if self._completed else self.config.samples_per_round
+        n = self.config.samples_of_beam(self._completed + 1)
         block, usual = affordable(self.config, self.meter, self._expandable(), n)
         self._shortened = self._shortened or block < usual
         return block

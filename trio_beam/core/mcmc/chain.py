@@ -13,9 +13,9 @@ from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import CONTEXT, Continuation
 from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
-from trio_beam.core.mcmc.config import McmcConfig
 from trio_beam.core.mcmc.metropolis import acceptance, positions
 from trio_beam.core.mcmc.prefix import prefix
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.result import BeamFailure
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
 from trio_beam.core.usage import UsageMeter

@@ -10,7 +10,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.mcmc.chain import Chain
-from trio_beam.core.mcmc.config import McmcConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
 from trio_beam.core.seeds import Chance, base_seed
 from trio_beam.core.usage import Usage, UsageMeter

@@ -117,8 +117,6 @@ class Dialect(ABC):
     can_stream: ClassVar[bool] = False
     #: Whether a prompt, and a beam behind it, travel as token ids.
     takes_ids: ClassVar[bool] = False
-    #: Why `enumerate` is refused; None: it is not.
-    cannot_enumerate: ClassVar[str | None] = None
     #: Shape of the log-probabilities: ``"native"``, ``"content"`` or ``"legacy"``, once it is known.
     shape: str | None = None
     #: What is known of servers of this kind and cannot be tried in a minute.
@@ -204,10 +202,8 @@ class Dialect(ABC):
         by its text alone nobody can tell the token that ends a text.
 
         Raises:
-            LogprobsUnavailable: the server shows fewer, or cannot be asked for this at all.
+            LogprobsUnavailable: the server shows fewer.
         """
-        if self.cannot_enumerate is not None:
-            raise LogprobsUnavailable(self.cannot_enumerate)
         one = attrs.evolve(
             request, n=1, max_tokens=1, top_logprobs=request.n, temperature=1.0, enumerate=False
         )
@@ -295,17 +291,22 @@ def _overflow(refusal: RequestRejected) -> ContextOverflow:
     )
 
 
+def check_enough(shown: int, n: int) -> None:
+    """Raise `LogprobsUnavailable` if a server shows fewer next tokens than needed."""
+    if shown < n:
+        raise LogprobsUnavailable(
+            f"the server shows {shown} next tokens, where {n} are needed: n_per_beam (in the first round"
+            " beam_width * n_per_beam), but no more than beam_width + 1"
+        )
+
+
 def one_token_blocks(tokens: Sequence[Token], n: int, *, exact: bool) -> tuple[Continuation, ...]:
     """A continuation for each token; one without bytes ends the text.
 
     Raises:
         LogprobsUnavailable: they are fewer than asked for.
     """
-    if len(tokens) < n:
-        raise LogprobsUnavailable(
-            f"the server shows {len(tokens)} next tokens, where {n} were asked for:"
-            " n_per_beam, and in the first round beam_width * n_per_beam, may be at most as many"
-        )
+    check_enough(len(tokens), n)
     return tuple(
         Continuation(
             tokens=(token,),

@@ -7,7 +7,7 @@ import importlib.util
 import warnings
 from typing import Any
 
-from trio_beam.benchmark.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError
 
 
 def import_extra(module: str) -> Any:
@@ -25,7 +25,7 @@ def import_extra(module: str) -> Any:
 
 
 def need_extra(module: str) -> None:
-    """The same without importing it: for what is imported in another process.
+    """Check that a package is installed without importing it.
 
     Raises:
         BenchmarkError: it is not installed.

@@ -1,7 +1,8 @@
-"""What a benchmark is: problems that a model is asked, and the grading of what it says."""
+"""A benchmark: problems that a model is asked, and the grading of its answers."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from trio_beam.errors import TrioBeamError
 class BenchmarkError(TrioBeamError):
     """Problems cannot be loaded or graded here: a package, a file or the hub is missing.
 
-    Never for what a model wrote: whatever that is, it has a `Grade`.
+    Never raised for a model's answer: any text has a `Grade`.
     """
 
 
@@ -23,9 +24,9 @@ class Problem:
 
     Attributes:
         id: unique within its benchmark and the same in every run, such as ``HumanEval/0``.
-        prompt: what the model is asked; the user's message, before any template.
-        reference: what grading needs, JSON-able.
-        meta: what else is known of it (subject, level), JSON-able; for the records.
+        prompt: the question; the user's message, before any template.
+        reference: needed for grading, JSON-able.
+        meta: its subject, its level and the like, JSON-able; for the records.
     """
 
     id: str
@@ -33,15 +34,25 @@ class Problem:
     reference: Any
     meta: dict[str, Any] = attrs.field(factory=dict)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether all of it can be encoded: a lone surrogate cannot."""
+        try:
+            everything = [self.id, self.prompt, self.reference]
+            json.dumps(everything, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
 
 @attrs.frozen(kw_only=True)
 class Grade:
-    """What an answer is worth.
+    """The grade of an answer.
 
     Attributes:
         passed: whether it counts as right.
         score: from 0 to 1; between them only where the benchmark gives parts of a point.
-        answer: what was found in the text as its answer (code, a number, a letter); None if nothing.
+        answer: found in the text as its answer (code, a number, a letter); None if there is none.
         detail: why it did not pass: ``wrong answer``, ``timed out after 10 s``, ``SyntaxError: ...``.
     """
 
@@ -56,23 +67,23 @@ class Benchmark(Protocol):
 
     @property
     def name(self) -> str:
-        """As `open_benchmark` was given it."""
+        """The name that `open_benchmark` was given."""
 
     @property
     def instruction(self) -> str:
-        """What tells a model to answer in a way that the grading finds; "" if nothing has to be said."""
+        """Tells a model to answer in a way that the grading finds; "" if nothing has to be said."""
 
     @property
     def can_grade(self) -> bool:
         """Whether answers may be graded; where they are programs, only if those may be run."""
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first `count` problems, or all; where problems are generated, those of `seed`.
+        """Load the first `count` problems, or all; where problems are generated, those of `seed`.
 
         It reads files and may take seconds.
 
         Raises:
-            BenchmarkError: they are not to be had; the message says what to do.
+            BenchmarkError: they cannot be loaded; the message says what to do.
         """
 
     async def check_grading(self) -> None:
@@ -83,14 +94,14 @@ class Benchmark(Protocol):
         """
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Grade what a model said. If it is cancelled, nothing of it is left running.
+        """Grade a model's answer. If it is cancelled, nothing of it is left running.
 
         Raises:
             BenchmarkError: the grading cannot be done on this machine.
         """
 
     def answer_of(self, completion: str) -> str | None:
-        """The answer in a text, as equal answers should look alike: what is voted on."""
+        """Find the answer in a text, in a form that is the same for equal answers; votes count it."""
 
     async def aclose(self) -> None:
-        """End what grading keeps running. Once is enough, more than once does no harm."""
+        """End all that grading keeps running. May be called more than once."""

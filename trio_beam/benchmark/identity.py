@@ -1,0 +1,93 @@
+"""Descriptions of values that answers depend on, as JSON can carry them, the same in every process.
+
+Defaults are left out: a parameter that the library gets later does not make records of today those of
+another configuration.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from trio_beam.benchmark.records import digest_of
+from trio_beam.core.validation import PARAMETER
+
+
+def identity_of(value: Any) -> Any:
+    """Describe a value: an attrs object by its class and its fields, a function by its name and source.
+
+    Two functions with the same source that have closed over different values are not told apart.
+    """
+    match value:
+        case None | bool() | int() | float() | str():
+            described: Any = value
+        case Mapping():
+            described = {str(key): identity_of(inner) for key, inner in value.items()}
+        case list() | tuple():
+            described = [identity_of(inner) for inner in value]
+        case functools.partial():
+            parts = (value.func, value.args, value.keywords)
+            described = {"partial": [identity_of(part) for part in parts]}
+        case _ if inspect.isroutine(value) or isinstance(value, type):
+            described = {"function": _name(value), "source": digest_of({"source": _source(value)})}
+        case _:
+            inner = _fields(value) if attrs.has(type(value)) else _state(value)
+            described = {"class": _name(type(value)), **inner}
+    return described
+
+
+def fingerprint(file: Path) -> str | None:
+    """Describe a large file by its size and by samples of its content; None if it cannot be read."""
+    size, samples = 1 << 16, 16
+    try:
+        length = file.stat().st_size
+        with file.open("rb") as opened:
+            read = []
+            for number in range(samples):
+                opened.seek(max(0, length - size) * number // (samples - 1))
+                read.append(opened.read(size).hex())
+    except OSError:
+        return None
+    return digest_of({"size": length, "samples": read})
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    found = {}
+    for one in attrs.fields(type(value)):
+        described = _field(one, getattr(value, one.name))
+        if one.init and described != _field(one, one.default):
+            found[one.name] = described
+    return found
+
+
+def _field(one: attrs.Attribute[Any], value: Any) -> Any:
+    """A part that is given by its name is the same as the object."""
+    parameter = one.metadata.get(PARAMETER)
+    registry = None if parameter is None else parameter.registry
+    return identity_of(value if registry is None else registry.part(value))
+
+
+def _state(value: Any) -> dict[str, Any]:
+    """The state of an object of another kind: its repr, or its public attributes."""
+    shown = repr(value)
+    if " at 0x" not in shown:
+        return {"repr": shown}
+    state = getattr(value, "__dict__", {})
+    return {name: identity_of(inner) for name, inner in state.items() if not name.startswith("_")}
+
+
+def _name(thing: Any) -> str:
+    return f"{getattr(thing, '__module__', '')}.{thing.__qualname__}"
+
+
+def _source(function: Any) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return "" if code is None else code.co_code.hex() + repr(code.co_consts)

@@ -1,0 +1,112 @@
+"""Names of the original's that differ from ours, and its keys that mean something else here.
+
+Its commands and its files of defaults are understood with these. Whatever cannot be had is refused by
+name: a key here by its `Parameter`, a benchmark in `registry`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from trio_beam.core.validation import Parameter
+
+#: Benchmarks of other names.
+BENCHMARKS = {"math": "math500"}
+#: Its benchmarks that cannot be had, with the reason.
+NO_BENCHMARKS = {
+    **dict.fromkeys(
+        ("swebench", "swebench-verified"),
+        "SWE-bench is graded by its own harness, in a container for each repository",
+    ),
+    **dict.fromkeys(
+        ("arcagi2", "arcagi2-train"), "reasoning_gym:arc_agi has puzzles of the kind of ARC-AGI"
+    ),
+}
+#: Groups of other names: the original's, and one of ours from before strategies had names.
+GROUPS = {"temperature_sampling": "sample", "power": "power_sampling"}
+#: Keys of other names.
+KEYS = {
+    "mcmc.block_size": "mcmc.tokens_per_step",
+    "mcmc_parallel.block_size": "mcmc_parallel.tokens_per_step",
+    # Its proposals of one step are requests that are sent together, and so are the steps of chains.
+    "mcmc_parallel.num_proposals": "mcmc_parallel.chains",
+    "self_consistency.vote_by": "self_consistency.by",
+}
+#: Groups beside those of the registered strategies, with the strategy that each of them runs.
+MORE_GROUPS = {"mcmc_parallel": "mcmc"}
+#: Defaults of the runner that are not those of the declarations.
+DEFAULTS: dict[str, Any] = {
+    "greedy.enabled": True,
+    "sample.temperature": 0.8,
+    "mcmc_parallel.chains": 4,
+}
+#: Labels as it writes them; those of other strategies are made of their own parameters.
+LABELS = {
+    "beam_search": "BeamSearch(α={alpha},width={beam_width},n={n_per_beam},tps={tokens_per_step})",
+    "greedy": "Greedy",
+    "mcmc": "MCMC(α={alpha},steps={steps},B={tokens_per_step})",
+    "mcmc_parallel": "ParallelMCMC(α={alpha},steps={steps},B={tokens_per_step},N={chains})",
+    "sample": "Temperature(T={temperature})",
+}
+
+
+@attrs.frozen
+class Extra:
+    """A key of a strategy's group that is no parameter of the strategy."""
+
+    parameter: Parameter
+    default: Any = None
+
+
+def _only(value: Any, why: str) -> Extra:
+    """A key with one value that can be had."""
+    return Extra(Parameter(kind="choice", choices=(value,), help=why), value)
+
+
+_SAME_DISTRIBUTION = "with {} it would sample from another distribution"
+_LIMITS = {
+    "max_concurrent": Extra(
+        Parameter(kind="integer", minimum=1, optional=True, help="Goes over model.max_concurrent.")
+    ),
+    "timeout": Extra(
+        Parameter(
+            kind="number",
+            minimum=0,
+            above=True,
+            optional=True,
+            unit="seconds",
+            help="Goes over model.attempt_timeout.",
+        )
+    ),
+}
+#: Those keys by their groups. Limits hold for all requests of a run, there being one endpoint.
+EXTRA: dict[str, dict[str, Extra]] = {
+    "beam_search": _LIMITS,
+    "mcmc": {
+        "restrict_to_last_n": _only(
+            None,
+            "null: to propose changes near the end alone would sample from another distribution",
+        )
+    },
+    "mcmc_parallel": {
+        **_LIMITS,
+        "max_retries": Extra(
+            Parameter(
+                kind="integer",
+                minimum=0,
+                optional=True,
+                help="Retries of a request; goes over model.retry.attempts, less one.",
+            )
+        ),
+        "use_length_penalty": _only(
+            False, "false: with a length penalty it would sample from another distribution"
+        ),
+        "length_penalty": Extra(
+            Parameter(
+                kind="number", minimum=0, optional=True, help="No effect: see use_length_penalty."
+            )
+        ),
+    },
+}
