@@ -117,6 +117,7 @@ def test_generate_inside_asyncio_raises_what_went_wrong() -> None:
         asyncio.run(main())
 
 
+@pytest.mark.promise(3)
 @pytest.mark.parametrize("call", ["BeamSearchSampling().generate(client, 'p')", "await awaited()"])
 def test_ctrl_c_inside_asyncio_cancels_the_search(silent: Silent, call: str) -> None:
     """asyncio's own handler would wait for the loop, which waits for a search that blocks it."""
@@ -183,6 +184,7 @@ def test_many_at_the_same_time_under_asyncio(url: str) -> None:
     ]
 
 
+@pytest.mark.promise(3)
 def test_cancelling_the_task_cancels_the_search(silent: Silent) -> None:
     async def main() -> None:
         search = asyncio.create_task(sampler()._generate_async(client_of(silent.url), "p", 8))

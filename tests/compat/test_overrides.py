@@ -136,8 +136,22 @@ async def test_beams_that_an_override_only_hands_on_keep_their_token_ids() -> No
     found = await strategy_of(Handing)._generate_async(model, "p", 12)
     assert found == await strategy_of()._generate_async(plain, "p", 12)
     assert all(request.beam.exact for request in model.requests)
-    assert [request.seed for request in model.requests] == [one.seed for one in plain.requests]
-    assert len({request.seed for request in model.requests}) == len(model.requests)
+    seeds = {request.seed for request in model.requests}  # the order of tasks is Trio's
+    assert seeds == {request.seed for request in plain.requests}
+    assert len(seeds) == len(model.requests)
+
+
+async def test_a_search_prepares_its_prompt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    start = FakeEndpoint.start
+
+    async def counted(self: FakeEndpoint, prompt: Any, context: Any) -> Any:
+        started.append(prompt)
+        return await start(self, prompt, context)
+
+    monkeypatch.setattr(FakeEndpoint, "start", counted)
+    await strategy_of()._generate_async(FakeEndpoint(), "p", 12)
+    assert len(started) == 1
 
 
 class Shouting(BeamSearchSampling):
@@ -272,6 +286,7 @@ async def test_an_override_may_use_the_calls_of_openai_that_it_knows() -> None:
 # -- failures
 
 
+@pytest.mark.promise(1)
 async def test_what_had_come_back_of_a_failed_block_is_kept(autojump_clock: MockClock) -> None:
     async def before(request: SampleRequest) -> None:
         if len(model.requests) == 3:  # the second beam of block 2
@@ -289,6 +304,7 @@ async def test_what_had_come_back_of_a_failed_block_is_kept(autojump_clock: Mock
     assert partial.usage.requests == 3
 
 
+@pytest.mark.promise(1)
 async def test_a_failing_beam_cancels_its_siblings(autojump_clock: MockClock) -> None:
     async def before(request: SampleRequest) -> None:
         if len(model.requests) == 2:

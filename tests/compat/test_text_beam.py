@@ -67,7 +67,7 @@ def test_a_changed_copy_has_no_beam_and_gets_one() -> None:
 
 @pytest.mark.parametrize("given", [("", [], [], [], False), Beam(), ["", [], [], [], False]])
 def test_the_empty_beam_is_empty(given: object) -> None:
-    made = text_beam(given, 1.0)
+    made: Any = text_beam(given, 1.0)
     assert made == ("", [], [], [], False)
     assert made.beam is not None
     assert made.beam.continuation is None

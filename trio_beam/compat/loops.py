@@ -161,7 +161,7 @@ async def _await_in_asyncio(work: Callable[[], Awaitable[T]]) -> T:
         while not over.is_set():
             try:
                 await over.wait()
-            except asyncio.CancelledError as error:
+            except asyncio.CancelledError as error:  # noqa: ASYNC103  # raised once the search is over
                 cancelled = error
                 thread.cancel()  # and wait: nothing may be left of it
     finally:
