@@ -2,69 +2,90 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
+import json
 import math
-import signal
-import socket
-import subprocess
-import sys
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
-import openai
 import pytest
-import trio
+from trio.testing import MockClock
 
+from tests.servers.hosted_chat import HostedChat
 from tests.servers.mock_server import MockServer, completion
 from tests.servers.socket_server import threaded_server
-from trio_beam import Beam, BeamSearchSampling, ConfigError, TrioBeamError
-from trio_beam.compat.original import Client
-
-EXPECTED_LINES = """\
-[BeamSearch] TRUE beam search (ASYNC): beam_width=2, n_per_beam=2
-[BeamSearch] Generating 16 blocks of 192 tokens
-[BeamSearch] α=4.0, length_penalty=0.6
-[BeamSearch] Each iteration: 2 beams × 2 samples = candidates (PARALLEL)
-[BeamSearch] Block 1: Generated 4 candidates (parallel)
-[BeamSearch] Block 1/16: 2 active, 0 completed
-"""
+from trio_beam import (
+    Beam,
+    BeamSearchConfig,
+    BeamSearchSampling,
+    ConfigError,
+    Endpoint,
+    SearchFailed,
+    beam_search,
+)
+from trio_beam.compat.clients import Client
 
 
 def sampler(**changes: Any) -> BeamSearchSampling:
-    return BeamSearchSampling(**{"tokens_per_step": 4, "seed": 3} | changes)
+    return BeamSearchSampling(**{"tokens_per_step": 4, "seed": 3, "raw": True} | changes)
 
 
 def client_of(url: str, model: str | None = "mock") -> Client:
     return SimpleNamespace(api_key="key", base_url=url, default_model=model)
 
 
-def test_the_parameters_are_the_originals() -> None:
-    parameters = inspect.signature(BeamSearchSampling).parameters
-    assert {name: parameter.default for name, parameter in parameters.items()} == {
-        "alpha": 4.0,
-        "beam_width": 2,
-        "n_per_beam": 2,
-        "tokens_per_step": 192,
-        "use_length_penalty": True,
-        "length_penalty": 0.6,
-        "proposal_temperature": 1.0,
-        "top_logprobs": 5,
-        "debug": False,
-        "supports_n_param": True,
-        "max_concurrent": 100,
-        "timeout": 300.0,
-        "seed": None,
-    }
-    for name in (
-        "_sample_continuation_multiple_async",
-        "_expand_beams_parallel",
-        "_generate_async",
-        "_run_with_client",
-    ):
-        assert inspect.iscoroutinefunction(getattr(BeamSearchSampling, name))
-    assert not inspect.iscoroutinefunction(BeamSearchSampling.generate)
+ORIGINAL = {
+    "alpha": 4.0,
+    "beam_width": 2,
+    "n_per_beam": 2,
+    "tokens_per_step": 192,
+    "use_length_penalty": True,
+    "length_penalty": 0.6,
+    "proposal_temperature": 1.0,
+    "top_logprobs": 5,
+    "debug": False,
+    "supports_n_param": True,
+    "max_concurrent": 100,
+    "timeout": 300.0,
+    "seed": None,
+}
+OURS = {"raw": False, "dialect": "auto", "http_client": None}
+
+
+def test_the_parameters_are_the_originals_and_three_of_ours_behind_them() -> None:
+    parameters = inspect.signature(BeamSearchSampling).parameters.values()
+    assert [(p.name, p.default) for p in parameters] == [*ORIGINAL.items(), *OURS.items()]
+    assert {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} == OURS.keys()
+    positional = BeamSearchSampling(*ORIGINAL.values())  # type: ignore[arg-type]
+    assert {name: getattr(positional, name) for name in ORIGINAL} == ORIGINAL
+    assert positional.name == "BeamSearch(α=4.0,width=2,n=2,tps=192)"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("generate", ["client", "prompt", "max_tokens"]),
+        ("_generate_async", ["client", "prompt", "max_tokens"]),
+        ("_run_with_client", ["api_key", "base_url", "model", "prompt", "max_tokens"]),
+        ("_expand_beams_parallel", ["client", "active_beams", "prompt", "block_num"]),
+        (
+            "_sample_continuation_multiple_async",
+            ["client", "prompt", "prefix", "max_tokens", "n"],
+        ),
+        ("_sample_continuation_multiple", ["client", "prompt", "prefix", "max_tokens", "n"]),
+    ],
+)
+def test_the_methods_are_the_originals(name: str, parameters: list[str]) -> None:
+    method = getattr(BeamSearchSampling, name)
+    found = [
+        p.name
+        for p in inspect.signature(method).parameters.values()
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    assert found == ["self", *parameters]
+    blocks = name in ("generate", "_sample_continuation_multiple")
+    assert inspect.iscoroutinefunction(method) is not blocks
 
 
 def test_a_bad_parameter_is_known_at_once() -> None:
@@ -86,20 +107,98 @@ def test_generate_returns_text_and_counts() -> None:
     assert {body["logprobs"] for body in bodies} == {5}
 
 
-def test_an_openai_client_will_do() -> None:
-    with threaded_server() as (url, _):
-        ours = sampler().generate(client_of(url), "p", 8)
-        with openai.OpenAI(api_key="key", base_url=url) as client:
-            assert sampler().generate(client, "p", 8) == ours
+def test_a_string_is_a_users_message_to_the_chat_call() -> None:
+    api = HostedChat()
+    with api.serve() as url:
+        text, _, _ = BeamSearchSampling(tokens_per_step=4).generate(client_of(url), "Which?", 8)
+    assert len(text.split()) == 8
+    assert set(api.paths) == {"/v1/models", "/v1/chat/completions"}
+    question = {"role": "user", "content": "Which?"}
+    first, *others = api.questions
+    assert first["messages"] == [question]
+    assert [body["messages"][0] for body in others] == [question] * 2
+    assert [body["messages"][1]["role"] for body in others] == ["assistant"] * 2
 
 
-def test_the_debug_lines_are_the_originals(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("at_generate", [True, False])
+def test_raw_continues_the_plain_text(raw: bool, at_generate: bool) -> None:
+    strategy = sampler(raw=raw is not at_generate)  # at_generate: the call says otherwise
+    api = HostedChat()
+    with threaded_server() as (url, bodies), api.serve() as hosted:
+        told: dict[str, Any] = {"raw": raw} if at_generate else {}
+        strategy.generate(client_of(url if raw else hosted), "p", 8, **told)
+    assert bool(bodies) is raw
+    assert bool(api.questions) is not raw
+    assert all(body["prompt"].startswith("p") for body in bodies)
+
+
+def test_chat_messages_stay_what_they_are() -> None:
+    api = HostedChat()
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which?"}]
+    with api.serve() as url:
+        sampler().generate(client_of(url), messages, 8)
+    assert all(body["messages"][:2] == messages for body in api.questions)
+
+
+def test_text_on_a_server_without_completions_is_a_typed_error() -> None:
+    with HostedChat().serve() as url, pytest.raises(SearchFailed, match="404"):
+        sampler(raw=True).generate(client_of(url), "p", 8)
+
+
+@pytest.mark.parametrize("at_generate", [True, False])
+def test_a_dialect_and_a_client_of_the_callers_are_taken(at_generate: bool) -> None:
+    api = HostedChat()
+    ours: dict[str, Any] = {"dialect": "openai", "http_client": api.client()}
+    at_once = {} if at_generate else ours
+    strategy = BeamSearchSampling(tokens_per_step=4, **at_once)
+    nowhere = client_of("http://nowhere.invalid/v1")
+    text, _, _ = strategy.generate(nowhere, "p", 8, **(ours if at_generate else {}))
+    assert len(text.split()) == 8
+    assert set(api.paths) == {"/v1/chat/completions"}  # a dialect that is named asks nothing
+    assert not ours["http_client"].is_closed
+
+
+@pytest.mark.parametrize("ours", [{"dialect": "klingon"}, {"http_client": object()}])
+def test_bad_parameters_of_ours_are_known_at_once(ours: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(ours))):
+        BeamSearchSampling(**ours)
+
+
+async def test_without_overrides_it_is_beam_search(autojump_clock: MockClock) -> None:
+    strategy = BeamSearchSampling(tokens_per_step=4, beam_width=3, seed=3, dialect="openai")
+    config = BeamSearchConfig(
+        tokens_per_step=4, beam_width=3, seed=3, max_tokens=14, top_logprobs=5
+    )
+    api = HostedChat(length=11)
+    async with api.client() as http:
+        endpoint = Endpoint("http://api/v1", model="m", http_client=http, dialect="openai")
+        text, prompt_tokens, completion_tokens = await strategy._generate_async(endpoint, "p", 14)
+        sent = api.bodies.copy()
+        api.bodies.clear()
+        async with endpoint:
+            result = await beam_search(endpoint, [{"role": "user", "content": "p"}], config)
+    assert text == result.text
+    assert (prompt_tokens, completion_tokens) == (
+        result.usage.prompt_tokens,
+        result.usage.completion_tokens,
+    )
+    assert strategy.get_num_expansions() == result.rounds
+    assert strategy.get_best_score() == pytest.approx(result.score)
+    key = json.dumps
+    assert sorted(sent, key=key) == sorted(api.bodies, key=key)
+
+
+def test_the_blocking_sampler_is_there_too() -> None:
     with threaded_server() as (url, _):
-        BeamSearchSampling(debug=True, seed=1).generate(client_of(url), "p", 3072)
-    out = capsys.readouterr().out
-    assert out.startswith(EXPECTED_LINES)
-    assert out.splitlines()[6].startswith("[BeamSearch]   Best score: -")
-    assert len(out.splitlines()[6].rpartition(".")[2]) == 4
+        samples, prompt_tokens, completion_tokens = sampler()._sample_continuation_multiple(
+            client_of(url), "p", " and", 4, 3
+        )
+    assert (len(samples), prompt_tokens, completion_tokens) == (3, 7, 12)
+    text, tokens, log_p, log_target, finished = samples[0]
+    assert text == "".join(tokens)
+    assert log_target == [4.0 * value for value in log_p]
+    assert not finished
 
 
 def test_it_is_silent_without_debug(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,63 +213,6 @@ def test_without_n_every_continuation_is_a_request() -> None:
         assert all("n" not in body for body in bodies)
         assert len(bodies) == 8
         assert sampler().generate(client_of(url), "p", 8)[0] == without[0]
-
-
-async def test_inside_trio_it_says_what_to_use() -> None:
-    with pytest.raises(TrioBeamError, match="beam_search"):
-        sampler().generate(client_of("http://127.0.0.1:1/v1"), "p")
-
-
-async def test_in_a_thread_of_trio_it_works() -> None:
-    with threaded_server() as (url, _):
-        there = await trio.to_thread.run_sync(sampler().generate, client_of(url), "p", 8)
-        assert there[0]
-
-
-def test_from_asyncio_it_works() -> None:
-    async def main(url: str) -> tuple[str, int, int]:
-        return sampler().generate(client_of(url), "p", 8)
-
-    with threaded_server() as (url, _):
-        assert asyncio.run(main(url)) == sampler().generate(client_of(url), "p", 8)
-
-
-def test_from_asyncio_errors_come_through() -> None:
-    async def main() -> None:
-        sampler().generate(client_of("not a url"), "p", 8)
-
-    with pytest.raises(ConfigError, match="base_url"):
-        asyncio.run(main())
-
-
-def test_ctrl_c_from_asyncio_cancels_the_search() -> None:
-    """asyncio's own handler would wait for the loop, which waits for the search."""
-    program = """
-import asyncio, types
-from trio_beam import BeamSearchSampling
-
-async def main():
-    client = types.SimpleNamespace(api_key="k", base_url=URL, default_model="m")
-    print("ready", flush=True)
-    BeamSearchSampling().generate(client, "p")
-
-asyncio.run(main())
-"""
-    listener = socket.create_server(("127.0.0.1", 0))
-    with listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        with subprocess.Popen(
-            [sys.executable, "-c", f"URL = {url!r}\n{program}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            connection, _ = listener.accept()  # it has asked, and gets no answer
-            with connection:
-                process.send_signal(signal.SIGINT)
-                assert process.wait(30) != 0
-                assert process.stderr is not None
-                assert "KeyboardInterrupt" in process.stderr.read()
 
 
 def test_seeds_of_the_coroutines_differ() -> None:
@@ -189,16 +231,6 @@ def test_bad_parameters_are_named_as_they_were_given(field: str, value: int) -> 
 async def test_the_coroutines_take_an_open_endpoint() -> None:
     strategy = sampler()
     async with MockServer(latency=0).endpoint() as endpoint:
-        (
-            samples,
-            prompt_tokens,
-            completion_tokens,
-        ) = await strategy._sample_continuation_multiple_async(endpoint, "p", " and", 4, 3)
-        assert (len(samples), prompt_tokens, completion_tokens) == (3, 7, 12)
-        text, tokens, log_p, log_target, finished = samples[0]
-        assert text == "".join(tokens)
-        assert log_target == [4.0 * value for value in log_p]
-        assert not finished
         beams, _, _ = await strategy._expand_beams_parallel(endpoint, [Beam()], "p", 0)
         assert len(beams) == 2
         more, prompt_tokens, _ = await strategy._expand_beams_parallel(endpoint, beams, "p", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 import pytest
@@ -166,3 +167,23 @@ def test_the_originals_interface(base_url: str, capsys: pytest.CaptureFixture[st
     assert prompt_tokens > 0
     assert completion_tokens == 4 * 8 + 4 * 8
     assert "[BeamSearch] Block 2/2: 2 active, 0 completed" in capsys.readouterr().out
+
+
+async def test_an_override_of_the_original_is_continued_by_text(base_url: str) -> None:
+    """llama.cpp's own call wants token ids, which a text that somebody has changed does not have."""
+
+    class Shouting(BeamSearchSampling):
+        async def _sample_continuation_multiple_async(self, *args: Any, **kwargs: Any) -> Any:
+            samples, *tokens = await super()._sample_continuation_multiple_async(*args, **kwargs)
+            return [(text.upper(), *rest) for text, *rest in samples], *tokens
+
+    with trio.fail_after(120):
+        async with Endpoint(base_url) as endpoint:
+            strategy = Shouting(tokens_per_step=4, seed=5)
+            text, _, _ = await strategy._generate_async(endpoint, "What is the capital?", 12)
+            assert text == text.upper() != ""
+            samples, _, _ = await BeamSearchSampling(seed=5)._sample_continuation_multiple_async(
+                endpoint, "What is the capital of France?", "The capital of France is", 2, 2
+            )
+            assert any("Paris" in sample.text for sample in samples)
+            assert endpoint.statistics().in_flight == 0

@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
-import attrs
 import trio
 
-from trio_beam.core.beam import Beam
-from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.events import Event
-from trio_beam.core.language_model import RequestContext
-from trio_beam.core.prompt import PromptLike, check_prompt
-from trio_beam.core.seeds import base_seed, sample_number
-from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
+from trio_beam.compat.clients import Client, NamedServer, key_text, opened
+from trio_beam.compat.expansion import Result, expand_all
+from trio_beam.compat.loops import in_trio, run_blocking
+from trio_beam.compat.parameters import Parameters
+from trio_beam.compat.rounds import MethodRounds
+from trio_beam.compat.sampling import sample
+from trio_beam.compat.session import Session
+from trio_beam.compat.text_beam import Prefix, beam_of_prefix, extend, full, text_beam
+from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.prompt import PromptLike
+from trio_beam.core.steps import Expansion
 from trio_beam.core.usage import UsageMeter
-from trio_beam.core.validation import check_integer, check_number
-from trio_beam.endpoint.endpoint import Endpoint
-from trio_beam.engine.round import run_round
-from trio_beam.engine.search import beam_search
-from trio_beam.errors import ConfigError, TrioBeamError
-from trio_beam.observers.debug import DebugLines
-from trio_beam.scorers.power import Power
-
-#: (text, token texts, log p, alpha * log p, whether the model ended), as in the original.
-_Sample = tuple[str, list[str], list[float], list[float], bool]
+from trio_beam.engine.beam_search import BeamSearchRun
+from trio_beam.errors import ContextOverflow
+from trio_beam.http.clients import AsyncClient
 
 
-class Client(Protocol):
-    """Names an endpoint: an ``openai.OpenAI`` will do."""
+class BeamSearchSampling(Parameters):
+    """Beam search as one synchronous call, with the original's parameters and methods.
 
-    @property
-    def api_key(self) -> Any:
-        """A string or None."""
+    A search goes through the coroutine methods, each calling the next: `_run_with_client`, `_generate_async`,
+    `_expand_beams_parallel` for each block, `_sample_continuation_multiple_async` for each beam of it. So a
+    subclass that overrides one changes the search, and so does a mock. Whoever has called it, a search runs
+    in Trio, its overrides included: they await Trio's functions (`trio.sleep`, a nursery), not asyncio's. The
+    methods themselves may be awaited in Trio and in asyncio, where cancelling the task cancels the search.
 
-    @property
-    def base_url(self) -> Any:
-        """A string, or something whose ``str`` is one."""
-
-
-class BeamSearchSampling:
-    """Beam search as one synchronous call, with the original's parameters.
+    Beams, candidates and samples are tuples: (text, tokens, log p, alpha * log p, whether the model ended).
 
     The parameters are those of `BeamSearchConfig` and `Endpoint`; only these differ:
 
@@ -53,57 +42,35 @@ class BeamSearchSampling:
         debug: print the original's ``[BeamSearch]`` lines.
         supports_n_param: False sends a request for each continuation.
         timeout: seconds for one attempt of a request.
+        raw: whether a string is a text to be continued; if not, it is a user's message to the chat call.
 
     Raises:
         ConfigError: a parameter is out of its bounds.
     """
 
-    def __init__(
-        self,
-        alpha: float = 4.0,
-        beam_width: int = 2,
-        n_per_beam: int = 2,
-        tokens_per_step: int = 192,
-        use_length_penalty: bool = True,
-        length_penalty: float = 0.6,
-        proposal_temperature: float = 1.0,
-        top_logprobs: int = 5,
-        debug: bool = False,
-        supports_n_param: bool = True,
-        max_concurrent: int = 100,
-        timeout: float = 300.0,
-        seed: int | None = None,
-    ) -> None:
-        self.alpha = alpha
-        self.beam_width = beam_width
-        self.n_per_beam = n_per_beam
-        self.tokens_per_step = tokens_per_step
-        self.use_length_penalty = use_length_penalty
-        self.length_penalty = length_penalty
-        self.proposal_temperature = proposal_temperature
-        self.top_logprobs = top_logprobs
-        self.debug = debug
-        self.supports_n_param = supports_n_param
-        self.max_concurrent = max_concurrent
-        self.timeout = timeout
-        self.seed = seed
-        self.name = f"BeamSearch(α={alpha},width={beam_width},n={n_per_beam},tps={tokens_per_step})"
-        self._num_expansions = 0
-        self._best_score = 0.0
-        check_number("timeout", timeout, 0, above=True)
-        check_integer("max_concurrent", max_concurrent, 1)
-        self._config(tokens_per_step)  # a bad parameter is known here, not at the first call
+    _last_num_expansions = 0
+    _last_best_score = 0.0
 
     def generate(
-        self, client: Client, prompt: PromptLike, max_tokens: int = 512
+        self,
+        client: Client,
+        prompt: PromptLike,
+        max_tokens: int = 512,
+        *,
+        raw: bool | None = None,
+        dialect: str | None = None,
+        http_client: AsyncClient | None = None,
     ) -> tuple[str, int, int]:
         """Search, and block until it is done.
 
         Args:
             client: has ``api_key``, ``base_url`` and, if the server lists several models,
-                ``default_model``.
-            prompt: as for `beam_search`.
+                ``default_model``: an OpenAI client, sync or async.
+            prompt: a user's message, or a list of chat messages.
             max_tokens: greatest length of the completion, in tokens.
+            raw: instead of the strategy's own, for this call.
+            dialect: the same.
+            http_client: the same.
 
         Returns:
             The completion, and the prompt and completion tokens of all requests together.
@@ -112,214 +79,204 @@ class BeamSearchSampling:
             TrioBeamError: called inside Trio; there, use `beam_search`.
             SearchFailed: as `beam_search`.
         """
-        if trio.lowlevel.in_trio_run():
-            raise TrioBeamError(
-                "generate() blocks, so it cannot be called inside Trio:"
-                " use `await trio_beam.beam_search(endpoint, prompt, config)` there"
-            )
+        server = NamedServer.of(client)
+        ours: dict[str, Any] = {
+            "headers": server.headers or None,
+            "raw": raw,
+            "dialect": dialect,
+            "http_client": http_client,
+        }
 
-        async def main() -> tuple[str, int, int]:
-            model = getattr(client, "default_model", None)
+        async def search() -> tuple[str, int, int]:
+            # What is not given is left out: an override may have the original's parameters only.
             return await self._run_with_client(
-                client.api_key, client.base_url, model, prompt, max_tokens
+                api_key=server.api_key,
+                base_url=server.base_url,
+                model=server.default_model,
+                prompt=prompt,
+                max_tokens=max_tokens,
+                **{name: value for name, value in ours.items() if value is not None},
             )
 
-        return _run_in_asyncio(main) if _in_asyncio() else trio.run(main)
+        return run_blocking(search)
 
     def get_num_expansions(self) -> int:
         """Blocks that the last search went through; 0 before the first."""
-        return self._num_expansions
+        return self._last_num_expansions
 
     def get_best_score(self) -> float:
         """Score of the last search's best beam; 0.0 before the first."""
-        return self._best_score
+        return self._last_best_score
 
+    @in_trio
     async def _run_with_client(
-        self, api_key: Any, base_url: Any, model: str | None, prompt: PromptLike, max_tokens: int
+        self,
+        api_key: Any,
+        base_url: Any,
+        model: str | None,
+        prompt: PromptLike,
+        max_tokens: int,
+        **ours: Any,
     ) -> tuple[str, int, int]:
-        """Open an endpoint, search on it, and close it whatever happens."""
-        if api_key is not None and not isinstance(api_key, str):
-            raise ConfigError("client.api_key", "a string or None", type(api_key).__name__)
-        async with Endpoint(
-            str(base_url) if base_url else "https://api.openai.com/v1",
-            model=model,
-            api_key=api_key or None,
-            max_concurrent=self.max_concurrent,
-            max_n=None if self.supports_n_param else 1,
-            attempt_timeout=self.timeout,
-        ) as endpoint:
-            return await self._generate_async(endpoint, prompt, max_tokens)
+        """Search on a server by its name: (completion, prompt tokens, completion tokens).
 
+        Args:
+            api_key: as `Client.api_key`.
+            base_url: as `Client.base_url`.
+            model: None takes the only model that the server lists.
+            prompt: as for `generate`.
+            max_tokens: as for `generate`.
+            ours: the other attributes of `NamedServer`.
+        """
+        key = await key_text(api_key)
+        server = NamedServer(api_key=key, base_url=base_url, default_model=model, **ours)
+        try:
+            return await self._generate_async(server, prompt, max_tokens)
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await server.aclose()
+
+    @in_trio
     async def _generate_async(
-        self, client: Endpoint, prompt: PromptLike, max_tokens: int = 512
+        self, client: Client | LanguageModel, prompt: PromptLike, max_tokens: int = 512
     ) -> tuple[str, int, int]:
-        """Search on an open endpoint: (completion, prompt tokens, completion tokens)."""
-        observers = [DebugLines()] if self.debug else []
-        result = await beam_search(client, prompt, self._config(max_tokens), observers=observers)
-        self._num_expansions = result.rounds
-        self._best_score = result.score
+        """Search: (completion, prompt tokens, completion tokens), the tokens as the methods count them.
+
+        Args:
+            client: an `Endpoint` (opened for the search, unless it is open), another `LanguageModel`, or
+                whatever names a server.
+            prompt: as for `generate`.
+            max_tokens: as for `generate`.
+
+        Raises:
+            SearchFailed: as `beam_search`.
+        """
+        async with self._session(client) as session:
+            rounds = MethodRounds(
+                session,
+                lambda beams, block: self._expand_beams_parallel(client, beams, prompt, block),
+                self._calculate_beam_score,
+                self.alpha,
+                self.beam_width,
+            )
+            run = BeamSearchRun(
+                session,
+                session.asked(prompt),
+                self._config(max_tokens, scorer=rounds.score),
+                self._observers(),
+                runner=rounds.run,
+            )
+            result = await run.run()
+        self._last_num_expansions = result.rounds
+        self._last_best_score = result.score
         return result.text, result.usage.prompt_tokens, result.usage.completion_tokens
 
+    @in_trio
     async def _expand_beams_parallel(
-        self, client: Endpoint, active_beams: Sequence[Beam], prompt: PromptLike, block_num: int
-    ) -> tuple[list[Beam], int, int]:
-        """Expand all beams at the same time: (scored candidates, prompt tokens, completion tokens)."""
-        expanded = [
-            Expansion(
-                rank=rank,
-                beam=beam,
-                n=self.n_per_beam,
-                max_tokens=self.tokens_per_step,
-                seed=self._seed(block_num, rank),
-            )
-            for rank, beam in enumerate(active_beams)
-        ]
-        keeper = await self._run_round(client, prompt, expanded, block_num)
-        candidates = [
-            expanded[rank].beam.extend(continuation)
-            for rank, outcome in sorted(keeper.outcomes.items())
-            for _, continuation in sorted(outcome.continuations.items())
-        ]
-        scores = Power()(candidates, keeper.config)
-        scored = [
-            attrs.evolve(candidate, score=score)
-            for candidate, score in zip(candidates, scores, strict=True)
-        ]
-        return scored, keeper.meter.prompt_tokens, keeper.completion_tokens
+        self,
+        client: Client | LanguageModel,
+        active_beams: Sequence[Any],
+        prompt: PromptLike,
+        block_num: int,
+    ) -> Result:
+        """Expand all beams at the same time: (scored candidates, prompt tokens, completion tokens).
 
+        Args:
+            client: as for `_generate_async`.
+            active_beams: tuples, or `Beam` objects.
+            prompt: as for `generate`.
+            block_num: number of the block, from 0.
+
+        Raises:
+            EndpointError: a beam could not be expanded; the others were given up.
+        """
+        beams = [text_beam(beam, self.alpha) for beam in active_beams]
+
+        async def expand(place: int, count: int) -> Result:
+            beam = beams[place]
+            seed = self._seed(block_num, place) if beam.seed is None else beam.seed
+            try:
+                samples, prompts, completions = await self._sample_continuation_multiple_async(
+                    client,
+                    prompt,
+                    Prefix.of(beam, seed),
+                    beam.max_tokens or self.tokens_per_step,
+                    n=self.n_per_beam * count,
+                )
+            except ContextOverflow:
+                if not beam.text:
+                    raise
+                return [full(beam)], 0, 0
+            candidates = [extend(beam, text_beam(one, self.alpha)) for one in samples]
+            for one in candidates:
+                one.score = self._calculate_beam_score(one.log_target, len(one.tokens))
+            return candidates, prompts, completions
+
+        async with self._session(client) as session:
+            expanded = await expand_all(beams, expand)
+            if expanded.errors:
+                session.failed = expanded
+                raise expanded.errors[min(expanded.errors)]
+        return expanded.all()
+
+    @in_trio
     async def _sample_continuation_multiple_async(
-        self, client: Endpoint, prompt: str, prefix: str, max_tokens: int, n: int
-    ) -> tuple[list[_Sample], int, int]:
-        """Sample n continuations of a text: (samples, prompt tokens, completion tokens)."""
+        self,
+        client: Client | LanguageModel,
+        prompt: PromptLike,
+        prefix: str,
+        max_tokens: int,
+        n: int,
+    ) -> Result:
+        """Sample n continuations of a text: (samples, prompt tokens, completion tokens).
+
+        Args:
+            client: as for `_generate_async`.
+            prompt: as for `generate`.
+            prefix: the beginning of the assistant's message; with `raw` it stands right behind the prompt.
+            max_tokens: most tokens of each.
+            n: how many.
+
+        Raises:
+            EndpointError: they could not be had.
+        """
+        seed = prefix.seed if isinstance(prefix, Prefix) else self._seed(0, 0, prefix)
         expansion = Expansion(
-            rank=0, beam=Beam(), n=n, max_tokens=max_tokens, seed=self._seed(0, 0, prefix)
+            rank=0, beam=beam_of_prefix(prefix), n=n, max_tokens=max_tokens, seed=seed
         )
-        keeper = await self._run_round(client, prompt + prefix, [expansion], 0)
-        samples: list[_Sample] = []
-        for _, continuation in sorted(keeper.outcomes[0].continuations.items()):
-            log_p = [token.logprob for token in continuation.tokens]
-            texts = [token.text for token in continuation.tokens]
-            target = [self.alpha * value for value in log_p]
-            text = continuation.data.decode("utf-8", "replace")
-            samples.append((text, texts, log_p, target, continuation.finish_reason == "stop"))
-        return samples, keeper.meter.prompt_tokens, keeper.completion_tokens
+        async with self._session(client) as session:
+            return await sample(session, prompt, expansion, self._config(max_tokens))
 
-    async def _run_round(
-        self, client: Endpoint, prompt: PromptLike, expansions: Sequence[Expansion], number: int
-    ) -> _OneRound:
-        keeper = _OneRound(self._config(self.tokens_per_step))
-        context = RequestContext(meter=keeper.meter, emit=_ignore)
-        sampler = await client.start(check_prompt(prompt), context)
-        sampling = Sampling.of(keeper.config, enumerate=False, proposal_logprobs=False)
-        expand = Round(
-            number=number, purpose="expand", expansions=tuple(expansions), sampling=sampling
-        )
-        await run_round(sampler, expand, keeper, keeper.meter, _ignore)
-        for outcome in keeper.outcomes.values():
-            if outcome.errors:
-                raise outcome.errors[0]
-        return keeper
+    def _sample_continuation_multiple(
+        self, client: Client, prompt: PromptLike, prefix: str, max_tokens: int, n: int
+    ) -> Result:
+        """`_sample_continuation_multiple_async`, blocking.
 
-    def _seed(self, block_num: int, rank: int, text: str = "") -> int | None:
-        """A seed for each beam (or text) of each block, derived from the search's own."""
-        if self.seed is None:
-            return None
-        number = sample_number(block_num + 1, rank, 0, width=self.beam_width, n=self.n_per_beam)
-        return base_seed(self.seed, text) + number
-
-    def _config(self, max_tokens: int) -> BeamSearchConfig:
-        return BeamSearchConfig(
-            alpha=self.alpha,
-            beam_width=self.beam_width,
-            n_per_beam=self.n_per_beam,
-            tokens_per_step=self.tokens_per_step,
-            max_tokens=max_tokens,
-            use_length_penalty=self.use_length_penalty,
-            length_penalty=self.length_penalty,
-            proposal_temperature=self.proposal_temperature,
-            top_logprobs=self.top_logprobs,
-            seed=self.seed,
+        Raises:
+            TrioBeamError: called inside Trio.
+            EndpointError: they could not be had.
+        """
+        return run_blocking(
+            lambda: self._sample_continuation_multiple_async(client, prompt, prefix, max_tokens, n)
         )
 
-
-class _OneRound:
-    """Keeps the outcomes of a single round, without a search around it."""
-
-    def __init__(self, config: BeamSearchConfig) -> None:
-        self.config = config
-        self.meter = UsageMeter()
-        self.outcomes: dict[int, Outcome] = {}
-
-    def receive(self, outcome: Outcome) -> Reaction:
-        self.outcomes[outcome.rank] = outcome
-        return Reaction()
-
-    @property
-    def completion_tokens(self) -> int:
-        return sum(
-            continuation.generated
-            for outcome in self.outcomes.values()
-            for continuation in outcome.continuations.values()
-        )
-
-
-def _ignore(_: Event) -> None:
-    pass
-
-
-def _in_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt this thread; asyncio's own handler would wait for the loop, which waits."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _run_in_asyncio(main: Callable[[], Awaitable[tuple[str, int, int]]]) -> tuple[str, int, int]:
-    """Run under a loop of another library: in a thread, since signals can have one owner only.
-
-    Blocks the loop, as a synchronous call does. Ctrl-C cancels the search before it passes on.
-    """
-    scope = trio.CancelScope()
-    token: list[trio.lowlevel.TrioToken] = []
-    outcome: list[tuple[str, int, int] | BaseException] = []
-
-    async def cancellable() -> None:
-        token.append(trio.lowlevel.current_trio_token())
-        with scope:
-            outcome.append(await main())
-
-    def body() -> None:
-        try:
-            trio.run(cancellable)
-        except BaseException as error:  # noqa: ASYNC103  # handed to the caller's thread
-            outcome.append(error)
-
-    thread = threading.Thread(target=body, name="trio_beam.generate")
-    thread.start()
-    try:
-        with _interruptible():
-            thread.join()
-    except BaseException:
-        # If it has not begun yet, or is over, there is nothing to cancel.
-        with suppress(IndexError, trio.RunFinishedError):
-            token[0].run_sync_soon(scope.cancel)
-        thread.join()
-        raise
-    result = outcome[0]
-    if isinstance(result, BaseException):
-        raise result
-    return result
+    @asynccontextmanager
+    async def _session(self, client: Any) -> AsyncIterator[Session]:
+        """The session of the search that is under way, or one of its own."""
+        current = Session.current(self, client)
+        if current is not None:
+            yield current
+            return
+        named = client if isinstance(client, NamedServer) else None
+        async with opened(client, **self._endpoint_options(named)) as model:
+            raw = self.raw if named is None or named.raw is None else named.raw
+            session = Session(
+                owner=self,
+                client=client,
+                model=model,
+                raw=raw,
+                meter=UsageMeter(),
+                emit=next(iter(self._observers()), lambda _: None),
+            )
+            with session.entered():
+                yield session

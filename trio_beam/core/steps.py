@@ -136,13 +136,16 @@ class Outcome:
     Attributes:
         rank: of the expansion.
         continuations: by sample index; fewer than asked for if something went wrong.
+        candidates: made elsewhere, instead of continuations; they need not continue the beam, and what they
+            cost is counted there.
         errors: what went wrong, in the order of the samples; empty if it was cancelled.
         cancelled: whether it was cancelled because of a sibling, or from outside.
         exhausted: whether one of its requests was not sent because of the budget.
     """
 
     rank: int
-    continuations: Mapping[int, Continuation]
+    continuations: Mapping[int, Continuation] = attrs.field(factory=dict)
+    candidates: tuple[Beam, ...] = ()
     errors: tuple[EndpointError, ...] = ()
     cancelled: bool = False
     exhausted: bool = False

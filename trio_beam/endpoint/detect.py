@@ -89,6 +89,7 @@ class DialectFinder:
     exchanges: Exchanges
     models_url: str
     found: Dialect | None = attrs.field(default=None, init=False)
+    _by_text: Dialect | None = attrs.field(default=None, init=False)
     _lock: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     async def find(self, context: RequestContext) -> Dialect:
@@ -151,6 +152,23 @@ class DialectFinder:
             await self.exchanges.run(other.configure(), context, context.meter.reservation())
             self.found = other
         return other
+
+    async def by_text(self, dialect: Dialect, context: RequestContext) -> Dialect:
+        """Return the dialect that continues a beam without token ids, where `dialect` speaks in them.
+
+        Raises:
+            EndpointError: as `find`.
+        """
+        async with self._lock:
+            if self._by_text is None:
+                other = self._make(_FALLBACK, dialect.model)
+                if (
+                    self.name == "auto"
+                ):  # else it was named, as a server of a kind that continues chats
+                    reservation = context.meter.reservation()
+                    await self.exchanges.run(other.configure(), context, reservation)
+                self._by_text = other
+        return self._by_text
 
     async def _list_models(self, context: RequestContext) -> ModelList:
         try:

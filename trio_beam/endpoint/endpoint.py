@@ -217,6 +217,11 @@ class Endpoint:
         found = self._finder.found
         return found.model if found else self._finder.model
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was entered, and not left again."""
+        return self._http.is_open
+
     def __repr__(self) -> str:
         return f"<Endpoint {self.base_url} model={self.model!r}>"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
@@ -18,7 +19,10 @@ from trio_beam.errors import EndpointError, MalformedResponse
 
 @attrs.define(eq=False)
 class DialectSampler:
-    """Samples in the dialect of the server; in another one, if that turns out not to fit."""
+    """Samples in the dialect of the server; in another one, if that turns out not to fit.
+
+    A beam that came as text, without token ids, is continued by text where the dialect would need them.
+    """
 
     _exchanges: Exchanges
     _finder: DialectFinder
@@ -26,6 +30,7 @@ class DialectSampler:
     _dialect: Dialect
     _prepared: Any
     _length: int
+    _by_text: DialectSampler | None = attrs.field(default=None, init=False)
 
     @classmethod
     async def start(
@@ -65,6 +70,9 @@ class DialectSampler:
         Raises:
             EndpointError: none could be had.
         """
+        if self._dialect.takes_ids and _came_as_text(request.beam):
+            sampler = await self._text_sampler(context)
+            return await sampler._sample(request, context)  # noqa: SLF001  # another of this class
         try:
             return await self._sample(request, context)
         except EndpointError as error:
@@ -82,6 +90,17 @@ class DialectSampler:
         exchange = self._dialect.prepare(self._prompt)
         self._prepared = await self._exchanges.run(exchange, context, reservation)
         self._length = self._dialect.prompt_length(self._prepared)
+
+    async def _text_sampler(self, context: RequestContext) -> DialectSampler:
+        async with self._exchanges.learning:
+            if self._by_text is None:
+                dialect = await self._finder.by_text(self._dialect, context)
+                sampler = DialectSampler(
+                    self._exchanges, self._finder, self._prompt, dialect, None, 0
+                )
+                await sampler._prepare(context)
+                self._by_text = sampler
+        return self._by_text
 
     async def _fall_back(self, error: EndpointError, context: RequestContext) -> None:
         """Change to another dialect, if the error says that this one does not fit; else raise it."""
@@ -119,6 +138,11 @@ class DialectSampler:
             if self._dialect.is_open(self._prepared, request):
                 reservation = context.meter.reservation()
                 await self._exchanges.run(self._dialect.settle(), context, reservation)
+
+
+def _came_as_text(beam: Beam) -> bool:
+    block = beam.continuation
+    return block is not None and not any(isinstance(key, int) for key in block.keys[:1])
 
 
 def _neither(first: EndpointError, second: EndpointError) -> MalformedResponse:

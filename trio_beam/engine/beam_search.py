@@ -15,13 +15,21 @@ from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopR
 from trio_beam.core.steps import Failed, Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.evaluation import QuestionSampler
-from trio_beam.engine.round import run_round
+from trio_beam.engine.round import RoundRunner, run_round
 from trio_beam.engine.run import ENTROPY_BITS, Run, search_failed
 from trio_beam.errors import ScorerError, VoteError
 
 
 class BeamSearchRun(Run[BeamSearchConfig]):
-    """One block-level beam search."""
+    """One block-level beam search.
+
+    Args:
+        model: is searched over.
+        prompt: as for `Run`.
+        strategy: as for `Run`.
+        observers: as for `Run`.
+        runner: carries out its rounds.
+    """
 
     def __init__(
         self,
@@ -29,8 +37,11 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         prompt: PromptLike,
         strategy: BeamSearchConfig,
         observers: Sequence[Observer] = (),
+        *,
+        runner: RoundRunner = run_round,
     ) -> None:
         super().__init__(model, prompt, strategy, observers)
+        self._runner = runner
         self._machine = BeamSearchMachine(strategy, secrets.randbits(ENTROPY_BITS))
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
@@ -61,7 +72,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
             for event in step.events:
                 self._emit(event)
             if isinstance(step, Round):
-                await run_round(
+                await self._runner(
                     self._sampler_for(step, sampler), step, self._machine, self._meter, self._emit
                 )
                 self._meter.prompt_length = prompt_length(sampler)

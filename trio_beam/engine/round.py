@@ -7,8 +7,8 @@ Anything unexpected is a bug and leaves as the nursery's group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias
 
 import trio
 
@@ -38,6 +38,12 @@ class OutcomeReceiver(Protocol):
 
     def receive(self, outcome: Outcome) -> Reaction:
         """Take the outcome of one expansion."""
+
+
+#: Carries out a round as `run_round` does, whose arguments it is given.
+RoundRunner: TypeAlias = Callable[
+    [Sampler, Round, OutcomeReceiver, UsageMeter, Observer], Awaitable[None]
+]
 
 
 async def run_round(

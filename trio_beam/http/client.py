@@ -104,6 +104,11 @@ class HttpClient:
             await trio.lowlevel.checkpoint()
 
     @property
+    def is_open(self) -> bool:
+        """Whether requests may be sent."""
+        return self._client is not None
+
+    @property
     def open_connections(self) -> int | None:
         """Sockets open now, idle ones included; None with a client of the caller's."""
         if self._given is not None:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trio_beam.core.events import BeamFailed, Event, RoundFinished, SearchStarted
+from trio_beam.core.events import (
+    BeamFailed,
+    Event,
+    RoundFinished,
+    SearchFinished,
+    SearchStarted,
+)
 from trio_beam.core.request_events import RequestRetried
+from trio_beam.core.result import SearchResult
+
+#: Characters of the text that the last line shows.
+_SHOWN = 200
 
 
 class DebugLines:
@@ -17,14 +27,17 @@ class DebugLines:
 
     def __init__(self, write: Callable[[str], None] = print) -> None:
         self._write = write
+        self._enough: int | None = None  # beams that, once they have ended, end the search
 
     def __call__(self, event: Event) -> None:
         """Write the lines of an event, if it has any."""
-        for line in _lines(event):
+        if isinstance(event, SearchStarted):
+            self._enough = event.config.beam_width
+        for line in _lines(event, self._enough):
             self._write(f"[BeamSearch] {line}")
 
 
-def _lines(event: Event) -> list[str]:
+def _lines(event: Event, enough: int | None) -> list[str]:
     match event:
         case SearchStarted(config=config, rounds=rounds):
             width, n = config.beam_width, config.n_per_beam
@@ -40,9 +53,21 @@ def _lines(event: Event) -> list[str]:
                 f"Block {number}/{rounds}: {active} active, {ended} completed",
                 f"  Best score: {event.best_score:.4f}",
             ]
+        case SearchFinished(result=result) if enough is not None:
+            return _last_lines(result, enough)
         case RequestRetried(error=error, attempt=attempt, attempts=attempts, wait=wait):
             return [f"Attempt {attempt}/{attempts} failed, next in {wait:.1f}s: {error}"]
         case BeamFailed(failure=failure, rank=rank):
             return [f"Block {failure.round}: beam {rank} failed: {failure.error}"]
         case _:
             return []
+
+
+def _last_lines(result: SearchResult, enough: int) -> list[str]:
+    if not result.beams:
+        return []
+    ended = len(result.beams) if result.stop_reason == "finished" else 0
+    stopping = [f"Stopping: {ended} beams completed"] if ended >= enough else []
+    text = result.text if len(result.text) <= _SHOWN else f"{result.text[:_SHOWN]}..."
+    final = f"Final: {result.beams[0].length} tokens, score={result.score:.4f}"
+    return [*stopping, final, f"Text: {text}"]

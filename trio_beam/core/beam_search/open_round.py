@@ -103,6 +103,7 @@ class OpenRound:
     def _receive_expansion(self, outcome: Outcome) -> Reaction:
         parent = self._round.expansions[outcome.rank].beam
         children = [self._child(parent, block) for block in outcome.blocks]
+        children += outcome.candidates
         self._outcomes[outcome.rank] = children
         events: list[Event] = []
         if children:

@@ -1,0 +1,114 @@
+"""The rounds of a search, carried out by the original's `_expand_beams_parallel`, whoever has written it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+
+from trio_beam.compat.expansion import Expanded
+from trio_beam.compat.session import Session
+from trio_beam.compat.text_beam import TextBeam, text_beam
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import Continuation
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.events import Observer
+from trio_beam.core.language_model import Sampler
+from trio_beam.core.steps import Outcome, Round
+from trio_beam.core.usage import UsageMeter
+from trio_beam.engine.round import OutcomeReceiver
+from trio_beam.errors import EndpointError
+
+#: Given the active beams and the number of the block, from 0: candidates, prompt and completion tokens.
+Expand: TypeAlias = Callable[[list[TextBeam], int], Awaitable[tuple[Iterable[Any], int, int]]]
+#: Given the logarithms of p^alpha of each token and the number of tokens: a score.
+Score: TypeAlias = Callable[[list[float], int], float]
+
+
+@attrs.define(eq=False)
+class MethodRounds:
+    """Runs and scores the rounds of one search by two methods.
+
+    Candidates are taken as the method returns them: more or fewer than were asked for, in its order, which
+    decides between equal scores, and whether or not they continue the beams that it was given.
+    """
+
+    _session: Session
+    _expand: Expand
+    _score: Score
+    _alpha: float
+    _beam_width: int
+    #: The candidates of the last round, by the blocks that their beams end in.
+    _candidates: dict[Continuation | None, TextBeam] = attrs.field(factory=dict, init=False)
+
+    async def run(
+        self,
+        sampler: Sampler,
+        current: Round,
+        receiver: OutcomeReceiver,
+        meter: UsageMeter,
+        emit: Observer,
+    ) -> None:
+        """Carry out a round, as `run_round` does."""
+        del sampler  # the session has it
+        self._session.meter, self._session.emit = meter, emit
+        beams = self._active(current)
+        try:
+            given, prompt, completion = await self._expand(beams, current.number - 1)
+        except EndpointError as error:
+            expanded = self._session.failed
+            if error not in expanded.errors.values():
+                expanded = Expanded(errors={0: error})
+        else:
+            candidates = [text_beam(one, self._alpha) for one in given]
+            expanded = Expanded(results={0: (candidates, prompt, completion)})
+        self._deliver(expanded, len(current.expansions), receiver, meter, emit)
+
+    def score(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+        """Score the candidates of the last round."""
+        del config
+        found = [self._candidates[beam.continuation] for beam in beams]
+        return [self._score(one.log_target, len(one.tokens)) for one in found]
+
+    def _active(self, current: Round) -> list[TextBeam]:
+        """The beams of a round; in the first, the empty beam once for each beam that there is to be."""
+        beams = []
+        for expansion in current.expansions:
+            beam = self._candidates.get(expansion.beam.continuation)
+            if beam is None:
+                beam = TextBeam.of_beam(expansion.beam, self._alpha)
+            beam.max_tokens, beam.seed = expansion.max_tokens, expansion.seed
+            beams.append(beam)
+        return beams * self._beam_width if current.number == 1 else beams
+
+    def _deliver(
+        self,
+        expanded: Expanded,
+        ranks: int,
+        receiver: OutcomeReceiver,
+        meter: UsageMeter,
+        emit: Observer,
+    ) -> None:
+        self._candidates = {}
+        last = ranks - 1  # a method may have expanded more beams than it was given
+        found: dict[int, list[Beam]] = {rank: [] for rank in range(ranks)}
+        errors: dict[int, list[EndpointError]] = {rank: [] for rank in range(ranks)}
+        for place, (candidates, prompt, completion) in expanded.results.items():
+            meter.prompt_tokens += prompt
+            meter.completion_tokens += completion
+            for one in candidates:
+                assert one.beam is not None
+                self._candidates[one.beam.continuation] = one
+                found[min(place, last)].append(one.beam)
+        for place, error in expanded.errors.items():
+            errors[min(place, last)].append(error)
+        for rank in range(ranks):
+            outcome = Outcome(
+                rank=rank,
+                candidates=tuple(found[rank]),
+                errors=tuple(errors[rank]),
+                cancelled=bool(expanded.errors) and not (found[rank] or errors[rank]),
+            )
+            for event in receiver.receive(outcome).events:
+                emit(event)

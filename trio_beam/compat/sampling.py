@@ -1,0 +1,45 @@
+"""The samples of one beam, outside of a search."""
+
+from __future__ import annotations
+
+from trio_beam.compat.expansion import Result
+from trio_beam.compat.session import Session
+from trio_beam.compat.text_beam import TextBeam
+from trio_beam.core.beam import Beam
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.language_model import RequestContext
+from trio_beam.core.prompt import PromptLike, check_prompt
+from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
+from trio_beam.engine.round import run_round
+
+
+async def sample(
+    session: Session, prompt: PromptLike, expansion: Expansion, config: BeamSearchConfig
+) -> Result:
+    """Sample continuations of a beam, by as many requests as the server makes it take.
+
+    Raises:
+        EndpointError: one of them failed.
+    """
+    sampling = Sampling.of(config, enumerate=False, proposal_logprobs=False)
+    alone = Round(number=1, purpose="expand", expansions=(expansion,), sampling=sampling)
+    receiver = _One()
+    with session.call() as meter:
+        context = RequestContext(meter=meter, emit=session.emit)
+        sampler = await session.start(check_prompt(session.asked(prompt)), context)
+        await run_round(sampler, alone, receiver, meter, session.emit)
+        outcome = receiver.outcome
+        if outcome.errors:
+            raise outcome.errors[0]
+        samples = [TextBeam.of_beam(Beam().extend(block), config.alpha) for block in outcome.blocks]
+        return samples, meter.prompt_tokens, meter.completion_tokens + outcome.generated
+
+
+class _One:
+    """Takes the only outcome of a round, without a search around it."""
+
+    outcome: Outcome
+
+    def receive(self, outcome: Outcome) -> Reaction:
+        self.outcome = outcome
+        return Reaction()
