@@ -1,4 +1,4 @@
-"""Write what the docs have from the code: tables of parameters and keys, and the diagram of phases.
+"""Write what the docs have from the code: tables of parameters and keys.
 
     uv run python scripts/generate_docs.py
     uv run python scripts/generate_docs.py --check
@@ -23,7 +23,6 @@ from trio_beam.benchmark.keys import all_keys, strategy_groups
 from trio_beam.benchmark.providers import PROVIDERS
 from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.values import write_value
-from trio_beam.core.beam_search.phases import diagram
 from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
 from trio_beam.core.parameters import Option, options_of
 from trio_beam.core.validation import Parameter, parameters_of
@@ -155,8 +154,6 @@ def filled(text: str, name: str, content: str) -> str:
 
 
 def pages() -> dict[Path, str]:
-    design = DOCS / "design.md"
-    drawn = f"```mermaid\n{diagram()}\n```"
     running = DOCS / "running-benchmarks.md"
     tables = {"groups": groups_table(), "keys": keys_table(), "providers": providers_table()}
     text = running.read_text("utf-8")
@@ -165,7 +162,6 @@ def pages() -> dict[Path, str]:
     return {
         running: text,
         DOCS / "parameters.md": parameters_page(),
-        design: filled(design.read_text("utf-8"), "phases", drawn),
     }
 
 
