@@ -28,6 +28,7 @@ from trio_beam.endpoint.probe import Probe
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.endpoint.sampler import DialectSampler
 from trio_beam.errors import ConfigError, EndpointError
+from trio_beam.event_loop import require_trio
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
 from trio_beam.http.clients import AsyncClient
@@ -229,9 +230,10 @@ class Endpoint:
         """Open; sends nothing. What was closed may be opened again, also under another `trio.run`.
 
         Raises:
-            TrioBeamError: it is open.
+            TrioBeamError: it is open, or this is not Trio.
             ConfigError: the environment names a proxy that cannot be used.
         """
+        require_trio("Endpoint")
         await trio.lowlevel.checkpoint()  # first: a cancelled entry leaves nothing open
         self._http.open()
         self._dispatcher.restart()

@@ -16,6 +16,7 @@ from trio_beam.engine.beam_search import BeamSearchRun
 from trio_beam.engine.mcmc import ChainsRun
 from trio_beam.engine.run import Run
 from trio_beam.errors import ConfigError
+from trio_beam.event_loop import require_trio
 
 _RUNS: dict[type[Strategy], type[Run[Any]]] = {
     BeamSearchConfig: BeamSearchRun,
@@ -31,6 +32,7 @@ class Search:
         prompt: as for `search`.
         strategy: as for `search`.
         observers: as for `search`.
+        index: of the search, which its events carry.
 
     Raises:
         ConfigError: an argument is not usable.
@@ -42,9 +44,12 @@ class Search:
         prompt: PromptLike,
         strategy: Strategy | None = None,
         observers: Sequence[Observer] = (),
+        *,
+        index: int = 0,
     ) -> None:
         self.strategy = check_strategy(strategy)
-        self._run = _run_of(self.strategy)(endpoint, prompt, self.strategy, observers)
+        run = _run_of(self.strategy)
+        self._run = run(endpoint, prompt, self.strategy, observers, index=index)
 
     async def run(self) -> SearchResult:
         """Search to the end; once only.
@@ -117,6 +122,7 @@ async def search(
         SearchFailed: from an `ExceptionGroup` of the causes.
         ConfigError: an argument is not usable.
     """
+    require_trio("search")
     return await Search(endpoint, prompt, strategy, observers).run()
 
 
@@ -137,6 +143,7 @@ async def search_within(
     Raises:
         SearchFailed, ConfigError: as `search`; `seconds` is no number from 0 up.
     """
+    require_trio("search_within")
     return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
 
 
@@ -152,6 +159,7 @@ async def beam_search(
     Raises:
         SearchFailed, ConfigError: as `search`.
     """
+    require_trio("beam_search")
     strategy = check_strategy(config, BeamSearchConfig)
     return await Search(endpoint, prompt, strategy, observers).run()
 
@@ -169,6 +177,7 @@ async def beam_search_within(
     Raises:
         SearchFailed, ConfigError: as `search_within`.
     """
+    require_trio("beam_search_within")
     strategy = check_strategy(config, BeamSearchConfig)
     return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
 
@@ -206,6 +215,7 @@ async def mcmc(
     Raises:
         SearchFailed, ConfigError: as `search`.
     """
+    require_trio("mcmc")
     strategy = check_strategy(config, McmcConfig)
     return await Search(endpoint, prompt, strategy, observers).run()
 
@@ -223,5 +233,6 @@ async def mcmc_within(
     Raises:
         SearchFailed, ConfigError: as `search_within`.
     """
+    require_trio("mcmc_within")
     strategy = check_strategy(config, McmcConfig)
     return await Search(endpoint, prompt, strategy, observers).run_within(seconds)

@@ -19,6 +19,7 @@ from trio_beam.engine.groups import one_nursery_less
 from trio_beam.engine.run import check_observers
 from trio_beam.engine.search import Search, check_strategy
 from trio_beam.errors import ConfigError, TrioBeamError
+from trio_beam.event_loop import require_trio
 
 #: Read one at a time, as searches end: it may be longer than the memory.
 Prompts: TypeAlias = Iterable[PromptLike] | AsyncIterable[PromptLike]
@@ -61,11 +62,13 @@ async def search_many(
         strategy: for all of them, as for `search`.
         max_searches: most searches at the same time (the endpoint's own limit on requests is
             another matter).
-        observers: as for `search`; they see the events of all searches.
+        observers: as for `search`; they see the events of all searches, each with
+            the `index` of its search, as in its outcome.
 
     Raises:
         ConfigError: an argument is not usable.
     """
+    require_trio("search_many")
     check_integer("max_searches", max_searches, 1)
     strategy = check_strategy(strategy)
     observers = check_observers(observers)
@@ -80,7 +83,8 @@ async def search_many(
         async with out:
             try:
                 try:
-                    result = await Search(endpoint, prompt, strategy, observers).run()
+                    one = Search(endpoint, prompt, strategy, observers, index=index)
+                    result = await one.run()
                 except TrioBeamError as error:
                     outcome = SearchOutcome(index=index, error=error)
                 else:

