@@ -10,11 +10,11 @@ The rooms, from the bottom up; imports point down only, and a test holds that:
   retries and capabilities.
 - `engine`: one round as a nursery, the loops of the searches, many prompts at once.
 - `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
-- `compat`: the interface of the asyncio original.
+- `asyncio`: the verbs for asyncio code. `compat`: the interface of the asyncio original.
 - Applications, which never import each other: `cli`, `benchmark`.
 
-What this package, `scorers`, `selection`, `answers`, `strategies`, `dialects`, `observers` and `testing`
-export is public; the rest is private and may change.
+What this package, `asyncio`, `scorers`, `selection`, `answers`, `strategies`, `dialects`, `observers` and
+`testing` export is public; the rest is private and may change.
 """
 
 from trio_beam.answers import Best, Vote

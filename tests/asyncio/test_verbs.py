@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,6 +16,7 @@ import trio
 
 import trio_beam.asyncio
 from tests.asyncio.loops import in_thread, nothing_is_left, run
+from tests.servers.mock_server import MockServer
 from tests.servers.socket_server import threaded_server
 from trio_beam import (
     Beam,
@@ -31,6 +34,7 @@ from trio_beam import (
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(tokens_per_step=4, max_tokens=8, seed=3)
+PAGE = Path(__file__).parents[2] / "docs" / "asyncio.md"
 CHAINS = McmcConfig(chains=2, steps=2, tokens_per_step=4, max_tokens=8, seed=3)
 
 
@@ -133,9 +137,10 @@ def test_the_loop_goes_on_while_a_search_waits() -> None:
     run(main)
 
 
-def test_capabilities_can_be_asked_for(url: str) -> None:
+def test_capabilities_can_be_asked_for() -> None:
     async def main() -> None:
-        async with endpoint_of(url) as endpoint:
+        client = httpx.AsyncClient(transport=httpx.MockTransport(MockServer(latency=0).handle))
+        async with endpoint_of("http://mock/v1", http_client=client) as endpoint:
             assert (await endpoint.capabilities()).dialect == "openai"
 
     run(main)
@@ -151,6 +156,15 @@ def test_a_client_of_ones_own_is_closed_with_the_endpoint(url: str) -> None:
             assert client.is_closed
 
     run(main)
+
+
+def test_the_page_is_true(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (source,) = re.findall(
+        r"```python\nimport asyncio\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL
+    )
+    source = "import asyncio\n" + source.replace("http://127.0.0.1:8000/v1", url)
+    exec(compile(source, PAGE, "exec"), {})
+    assert capsys.readouterr().out.count("\n") == 3
 
 
 # -- many prompts

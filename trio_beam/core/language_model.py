@@ -1,6 +1,6 @@
 """The seam between a search and the model it searches over: `LanguageModel`.
 
-`Endpoint` (a server) is one implementation; `testing.FakeEndpoint` and a model in this process are
+`Endpoint` (a server) is one implementation; `testing.ScriptedModel` and a model in this process are
 others.
 """
 

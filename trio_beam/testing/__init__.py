@@ -1,6 +1,16 @@
-"""For tests of what is built on a search: a model without a server, and checks for models of your own."""
+"""For tests of what is built on a search: models without a server, and checks for models of your own."""
 
 from trio_beam.testing.contract import check_language_model
 from trio_beam.testing.fake import VOCABULARY, FakeEndpoint, distribution
+from trio_beam.testing.scripted import Reply, ReplyLike, Script, ScriptedModel
 
-__all__ = ["VOCABULARY", "FakeEndpoint", "check_language_model", "distribution"]
+__all__ = [
+    "VOCABULARY",
+    "FakeEndpoint",
+    "Reply",
+    "ReplyLike",
+    "Script",
+    "ScriptedModel",
+    "check_language_model",
+    "distribution",
+]

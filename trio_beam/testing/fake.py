@@ -12,28 +12,24 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.testing.recorder import Recorder
 
 #: The vocabulary of `FakeEndpoint`; the last token ends the text.
 VOCABULARY = (" the", " a", " cat", " dog", " sat", " ran", ".", "")
 
 
-class FakeEndpoint:
+class FakeEndpoint(Recorder):
     """A `LanguageModel` that samples from a fixed distribution over eight words.
 
     The distribution depends on the last token only; sampling depends on the seed, so a search with a
     seed has the same result every time. Latency is slept on Trio's clock: with an autojump clock,
-    hours pass in no time.
+    hours pass in no time. For answers of your own, take `ScriptedModel`.
 
     Args:
         latency: seconds before each answer.
         max_per_request: most continuations an answer holds; None: as many as were asked for.
         before: awaited with each request before it is answered; it may raise an `EndpointError`, sleep,
             or block for ever.
-
-    Attributes:
-        requests: every request so far, in order.
-        in_flight: requests being answered now; 0 again when a search has returned or raised.
-        cancelled: requests that were cancelled.
     """
 
     def __init__(
@@ -43,11 +39,9 @@ class FakeEndpoint:
         max_per_request: int | None = None,
         before: Callable[[SampleRequest], Awaitable[None]] | None = None,
     ) -> None:
+        super().__init__()
         self.latency = latency
         self.max_per_request = max_per_request
-        self.requests: list[SampleRequest] = []
-        self.in_flight = 0
-        self.cancelled = 0
         self.prompt_length: int | None = 1
         self._before = before
 
@@ -61,19 +55,14 @@ class FakeEndpoint:
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
         """Answer after the latency."""
-        self.requests.append(request)
-        context.meter.requests += 1
-        self.in_flight += 1
-        try:
-            if self._before is not None:
-                await self._before(request)
-            await trio.sleep(self.latency)
-        except trio.Cancelled:
-            self.cancelled += 1
-            raise
-        finally:
-            self.in_flight -= 1
-        context.meter.prompt_tokens += 1
+        return await self.record(request, context, "", 1)
+
+    async def answer(self, request: SampleRequest, prompt: str) -> Sequence[Continuation]:
+        """Sample, or enumerate, whatever the prompt."""
+        del prompt
+        if self._before is not None:
+            await self._before(request)
+        await trio.sleep(self.latency)
         if request.enumerate:
             return _enumerate(request)
         n = min(request.n, self.max_per_request or request.n)
