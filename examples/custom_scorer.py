@@ -1,35 +1,40 @@
 """A scorer of one's own: likelihood, less a penalty for words that are said again and again."""
 
-import os
 from collections.abc import Sequence
 
 import trio
 
 import trio_beam
+from trio_beam.testing import ScriptedModel
+
+#: Texts with their log-probabilities in nats: the more a text repeats, the more probable a model finds it.
+TEXTS = [
+    (" very very very very long", -2.0),
+    (" long and cold, and nobody went out", -7.0),
+    (" cold", -6.0),
+]
 
 
 def fresh(beams: Sequence[trio_beam.Beam], config: trio_beam.BeamSearchConfig) -> list[float]:
-    """Return the mean log-probability of each beam, in nats a token, less the share of its repeated words."""
+    """Return the mean log-probability of each beam (nats a token) less the share of its repeated words."""
     scores = []
     for beam in beams:
-        words = beam.text.lower().split()
+        words = beam.text.split()
         repeated = 1 - len(set(words)) / len(words) if words else 0.0
-        scores.append(beam.logprob / max(1, beam.length) - repeated)
+        scores.append(beam.logprob / max(1, beam.length) - 2 * repeated)
     return scores
 
 
 async def main() -> None:
-    async with trio.open_nursery() as nursery:
-        base_url = os.environ.get("OPENAI_BASE_URL") or await nursery.start(trio_beam.serve_local)
-        async with trio_beam.Endpoint(base_url) as endpoint:
-            for scorer in ("mean_logprob", fresh):
-                config = trio_beam.BeamSearchConfig(
-                    scorer=scorer, beam_width=3, tokens_per_step=8, max_tokens=24, seed=3
-                )
-                result = await trio_beam.search(endpoint, "The sea was", config)
-                name = scorer if isinstance(scorer, str) else scorer.__name__
-                print(f"{name}: {result.score:.2f} {result.text.strip()!r}")
-        nursery.cancel_scope.cancel()
+    model = ScriptedModel(TEXTS)
+    for scorer in ("mean_logprob", fresh):
+        config = trio_beam.BeamSearchConfig(
+            scorer=scorer, beam_width=3, n_per_beam=1, tokens_per_step=4
+        )
+        result = await trio_beam.search(model, "The winter was", config)
+        print(scorer if isinstance(scorer, str) else scorer.__name__)
+        for beam in result.beams:
+            print(f"  {beam.score:.2f}{beam.text}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ async def main() -> None:
             result = failed.partial
         print(f"  {result.stop_reason}, {result.rounds} rounds: {result.text!r}")
         for failure in result.failures:
-            print(f"  dropped in round {failure.round}: {failure.error}")
+            print(f"  a beam failed in round {failure.round}: {failure.error}")
 
 
 def flaky_model() -> FakeEndpoint:

@@ -1,8 +1,8 @@
 """A web service: FastAPI runs on asyncio, and `trio_beam.asyncio` has the same verbs for it.
 
-    pip install fastapi uvicorn
-    uvicorn --app-dir examples fastapi_app:app
-    curl 'http://127.0.0.1:8000/continue?prompt=Once+upon+a+time'
+pip install fastapi uvicorn
+uvicorn --app-dir examples fastapi_app:app
+curl 'http://127.0.0.1:8000/continue?prompt=Once+upon+a+time'
 """
 
 import asyncio

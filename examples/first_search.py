@@ -13,7 +13,7 @@ async def main() -> None:
         base_url = os.environ.get("OPENAI_BASE_URL") or await nursery.start(trio_beam.serve_local)
         async with trio_beam.Endpoint(base_url) as endpoint:
             config = trio_beam.BeamSearchConfig(
-                beam_width=4, n_per_beam=2, tokens_per_step=8, max_tokens=32, seed=1
+                beam_width=3, n_per_beam=2, tokens_per_step=8, max_tokens=32, seed=1
             )
             messages = [{"role": "user", "content": "What is a black hole, in one sentence?"}]
             result = await trio_beam.search(endpoint, messages, config)

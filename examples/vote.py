@@ -15,7 +15,7 @@ async def main() -> None:
         base_url = os.environ.get("OPENAI_BASE_URL") or await nursery.start(trio_beam.serve_local)
         async with trio_beam.Endpoint(base_url) as endpoint:
             # The key finds the answer in a text: here the last number.
-            strategy = self_consistency(n=8, key=r"\d+", temperature=0.7, max_tokens=24, seed=1)
+            strategy = self_consistency(n=8, key=r"\d+", temperature=0.7, max_tokens=24, seed=2)
             messages = [{"role": "user", "content": QUESTION}]
             result = await trio_beam.search(endpoint, messages, strategy)
         nursery.cancel_scope.cancel()

@@ -9,6 +9,7 @@ The second changes nothing, and fails where a picture is out of date.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
 from collections.abc import Sequence
@@ -72,12 +73,21 @@ def recorded(selection: Recorded, **parameters: Any) -> list[Selected]:
 def draw_round() -> Svg:
     """The second round of a beam search: expand, score, select."""
     rounds = recorded(
-        Recorded(trio_beam.TopK()), beam_width=2, n_per_beam=3, tokens_per_step=3, max_tokens=9, seed=4
+        Recorded(trio_beam.TopK()),
+        beam_width=2,
+        n_per_beam=3,
+        tokens_per_step=3,
+        max_tokens=9,
+        seed=4,
     )
     before, now = rounds[0].kept.active, rounds[1]
     stays = {id(beam) for beam in [*now.kept.active, *now.kept.ended]}
     picture = Svg(780, 330, "A round: two beams, three continuations of each, the best two stay")
-    for x, words in ((20, "beams"), (250, "candidates, all requested at the same time"), (600, "score")):
+    for x, words in (
+        (20, "beams"),
+        (250, "candidates, all requested at the same time"),
+        (600, "score"),
+    ):
         picture.text(x, 28, words, bold=True)
     candidates = [beam for group in now.scored.groups for beam in group]
     for rank, beam in enumerate(before):
@@ -149,10 +159,8 @@ def timeline(on_beam_failure: Any) -> tuple[list[Bar], float]:
             early_stopping=False,
             on_beam_failure=on_beam_failure,
         )
-        try:
+        with contextlib.suppress(trio_beam.SearchFailed):
             await trio_beam.search(FakeEndpoint(before=before), "Once upon a time", config)
-        except trio_beam.SearchFailed:
-            pass
         end = trio.current_time() - begin
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -161,7 +169,9 @@ def timeline(on_beam_failure: Any) -> tuple[list[Bar], float]:
 
 def draw_cancellation() -> Svg:
     """One beam fails: what happens to the others, with either setting."""
-    picture = Svg(780, 420, "A beam fails after three seconds: its siblings are cancelled, or go on")
+    picture = Svg(
+        780, 420, "A beam fails after three seconds: its siblings are cancelled, or go on"
+    )
     scale, left = 90, 110
     colours = {"answered": GREEN, "failed": RED, "cancelled": AMBER}
     panels = (
@@ -237,9 +247,7 @@ def draw_particles() -> Svg:
 
 def place_of(beam: trio_beam.Beam, beams: Sequence[trio_beam.Beam]) -> int:
     """Where a kept beam stood among the candidates; only its weight may have changed."""
-    return next(
-        place for place, one in enumerate(beams) if one.continuation is beam.continuation
-    )
+    return next(place for place, one in enumerate(beams) if one.continuation is beam.continuation)
 
 
 def shares(beams: Sequence[trio_beam.Beam]) -> list[float]:

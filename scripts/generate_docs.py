@@ -1,4 +1,4 @@
-"""Write what the docs have from the code: tables of parameters and keys.
+"""Write what the docs have from the code: tables of parameters, keys and events, and the commands' help.
 
     uv run python scripts/generate_docs.py
     uv run python scripts/generate_docs.py --check
@@ -12,17 +12,20 @@ import argparse
 import inspect
 import re
 import sys
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import attrs
+from click.testing import CliRunner
 
 import trio_beam
 from trio_beam.benchmark.keys import all_keys, strategy_groups
 from trio_beam.benchmark.providers import PROVIDERS
 from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.values import write_value
+from trio_beam.cli.main import cli
 from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
 from trio_beam.core.parameters import Option, options_of
 from trio_beam.core.validation import Parameter, parameters_of
@@ -146,6 +149,55 @@ def providers_table() -> str:
     return "\n".join(rows)
 
 
+def events_page() -> str:
+    """Every event, with its attributes as its docstring explains them."""
+    parts = [
+        "# Events",
+        (
+            "Generated from the declarations in the code: `scripts/generate_docs.py`. An observer is"
+            " called with each event of a search ([how to write one](../how-to/observer.md)). Every"
+            " event has `index`: in `search_many` the place of its prompt, from 0."
+        ),
+    ]
+    for event in typing.get_args(trio_beam.Event):
+        summary, explained = described(event)
+        rows = ["| attribute | type | |", "|---|---|---|"]
+        for attribute in attrs.fields(event):
+            if attribute.name != "index":
+                kind = str(attribute.type).replace("|", "\\|")
+                rows.append(
+                    f"| `{attribute.name}` | `{kind}` | {explained.get(attribute.name, '')} |"
+                )
+        parts += [f"## `{event.__name__}`", summary, "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def described(kind: type) -> tuple[str, dict[str, str]]:
+    """The first paragraph of a docstring, and its attributes with their explanations."""
+    doc = inspect.getdoc(kind) or ""
+    summary, _, rest = doc.partition("\n\nAttributes:\n")
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", rest, re.MULTILINE)
+    return " ".join(summary.split()), {name: " ".join(text.split()) for name, text in entries}
+
+
+def commands_page() -> str:
+    """The help of every command, as a terminal of 80 columns shows it."""
+    parts = [
+        "# Commands",
+        (
+            "Generated: what `--help` prints. Benchmark runs have keys instead of options:"
+            " [running-benchmarks.md](../running-benchmarks.md)."
+        ),
+    ]
+    for name, command in [("", cli), *sorted(cli.commands.items())]:
+        words = [name, "--help"] if name else ["--help"]
+        if name == "" or command.context_settings.get("help_option_names") != []:
+            shown = CliRunner().invoke(cli, words, prog_name="trio-beam", terminal_width=80).output
+            title = f"trio-beam {name}".strip()
+            parts += [f"## `{title}`", f"```text\n{shown.strip()}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
 def filled(text: str, name: str, content: str) -> str:
     """The text with its section between ``<!-- name -->`` and ``<!-- /name -->`` replaced."""
     pattern = re.compile(f"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
@@ -162,6 +214,8 @@ def pages() -> dict[Path, str]:
     return {
         running: text,
         DOCS / "parameters.md": parameters_page(),
+        DOCS / "reference" / "events.md": events_page(),
+        DOCS / "reference" / "commands.md": commands_page(),
     }
 
 
