@@ -33,11 +33,9 @@ default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
-# The fields of a class are listed once: in its docstring.
-napoleon_use_ivar = True
+
 napoleon_use_rtype = False
 
 ROOT = Path(__file__).parents[1]
