@@ -16,7 +16,6 @@ import trio
 
 import trio_beam.asyncio
 from tests.asyncio.loops import in_thread, nothing_is_left, run
-from tests.servers.mock_server import MockServer
 from tests.servers.socket_server import threaded_server
 from trio_beam import (
     Beam,
@@ -137,13 +136,21 @@ def test_the_loop_goes_on_while_a_search_waits() -> None:
     run(main)
 
 
-def test_capabilities_can_be_asked_for() -> None:
+def test_capabilities_are_asked_for_in_trio(url: str) -> None:
+    """As far as the first word of progress; a whole probe takes real seconds."""
+    said: list[tuple[bool, str]] = []
+
+    def stop(word: str) -> None:
+        said.append((trio.lowlevel.in_trio_task(), word))
+        raise LookupError("enough")
+
     async def main() -> None:
-        client = httpx.AsyncClient(transport=httpx.MockTransport(MockServer(latency=0).handle))
-        async with endpoint_of("http://mock/v1", http_client=client) as endpoint:
-            assert (await endpoint.capabilities()).dialect == "openai"
+        async with endpoint_of(url) as endpoint:
+            with pytest.raises(LookupError, match="enough"):
+                await endpoint.capabilities(progress=stop)
 
     run(main)
+    assert [inside for inside, _ in said] == [True]
 
 
 def test_a_client_of_ones_own_is_closed_with_the_endpoint(url: str) -> None:

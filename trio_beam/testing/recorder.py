@@ -32,7 +32,7 @@ class Recorder(ABC):
         await _checkpoint()
         return self
 
-    async def __aexit__(
+    async def __aexit__(  # noqa: B027  # there is nothing to do
         self,
         exc_type: type[BaseException] | None,
         exc_value: BaseException | None,
