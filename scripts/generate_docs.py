@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import itertools
 import re
 import sys
 import typing
@@ -198,6 +199,14 @@ def commands_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def failures_table() -> str:
+    """The README's table of what can go wrong."""
+    readme = (DOCS.parent / "README.md").read_text("utf-8")
+    section = readme.partition("\n## What happens when something goes wrong\n")[2]
+    rows = itertools.dropwhile(lambda line: not line.startswith("|"), section.splitlines())
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("|"), rows))
+
+
 def filled(text: str, name: str, content: str) -> str:
     """The text with its section between ``<!-- name -->`` and ``<!-- /name -->`` replaced."""
     pattern = re.compile(f"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
@@ -211,8 +220,10 @@ def pages() -> dict[Path, str]:
     text = running.read_text("utf-8")
     for name, content in tables.items():
         text = filled(text, name, content)
+    failures = DOCS / "failures.md"
     return {
         running: text,
+        failures: filled(failures.read_text("utf-8"), "failures", failures_table()),
         DOCS / "parameters.md": parameters_page(),
         DOCS / "reference" / "events.md": events_page(),
         DOCS / "reference" / "commands.md": commands_page(),
