@@ -59,8 +59,10 @@ def run(name: str, base_url: str, folder: Path, *arguments: str) -> str:
 def test_every_program_is_here() -> None:
     programs = {path.stem for path in EXAMPLES.glob("*.py")}
     assert programs == OUTPUT.keys() | {"fastapi_app"}
-    named = (EXAMPLES / "README.md").read_text("utf-8")
-    assert {f"{name}.py" for name in programs} == set(re.findall(r"\(([a-z_]+\.py)\)", named))
+    table = (EXAMPLES / "README.md").read_text("utf-8")
+    page = (EXAMPLES.parent / "docs" / "how-to" / "examples.rst").read_text("utf-8")
+    assert set(re.findall(r"\(([a-z_]+)\.py\)", table)) == programs
+    assert set(re.findall(r"examples/([a-z_]+)\.py", page)) == programs
 
 
 @pytest.mark.parametrize("name", OUTPUT)
