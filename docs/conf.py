@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -22,9 +23,6 @@ html_title = project
 html_copy_source = False
 html_show_copyright = False
 exclude_patterns = ["_build"]
-suppress_warnings = [
-    "myst.header",  # pages for GitHub may begin with a second level
-]
 
 myst_heading_anchors = 3
 # A `name` in a docstring is a reference where there is such a name, and code where there is none.
@@ -57,6 +55,13 @@ def unlink_files(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = _OUTSIDE.sub(named, source[0])
 
 
+def shorten_signature(*given: Any) -> tuple[str, str] | None:
+    """Show a default that attrs makes of other fields as an ellipsis."""
+    *_, signature, returns = given
+    return (signature.replace("NOTHING", "..."), returns) if signature else None
+
+
 def setup(app: Sphinx) -> None:
     """Connect what is ours."""
     app.connect("source-read", unlink_files)
+    app.connect("autodoc-process-signature", shorten_signature)
