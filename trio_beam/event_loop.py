@@ -1,4 +1,4 @@
-"""Which event loop the caller is in, and a plain message where it is the wrong one."""
+"""Detect the caller's event loop, and refuse the wrong one with a plain message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trio_beam.errors import TrioBeamError
 
 
 def in_asyncio() -> bool:
-    """Whether a loop of asyncio runs in this thread."""
+    """Whether an asyncio loop is running in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -19,10 +19,10 @@ def in_asyncio() -> bool:
 
 
 def require_trio(name: str) -> None:
-    """Check that a task of Trio is calling.
+    """Check that the caller is a Trio task.
 
     Args:
-        name: of what is called, as it is written behind ``trio_beam.``.
+        name: the name of the called function in ``trio_beam``.
 
     Raises:
         TrioBeamError: it is not; the message says what to do.

@@ -208,7 +208,7 @@ def test_leaving_the_block_of_many_prompts_ends_them_all() -> None:
             while True:
                 yield "p"
         finally:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # noqa: ASYNC102  # in asyncio
             closed.append(True)
 
     async def main() -> None:
@@ -246,18 +246,17 @@ def test_an_error_of_the_prompts_arrives() -> None:
 
 def test_an_outcome_is_not_lost_to_a_wait_that_is_given_up() -> None:
     async def main() -> None:
-        seen = []
+        seen: list[int] = []
         prompts = [f"p {k}" for k in range(6)]
         model = FakeEndpoint(latency=0.001)
         async with trio_beam.asyncio.search_many(model, prompts, CONFIG) as outcomes:
             while len(seen) < len(prompts):
-                waiting = asyncio.create_task(anext(outcomes))  # type: ignore[arg-type]
+                waiting = asyncio.create_task(anext(outcomes))
                 await asyncio.sleep(0.001)
                 waiting.cancel()
-                try:
-                    seen.append((await waiting).index)
-                except asyncio.CancelledError:
-                    continue
+                await asyncio.wait([waiting])
+                if not waiting.cancelled():
+                    seen.append(waiting.result().index)
         assert sorted(seen) == list(range(len(prompts)))
 
     run(main)

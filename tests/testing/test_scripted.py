@@ -24,7 +24,7 @@ from trio_beam import (
     search,
     search_many,
 )
-from trio_beam.testing import Reply, ScriptedModel, check_language_model
+from trio_beam.testing import Reply, ReplyLike, ScriptedModel, check_language_model
 
 pytest_plugins = ["pytester"]
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
@@ -40,7 +40,10 @@ def test_the_page_is_true(pytester: pytest.Pytester) -> None:
 
 
 async def test_it_keeps_the_contract(autojump_clock: MockClock) -> None:
-    texts = ["one two three four five six", Reply("seven eight nine ten eleven", delay=1)]
+    texts: list[ReplyLike] = [
+        "one two three four five six",
+        Reply("seven eight nine ten eleven", delay=1),
+    ]
     await check_language_model(ScriptedModel(texts), repeats=False)
 
 
@@ -67,7 +70,8 @@ async def test_a_beam_branches_where_its_texts_do() -> None:
 async def test_tokens_may_be_given() -> None:
     tokens = [Token("é"[:1], -0.5), Token("", -0.1, bytes=b"")]
     result = await search(ScriptedModel(Reply(tokens=tokens)), "p", ONE)
-    assert (result.text, result.beams[0].logprob) == ("é", pytest.approx(-0.6))
+    assert result.text == "é"
+    assert result.beams[0].logprob == pytest.approx(-0.6)
     assert result.stop_reason == "finished"
 
 

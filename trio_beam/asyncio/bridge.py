@@ -1,4 +1,4 @@
-"""Calls across the border between asyncio and Trio, in both directions."""
+"""Calls between asyncio and Trio, in both directions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 async def run_in_trio(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Do some work in Trio, from Trio or from asyncio.
+    """Do work in Trio, called from Trio or from asyncio.
 
     Raises:
         TrioBeamError: as `Guest.current`.
@@ -34,7 +34,7 @@ async def run_in_trio(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def in_trio(
     function: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make a coroutine function for Trio one for asyncio too."""
+    """Make a coroutine function for Trio callable from asyncio too."""
 
     @functools.wraps(function)
     async def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -44,9 +44,9 @@ def in_trio(
 
 
 class HeldInTrio(Generic[T]):
-    """A context manager of Trio, entered and left in asyncio.
+    """A Trio context manager, entered and left in asyncio.
 
-    It is left without an exception, whatever the block raises: that goes on in asyncio by itself.
+    It never sees an exception of the block, which propagates in asyncio.
     """
 
     def __init__(self, manager: AbstractAsyncContextManager[T]) -> None:
@@ -60,7 +60,7 @@ class HeldInTrio(Generic[T]):
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended by itself, with an error that leaving it raises."""
+        """Whether it ended early, with an error that leaving it raises."""
         return self._call.error is not None
 
     async def __aenter__(self) -> T:
@@ -112,10 +112,10 @@ class HeldInTrio(Generic[T]):
 async def await_in_asyncio(
     loop: asyncio.AbstractEventLoop, function: Callable[..., Coroutine[Any, Any, T]], *args: Any
 ) -> T:
-    """Await a coroutine function of asyncio, from Trio as its guest.
+    """Await an asyncio coroutine function from Trio as a guest of `loop`.
 
     Raises:
-        trio.Cancelled: once the task of asyncio has ended, which was cancelled too.
+        trio.Cancelled: cancelled, after the asyncio task was cancelled and has ended.
     """
     waiting = trio.lowlevel.current_task()
     task = loop.create_task(function(*args))
@@ -123,7 +123,7 @@ async def await_in_asyncio(
 
     def abort(_: object) -> trio.lowlevel.Abort:
         task.cancel()
-        return trio.lowlevel.Abort.FAILED  # it is over when the task is
+        return trio.lowlevel.Abort.FAILED  # the wait ends when the task does
 
     await trio.lowlevel.wait_task_rescheduled(abort)
     if task.cancelled():
@@ -132,7 +132,7 @@ async def await_in_asyncio(
 
 
 class IteratedInAsyncio(Generic[T]):
-    """An asynchronous iterable of asyncio, read from Trio."""
+    """An asynchronous iterable for asyncio, read from Trio."""
 
     def __init__(self, items: AsyncIterable[T]) -> None:
         self._loop = asyncio.get_running_loop()

@@ -14,15 +14,15 @@ import trio
 from trio_beam.asyncio.bridge import HeldInTrio, run_in_trio
 from trio_beam.endpoint import endpoint as of_trio
 from trio_beam.endpoint.capabilities import Capabilities
-from trio_beam.engine.groups import one_nursery_less
+from trio_beam.engine.groups import without_nursery_group
 from trio_beam.local import server
 
 
 class Endpoint(of_trio.Endpoint):
     """`trio_beam.Endpoint`, entered and left in asyncio.
 
-    The arguments are the same. The connections of an ``http_client`` belong to Trio, so it is closed with the
-    endpoint, and may not be used for anything else.
+    It takes the same arguments. The connections of an ``http_client`` belong to Trio, so the client is closed
+    with the endpoint and cannot be used for anything else.
     """
 
     _held: HeldInTrio[None] | None = None
@@ -31,8 +31,8 @@ class Endpoint(of_trio.Endpoint):
         """Open; sends nothing.
 
         Raises:
-            TrioBeamError: it is open; or Trio is at work in this thread otherwise.
-            ConfigError: the environment names a proxy that cannot be used.
+            TrioBeamError: the endpoint is already open, or this thread already runs Trio in another way.
+            ConfigError: the environment specifies an unsupported proxy.
         """
         if trio.lowlevel.in_trio_task():
             return await super().__aenter__()
@@ -55,7 +55,7 @@ class Endpoint(of_trio.Endpoint):
             await held.__aexit__(exc_type, exc_value, traceback)  # noqa: ASYNC102  # nothing interrupts it
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
-        """Find out what the server can do, by some twenty small requests; the second call sends none.
+        """Probe the server with some twenty small requests; the second call sends none.
 
         Raises:
             EndpointError: the server cannot be reached, or not be searched over.
@@ -85,11 +85,11 @@ async def serve_local(
 ) -> AsyncIterator[str]:
     """Run the embedded model's server while the block runs; yields its base URL.
 
-    The arguments are those of `trio_beam.serve_local`.
+    It takes the arguments of `trio_beam.serve_local`.
 
     Raises:
-        LocalModelError: the extra ``local`` or the file is missing, or the server did not start, or
-            ended by itself.
+        LocalModelError: the extra ``local`` or the file is missing, or the server did not start or
+            exited.
         ConfigError: an argument is out of its bounds.
     """
     options: dict[str, Any] = {"port": port, "slots": slots, "context": context, "threads": threads}
@@ -100,7 +100,7 @@ async def serve_local(
 
 @asynccontextmanager
 async def _served(serve: Callable[..., Awaitable[object]]) -> AsyncIterator[str]:
-    with one_nursery_less():
+    with without_nursery_group():
         async with trio.open_nursery() as nursery:
             yield await nursery.start(serve)
             nursery.cancel_scope.cancel(reason="the block was left")

@@ -1,11 +1,11 @@
 """Trio as a guest of the running asyncio loop: one thread, two loops.
 
-A thread can have one guest run, so all calls of a loop share theirs. It begins with the first call and is
-over when the last one returns: nothing of Trio is left then. While it lasts, `trio.run` cannot be called in
-the same thread. A loop that is closed by `asyncio.run` ends its guest with the rest of its tasks.
+A thread can have only one guest run, so all calls from a loop share one. It starts with the first call and
+ends with the last, leaving nothing of Trio behind. Meanwhile `trio.run` cannot be called in the same thread.
+When `asyncio.run` closes the loop, it ends the guest together with the remaining tasks.
 
-Calls are tasks of Trio, in the context (`contextvars`) of their callers. Cancelling the asyncio task that
-waits for one cancels it, and waits until nothing is left of it.
+Calls are Trio tasks in the context (`contextvars`) of their callers. Cancelling the asyncio task that waits
+for a call cancels the call, then waits until nothing is left of it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ T = TypeVar("T")
 
 
 class Call(Generic[T]):
-    """Work for Trio, and what became of it.
+    """Work to do in Trio, and its outcome.
 
     Args:
-        work: is awaited in Trio.
-        loop: on which somebody waits for it.
+        work: awaited in Trio.
+        loop: the loop of the caller.
 
     Attributes:
-        over: is done when the work is.
-        error: that the work ended in, if any.
+        over: done when the work is.
+        error: the exception that ended the work, if any.
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]], loop: asyncio.AbstractEventLoop) -> None:
@@ -56,22 +56,22 @@ class Call(Generic[T]):
             self.over.set_result(None)
 
     def cancel(self) -> None:
-        """Cancel the work; it goes on until it has cleaned up."""
+        """Cancel the work; it still runs until it has cleaned up."""
         self._scope.cancel(reason="the asyncio task was cancelled")
 
     async def result(self, cancelled: asyncio.CancelledError | None = None) -> T:
-        """Wait for the end, and return or raise what the work did.
+        """Wait until the work is over, and return its value or raise its error.
 
         Args:
-            cancelled: a cancellation that the caller has met before.
+            cancelled: a cancellation that the caller has already received.
 
         Raises:
-            asyncio.CancelledError: the waiting task was cancelled (an error of the work goes first), or the
-                loop is about to close.
+            asyncio.CancelledError: the waiting task was cancelled (an error of the work takes precedence), or
+                the loop is closing.
         """
         try:
             cancelled = await wait_out(self.over, self.cancel) or cancelled
-        except GeneratorExit:  # the coroutine that waits was closed
+        except GeneratorExit:  # the waiting coroutine was closed
             self.cancel()
             raise
         if self.error is not None:
@@ -86,11 +86,11 @@ class Call(Generic[T]):
 async def wait_out(
     future: asyncio.Future[Any], cancel: Callable[[], object]
 ) -> asyncio.CancelledError | None:
-    """Wait until it is done, whatever happens; return the last cancellation that came meanwhile.
+    """Wait until a future is done, even if cancelled; return the last cancellation received meanwhile.
 
     Args:
-        future: is waited for.
-        cancel: is called at each cancellation, to hasten the end.
+        future: the future.
+        cancel: called at each cancellation, to bring the end about.
     """
     cancelled = None
     while not future.done():
@@ -103,7 +103,7 @@ async def wait_out(
 
 
 class Guest:
-    """A run of Trio on the running asyncio loop, for as long as somebody has it entered."""
+    """A Trio run on the running asyncio loop, which lasts while anybody has it entered."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -115,19 +115,19 @@ class Guest:
             run_sync_soon_threadsafe=self.loop.call_soon_threadsafe,
             run_sync_soon_not_threadsafe=self.loop.call_soon,
             done_callback=self._done,
-            # True of asyncio on Windows, and wherever it handles signals. Trio would only wake up by it,
-            # which asyncio does as well.
+            # asyncio uses it on Windows and wherever it handles signals. Trio needs it only to wake up on
+            # a signal, which wakes the host anyway.
             host_uses_signal_set_wakeup_fd=True,
         )
-        # `asyncio.run` cancels what is left and waits for it, so a guest never outlives its loop.
+        # `asyncio.run` cancels and awaits all remaining tasks, so the guest never outlives its loop.
         self._keeper = self.loop.create_task(self._keep(), name="trio_beam: Trio")
 
     @classmethod
     async def current(cls) -> Guest:
-        """The guest of the running loop, a new one if it has none.
+        """Return the guest of the running loop, started if necessary.
 
         Raises:
-            TrioBeamError: no loop of asyncio is running, or Trio is at work in this thread otherwise.
+            TrioBeamError: no asyncio loop is running, or this thread already runs Trio in another way.
         """
         while (guest := _current()) is not None and guest.ending:
             await asyncio.wait([guest._keeper])  # noqa: SLF001
@@ -137,13 +137,13 @@ class Guest:
 
     @property
     def ending(self) -> bool:
-        """Whether it takes no more calls."""
+        """Whether it accepts no more calls."""
         return self._scope.cancel_called
 
     def begin(self, work: Callable[[], Awaitable[T]]) -> Call[T]:
-        """Begin some work, while entered."""
+        """Start work in Trio; the caller has the guest entered until the call is over."""
         call = Call(work, self.loop)
-        # A task that nobody in Trio waits for: the caller does.
+        # A system task, since its parent is not in Trio: the caller in asyncio waits for it.
         context = contextvars.copy_context()
         trio.lowlevel.spawn_system_task(call.carry_out, name=work, context=context)
         return call
@@ -168,7 +168,7 @@ class Guest:
             raise cancelled
 
     def leave(self) -> None:
-        """Leave without waiting for the end, if nobody else has it entered; the loop does."""
+        """Leave without waiting for the run to end."""
         self._users -= 1
         if not self._users:
             self._scope.cancel()
@@ -185,7 +185,7 @@ class Guest:
     def _done(self, outcome: Any) -> None:
         _OF_THREAD.guest = None
         self._ended.set_result(None)
-        outcome.unwrap()  # Ctrl-C where Trio handles it: out of the loop, as in any callback of it
+        outcome.unwrap()  # a Ctrl-C that Trio handled leaves the loop, as from any callback
 
 
 class _OfThread(threading.local):
@@ -196,7 +196,7 @@ _OF_THREAD = _OfThread()
 
 
 def _current() -> Guest | None:
-    """The guest of the running loop, if it has one.
+    """Return the guest of the running loop, if there is one.
 
     Raises:
         TrioBeamError: as `Guest.current`.
@@ -205,18 +205,18 @@ def _current() -> Guest | None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         message = (
-            "trio_beam.asyncio needs a running loop of asyncio: call it from `asyncio.run(main())`"
+            "trio_beam.asyncio needs a running asyncio loop: call it from `asyncio.run(main())`"
         )
         raise TrioBeamError(message) from None
     guest = _OF_THREAD.guest
     if guest is None and trio.lowlevel.in_trio_run():
         raise TrioBeamError(
-            "Trio already runs in this thread as a guest of this loop, and there can be one only:"
-            " call trio_beam's own functions in a task of that run"
+            "Trio already runs in this thread as a guest, and a thread can have only one:"
+            " call the functions of trio_beam itself in a task of that run"
         )
     if guest is not None and guest.loop is not loop:
         raise TrioBeamError(
-            "another event loop of this thread has left an endpoint or a search of trio_beam.asyncio open:"
+            "another event loop of this thread still has an endpoint or a search of trio_beam.asyncio open:"
             " close it before that loop stops"
         )
     return guest

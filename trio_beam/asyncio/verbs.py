@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def _verb(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make a verb one for asyncio, with the scorers of asyncio that it is given."""
+    """Make a verb callable from asyncio, with asyncio scorers."""
     hosted = in_trio(function)
 
     @functools.wraps(function)
@@ -64,7 +64,7 @@ mcmc_within = _verb(verbs.mcmc_within)
 
 
 class Outcomes:
-    """The outcomes of `search_many`, as they come: an asynchronous iterator."""
+    """Asynchronous iterator over the outcomes of `search_many`, in the order of completion."""
 
     def __init__(
         self, held: HeldInTrio[Any], channel: trio.MemoryReceiveChannel[SearchOutcome]
@@ -80,7 +80,9 @@ class Outcomes:
         """Return the next outcome.
 
         Raises:
-            StopAsyncIteration: there are no more, or leaving the block will raise why.
+            StopAsyncIteration: there are no more, or reading the prompts failed (leaving the block
+                raises that).
+            trio.ClosedResourceError: the block was left.
         """
         try:
             if not self._received:
@@ -94,7 +96,7 @@ class Outcomes:
         return self._received.popleft()
 
     async def _receive(self) -> None:
-        # Not returned: a call that is cancelled at this very moment loses nothing.
+        # Not returned, so that a cancellation at this very moment loses no outcome.
         self._received.append(await self._channel.receive())
 
 
@@ -107,7 +109,7 @@ async def search_many(
     max_searches: int = 16,
     observers: Sequence[Observer] = (),
 ) -> AsyncIterator[Outcomes]:
-    """Search for each of many prompts; yields their outcomes, as they come.
+    """Search for each of many prompts; yields their outcomes in the order of completion.
 
     ``async with search_many(...) as outcomes: async for outcome in outcomes: ...``, as with
     `trio_beam.search_many`. If reading the prompts fails, the outcomes end, and leaving the block raises the
@@ -115,9 +117,9 @@ async def search_many(
 
     Args:
         endpoint: an open `Endpoint`, or any other `LanguageModel`.
-        prompts: as for `search`; any iterable, or asynchronous iterable of asyncio.
-        strategy: for all of them, as for `search`.
-        max_searches: most searches at the same time.
+        prompts: as for `search`; any iterable, or an asynchronous iterable for asyncio.
+        strategy: for all prompts, as for `search`.
+        max_searches: maximum number of concurrent searches.
         observers: as for `search`.
 
     Raises:
@@ -140,10 +142,7 @@ async def search_many(
 
 
 def _adapted(value: Any) -> Any:
-    """Return a configuration whose scorer, if it is a coroutine function, is awaited in asyncio.
-
-    Any other value is returned as it is.
-    """
+    """Make an asyncio scorer in a configuration awaitable from Trio; return other values unchanged."""
     if not isinstance(value, BeamSearchConfig) or trio.lowlevel.in_trio_task():
         return value
     scorer: Any = value.scorer

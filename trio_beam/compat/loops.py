@@ -1,4 +1,4 @@
-"""Calls that block until a search is done, from asyncio or from no event loop at all."""
+"""Calls that block until a search is done, from asyncio or without an event loop."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from trio_beam.event_loop import in_asyncio
 
 T = TypeVar("T")
 _LOG = logging.getLogger("trio_beam")
-_BLOCKED: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+_WARNED: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
-    """Run it, and block until it is done; inside asyncio too, which is told to the log.
+    """Run work and block until it is done, inside asyncio too (with a warning in the log).
 
     Raises:
         TrioBeamError: called inside Trio.
@@ -36,7 +36,7 @@ def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
         )
     if not in_asyncio():
         return trio.run(_awaited, work)
-    _say_that_it_blocks(asyncio.get_running_loop())
+    _warn_that_it_blocks(asyncio.get_running_loop())
     return _run_in_thread(work)
 
 
@@ -44,21 +44,22 @@ async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
-def _say_that_it_blocks(loop: asyncio.AbstractEventLoop) -> None:
-    """Log it once a loop. A warning would be an error to those who have warnings as errors, and it works."""
-    if loop not in _BLOCKED:
-        _BLOCKED.add(loop)
+def _warn_that_it_blocks(loop: asyncio.AbstractEventLoop) -> None:
+    """Log a warning once per loop; with `warnings` the call would fail where warnings are errors."""
+    if loop not in _WARNED:
+        _WARNED.add(loop)
         _LOG.warning(
-            "this call blocks the event loop until the search is done; in a coroutine, rather"
-            " `await trio_beam.asyncio.beam_search(endpoint, prompt, config)`, or this call by"
+            "this call blocks the event loop until the search is done; in a coroutine, use"
+            " `await trio_beam.asyncio.beam_search(endpoint, prompt, config)`, or make this call with"
             " `await asyncio.to_thread(...)`"
         )
 
 
 def _run_in_thread(work: Callable[[], Awaitable[T]]) -> T:
-    """Run it in Trio, in another thread: as a guest of the loop that is blocked it could not go on.
+    """Run work in Trio in another thread.
 
-    Nor could `trio.run` in this thread, where Trio may be the loop's guest already.
+    As a guest of the blocked loop it would be blocked too, and `trio.run` fails in a thread where Trio is
+    already a guest.
     """
     scope = trio.CancelScope()
     interrupted = threading.Event()
@@ -70,23 +71,23 @@ def _run_in_thread(work: Callable[[], Awaitable[T]]) -> T:
             scope.cancel()
         with scope:
             return await work()
-        raise trio.RunFinishedError("interrupted")  # nobody waits for it any more
+        raise trio.RunFinishedError("interrupted")  # nobody waits for the result any more
 
-    context = contextvars.copy_context()  # the caller's variables are its overrides' too
+    context = contextvars.copy_context()  # overrides see the caller's variables
     with _interruptible(), ThreadPoolExecutor(1, "trio_beam") as thread:
         try:
             return thread.submit(lambda: context.run(lambda: trio.run(main))).result()
         except KeyboardInterrupt:
-            interrupted.set()  # first: it may be about to begin
+            interrupted.set()  # first, in case the run is about to begin
             if begun.done():
                 with suppress(trio.RunFinishedError):
                     begun.result().run_sync_soon(scope.cancel)
-            raise  # when the thread has ended
+            raise  # once the thread has ended
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt this thread; asyncio's own handler would wait for the loop, which waits."""
+    """Let Ctrl-C interrupt this thread; asyncio's own handler would wait for the blocked loop."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

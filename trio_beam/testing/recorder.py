@@ -1,4 +1,4 @@
-"""What the models for tests have in common: they note their requests."""
+"""The base of the models for tests, which records requests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Recorder(ABC):
     """A model without a server, also as an async context manager, like an `Endpoint`.
 
     Attributes:
-        requests: every request so far, in order.
-        in_flight: requests being answered now; 0 again when a search has returned or raised.
-        cancelled: requests that were cancelled.
+        requests: all requests so far, in order.
+        in_flight: number of requests in progress; 0 again when a search has returned or raised.
+        cancelled: number of cancelled requests.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Recorder(ABC):
     async def record(
         self, request: SampleRequest, context: RequestContext, prompt: str, prompt_tokens: int
     ) -> Sequence[Continuation]:
-        """Answer a request, and note and count it."""
+        """Respond to a request, and record it."""
         self.requests.append(request)
         context.meter.requests += 1
         self.in_flight += 1
@@ -59,7 +59,7 @@ class Recorder(ABC):
 
     @abstractmethod
     async def answer(self, request: SampleRequest, prompt: str) -> Sequence[Continuation]:
-        """Answer a request behind a prompt."""
+        """Respond to a request for a prompt."""
 
 
 async def _checkpoint() -> None:

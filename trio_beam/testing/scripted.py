@@ -1,4 +1,4 @@
-"""A language model that says what a test has written down for it."""
+"""A language model that replies with the texts of a script."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from trio_beam.testing.recorder import Recorder
 
 @attrs.frozen
 class Reply:
-    """One text of a script, and what happens on the way.
+    """One text of a script, with its failure and delay.
 
     Attributes:
-        text: the whole text, which a search gets in blocks. Each word is a token, with the white space
+        text: the whole text, which a search receives in blocks. Each word is a token, with the white space
             before it.
-        logprob: log-probability of the whole text, in nats, shared evenly among its tokens; None: -1 a token.
-        tokens: the tokens themselves, instead of `text` and `logprob`.
+        logprob: log-probability of the whole text, in nats, spread evenly over its tokens; None: -1 each.
+        tokens: the tokens, instead of `text` and `logprob`.
         error: raised where the text would end.
-        delay: seconds before each block of the text; infinity: it never comes.
+        delay: seconds before each block of the text; infinity for a text that never arrives.
     """
 
     text: str = ""
     logprob: float | None = attrs.field(default=None, kw_only=True)
-    tokens: Sequence[Token] = attrs.field(default=(), kw_only=True, converter=tuple)
+    tokens: Sequence[Token] = attrs.field(default=(), kw_only=True)
     error: Exception | None = attrs.field(default=None, kw_only=True)
     delay: float = attrs.field(default=0.0, kw_only=True)
 
@@ -46,11 +46,11 @@ class Reply:
             raise ConfigError("delay", "a number of seconds from 0 up", self.delay)
 
     @classmethod
-    def of(cls, item: ReplyLike) -> Reply:
-        """Read an item of a script.
+    def of(cls, item: Any) -> Reply:
+        """Make a reply of an item of a script (`ReplyLike`).
 
         Raises:
-            ConfigError: it is none.
+            ConfigError: it is not such an item.
         """
         match item:
             case Reply():
@@ -79,25 +79,25 @@ Script: TypeAlias = ReplyLike | Sequence[ReplyLike]
 
 
 class ScriptedModel(Recorder):
-    """A `LanguageModel` for tests, which answers by a script.
+    """A `LanguageModel` for tests that replies with the texts of a script.
 
     ``ScriptedModel(["yes", ("no", -3.0), ServerError("broken", status=500), Reply("maybe", delay=60)])``
 
-    Each new text that a search asks for is the next of the script, and after the last the first again; a beam
-    is continued along the text that it is the beginning of, and ends where that does. If it is the beginning
-    of several, its continuations follow them in turn. So what comes does not depend on the order in which
-    beams are expanded, and sampling parameters change nothing. A failure that is among the texts of a
-    request fails the whole request, as on a server.
+    Each new text that a search asks for is the next one of the script, which starts over after the last. A
+    beam continues along the text it is a prefix of, and finishes with it; if it is a prefix of several texts,
+    its continuations take them in turn. So results do not depend on the order in which beams are expanded.
+    Sampling parameters change nothing. A failure among the texts of a request fails the whole request, as on
+    a server.
 
-    A mapping has a script for each prompt: the string, or the content of the last chat message. So several
-    searches at the same time get what is theirs. Delays are slept on Trio's clock: under an autojump clock,
-    hours pass in no time.
+    A mapping has a script for each prompt (the string, or the content of the last chat message), so that
+    concurrent searches get their own texts. Delays are slept on Trio's clock: with an autojump clock, hours
+    pass in no time.
 
     Args:
-        script: the texts, in order, or a mapping from prompts to texts.
+        script: the texts in order, or a mapping from prompts to texts.
 
     Raises:
-        ConfigError: the script is empty, or has something else in it.
+        ConfigError: the script is empty or contains anything else.
     """
 
     def __init__(self, script: Script | Mapping[str, Script]) -> None:
@@ -125,10 +125,11 @@ class ScriptedModel(Recorder):
         return _Started(self, key, len(text.split()))
 
     async def answer(self, request: SampleRequest, prompt: str) -> Sequence[Continuation]:
-        """Go on with the texts whose turn it is.
+        """Continue with the next texts.
 
         Raises:
-            Exception: one of them says so, or none goes on from this beam.
+            Exception: the failure of one of them.
+            LookupError: the beam is not a prefix of any text.
         """
         if request.enumerate:
             raise LogprobsUnavailable("a scripted model has no distribution to enumerate")
@@ -140,7 +141,7 @@ class ScriptedModel(Recorder):
         return [_block(reply, rest, request.max_tokens) for reply, rest in drawn]
 
     def _draw(self, prompt: str, beam: str, count: int) -> list[tuple[Reply, Sequence[Token]]]:
-        """The next replies that a beam is the beginning of, each with the tokens that are left of it."""
+        """The next replies that a beam is a prefix of, each with its remaining tokens."""
         fitting = [
             (reply, rest)
             for reply in self._replies[prompt]
@@ -184,7 +185,7 @@ def _text_of(prompt: Prompt) -> str:
 
 
 def _behind(beginning: str, tokens: Sequence[Token]) -> Sequence[Token] | None:
-    """The tokens behind a beginning that is made of the first of them; None if it is not."""
+    """The tokens after those that spell `beginning`; None if the first ones do not."""
     for count in range(len(tokens) + 1):
         if not beginning:
             return tokens[count:]
