@@ -10,19 +10,21 @@ hosted APIs and gateways.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 from weakref import WeakSet
 
 import attrs
 import msgspec
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
+    count_in,
     encode_string,
     max_tokens_of,
     splice,
@@ -37,13 +39,9 @@ from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, pla
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
     AnyCompletion,
-    Counts,
-    admitted,
-    count_of,
-    decode_with_top,
     decoder,
 )
-from trio_beam.errors import ConfigError, MalformedResponse
+from trio_beam.errors import ConfigError
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -122,19 +120,27 @@ class OpenAI(Dialect):
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """One request, or a few while it is learnt what the server takes."""
+        chat = self._continuation
         continues = prepared.api == "chat" and request.beam.continuation is not None
         if continues:
-            self._continuation.check()
+            chat.check()
+        way = chat.way  # of the request that is on its way
+
+        def wire(fields: dict[str, Any], n: int) -> WireRequest[AnyCompletion]:
+            nonlocal way
+            way = chat.way
+            return self._request(prepared, request, fields, n)
+
         completion, n = yield from self._negotiate(
             request,
             max(1, request.top_logprobs),
             self._fields[prepared.api],
             lambda n, top: self._values(request, n, top),
-            lambda fields, n: self._request(prepared, request, fields, n),
-            mend=self._continuation.refused if continues else None,
-            grown=not continues or self._continuation.proved,
+            wire,
+            mend=(lambda refusal: chat.refused(refusal, way)) if continues else None,
+            grown=not continues or chat.proved,
         )
-        self._continuation.proved |= continues
+        chat.proved |= continues
         return self._answer(completion, prepared, request, n)
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
@@ -194,22 +200,17 @@ class OpenAI(Dialect):
         self, completion: AnyCompletion, prepared: PreparedPrompt, request: SampleRequest, n: int
     ) -> Answer:
         if completion.body and request.top_logprobs == 0 and _has_floor(completion):
-            completion = decode_with_top(
-                completion.body
-            )  # its alternatives bound what it leaves out
-            admitted(completion)
+            # Its alternatives bound what it leaves out.
+            completion = decoder(top=True, stream=self.stream, n=n)(completion.body)
         given: Sequence[AnyChoice] = completion.choices or ()
         self._note_shape(given)
-        if not given:
-            raise MalformedResponse("the response holds no choices")
         if len(given) < n:
             self.limits.fewer(len(given))  # n was ignored, or cut down without a word
         choices = given[:n]
-        usage = completion.usage or Counts()
         # The server's count of generated tokens is only sure to be this choice's if it is alone.
-        counted = count_of(usage.completion_tokens) if len(choices) == 1 else 0
-        generated = min(counted, request.max_tokens)
-        echo = request.beam if prepared.api == "chat" else None
+        counted = count_in(completion.usage, "completion_tokens") if len(choices) == 1 else 0
+        generated = min(counted or 0, request.max_tokens)
+        echo = _written(prepared, request.beam)
         honest = self._is_honest(choices, request)
         blocks = [
             continuation_of(choice, request, echo, generated, honest=honest) for choice in choices
@@ -221,8 +222,19 @@ class OpenAI(Dialect):
             blocks = [attrs.evolve(block, exact=False) for block in blocks]
         return Answer(
             continuations=tuple(blocks),
-            prompt_tokens=count_of(usage.prompt_tokens),
+            prompt_tokens=count_in(completion.usage, "prompt_tokens") or 0,
         )
+
+
+def _written(prepared: PreparedPrompt, beam: Beam) -> Callable[[], list[str]]:
+    """Make the texts that a server may send back in front of what it adds: the beam, and all before it."""
+
+    def texts() -> list[str]:
+        before = "".join(one.fragment for one in beam.lineage()) if beam.continuation else ""
+        prompt = "" if prepared.api == "chat" else msgspec.json.decode(b'"%s"' % prepared.json)
+        return [text for text in (before, prompt + before) if text]
+
+    return texts
 
 
 def _has_floor(completion: AnyCompletion) -> bool:

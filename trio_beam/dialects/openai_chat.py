@@ -16,8 +16,9 @@ import attrs
 import msgspec
 
 from trio_beam.dialects.common.dialect import Exchange, WireRequest
+from trio_beam.dialects.common.encoding import count_in
 from trio_beam.dialects.common.negotiation import Negotiation
-from trio_beam.dialects.openai_wire import AnyCompletion, count_of, decode_without_top
+from trio_beam.dialects.openai_wire import AnyCompletion, decode_without_top
 from trio_beam.errors import EndpointError, RequestRejected
 
 #: Most tokens that a word of one token may add to a prompt without a new turn.
@@ -66,9 +67,11 @@ class ChatContinuation:
     proved: bool = attrs.field(default=False, init=False)
     asked: bool = attrs.field(default=False, init=False)
 
-    def refused(self, refusal: EndpointError) -> bool:
-        """Go on to the next way after a refusal of this one; return whether there is one."""
-        if self.proved or not _is_about_continuing(refusal) or self.way + 1 == len(WAYS):
+    def refused(self, refusal: EndpointError, way: int) -> bool:
+        """Go on to the next way after a refusal of one; return whether there is one."""
+        if way < self.way:
+            return True  # another request has learnt it meanwhile
+        if self.proved or not _is_about_continuing(refusal) or way + 1 == len(WAYS):
             return False
         self.way += 1
         return True
@@ -128,8 +131,7 @@ class ChatContinuation:
                     raise attempt.first_refusal(refusal) from None
             else:
                 attempt.accepted()
-                counted = answer.usage.prompt_tokens if answer.usage else None
-                return None if counted is None else count_of(counted)
+                return count_in(answer.usage, "prompt_tokens")
 
 
 def _is_about_continuing(refusal: EndpointError) -> bool:

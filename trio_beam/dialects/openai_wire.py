@@ -11,15 +11,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from trio_beam.dialects.common.encoding import Byte, decoder_of
+from trio_beam.dialects.common.encoding import Byte, count_in, decoder_of
 from trio_beam.dialects.common.error_responses import error_inside
 from trio_beam.dialects.common.finish import failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
-from trio_beam.errors import EndpointError
+from trio_beam.errors import EndpointError, MalformedResponse
 
-#: More tokens than any request has.
-_MAX_COUNT = 2**53
+#: Types of the parts of a message that are its text.
+_TEXT_TYPES = ("text", "output_text")
 
 
 class TopEntry(msgspec.Struct):
@@ -63,36 +63,38 @@ class LogprobsWithTop(msgspec.Struct):
     top_logprobs: list[dict[str, float | None] | None] | None = None
 
 
-class Part(msgspec.Struct):
-    """A part of a message: ``text``, or something else that is no text."""
-
-    type: str = "text"
-    text: str | None = None
-
-
 class Message(msgspec.Struct):
-    """The assistant's message, or a piece of it."""
+    """The assistant's message, or a piece of it; its content is a text, a part, or a list of these."""
 
-    content: str | list[Part] | None = None
+    content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
     refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
 
     @property
     def text(self) -> str:
         """What it says."""
-        if isinstance(self.content, list):
-            return "".join(part.text or "" for part in self.content if part.type == "text")
-        return self.content or ""
+        return _text_of(self.content) or ""
 
     @property
     def elsewhere(self) -> str:
         """The name of the field that has what is no text; "" if there is none."""
-        for name in ("reasoning_content", "reasoning", "refusal"):
+        for name in self.__struct_fields__[1:]:
             if getattr(self, name):
                 return name
-        other = isinstance(self.content, list) and any(part.type != "text" for part in self.content)
-        return "content" if other else ""
+        parts = self.content if isinstance(self.content, list) else [self.content]
+        return "content" if any(part and _text_of(part) is None for part in parts) else ""
+
+
+def _text_of(content: Any) -> str | None:
+    """The text of a message's content, or of a part of it; None if it is something else."""
+    if isinstance(content, list):
+        return "".join(_text_of(part) or "" for part in content)
+    if isinstance(content, dict):
+        content = content.get("text") if content.get("type", "text") in _TEXT_TYPES else None
+    return content if isinstance(content, str) else None
 
 
 L = TypeVar("L")
@@ -109,23 +111,11 @@ class Choice(msgspec.Struct, Generic[L]):
     error: Any = None
 
 
-class Counts(msgspec.Struct):
-    """The server's own count; some have it as floats."""
-
-    prompt_tokens: float | None = None
-    completion_tokens: float | None = None
-
-
-def count_of(number: float | None) -> int:
-    """A server's count as a whole number; 0 where it has none."""
-    return int(number) if number is not None and 0 < number < _MAX_COUNT else 0
-
-
 class Completion(msgspec.Struct, Generic[L]):
     """The response to either call; `body`: as it came."""
 
     choices: list[Choice[L]] | None = None
-    usage: Counts | None = None
+    usage: Any = None
     error: Any = None
     body: bytes = b""
 
@@ -145,7 +135,7 @@ class Chunk(msgspec.Struct, Generic[L]):
     """One event of a stream; one that closes may hold the server's count and no choice."""
 
     choices: list[ChunkChoice[L]] | None = None
-    usage: Counts | None = None
+    usage: Any = None
 
 
 #: A decoded response, with alternatives or without.
@@ -177,7 +167,8 @@ def _longer(
     if piece.delta:
         if piece.delta.elsewhere:
             whole.message = whole.message or Message()
-            whole.message.reasoning_content = piece.delta.elsewhere
+            name = piece.delta.elsewhere
+            setattr(whole.message, name, getattr(piece.delta, name))
         whole.text = (whole.text or "") + piece.delta.text
     else:
         whole.text = (whole.text or "") + (piece.text or "")
@@ -187,32 +178,36 @@ def _longer(
     return whole
 
 
-def _usage_of(chunks: Sequence[Chunk[Any]]) -> Counts | None:
+def _usage_of(chunks: Sequence[Chunk[Any]]) -> dict[str, int] | None:
     """The counts of a stream.
 
     They come once for all choices (vLLM), once for each, beside it or behind it (llama.cpp), or in every
     chunk, as they stand so far. The prompt is the same in all of them.
     """
-    prompt = alone = 0.0
-    beside: dict[int, float] = {}
+    prompt = alone = 0
+    beside: dict[int, int] = {}
     found = False
     for chunk in chunks:
         if chunk.usage is None:
             continue
         found = True
-        prompt = max(prompt, chunk.usage.prompt_tokens or 0)
-        tokens = chunk.usage.completion_tokens or 0
+        prompt = max(prompt, count_in(chunk.usage, "prompt_tokens") or 0)
+        tokens = count_in(chunk.usage, "completion_tokens") or 0
         if chunk.choices:
             beside[chunk.choices[0].index or 0] = tokens
         else:
             alone += tokens
-    return Counts(prompt, max(alone, sum(beside.values()))) if found else None
+    tokens = max(alone, sum(beside.values()))
+    return {"prompt_tokens": prompt, "completion_tokens": tokens} if found else None
 
 
 decode_with_top = decoder_of(Completion[LogprobsWithTop])
 decode_without_top = decoder_of(Completion[Logprobs])
 _chunk_with_top = decoder_of(Chunk[LogprobsWithTop])
 _chunk_without_top = decoder_of(Chunk[Logprobs])
+_decode_any = decoder_of(Any)
+#: Members of a response that speaks of an error, in place of choices.
+_ERROR_NAMES = frozenset({"errors", "detail", "message", "msg", "error_message", "error_msg"})
 
 
 def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompletion]:
@@ -235,13 +230,11 @@ def admitted(completion: AnyCompletion) -> AnyCompletion:
     """Return a response without the choices from the first bad one on.
 
     Raises:
-        EndpointError: it holds an error, or its first choice is bad.
-        msgspec.ValidationError: it holds no choices.
+        EndpointError: it holds an error in place of choices, or its first choice is bad.
+        msgspec.ValidationError: it is something else.
     """
-    if completion.error is not None and not completion.choices:
-        raise error_inside(completion.error)
-    if completion.choices is None:
-        raise msgspec.ValidationError("Object missing required field `choices`")
+    if not completion.choices:
+        raise _instead_of_choices(completion)
     choices: list[Any] = completion.choices
     for place, choice in enumerate(choices):
         if choice.index is None:
@@ -255,6 +248,20 @@ def admitted(completion: AnyCompletion) -> AnyCompletion:
             del choices[place:]  # the others are asked for again, with their own seeds
             break
     return completion
+
+
+def _instead_of_choices(completion: AnyCompletion) -> Exception:
+    if completion.error is not None:
+        return error_inside(completion.error)
+    try:
+        answer = _decode_any(completion.body)
+    except msgspec.DecodeError:  # a stream
+        answer = None
+    if isinstance(answer, dict) and not _ERROR_NAMES.isdisjoint(answer):
+        return error_inside(answer)
+    if completion.choices is None and not (isinstance(answer, dict) and "choices" in answer):
+        return msgspec.ValidationError("Object missing required field `choices`")
+    return MalformedResponse("the response holds no choices", transient=True)
 
 
 def _failure_in(choice: AnyChoice) -> EndpointError | None:

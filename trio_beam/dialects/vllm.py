@@ -23,7 +23,13 @@ from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, whole_part
 from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
-from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
+from trio_beam.dialects.common.encoding import (
+    PrefixEncoder,
+    count_in,
+    encode_string,
+    max_tokens_of,
+    splice,
+)
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
@@ -138,12 +144,12 @@ class VLLM(Dialect):
         for choice in choices:
             continuation = yield from self._continuation(choice, prepared, request, spent, known)
             continuations.append(continuation)
-        counted = completion.usage.prompt_tokens if completion.usage else None
+        counted = count_in(completion.usage, "prompt_tokens")
         if self._fields.inexact:
             continuations = [attrs.evolve(block, exact=False) for block in continuations]
         return Answer(
             continuations=tuple(continuations),
-            prompt_tokens=max(0, counted or 0) + sum(spent),
+            prompt_tokens=(counted or 0) + sum(spent),
         )
 
     def enumerate(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
@@ -163,10 +169,10 @@ class VLLM(Dialect):
             prepared.ids = choice.prompt_token_ids or None
         before = last_ids(prepared.ids or [], request.beam)
         blocks, asked = yield from self._next_tokens.blocks(choice, before, request)
-        counted = completion.usage.prompt_tokens if completion.usage else None
+        counted = count_in(completion.usage, "prompt_tokens")
         return Answer(
             continuations=blocks,
-            prompt_tokens=max(0, counted or 0) + asked,
+            prompt_tokens=(counted or 0) + asked,
             generated_besides=1 + asked,
         )
 
@@ -234,7 +240,7 @@ class VLLM(Dialect):
         sampled = SampledTokens(pieces, [*ids], values, make)
         data = choice.text.encode("utf-8", "replace")
         ended = reason == STOP and choice.stop_reason is None
-        spelt = sampled.spell(data, ended=ended)
+        spelt = sampled.spell(data)
         if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
             visible = ids[:-1] if ended else ids
             before = last_ids(prepared.ids or [], request.beam)
@@ -269,7 +275,7 @@ class VLLM(Dialect):
         choice: Choice | None = next(iter(answer.choices), None)
         if choice is None or choice.logprobs is None:
             raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
-        spent.append(max(0, (answer.usage and answer.usage.prompt_tokens) or 0))
+        spent.append(count_in(answer.usage, "prompt_tokens") or 0)
         given = choice.logprobs.token_logprobs[-len(ids) :]
         if len(given) < len(ids):
             raise LogprobsUnavailable("the server has no log-probabilities of a prompt")

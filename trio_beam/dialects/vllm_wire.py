@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -32,17 +33,11 @@ class Choice(msgspec.Struct):
     prompt_token_ids: list[int] | None = None
 
 
-class Counts(msgspec.Struct):
-    """The server's own count."""
-
-    prompt_tokens: int | None = None
-
-
 class Completion(msgspec.Struct):
     """The answer, or an event of a stream."""
 
     choices: list[Choice]
-    usage: Counts | None = None
+    usage: Any = None
 
 
 class _Tokenized(msgspec.Struct):
@@ -64,7 +59,7 @@ def join_chunks(chunks: Sequence[Completion], done: bool, n: int) -> Completion:
     Raises:
         MalformedResponse: it ended before ``[DONE]`` and before all of them had.
     """
-    usage: Counts | None = None
+    usage: Any = None
     for chunk in chunks:
         usage = chunk.usage or usage
     pieces = [piece for chunk in chunks for piece in chunk.choices]

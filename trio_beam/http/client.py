@@ -25,7 +25,7 @@ from trio_beam.errors import (
 )
 from trio_beam.http.base_url import Address
 from trio_beam.http.clients import Content, OwnClient, check_client, pool_size
-from trio_beam.http.content import BoundedBody, accepted, coding_of, unpack
+from trio_beam.http.content import BoundedBody, accepted, as_utf8, coding_of, unpack
 from trio_beam.http.transport import BODY, Body
 
 T = TypeVar("T")
@@ -136,6 +136,8 @@ class HttpClient:
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content = response
+        if content is not None:
+            content = as_utf8(content, head.charset_encoding)
         if not 200 <= head.status_code < 300:
             raise self._refusal(request, head, content or b"", url)
         if content is None:

@@ -117,6 +117,7 @@ class Quirk:
         top: alternatives that the search asks for.
         passes: whether it meets each request once only, so that it is met again by the next one.
         vague: whether its refusals name nothing.
+        approximate: whether log-probabilities are missing in the sum, or bounded.
         options: of the `Endpoint`.
     """
 
@@ -132,6 +133,7 @@ class Quirk:
     top: int = 0
     passes: bool = False
     vague: bool = False
+    approximate: bool = False
     options: Mapping[str, Any] = attrs.field(factory=dict)
 
 

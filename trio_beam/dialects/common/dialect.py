@@ -265,7 +265,8 @@ class Dialect(ABC):
                         continue
                     if mend is not None and mend(refusal):
                         continue
-                    grew = grown and request.beam.continuation is not None
+                    longer = request.beam.continuation is not None
+                    grew = longer and (grown or refusal.status == _TOO_LARGE)
                     if grew and not attempt.blames(refusal) and _fills_context(refusal):
                         raise _overflow(refusal) from None
                 if not attempt.next_spelling(refusal):
@@ -273,6 +274,10 @@ class Dialect(ABC):
             else:
                 attempt.accepted()
                 return answer, n
+
+
+#: "Content Too Large"
+_TOO_LARGE = 413
 
 
 def _fills_context(refusal: RequestRejected) -> bool:

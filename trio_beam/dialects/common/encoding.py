@@ -44,6 +44,8 @@ class PrefixEncoder:
 
 
 _NOT_FINITE = re.compile(rb"\bNaN\b|\bInfinity\b")
+#: More tokens than any request has.
+_MAX_COUNT = 2**53
 #: Tokens that a server may put around a prompt: the beginning of a text, a turn.
 _AROUND = 16
 
@@ -60,7 +62,8 @@ Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
 def decoder_of(shape: Any) -> Callable[[bytes], Any]:
     """Make a decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`.
 
-    NaN and Infinity, which Python's own `json` writes, are read where a number is expected.
+    NaN and Infinity, which Python's own `json` writes, are read where a number is expected, and so are
+    numbers as text, or of another type.
     """
     decode = msgspec.json.Decoder(shape).decode
 
@@ -71,10 +74,8 @@ def decoder_of(shape: Any) -> Callable[[bytes], Any]:
             raise msgspec.ValidationError("it is nested too deeply") from None
         except UnicodeDecodeError as error:
             raise msgspec.DecodeError(str(error)) from None
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            if not _NOT_FINITE.search(body):
+        except msgspec.DecodeError as error:
+            if not (isinstance(error, msgspec.ValidationError) or _NOT_FINITE.search(body)):
                 raise
             return _decode_leniently(body, shape)
 
@@ -88,6 +89,16 @@ def _decode_leniently(body: bytes, shape: Any) -> Any:
         if isinstance(error, msgspec.ValidationError):
             raise
         raise msgspec.DecodeError(str(error)) from None
+
+
+def count_in(usage: Any, name: str) -> int | None:
+    """A server's own count, which some have as a float or as text; None where it has none."""
+    found = usage.get(name) if isinstance(usage, dict) else None
+    try:
+        number = float(found)
+    except (TypeError, ValueError):
+        return None
+    return int(number) if 0 <= number < _MAX_COUNT else 0
 
 
 def encode_string(text: str) -> bytes:

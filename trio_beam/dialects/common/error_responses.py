@@ -20,11 +20,16 @@ from trio_beam.errors import (
 
 _MAX_WORDS = 500
 _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
+#: With any of these some server says that the context is full.
+_CONTEXT_STATUSES = frozenset({400, 413, 422, 500})
+_TOO_OFTEN = re.compile(r"rate.?limit|too.?many.?requests|throttl", re.IGNORECASE)
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (size|length|window)|input_tokens|maximum prompt length"
     r"|max_new_tokens. must be <=|prompt is too long|too many tokens|exceeds? .{0,40}\btokens\b",
     re.IGNORECASE,
 )
+#: Members that hold the words of an error.
+_WORD_NAMES = ("message", "detail", "error", "errors", "error_message", "error_msg", "msg")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HINTS = {
     401: "is the API key right?",
@@ -103,15 +108,16 @@ def _error(
 ) -> EndpointError:
     words, codes, fields = _words_of(answer), _codes_of(answer), tuple(_fields_of(answer))
     message = f"HTTP {status}: {words}" if words else f"HTTP {status} without a word"
-    if status == 429:
+    said = " ".join((*codes, words))
+    if status == 429 or (status in (400, 403) and _TOO_OFTEN.search(said)):
         return RateLimited(message, url=url, retry_after=asked_wait(headers, answer, now))
+    code = next(iter(codes), "")
+    too_long = status in _CONTEXT_STATUSES and _CONTEXT_WORDS.search(words)
+    if set(codes) & _CONTEXT_CODES or too_long:
+        return ContextOverflow(message, url=url, status=status, fields=fields, code=code)
     if status >= 500:
         wait = asked_wait(headers, answer, now)
         return ServerError(message, url=url, status=status, retry_after=wait)
-    code = next(iter(codes), "")
-    too_long = status in (400, 413, 422) and _CONTEXT_WORDS.search(words)
-    if set(codes) & _CONTEXT_CODES or too_long:
-        return ContextOverflow(message, url=url, status=status, fields=fields, code=code)
     if status in _HINTS:
         message += f" ({_HINTS[status]})"
     return RequestRejected(message, url=url, status=status, fields=fields, code=code)
@@ -151,9 +157,10 @@ def _words_of(answer: Any) -> str:
     error = _error_member(answer)
     if not isinstance(error, dict):
         return _short(error)
-    for name in ("message", "detail", "error", "error_message", "msg"):
-        if error.get(name):
-            return _short(error[name])
+    for name in _WORD_NAMES:
+        found = error.get(name)
+        if found:
+            return _words_of(found) if isinstance(found, dict) else _short(found)
     return _short(error)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
+from trio_beam.dialects.common.negotiation import mentions
 from trio_beam.errors import RequestRejected
 
-#: How servers name the field of the number of choices in a refusal.
-_ABOUT_N = re.compile(
-    r"""['"`]n['"`]|\bn_cmpl\b|\bn must\b|\bparameter:? n\b|\bn=|\bbest_of\b|"param": "n\""""
-)
+#: How servers call the field of the number of choices.
+_N_NAMES = ("n", "n_cmpl", "best_of")
 _ABOUT_LOGPROBS = re.compile(r"log_?probs", re.IGNORECASE)
 _ABOUT_SIZE = re.compile(
     r"\d|max|at most|greater|exceed|between|less|limit|too (large|many)", re.IGNORECASE
@@ -60,7 +59,7 @@ class Limits:
         ):
             self.logprobs = self.cap_logprobs(_limit_in(words, logprobs))
             return True
-        if n > 1 and (_ABOUT_N.search(words) or named & {"n", "best_of"}):
+        if n > 1 and (named & {*_N_NAMES} or any(mentions(words, name) is not None for name in _N_NAMES)):
             self.fewer(_limit_in(words, n))
             return True
         return False

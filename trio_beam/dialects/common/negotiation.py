@@ -24,8 +24,10 @@ from trio_beam.errors import (
     ServerError,
 )
 
-#: Statuses of a refusal that another spelling may mend.
-_MENDABLE = frozenset({400, 403, 404, 422})
+#: Statuses of a refusal that no spelling mends, whatever it names: of who asks, how often, and how much.
+_UNMENDABLE = frozenset({401, 402, 407, 408, 413, 425, 429, 451})
+#: Statuses of a refusal that may be about a field without naming it.
+_VAGUE = frozenset({400, 422, 501})
 #: Refusals of what is asked, of who asks, or of the model: no field is to blame.
 _ABOUT_CONTENT = re.compile(
     r"flagged|polic(y|ies)|moderation|safety|content.?filter|invalid.?prompt|api.?key|credential|unauthor"
@@ -189,7 +191,7 @@ class Attempt:
     def _named(self, refusal: EndpointError) -> OptionalField | None:
         """The field that a refusal names: by itself, or first in its words."""
         if isinstance(refusal, RequestRejected):
-            if refusal.status not in _MENDABLE:
+            if refusal.status in _UNMENDABLE:
                 return None
             for name in refusal.fields:
                 for field in self._sent():
@@ -201,7 +203,7 @@ class Attempt:
             (place, order)
             for order, field in enumerate(self._sent())
             for name in field.wire_names
-            if (place := _mentions(refusal.message, name)) is not None
+            if (place := mentions(refusal.message, name)) is not None
         ]
         return self._sent()[min(places)[1]] if places else None
 
@@ -243,14 +245,10 @@ class Attempt:
             yield {**base, **dict(reversed(singles))}  # of each field its first other way
 
 
-def _mentions(message: str, name: str) -> int | None:
-    """Where a message speaks of a field; a name of one letter must be marked as one."""
-    if len(name) == 1:
-        found = re.search(
-            rf"""['"`]{name}['"`]|\b{name} must\b|\bparameter:? {name}\b|\b{name}=""", message
-        )
-    else:
-        found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message)
+def mentions(message: str, name: str) -> int | None:
+    """Where a message speaks of a field; a name of one letter is neither an escape nor an abbreviation."""
+    around = r"\w\\’" if len(name) == 1 else r"\w"
+    found = re.search(rf"(?<![{around}]){re.escape(name)}(?![{around}])", message)
     return found.start() if found else None
 
 
@@ -258,14 +256,15 @@ def _is_vague(refusal: EndpointError) -> bool:
     """Whether a refusal may be about a field that it does not name."""
     if isinstance(refusal, ConnectionFailed):
         return not refusal.never_sent
-    if not isinstance(refusal, RequestRejected) or refusal.status not in (400, 422):
+    if not isinstance(refusal, (RequestRejected, ServerError)) or refusal.status not in _VAGUE:
         return False
-    return not is_about_content(refusal)
+    return isinstance(refusal, ServerError) or not is_about_content(refusal)
 
 
 def is_about_content(refusal: RequestRejected) -> bool:
     """Whether a refusal is about the prompt, the caller or the model."""
-    return _ABOUT_CONTENT.search(f"{refusal.code} {refusal.message}") is not None
+    words = refusal.message.partition(" (is the ")[0]  # without our own hint
+    return _ABOUT_CONTENT.search(f"{refusal.code} {words}") is not None
 
 
 def _advised(refusal: EndpointError, field: OptionalField) -> EndpointError:

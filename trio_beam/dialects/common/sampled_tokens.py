@@ -27,6 +27,7 @@ class SampledTokens:
         values: its log-probability, in nats.
         make: the `Token` of a place.
         bounded: whether a log-probability is only bounded by those of its alternatives.
+        hides_last: whether the last one shows itself, but not in the text: a control token.
     """
 
     pieces: list[bytes]
@@ -34,29 +35,38 @@ class SampledTokens:
     values: list[float]
     make: Callable[[int], Token]
     bounded: bool = False
-    _blank: bool = attrs.field(default=False, init=False)
+    hides_last: bool = attrs.field(default=False, init=False)
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def spell(self, data: bytes, *, ended: bool) -> bool:
-        """Whether the tokens spell a text; an end-of-text token, which is no text, is blanked."""
+    def spell(self, data: bytes) -> bool:
+        """Whether the tokens spell a text; a control token at the end, which is no text, is blanked."""
         joined = b"".join(self.pieces)
         if joined == data:
             return True
         last = len(self.pieces[-1])
-        if not ended or not last or joined[:-last] != data:
+        if not last or joined[:-last] != data:
             return False
-        self._blank = True
+        self.hides_last = True
         self.pieces[-1] = b""
         if isinstance(self.keys[-1], bytes):
             self.keys[-1] = b""
         return True
 
+    def spell_stripped(self, text: str) -> bytes | None:
+        """Return what the tokens spell if a text is the same but for white space around it, else None."""
+        wanted = text.strip().encode("utf-8", "replace")
+        for count in (len(self.pieces), len(self.pieces) - 1):
+            data = b"".join(self.pieces[:count])
+            if data.strip() == wanted and self.spell(data):
+                return data
+        return None
+
     def tokens(self) -> tuple[Token, ...]:
         """All of them."""
         made = [self.make(place) for place in range(len(self.keys))]
-        if self._blank:
+        if self.hides_last:
             made[-1] = made[-1]._replace(text="", bytes=b"")
         return tuple(made)
 

@@ -49,14 +49,20 @@ _FULL: dict[str, tuple[int, Any]] = {
     "in a 200, by its words": (200, {"error": "prompt is too long: 9 tokens > 8 maximum"}),
     "as 500 in words": (500, {"detail": "ValueError: Requested tokens (9) exceed context window of 8"}),
 }
+#: What says it by neither its words nor its status: of a chat it may also mean that it is not continued.
+_VAGUE = ("Bedrock", "Together", "in other words", "in another language", "without a word")
 for _name, (_status, _answer) in _FULL.items():
-    quirk(
-        f"the context is full, {_name}",
-        kind="context",
-        about="context",
-        ask=partial(_full, _status, _answer),
-        outcome="right",
-    )
+    for _api in ("completions", "chat"):
+        _unclear = _api == "chat" and _name in _VAGUE
+        quirk(
+            f"the context is full, {_name}, {_api}",
+            kind="context",
+            about="context",
+            ask=partial(_full, _status, _answer),
+            api=_api,
+            outcome="error" if _unclear else "right",
+            words="HTTP 4",
+        )
 
 
 def _prompt_too_long(ask: Ask) -> Ask | Reply:

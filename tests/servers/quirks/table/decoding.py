@@ -106,12 +106,22 @@ for _name, _usage in {
         about="usage",
         answer=partial(_changed, partial(_with_usage, _usage)),
     )
-for _name, _of in {"null": lambda k: None, "text": str, "a float": float}.items():
+for _name, _of in {"text": str, "a float": float}.items():
     quirk(
         f"an index is {_name}",
         kind="decoding",
         about="index",
         answer=partial(_changed, partial(_with_index, _of)),
+    )
+for _stream in (False, True):  # which pieces are whose cannot be known
+    quirk(
+        f"an index is null{' in a stream' if _stream else ''}",
+        kind="decoding",
+        about="index",
+        answer=partial(_changed, partial(_with_index, lambda k: None)),
+        stream=_stream,
+        outcome="error" if _stream else "same",
+        words="12 tokens, where at most 3",
     )
 
 
@@ -186,7 +196,7 @@ quirk("fields that nobody knows", kind="decoding", about="fields", answer=partia
 # -- streams
 
 
-def _stream(change: Callable[[bytes], bytes], ask: Ask, reply: Reply) -> Reply:
+def _streamed(change: Callable[[bytes], bytes], ask: Ask, reply: Reply) -> Reply:
     return reply.saying(change(reply.content)) if b"data:" in reply.content[:20] else reply
 
 
@@ -214,13 +224,9 @@ for _name, _change in _STREAMS.items():
         f"a stream with {_name}",
         kind="decoding",
         about="stream",
-        send=partial(_stream, _change),
+        send=partial(_streamed, _change),
         stream=True,
     )
-
-
-def _stream_anyway(ask: Ask) -> Ask | Reply:
-    return ask.with_fields(stream=True, stream_options={"include_usage": True}) if ask.completes else ask
 
 
 def _cumulated(body: bytes) -> bytes:
@@ -232,6 +238,6 @@ quirk(
     "a stream with counts",
     kind="decoding",
     about="stream",
-    send=partial(_stream, _cumulated),
+    send=partial(_streamed, _cumulated),
     stream=True,
 )

@@ -56,7 +56,7 @@ for _word in (
         about="reason",
         answer=partial(_reworded, {"length": _word}),
     )
-for _word in (None, "", "unknown", "stop", "length"):
+for _word in (None, "", "unknown", "stop"):
     quirk(
         f"always {_word!r}",
         kind="endings",
@@ -77,7 +77,7 @@ def _without_end(ask: Ask, answer: Any) -> Any:
 
 
 quirk(
-    "the end is not shown", kind="endings", about="end", answer=_without_end, outcome="right"
+    "the end is not shown", kind="endings", about="end", answer=_without_end, outcome="right", approximate=True
 )
 
 
@@ -87,5 +87,10 @@ def _silently_cut(ask: Ask, answer: Any) -> Any:
 
 
 quirk(
-    "neither the end nor a reason", kind="endings", about="reason", answer=_silently_cut, outcome="right"
+    "neither the end nor a reason",
+    kind="endings",
+    about="reason",
+    answer=_silently_cut,
+    outcome="right",
+    approximate=True,
 )

@@ -20,7 +20,6 @@ _OVERLOADED: dict[str, Any] = {
     "a status": {"status": "error", "message": "the worker crashed"},
     "no choices": {"id": "x", "choices": [], "usage": None},
     "null choices": {"id": "x", "choices": None},
-    "an empty object": {},
     "nothing": b"",
     "a cut body": b'{"choices": [{"index": 0, "te',
 }
@@ -45,6 +44,7 @@ for _name, _answer, _words in (
     ("a crash", {"error": {"message": "CUDA error"}}, "CUDA error"),
     ("a page", b"<html>Welcome</html>", "Welcome"),
     ("words", b"pong", "pong"),
+    ("an empty object", {}, "choices"),
     ("another shape", {"generated_text": "a"}, "generated_text|choices"),
 ):
     quirk(

@@ -148,6 +148,7 @@ quirk(
     answer=_bounded,
     top=2,
     outcome="right",
+    approximate=True,
 )
 
 

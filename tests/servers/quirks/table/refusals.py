@@ -162,11 +162,18 @@ quirk(
         rename="max_completion_tokens",
     ),
 )
+
+
+def _no_seed(ask: Ask) -> Ask | Reply:
+    got = refuse("seed", "by words", ask)
+    return refuse("random_seed", "by words", got) if isinstance(got, Ask) else got
+
+
 quirk(
     "seed refused for good",
     kind="refusals",
     about="seed",
-    ask=partial(refuse, "seed", "by words"),
+    ask=_no_seed,
     outcome="error",
     words="seed=None",
 )

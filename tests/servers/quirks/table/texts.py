@@ -113,7 +113,15 @@ def _echoed(ask: Ask, answer: Any) -> Any:
     return answer
 
 
-quirk("the prompt and its tokens in front", kind="texts", about="text", answer=_echoed, api="completions")
+quirk(
+    "the prompt and its tokens in front",
+    kind="texts",
+    about="text",
+    answer=_echoed,
+    api="completions",
+    outcome="error",
+    words="without its log-probability",
+)
 
 
 def _withheld(ask: Ask, answer: Any) -> Any:
