@@ -60,6 +60,9 @@ def continuation_of(
     data, spelt = _data(sampled, text, echo)
     count = len(sampled)
     proved = _is_ended(choice.finish_reason, sampled, request.max_tokens)
+    if proved:
+        sampled.end()
+    spelt = spelt and (proved or not sampled.hides_last)
     believed = proved or (ends and honest)
     reason = reason_of(choice.finish_reason, count, request.max_tokens, proved=believed)
     # Fewer tokens than it had room for: some have no log-probability, or the context is full.
@@ -133,7 +136,7 @@ def _is_ended(word: str | None, sampled: SampledTokens, asked: int) -> bool:
     A token that shows itself, but not in the text, is a control token; one that shows nothing may also be a
     part of a character. At the very end of the room either may be cut, if the server says so.
     """
-    if sampled.pieces[-1] != b"":
+    if sampled.pieces[-1] and not sampled.hides_last:
         return False
     return is_end(word) or (not is_cut(word) and sampled.hides_last) or len(sampled) < asked
 

@@ -240,7 +240,9 @@ class VLLM(Dialect):
         sampled = SampledTokens(pieces, [*ids], values, make)
         data = choice.text.encode("utf-8", "replace")
         ended = reason == STOP and choice.stop_reason is None
-        spelt = sampled.spell(data)
+        spelt = sampled.spell(data) and (ended or not sampled.hides_last)
+        if ended:
+            sampled.end()
         if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
             visible = ids[:-1] if ended else ids
             before = last_ids(prepared.ids or [], request.beam)

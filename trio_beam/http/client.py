@@ -14,6 +14,7 @@ import trio
 
 from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.dialects.common.error_responses import describe, error_of
+from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.errors import (
     AttemptTimeout,
     ConfigError,
@@ -21,6 +22,8 @@ from trio_beam.errors import (
     EndpointClosed,
     EndpointError,
     MalformedResponse,
+    RateLimited,
+    ServerError,
     TrioBeamError,
 )
 from trio_beam.http.base_url import Address
@@ -248,6 +251,8 @@ class HttpClient:
             return request.decode(body)
         except EndpointError as error:  # in the middle of a stream, behind a 200
             error.url = url
+            if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
+                error.retry_after = asked_wait(head.headers, None, time.time())
             error.message = self._address.redact(error.message)
             error.args = (error.message,)
             raise

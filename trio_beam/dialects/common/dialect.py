@@ -13,6 +13,7 @@ from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
+from trio_beam.dialects.common.error_responses import is_about_context
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation, is_about_content
 from trio_beam.dialects.common.temperature import SHOWN, bounded
@@ -260,12 +261,16 @@ class Dialect(ABC):
             except ContextOverflow:
                 raise
             except (RequestRejected, ServerError, ConnectionFailed) as refusal:
-                if isinstance(refusal, RequestRejected):
+                longer = request.beam.continuation is not None
+                if isinstance(refusal, ServerError):
+                    # Not at once: the memory that all requests share may have been full for a while.
+                    if longer and is_about_context(refusal.message):
+                        raise _overflow(refusal) from None
+                elif isinstance(refusal, RequestRejected):
                     if self.limits.learn(refusal, n=n, logprobs=capped_top):
                         continue
                     if mend is not None and mend(refusal):
                         continue
-                    longer = request.beam.continuation is not None
                     grew = longer and (grown or refusal.status == _TOO_LARGE)
                     if grew and not attempt.blames(refusal) and _fills_context(refusal):
                         raise _overflow(refusal) from None
@@ -285,14 +290,9 @@ def _fills_context(refusal: RequestRejected) -> bool:
     return refusal.status in (400, 413, 422) and not is_about_content(refusal)
 
 
-def _overflow(refusal: RequestRejected) -> ContextOverflow:
+def _overflow(refusal: RequestRejected | ServerError) -> ContextOverflow:
     return ContextOverflow(
-        refusal.message,
-        status=refusal.status,
-        url=refusal.url,
-        attempts=refusal.attempts,
-        fields=refusal.fields,
-        code=refusal.code,
+        refusal.message, status=refusal.status, url=refusal.url, attempts=refusal.attempts
     )
 
 

@@ -62,8 +62,7 @@ Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
 def decoder_of(shape: Any) -> Callable[[bytes], Any]:
     """Make a decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`.
 
-    NaN and Infinity, which Python's own `json` writes, are read where a number is expected, and so are
-    numbers as text, or of another type.
+    NaN and Infinity, which Python's own `json` writes, are read where a number is expected.
     """
     decode = msgspec.json.Decoder(shape).decode
 
@@ -74,8 +73,10 @@ def decoder_of(shape: Any) -> Callable[[bytes], Any]:
             raise msgspec.ValidationError("it is nested too deeply") from None
         except UnicodeDecodeError as error:
             raise msgspec.DecodeError(str(error)) from None
-        except msgspec.DecodeError as error:
-            if not (isinstance(error, msgspec.ValidationError) or _NOT_FINITE.search(body)):
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            if not _NOT_FINITE.search(body):
                 raise
             return _decode_leniently(body, shape)
 
@@ -96,7 +97,7 @@ def count_in(usage: Any, name: str) -> int | None:
     found = usage.get(name) if isinstance(usage, dict) else None
     try:
         number = float(found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return int(number) if 0 <= number < _MAX_COUNT else 0
 

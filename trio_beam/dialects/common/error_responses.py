@@ -20,8 +20,6 @@ from trio_beam.errors import (
 
 _MAX_WORDS = 500
 _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
-#: With any of these some server says that the context is full.
-_CONTEXT_STATUSES = frozenset({400, 413, 422, 500})
 _TOO_OFTEN = re.compile(r"rate.?limit|too.?many.?requests|throttl", re.IGNORECASE)
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (size|length|window)|input_tokens|maximum prompt length"
@@ -95,6 +93,8 @@ def _status_in(failure: Any) -> int:
             code = int(code)
         if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
             return code
+    if details.get("code") in _CONTEXT_CODES or is_about_context(_words_of(failure)):
+        return 400
     said = " ".join(str(details.get(name, "")) for name in ("code", "type", "status"))
     for text in (said, _words_of(failure)):
         for pattern, status in _STATUS_WORDS:
@@ -111,16 +111,21 @@ def _error(
     said = " ".join((*codes, words))
     if status == 429 or (status in (400, 403) and _TOO_OFTEN.search(said)):
         return RateLimited(message, url=url, retry_after=asked_wait(headers, answer, now))
-    code = next(iter(codes), "")
-    too_long = status in _CONTEXT_STATUSES and _CONTEXT_WORDS.search(words)
-    if set(codes) & _CONTEXT_CODES or too_long:
-        return ContextOverflow(message, url=url, status=status, fields=fields, code=code)
     if status >= 500:
         wait = asked_wait(headers, answer, now)
         return ServerError(message, url=url, status=status, retry_after=wait)
+    code = next(iter(codes), "")
+    too_long = status in (400, 413, 422) and is_about_context(words)
+    if set(codes) & _CONTEXT_CODES or too_long:
+        return ContextOverflow(message, url=url, status=status, fields=fields, code=code)
     if status in _HINTS:
         message += f" ({_HINTS[status]})"
     return RequestRejected(message, url=url, status=status, fields=fields, code=code)
+
+
+def is_about_context(words: str) -> bool:
+    """Whether an error speaks of a full context."""
+    return _CONTEXT_WORDS.search(words) is not None
 
 
 def _redirect(location: str, url: str, path: str) -> str:

@@ -36,23 +36,25 @@ class SampledTokens:
     make: Callable[[int], Token]
     bounded: bool = False
     hides_last: bool = attrs.field(default=False, init=False)
+    _blank: bool = attrs.field(default=False, init=False)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def spell(self, data: bytes) -> bool:
-        """Whether the tokens spell a text; a control token at the end, which is no text, is blanked."""
+        """Whether the tokens spell a text, all of them or all but the last."""
         joined = b"".join(self.pieces)
-        if joined == data:
-            return True
         last = len(self.pieces[-1])
-        if not last or joined[:-last] != data:
-            return False
-        self.hides_last = True
-        self.pieces[-1] = b""
-        if isinstance(self.keys[-1], bytes):
-            self.keys[-1] = b""
-        return True
+        self.hides_last = bool(last) and joined[:-last] == data
+        return joined == data or self.hides_last
+
+    def end(self) -> None:
+        """Blank the last token, which ends the text and is no part of it."""
+        if self.hides_last:
+            self.pieces[-1] = b""
+            if isinstance(self.keys[-1], bytes):
+                self.keys[-1] = b""
+            self._blank = True
 
     def spell_stripped(self, text: str) -> bytes | None:
         """Return what the tokens spell if a text is the same but for white space around it, else None."""
@@ -66,7 +68,7 @@ class SampledTokens:
     def tokens(self) -> tuple[Token, ...]:
         """All of them."""
         made = [self.make(place) for place in range(len(self.keys))]
-        if self.hides_last:
+        if self._blank:
             made[-1] = made[-1]._replace(text="", bytes=b"")
         return tuple(made)
 

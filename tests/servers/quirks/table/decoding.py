@@ -112,6 +112,8 @@ for _name, _of in {"text": str, "a float": float}.items():
         kind="decoding",
         about="index",
         answer=partial(_changed, partial(_with_index, _of)),
+        outcome="error",
+        words="index",
     )
 for _stream in (False, True):  # which pieces are whose cannot be known
     quirk(
@@ -140,6 +142,8 @@ quirk(
     kind="decoding",
     about="values",
     answer=partial(_changed, _numbers_as_text),
+    outcome="error",
+    words="got `str`",
 )
 
 

@@ -125,19 +125,23 @@ for _name, _value in {
     )
 
 
+#: Every next word or another beside it is at least so probable.
+_SHOWN = -1.3
+
+
 def _bounded(ask: Ask, answer: Any) -> Any:
     """-9999 for what is not among the most probable."""
     for choice in answer["choices"]:
         shown = choice["logprobs"] or {}
         for entry in shown.get("content") or ():
-            if entry["logprob"] < -1:
+            if entry["logprob"] < _SHOWN:
                 entry["logprob"] = -9999.0
-                entry["top_logprobs"] = [top for top in entry["top_logprobs"] if top["logprob"] >= -1]
+                entry["top_logprobs"] = [top for top in entry["top_logprobs"] if top["logprob"] >= _SHOWN]
         for place, value in enumerate(shown.get("token_logprobs") or ()):
-            if value < -1:
+            if value < _SHOWN:
                 shown["token_logprobs"][place] = -9999.0
                 row = shown["top_logprobs"][place]
-                shown["top_logprobs"][place] = {word: one for word, one in row.items() if one >= -1}
+                shown["top_logprobs"][place] = {word: one for word, one in row.items() if one >= _SHOWN}
     return answer
 
 

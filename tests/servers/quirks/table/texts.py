@@ -84,13 +84,6 @@ quirk(
 )
 quirk("the prompt in front", kind="texts", about="text", answer=partial(_text, lambda text, before: before + text))
 quirk(
-    "the end in the text",
-    kind="texts",
-    about="text",
-    answer=partial(_text, lambda text, before: text + "</s>"),
-    outcome="right",
-)
-quirk(
     "another text",
     kind="texts",
     about="text",

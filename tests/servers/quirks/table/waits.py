@@ -31,7 +31,6 @@ WAITS: dict[str, tuple[float, int, dict[str, str], Any]] = {
     "retry-after of a 500": (7, 500, {"retry-after": "7"}, _BUSY),
     "retry-after of a 403": (7, 403, {"retry-after": "7"}, _says("API rate limit exceeded")),
     "retry-after of a 400": (7, 400, {"retry-after": "7"}, {"__type": "ThrottlingException", "message": "Too many requests"}),
-    "retry-after of a 408": (7, 408, {"retry-after": "7"}, b"Request Timeout"),
     "milliseconds": (7.25, 429, {"retry-after-ms": "7250"}, _BUSY),
     "Azure's milliseconds": (7.25, 429, {"x-ms-retry-after-ms": "7250"}, _BUSY),
     "a reset": (6.5, 429, {"x-ratelimit-reset-requests": "6.5s", "x-ratelimit-remaining-requests": "0"}, _BUSY),
