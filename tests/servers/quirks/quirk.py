@@ -48,8 +48,10 @@ class Ask:
     def grown(self) -> bool:
         """Whether it continues a beam, rather than a prompt."""
         if self.chat:
-            return bool(self.body["messages"][-1]["role"] == "assistant")
-        return self.completes and not str(self.body["prompt"]).endswith(">")
+            last = self.body["messages"][-1]  # "One": to find out whether it is continued
+            return bool(last["role"] == "assistant" and last["content"] != "One")
+        prompt = self.body.get("prompt")
+        return self.completes and isinstance(prompt, str) and not prompt.endswith(">")
 
     def with_fields(self, **fields: Any) -> Ask:
         """Return it with other fields in its body."""
@@ -107,7 +109,7 @@ class Quirk:
 
     Attributes:
         kind: of the file it is in.
-        about: what it touches; two that touch the same are not combined.
+        about: what it touches, in words; two that touch the same are not combined.
         ask: makes another request of one, or replies to it.
         answer: makes another completion of one.
         send: makes other bytes of a response.
@@ -117,6 +119,7 @@ class Quirk:
         top: alternatives that the search asks for.
         passes: whether it meets each request once only, so that it is met again by the next one.
         vague: whether its refusals name nothing.
+        repeated: whether its refusals look like faults that pass, so that each is asked for again.
         approximate: whether log-probabilities are missing in the sum, or bounded.
         options: of the `Endpoint`.
     """
@@ -133,6 +136,7 @@ class Quirk:
     top: int = 0
     passes: bool = False
     vague: bool = False
+    repeated: bool = False
     approximate: bool = False
     options: Mapping[str, Any] = attrs.field(factory=dict)
 

@@ -3,7 +3,8 @@
 A server may call a field by another name, want it of another type, or not want it at all. An
 `OptionalField` lists the ways to send it, and a `Negotiation` remembers which one works, so that an endpoint
 pays for the lesson once. A refusal that names a field moves it to its next way. One that names none is
-answered by trials: each way by itself, then all together. Fields that the server has taken before
+answered by trials: each way by itself, then all together. A trial that is refused in other words has mended
+the first refusal; the next trials go on from there. Fields that the server has taken before
 are not tried: the refusal is about something else.
 """
 
@@ -40,8 +41,10 @@ _ABOUT_SIZE = re.compile(
     r"too (large|many|long|big)|at most|less than|greater than|<=|maximum|exceed|must be between",
     re.IGNORECASE,
 )
-#: Most trials after a refusal that names no field.
-_MAX_TRIALS = 8
+#: Most trials after a refusal that names no field, and after all such refusals of one request.
+_MAX_TRIALS, _MAX_ALL_TRIALS = 8, 16
+#: What may differ between two refusals that are the same: numbers, and ids of requests.
+_PARTICULARS = re.compile(r"\b[\w-]*\d[\w-]*")
 #: Stands for the value of a field in a `Way`.
 VALUE = object()
 _ANY = object()
@@ -144,6 +147,8 @@ class Attempt:
     _values: Mapping[str, Any] = attrs.field(factory=dict, init=False)
     _trials: Iterator[dict[str, int]] | None = attrs.field(default=None, init=False)
     _refusal: EndpointError | None = attrs.field(default=None, init=False)
+    _mending: str = attrs.field(default="", init=False)
+    _tried: int = attrs.field(default=0, init=False)
 
     def spell(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields to send for these values; None leaves a field out."""
@@ -163,13 +168,16 @@ class Attempt:
         named = self._named(refusal)
         if named is not None:
             return self._next_way(named, refusal)
-        if self._trials is None:
+        words = _PARTICULARS.sub("", refusal.message)
+        if self._trials is None or (words != self._mending and _is_vague(refusal)):
             if not _is_vague(refusal):
                 return False
-            self._refusal = refusal
+            self._refusal = self._refusal or refusal
+            self._mending = words
             self._trials = itertools.islice(self._candidates(refusal), _MAX_TRIALS)
         following = next(self._trials, None)
-        if following is None:
+        self._tried += 1
+        if following is None or self._tried > _MAX_ALL_TRIALS:
             return False
         self._chosen = following
         return True

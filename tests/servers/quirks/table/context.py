@@ -62,6 +62,7 @@ for _name, (_status, _answer) in _FULL.items():
             api=_api,
             outcome="error" if _unclear else "right",
             words="HTTP 4",
+            repeated=_status == 500,
         )
 
 

@@ -19,10 +19,10 @@ def _bytes(change: Callable[[bytes], bytes], ask: Ask, reply: Reply, **headers: 
 def _recoded(charset: str, ask: Ask, reply: Reply) -> Reply:
     """Characters as they are, in another charset."""
     try:
-        text = json.dumps(json.loads(reply.content), ensure_ascii=False)
+        content = json.dumps(json.loads(reply.content), ensure_ascii=False).encode(charset)
     except ValueError:
         return reply
-    return reply.saying(text.encode(charset), content_type=f"application/json; charset={charset}")
+    return reply.saying(content, content_type=f"application/json; charset={charset}")
 
 
 for _charset in ("latin-1", "windows-1252", "utf-16", "utf-8-sig", "utf-8", "utf-32"):
@@ -55,7 +55,7 @@ for _coding, _pack in {"gzip": gzip.compress, "deflate": zlib.compress, "x-gzip"
     quirk(
         f"packed by {_coding}",
         kind="decoding",
-        about="coding",
+        about="bytes",
         send=partial(_packed, _coding, _pack),
     )
 
@@ -227,7 +227,7 @@ for _name, _change in _STREAMS.items():
     quirk(
         f"a stream with {_name}",
         kind="decoding",
-        about="stream",
+        about="stream reason max_n" if "end" in _name or "DONE" in _name else "stream",
         send=partial(_streamed, _change),
         stream=True,
     )

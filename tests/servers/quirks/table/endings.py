@@ -53,14 +53,14 @@ for _word in (
     quirk(
         f"length is {_word!r}",
         kind="endings",
-        about="reason",
+        about="reason end max_tokens",
         answer=partial(_reworded, {"length": _word}),
     )
 for _word in (None, "", "unknown", "stop"):
     quirk(
         f"always {_word!r}",
         kind="endings",
-        about="reason",
+        about="reason end max_tokens",
         answer=partial(_reworded, {"stop": _word, "length": _word}),
     )
 
@@ -69,10 +69,10 @@ def _without_end(ask: Ask, answer: Any) -> Any:
     """The token that ends the text is not shown: hosted APIs."""
     for choice in answer["choices"]:
         shown = choice["logprobs"]
-        if choice["finish_reason"] != "stop" or not shown:
-            continue
-        for row in shown.values():
-            del row[-1:]
+        rows = [row for row in shown.values() if row] if shown else []
+        if rows and rows[0][-1:] and "</s>" in (rows[0][-1], rows[0][-1]["token"] if ask.chat else ""):
+            for row in rows:
+                del row[-1:]
     return answer
 
 

@@ -64,7 +64,6 @@ for _name, _same in {
     "a hair above 0": lambda rows: [(token, min(value, 0.0), data) for token, value, data in rows],
     "with marked spaces": lambda rows: [(token.replace(" ", "Ġ"), value, None) for token, value, _ in rows],
     "with SentencePiece's spaces": lambda rows: [(token.replace(" ", "▁"), value, None) for token, value, _ in rows],
-    "by ids": lambda rows: [(f"token_id:{ord(token[-1])}", value, None) for token, value, _ in rows],
     "with ids for bytes": lambda rows: [(token, value, []) if token == "</s>" else (token, value, data) for token, value, data in rows],
 }.items():
     quirk(
@@ -73,6 +72,17 @@ for _name, _same in {
         about="values",
         answer=partial(_rows, _same),
     )
+quirk(  # nobody can tell by it which of them is the end
+    "tokens by ids",
+    kind="log-probabilities",
+    about="values text",
+    answer=partial(
+        _rows,
+        lambda rows: [(f"token_id:{ord(token[-1])}", value, None) for token, value, _ in rows],
+    ),
+    outcome="right",
+    approximate=True,
+)
 # One too few at the front is another text; at the end, an end that is not shown.
 quirk(
     "log-probabilities are too few",
@@ -148,7 +158,7 @@ def _bounded(ask: Ask, answer: Any) -> Any:
 quirk(
     "-9999 for the less probable",
     kind="log-probabilities",
-    about="values",
+    about="values alternatives",
     answer=_bounded,
     top=2,
     outcome="right",
@@ -170,4 +180,4 @@ def _other_shape(ask: Ask, answer: Any) -> Any:
     return answer
 
 
-quirk("the chat's entries in a completion", kind="log-probabilities", about="shape", answer=_other_shape)
+quirk("the chat's entries in a completion", kind="log-probabilities", about="values", answer=_other_shape)

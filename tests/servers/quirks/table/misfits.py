@@ -55,6 +55,7 @@ for _dialect, _owner in _OWNERS.items():
             kind="misfits",
             about="dialect",
             ask=partial(_misfit, _owner, _reply),
+            stream=False,  # which not every dialect has
             options={"dialect": "auto"},
         )
 
@@ -110,4 +111,4 @@ def _half(ask: Ask) -> Ask | Reply:
     return attrs.evolve(ask.without("return_token_ids"))
 
 
-quirk("as an old vLLM", kind="misfits", about="dialect", ask=_half, options={"dialect": "auto"})
+quirk("as an old vLLM", kind="misfits", about="dialect", ask=_half, stream=False, options={"dialect": "auto"})

@@ -98,7 +98,7 @@ def refuse(
     """
     if rename and rename in ask.body:
         return ask.without(rename).with_fields(**{field: ask.body[rename]})
-    if field not in ask.body or (spared is not None and ask.body[field] is spared):
+    if not ask.completes or field not in ask.body or (spared is not None and ask.body[field] is spared):
         return ask
     shape, words, status, spelling = REFUSALS[refusal]
     name = shown or field
@@ -118,9 +118,13 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "logprobs": {"spared": True},
     "continue_final_message": {},
 }
+#: What the other fields are refused by: the rest of the refusals is the same for all of them.
+_SOME = ("by param", "by words", "by pydantic", "as text", "as 500", "as 403", "vague")
 _OF_CHATS = ("top_logprobs", "continue_final_message")
 for _field, _otherwise in _FIELDS.items():
     for _refusal, (_shape, _words, _status, _spelling) in REFUSALS.items():
+        if _field != "top_p" and _refusal not in _SOME:
+            continue
         _quiet = not _spelling
         if _field == "continue_final_message" and (_quiet or _status in (403, 405, 406, 409, 415, 500, 501)):
             continue
@@ -132,6 +136,7 @@ for _field, _otherwise in _FIELDS.items():
             api="chat" if _field in _OF_CHATS else "completions" if _field == "logprobs" else None,
             stream=True if _field == "stream_options" else None,
             vague=_quiet,
+            repeated=_status in (409, 500),
         )
 
 #: Names that a refusal gives to a field: by none of them it is the field's own.

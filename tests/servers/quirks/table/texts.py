@@ -32,7 +32,7 @@ for _name, _change in {
     quirk(
         f"content is {_name}",
         kind="texts",
-        about="content",
+        about="text",
         answer=partial(_said, _change),
         api="chat",
         stream=False if "list" in _name or "part" in _name else None,
@@ -51,7 +51,7 @@ for _name, _change, _words in (
     quirk(
         f"the text is {_name}",
         kind="texts",
-        about="content",
+        about="text values",
         answer=partial(_said, _change),
         api="chat",
         outcome="error",
@@ -79,7 +79,7 @@ quirk(
 quirk(
     "a line's end behind the text",
     kind="texts",
-    about="text",
+    about="text end",
     answer=partial(_text, lambda text, before: text + "\n"),
 )
 quirk("the prompt in front", kind="texts", about="text", answer=partial(_text, lambda text, before: before + text))
@@ -109,7 +109,7 @@ def _echoed(ask: Ask, answer: Any) -> Any:
 quirk(
     "the prompt and its tokens in front",
     kind="texts",
-    about="text",
+    about="text values",
     answer=_echoed,
     api="completions",
     outcome="error",
