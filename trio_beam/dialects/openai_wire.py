@@ -13,7 +13,7 @@ import msgspec
 
 from trio_beam.dialects.common.encoding import Byte, count_in, decoder_of
 from trio_beam.dialects.common.error_responses import error_inside
-from trio_beam.dialects.common.finish import failure_of
+from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
 from trio_beam.errors import EndpointError, MalformedResponse
@@ -205,9 +205,6 @@ decode_with_top = decoder_of(Completion[LogprobsWithTop])
 decode_without_top = decoder_of(Completion[Logprobs])
 _chunk_with_top = decoder_of(Chunk[LogprobsWithTop])
 _chunk_without_top = decoder_of(Chunk[Logprobs])
-_decode_any = decoder_of(Any)
-#: Members of a response that speaks of an error, in place of choices.
-_ERROR_NAMES = frozenset({"errors", "detail", "message", "msg", "error_message", "error_msg"})
 
 
 def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompletion]:
@@ -240,26 +237,14 @@ def admitted(completion: AnyCompletion) -> AnyCompletion:
         if choice.index is None:
             choice.index = place
     choices.sort(key=lambda choice: choice.index)
-    for place, choice in enumerate(choices):
-        failure = _failure_in(choice)
-        if failure is not None:
-            if place == 0:
-                raise failure
-            del choices[place:]  # the others are asked for again, with their own seeds
-            break
+    drop_failed(choices, _failure_in)
     return completion
 
 
 def _instead_of_choices(completion: AnyCompletion) -> Exception:
     if completion.error is not None:
         return error_inside(completion.error)
-    try:
-        answer = _decode_any(completion.body)
-    except msgspec.DecodeError:  # a stream
-        answer = None
-    if isinstance(answer, dict) and not _ERROR_NAMES.isdisjoint(answer):
-        return error_inside(answer)
-    if completion.choices is None and not (isinstance(answer, dict) and "choices" in answer):
+    if b'"choices"' not in completion.body:
         return msgspec.ValidationError("Object missing required field `choices`")
     return MalformedResponse("the response holds no choices", transient=True)
 

@@ -131,7 +131,7 @@ class VLLM(Dialect):
             lambda n, top: self._values(request, n, top),
             lambda fields, n: self._request(prepared, request, fields, n),
         )
-        choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)[:n]
+        choices: list[Choice] = completion.choices[:n]
         if not choices:
             raise MalformedResponse("the answer holds no choices")
         if len(choices) < n:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
 
@@ -95,6 +96,14 @@ def read_running(body: bytes) -> int | None:
 
 def decoder(*, stream: bool, n: int = 1) -> Callable[[bytes], Completion]:
     """What reads an answer, as a stream of n choices or as JSON."""
-    if not stream:
-        return _decode
-    return decoder_of_stream(_decode, lambda chunks, done: join_chunks(chunks, done, n), _decode)
+    read: Callable[[bytes], Completion] = _decode
+    if stream:
+        read = decoder_of_stream(_decode, lambda chunks, done: join_chunks(chunks, done, n), _decode)
+
+    def decode(body: bytes) -> Completion:
+        completion = read(body)
+        completion.choices.sort(key=lambda choice: choice.index)
+        drop_failed(completion.choices, lambda choice: failure_of(choice.finish_reason))
+        return completion
+
+    return decode

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from trio_beam.dialects.common.dialect import WireRequest
-from trio_beam.dialects.common.error_responses import describe, error_of
+from trio_beam.dialects.common.error_responses import describe, error_of, hidden_error
 from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.errors import (
     AttemptTimeout,
@@ -249,14 +249,12 @@ class HttpClient:
             raise MalformedResponse("the answer is empty", url=url, transient=True)
         try:
             return request.decode(body)
-        except EndpointError as error:  # in the middle of a stream, behind a 200
-            error.url = url
-            if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
-                error.retry_after = asked_wait(head.headers, None, time.time())
-            error.message = self._address.redact(error.message)
-            error.args = (error.message,)
-            raise
+        except EndpointError as error:  # behind a 200
+            raise self._found_inside(error, head, url) from None
         except msgspec.ValidationError as error:
+            failure = hidden_error(body)
+            if failure is not None:
+                raise self._found_inside(failure, head, url) from None
             shown = self._address.redact(describe(body))
             raise MalformedResponse(f"unexpected answer: {error}: {shown}", url=url) from None
         except msgspec.DecodeError as error:
@@ -266,6 +264,17 @@ class HttpClient:
             raise MalformedResponse(
                 f"the answer is not JSON: {shown} ({error})", url=url, transient=transient
             ) from None
+
+
+    def _found_inside(
+        self, error: EndpointError, head: httpx.Response, url: str
+    ) -> EndpointError:
+        error.url = url
+        if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
+            error.retry_after = asked_wait(head.headers, None, time.time())
+        error.message = self._address.redact(error.message)
+        error.args = (error.message,)
+        return error
 
 
 def _read_already(response: httpx.Response) -> bytes:

@@ -85,6 +85,19 @@ def error_inside(failure: Any, status: int | None = None) -> EndpointError:
     return _error(status or _status_in(failure), {}, {"error": failure}, url="", now=0.0)
 
 
+def hidden_error(body: bytes) -> EndpointError | None:
+    """The error that a response speaks of which says 200 and has not the shape that was asked for."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(answer, dict):
+        return None
+    says = any(isinstance(answer.get(name), str) for name in _WORD_NAMES)
+    failure = answer.get("error") or answer.get("errors")
+    return error_inside(failure or answer) if says or failure else None
+
+
 def _status_in(failure: Any) -> int:
     details = failure if isinstance(failure, dict) else {}
     for name in ("code", "status", "status_code", "http_status"):

@@ -8,9 +8,14 @@ exactly the length that was asked for: some servers always say "stop".
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from trio_beam.core.block import LENGTH, STOP
 from trio_beam.errors import EndpointError, MalformedResponse, RequestRejected, ServerError
+
+
+C = TypeVar("C")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -50,6 +55,21 @@ def failure_of(word: str | None) -> EndpointError | None:
     if plain in _GAVE_UP:
         return ServerError(f"the server gave the request up: finish_reason {word!r}", status=500)
     return None
+
+
+def drop_failed(choices: list[C], failure_in: Callable[[C], EndpointError | None]) -> None:
+    """Drop the choices from the first failed one on: they are asked for again, with their own seeds.
+
+    Raises:
+        EndpointError: that is the first of all.
+    """
+    for place, choice in enumerate(choices):
+        failure = failure_in(choice)
+        if failure is not None:
+            if place == 0:
+                raise failure
+            del choices[place:]
+            return
 
 
 def reason_of(word: str | None, tokens: int, asked: int, *, proved: bool) -> str:
