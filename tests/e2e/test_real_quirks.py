@@ -30,7 +30,11 @@ CHATS: list[list[str]] = [
     ["messages are continued by prefix", "a 200 with null choices, once"],
 ]
 STREAMS: list[list[str]] = [
-    ["stream_options refused by words", "a stream with an error after 1", "n at most 2: 'n' must be at most {most}"],
+    [
+        "stream_options refused by words",
+        "a stream with an error after 1",
+        "n at most 2: 'n' must be at most {most}",
+    ],
 ]
 
 
@@ -40,7 +44,11 @@ async def _search(base_url: str, names: list[str], prompt: Any, **options: Any) 
         options = {**quirk.options, **options}
     async with quirky_proxy(base_url, quirks) as (front, url):
         query = options.pop("url", "").partition("?")[2]
-        options = {"dialect": "openai", "model": "m", "retry": RetryPolicy(wait_initial=0.01)} | options
+        options = {
+            "dialect": "openai",
+            "model": "m",
+            "retry": RetryPolicy(wait_initial=0.01),
+        } | options
         async with Endpoint(f"{url}{'?' * bool(query)}{query}", **options) as endpoint:
             result = await beam_search(endpoint, prompt, CONFIG)
         assert len(front.asks) < 100

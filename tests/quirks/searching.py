@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, Literal
 
 import attrs
-
 import trio
 from trio.testing import MockClock
 

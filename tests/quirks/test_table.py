@@ -1,4 +1,4 @@
-"""Each quirk by itself: the search finds what it would find without it, or says what to do, and learns once."""
+"""Each quirk by itself: the search finds what it would without it, or says what to do; it learns once."""
 
 from __future__ import annotations
 

@@ -55,12 +55,20 @@ class QuirkyFront:
         reply = await self.reply(request.method, request.url.raw_path.decode(), request.content)
         if reply.closes:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-        return httpx.Response(reply.status, headers=dict(reply.headers), stream=_Pieces(reply.pieces))
+        return httpx.Response(
+            reply.status, headers=dict(reply.headers), stream=_Pieces(reply.pieces)
+        )
 
     @asynccontextmanager
-    async def endpoint(self, url: str = "http://mock/v1", **options: Any) -> AsyncIterator[Endpoint]:
+    async def endpoint(
+        self, url: str = "http://mock/v1", **options: Any
+    ) -> AsyncIterator[Endpoint]:
         """An endpoint on it: dialect and model named, unless options say otherwise."""
-        options = {"dialect": "openai", "model": "m", "retry": RetryPolicy(wait_initial=0.1)} | options
+        options = {
+            "dialect": "openai",
+            "model": "m",
+            "retry": RetryPolicy(wait_initial=0.1),
+        } | options
         async with (
             httpx.AsyncClient(transport=httpx.MockTransport(self._handle)) as client,
             Endpoint(url, http_client=client, **options) as endpoint,
@@ -84,7 +92,9 @@ class QuirkyFront:
             await stream.send_all(f"HTTP/1.1 {reply.status} X\r\n{lines}\r\n".encode("latin-1"))
             for piece in reply.pieces:
                 if piece:
-                    await stream.send_all(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+                    await stream.send_all(
+                        b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
+                    )
             if chunked:
                 await stream.send_all(b"0\r\n\r\n")
 
@@ -121,7 +131,9 @@ async def _some(stream: trio.SocketStream) -> bytes:
 
 
 @asynccontextmanager
-async def quirky_proxy(base_url: str, quirks: list[Quirk]) -> AsyncIterator[tuple[QuirkyFront, str]]:
+async def quirky_proxy(
+    base_url: str, quirks: list[Quirk]
+) -> AsyncIterator[tuple[QuirkyFront, str]]:
     """A proxy on a real socket before a real server, while the block runs; yields it with its base URL."""
     root = base_url.removesuffix("/v1")
     async with httpx.AsyncClient(transport=TrioTransport(), timeout=None) as client:

@@ -174,7 +174,7 @@ async def respond(ask: Ask, quirks: list[Quirk], upstream: Upstream) -> Reply:
 
 
 def encoded(ask: Ask, reply: Reply) -> Reply:
-    """Return a reply with its bytes: as a stream where one was asked for, and there is something to stream."""
+    """Return a reply with its bytes: as a stream if one was asked for, and there is something in it."""
     if reply.pieces:
         return reply
     if isinstance(reply.answer, bytes):

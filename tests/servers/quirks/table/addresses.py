@@ -14,7 +14,9 @@ _NOT_FOUND = Reply(status=404, answer={"detail": "Not Found"})
 
 def _redirect(status: int, location: str, ask: Ask) -> Ask | Reply:
     if ask.path.startswith("/v1") and ask.method == "POST":
-        return Reply(status=status, headers={"location": location.format(path=ask.path)}, answer=b"")
+        return Reply(
+            status=status, headers={"location": location.format(path=ask.path)}, answer=b""
+        )
     return ask
 
 
@@ -44,7 +46,9 @@ def _at(prefix: str, ask: Ask) -> Ask | Reply:
     return attrs.evolve(ask, path="/v1" + ask.path.removeprefix(prefix))
 
 
-def _address(name: str, prefix: str, url: str, outcome: str = "same", words: str = "", **more: Any) -> None:
+def _address(
+    name: str, prefix: str, url: str, outcome: str = "same", words: str = "", **more: Any
+) -> None:
     quirk(
         name,
         kind="addresses",

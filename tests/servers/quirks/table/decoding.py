@@ -51,7 +51,11 @@ def _packed(coding: str, pack: Callable[[bytes], bytes], ask: Ask, reply: Reply)
     return reply.saying(pack(reply.content), content_encoding=coding)
 
 
-for _coding, _pack in {"gzip": gzip.compress, "deflate": zlib.compress, "x-gzip": gzip.compress}.items():
+for _coding, _pack in {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "x-gzip": gzip.compress,
+}.items():
     quirk(
         f"packed by {_coding}",
         kind="decoding",
@@ -73,7 +77,12 @@ def _labelled(kind: str, ask: Ask, reply: Reply) -> Reply:
     return reply.saying(*reply.pieces, content_type=kind)
 
 
-for _type in ("text/plain", "text/html", "application/octet-stream", "application/json; charset=nonsense"):
+for _type in (
+    "text/plain",
+    "text/html",
+    "application/octet-stream",
+    "application/json; charset=nonsense",
+):
     quirk(f"called {_type}", kind="decoding", about="type", send=partial(_labelled, _type))
 
 
@@ -119,9 +128,9 @@ for _stream in (False, True):  # which pieces are whose cannot be known
     quirk(
         f"an index is null{' in a stream' if _stream else ''}",
         kind="decoding",
-        about="index",
         answer=partial(_changed, partial(_with_index, lambda k: None)),
         stream=_stream,
+        about="index max_n",
         outcome="error" if _stream else "same",
         words="12 tokens, where at most 3",
     )
@@ -151,7 +160,10 @@ def _odd_alternatives(value: Any, answer: Any) -> Any:
     for choice in answer["choices"]:
         shown = choice["logprobs"] or {}
         for entry in shown.get("content") or ():
-            entry["top_logprobs"] = [*entry["top_logprobs"], {"token": "x", "logprob": value, "bytes": None}]
+            entry["top_logprobs"] = [
+                *entry["top_logprobs"],
+                {"token": "x", "logprob": value, "bytes": None},
+            ]
         for row in shown.get("top_logprobs") or ():
             row["x"] = value
     return answer
@@ -195,7 +207,12 @@ def _unknown_fields(answer: Any) -> Any:
     return {**answer, "choices": choices, "kv_transfer_params": None, "system_fingerprint": 7}
 
 
-quirk("fields that nobody knows", kind="decoding", about="fields", answer=partial(_changed, _unknown_fields))
+quirk(
+    "fields that nobody knows",
+    kind="decoding",
+    about="fields",
+    answer=partial(_changed, _unknown_fields),
+)
 
 # -- streams
 
@@ -213,11 +230,17 @@ _STREAMS: dict[str, Callable[[bytes], bytes]] = {
     "CR": lambda body: body.replace(b"\n", b"\r"),
     "no space": lambda body: body.replace(b"data: ", b"data:"),
     "comments": lambda body: b": hello\n\n" + body.replace(b"\n\n", b"\n\n: ping\n\n"),
-    "other fields": lambda body: body.replace(b"data: ", b"id: 1\nevent: message\nretry: 5\ndata: "),
+    "other fields": lambda body: body.replace(
+        b"data: ", b"id: 1\nevent: message\nretry: 5\ndata: "
+    ),
     "no [DONE]": lambda body: body.replace(b"data: [DONE]\n\n", b""),
     "no empty line at its end": lambda body: body.rstrip(b"\n"),
-    "no line of its own at its end": lambda body: body.replace(b"data: [DONE]\n\n", b"").rstrip(b"\n"),
-    "a role first": _first(b'data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "text": ""}]}\n\n'),
+    "no line of its own at its end": lambda body: body.replace(b"data: [DONE]\n\n", b"").rstrip(
+        b"\n"
+    ),
+    "a role first": _first(
+        b'data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "text": ""}]}\n\n'
+    ),
     "null choices first": _first(b'data: {"choices": null, "usage": null}\n\n'),
     "a prompt's filter first": _first(b'data: {"choices": [], "prompt_filter_results": []}\n\n'),
     "an event of nothing": _first(b"data:\n\ndata: {}\n\n"),
@@ -235,7 +258,9 @@ for _name, _change in _STREAMS.items():
 
 def _cumulated(body: bytes) -> bytes:
     """A count in every event, as it stands."""
-    return body.replace(b'data: {"choices": [{', b'data: {"usage": {"completion_tokens": 1}, "choices": [{')
+    return body.replace(
+        b'data: {"choices": [{', b'data: {"usage": {"completion_tokens": 1}, "choices": [{'
+    )
 
 
 quirk(

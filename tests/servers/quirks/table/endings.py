@@ -70,14 +70,23 @@ def _without_end(ask: Ask, answer: Any) -> Any:
     for choice in answer["choices"]:
         shown = choice["logprobs"]
         rows = [row for row in shown.values() if row] if shown else []
-        if rows and rows[0][-1:] and "</s>" in (rows[0][-1], rows[0][-1]["token"] if ask.chat else ""):
+        if (
+            rows
+            and rows[0][-1:]
+            and "</s>" in (rows[0][-1], rows[0][-1]["token"] if ask.chat else "")
+        ):
             for row in rows:
                 del row[-1:]
     return answer
 
 
 quirk(
-    "the end is not shown", kind="endings", about="end", answer=_without_end, outcome="right", approximate=True
+    "the end is not shown",
+    kind="endings",
+    about="end",
+    answer=_without_end,
+    outcome="right",
+    approximate=True,
 )
 
 

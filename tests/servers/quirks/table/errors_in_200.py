@@ -39,7 +39,11 @@ for _name, _answer in _OVERLOADED.items():
     )
 for _name, _answer, _words in (
     ("a wrong key", {"error": {"code": 401, "message": "bad key"}}, "bad key"),
-    ("an unknown model", {"error": {"type": "not_found_error", "message": "no model m"}}, "no model m"),
+    (
+        "an unknown model",
+        {"error": {"type": "not_found_error", "message": "no model m"}},
+        "no model m",
+    ),
     ("a policy", {"error": {"code": "content_policy_violation", "message": "flagged"}}, "flagged"),
     ("a crash", {"error": {"message": "CUDA error"}}, "CUDA error"),
     ("a page", b"<html>Welcome</html>", "Welcome"),
@@ -87,7 +91,10 @@ def _last_choice_fails(ask: Ask, answer: Any) -> Any:
 
 
 quirk(
-    "the last of several choices fails", kind="errors in 200", about="max_n", answer=_last_choice_fails
+    "the last of several choices fails",
+    kind="errors in 200",
+    about="max_n",
+    answer=_last_choice_fails,
 )
 
 

@@ -30,7 +30,7 @@ def _pydantic(words: str) -> Any:
 _N_WORDS = {
     "'n' must be at most {most}": _message,
     "n must be between 1 and {most}, got {asked}": _message,
-    "Invalid value for 'n': integer above maximum value. Expected a value <= {most}, but got {asked} instead.": _message,
+    "Invalid value for 'n': integer above maximum value. Expected <= {most}, not {asked}.": _message,
     "Input should be less than or equal to {most}": _pydantic,
     "parameter n must be in the range [1, {most}]": _message,
     "n={asked} is larger than the {most} samples allowed": _message,
@@ -104,7 +104,10 @@ quirk("fewer alternatives", kind="limits", about="alternatives", answer=_fewer_a
 
 
 def _tokens_above(most: int, words: str, ask: Ask) -> Ask | Reply:
-    if ask.completes and ask.body.get("max_tokens", ask.body.get("max_completion_tokens", 0)) > most:
+    if (
+        ask.completes
+        and ask.body.get("max_tokens", ask.body.get("max_completion_tokens", 0)) > most
+    ):
         return _refused(_message(words.format(most=most)))
     return ask
 

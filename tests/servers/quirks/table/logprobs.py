@@ -39,15 +39,24 @@ def _values(change: Callable[[float], Any]) -> Callable[[list[Row]], list[Row]]:
 
 _WRONG: dict[str, tuple[Callable[[list[Row]], list[Row]], str]] = {
     "null": (_values(lambda value: None), "without its log-probability"),
-    "one is null": (lambda rows: [(rows[0][0], None, rows[0][2]), *rows[1:]], "without its log-prob"),
+    "one is null": (
+        lambda rows: [(rows[0][0], None, rows[0][2]), *rows[1:]],
+        "without its log-prob",
+    ),
     "-9999": (_values(lambda value: -9999.0), "where a token's log-probability"),
     "minus infinity": (_values(lambda value: float("-inf")), "where a token's log-probability"),
     "not a number": (_values(lambda value: float("nan")), "where a token's log-probability"),
     "positive": (_values(lambda value: -value), "above 0"),
     "probabilities": (_values(lambda value: 2.718281828**value), "above 0"),
-    "too many": (lambda rows: [*rows, (" x", -1.0, [32, 120]), (" y", -1.0, [32, 121])], "log-prob"),
-    "those of others": (lambda rows: [(" other", value, None) for _, value, _ in rows], "not those"),
-    "those of one token": (lambda rows: rows[:1] * len(rows), "not those"),
+    "too many": (
+        lambda rows: [*rows, (" x", -1.0, [32, 120]), (" y", -1.0, [32, 121])],
+        "log-prob",
+    ),
+    "those of others": (
+        lambda rows: [(" other", value, None) for _, value, _ in rows],
+        "do not belong to the text",
+    ),
+    "those of one token": (lambda rows: rows[:1] * len(rows), "do not belong to the text"),
     "none": (lambda rows: [], "log-probabilities"),
 }
 for _name, (_change, _words) in _WRONG.items():
@@ -62,9 +71,16 @@ for _name, (_change, _words) in _WRONG.items():
 for _name, _same in {
     "without bytes": lambda rows: [(token, value, None) for token, value, _ in rows],
     "a hair above 0": lambda rows: [(token, min(value, 0.0), data) for token, value, data in rows],
-    "with marked spaces": lambda rows: [(token.replace(" ", "Ġ"), value, None) for token, value, _ in rows],
-    "with SentencePiece's spaces": lambda rows: [(token.replace(" ", "▁"), value, None) for token, value, _ in rows],
-    "with ids for bytes": lambda rows: [(token, value, []) if token == "</s>" else (token, value, data) for token, value, data in rows],
+    "with marked spaces": lambda rows: [
+        (token.replace(" ", "Ġ"), value, None) for token, value, _ in rows
+    ],
+    "with SentencePiece's spaces": lambda rows: [
+        (token.replace(" ", "▁"), value, None) for token, value, _ in rows
+    ],
+    "with ids for bytes": lambda rows: [
+        (token, value, []) if token == "</s>" else (token, value, data)
+        for token, value, data in rows
+    ],
 }.items():
     quirk(
         f"tokens {_name}",
@@ -146,12 +162,16 @@ def _bounded(ask: Ask, answer: Any) -> Any:
         for entry in shown.get("content") or ():
             if entry["logprob"] < _SHOWN:
                 entry["logprob"] = -9999.0
-                entry["top_logprobs"] = [top for top in entry["top_logprobs"] if top["logprob"] >= _SHOWN]
+                entry["top_logprobs"] = [
+                    top for top in entry["top_logprobs"] if top["logprob"] >= _SHOWN
+                ]
         for place, value in enumerate(shown.get("token_logprobs") or ()):
             if value < _SHOWN:
                 shown["token_logprobs"][place] = -9999.0
                 row = shown["top_logprobs"][place]
-                shown["top_logprobs"][place] = {word: one for word, one in row.items() if one >= _SHOWN}
+                shown["top_logprobs"][place] = {
+                    word: one for word, one in row.items() if one >= _SHOWN
+                }
     return answer
 
 
@@ -180,4 +200,9 @@ def _other_shape(ask: Ask, answer: Any) -> Any:
     return answer
 
 
-quirk("the chat's entries in a completion", kind="log-probabilities", about="values", answer=_other_shape)
+quirk(
+    "the chat's entries in a completion",
+    kind="log-probabilities",
+    about="values",
+    answer=_other_shape,
+)

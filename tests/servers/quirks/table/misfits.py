@@ -40,9 +40,13 @@ _REPLIES = {
     "404 on a page": Reply(status=404, answer=b"<html>nginx</html>"),
     "405": Reply(status=405, answer={"detail": "Method Not Allowed"}),
     "501": Reply(status=501, answer=b""),
-    "a page": Reply(answer=b"<!doctype html><html>WebUI</html>", headers={"content-type": "text/html"}),
+    "a page": Reply(
+        answer=b"<!doctype html><html>WebUI</html>", headers={"content-type": "text/html"}
+    ),
     "another shape": Reply(answer={"status": "ok"}),
-    "an error in a 200": Reply(answer={"error": "Unexpected endpoint or method. (POST /completion)"}),
+    "an error in a 200": Reply(
+        answer={"error": "Unexpected endpoint or method. (POST /completion)"}
+    ),
     "null": Reply(answer=None),
     "403": Reply(status=403, answer={"error": "this route is disabled"}),
     "410": Reply(status=410, answer={"error": "gone"}),
@@ -70,7 +74,10 @@ for _name, _answer in {
     "names alone": {"data": ["m"]},
     "a list of names": ["m"],
     "an odd owner": {"data": [{"id": "m", "owned_by": None, "created": "yesterday"}]},
-    "a model's own fields": {"object": "list", "data": [{"id": "m", "object": "model", "permission": []}]},
+    "a model's own fields": {
+        "object": "list",
+        "data": [{"id": "m", "object": "model", "permission": []}],
+    },
 }.items():
     quirk(
         f"models: {_name}",
@@ -111,4 +118,11 @@ def _half(ask: Ask) -> Ask | Reply:
     return attrs.evolve(ask.without("return_token_ids"))
 
 
-quirk("as an old vLLM", kind="misfits", about="dialect", ask=_half, stream=False, options={"dialect": "auto"})
+quirk(
+    "as an old vLLM",
+    kind="misfits",
+    about="dialect",
+    ask=_half,
+    stream=False,
+    options={"dialect": "auto"},
+)

@@ -23,7 +23,9 @@ SHAPES: dict[str, Shape] = {
     "detail": lambda words, name: {"detail": words},
     "detail of a detail": lambda words, name: {"detail": {"error": {"message": words}}},
     "pydantic": lambda words, name: {
-        "detail": [{"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs", "input": 1}]
+        "detail": [
+            {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs", "input": 1}
+        ]
     },
     "message": lambda words, name: {"object": "error", "message": words, "code": 400},
     "msg": lambda words, name: {"code": 1210, "msg": words},
@@ -46,7 +48,12 @@ SHAPES: dict[str, Shape] = {
 #: (shape, words, status, how the field is spelt); no field in the words and none in the shape: vague.
 REFUSALS: dict[str, tuple[str, str, int, str]] = {
     "by param": ("openai", "Unsupported value.", 400, "{}"),
-    "by words": ("only a message", "Unsupported parameter: '{}' is not supported with this model.", 400, "{}"),
+    "by words": (
+        "only a message",
+        "Unsupported parameter: '{}' is not supported with this model.",
+        400,
+        "{}",
+    ),
     "unrecognised": ("only a message", "Unrecognized request argument supplied: {}", 400, "{}"),
     "as a string": ("error as a string", "unexpected keyword argument '{}'", 422, "{}"),
     "as a list": ("error as a list", "not permitted", 422, "{}"),
@@ -56,14 +63,24 @@ REFUSALS: dict[str, tuple[str, str, int, str]] = {
     "by a detail's detail": ("detail of a detail", "`{}` is not allowed", 400, "{}"),
     "by message": ("message", "[{{'type': 'extra_forbidden', 'loc': ('body', '{}')}}]", 400, "{}"),
     "by msg": ("msg", "the parameter `{}` is invalid", 400, "{}"),
-    "by Google": ("google", 'Invalid JSON payload received. Unknown name "{}": Cannot find field.', 400, "{}"),
+    "by Google": (
+        "google",
+        'Invalid JSON payload received. Unknown name "{}": Cannot find field.',
+        400,
+        "{}",
+    ),
     "as a problem": ("problem", "not recognised", 400, "{}"),
     "as JSON in a message": ("json in a message", "{} not allowed", 400, "{}"),
     "as text": ("text", "unknown field `{}` at line 1 column 20", 400, "{}"),
     "on a page": ("page", "{} not supported", 400, "{}"),
     "with a dotted name": ("openai", "Unknown parameter: 'request.{}'", 400, "body.{}"),
     "as 501": ("only a message", "{} is not implemented", 501, "{}"),
-    "as 500": ("only a message", "TypeError: create() got an unexpected keyword argument '{}'", 500, "{}"),
+    "as 500": (
+        "only a message",
+        "TypeError: create() got an unexpected keyword argument '{}'",
+        500,
+        "{}",
+    ),
     "as 404": ("only a message", "argument '{}' not found", 404, "{}"),
     "as 403": ("only a message", "{} is not enabled for your account", 403, "{}"),
     "as 405": ("detail", "{} not allowed", 405, "{}"),
@@ -98,7 +115,11 @@ def refuse(
     """
     if rename and rename in ask.body:
         return ask.without(rename).with_fields(**{field: ask.body[rename]})
-    if not ask.completes or field not in ask.body or (spared is not None and ask.body[field] is spared):
+    if (
+        not ask.completes
+        or field not in ask.body
+        or (spared is not None and ask.body[field] is spared)
+    ):
         return ask
     shape, words, status, spelling = REFUSALS[refusal]
     name = shown or field
@@ -126,7 +147,9 @@ for _field, _otherwise in _FIELDS.items():
         if _field != "top_p" and _refusal not in _SOME:
             continue
         _quiet = not _spelling
-        if _field == "continue_final_message" and (_quiet or _status in (403, 405, 406, 409, 415, 500, 501)):
+        if _field == "continue_final_message" and (
+            _quiet or _status in (403, 405, 406, 409, 415, 500, 501)
+        ):
             continue
         quirk(
             f"{_field} refused {_refusal}",
@@ -140,7 +163,15 @@ for _field, _otherwise in _FIELDS.items():
         )
 
 #: Names that a refusal gives to a field: by none of them it is the field's own.
-for _name in ("topP", "top-p", "TOP_P", "Top P", "generation_config.topP", "$.top_p", "parameters/top_p"):
+for _name in (
+    "topP",
+    "top-p",
+    "TOP_P",
+    "Top P",
+    "generation_config.topP",
+    "$.top_p",
+    "parameters/top_p",
+):
     quirk(
         f"top_p refused as {_name}",
         kind="refusals",
@@ -152,7 +183,9 @@ quirk(
     "max_tokens refused as maxTokens",
     kind="refusals",
     about="max_tokens",
-    ask=partial(refuse, "max_tokens", "by words", shown="maxTokens", rename="max_completion_tokens"),
+    ask=partial(
+        refuse, "max_tokens", "by words", shown="maxTokens", rename="max_completion_tokens"
+    ),
     vague=True,
 )
 quirk(
@@ -218,4 +251,6 @@ def _prefix_only(ask: Ask) -> Ask | Reply:
     return ask
 
 
-quirk("messages are continued by prefix", kind="refusals", about="chat", ask=_prefix_only, api="chat")
+quirk(
+    "messages are continued by prefix", kind="refusals", about="chat", ask=_prefix_only, api="chat"
+)

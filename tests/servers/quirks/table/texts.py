@@ -25,8 +25,17 @@ for _name, _change in {
     "output_text": lambda text: {"content": [{"type": "output_text", "text": text}]},
     "a list of strings": lambda text: {"content": [text[:2], text[2:]]},
     "one part": lambda text: {"content": {"type": "text", "text": text}},
-    "beside empty reasoning": lambda text: {"content": text, "reasoning_content": "", "reasoning": None},
-    "beside null tool calls": lambda text: {"content": text, "tool_calls": None, "refusal": None, "audio": None},
+    "beside empty reasoning": lambda text: {
+        "content": text,
+        "reasoning_content": "",
+        "reasoning": None,
+    },
+    "beside null tool calls": lambda text: {
+        "content": text,
+        "tool_calls": None,
+        "refusal": None,
+        "audio": None,
+    },
     "beside no tool calls": lambda text: {"content": text, "tool_calls": [], "annotations": []},
 }.items():
     quirk(
@@ -38,15 +47,31 @@ for _name, _change in {
         stream=False if "list" in _name or "part" in _name else None,
     )
 for _name, _change, _words in (
-    ("in reasoning_content", lambda text: {"content": None, "reasoning_content": text or "x"}, "reasoning_content"),
+    (
+        "in reasoning_content",
+        lambda text: {"content": None, "reasoning_content": text or "x"},
+        "reasoning_content",
+    ),
     ("in reasoning", lambda text: {"content": "", "reasoning": text or "x"}, "reasoning"),
-    ("in thinking parts", lambda text: {"content": [{"type": "thinking", "thinking": text}]}, "content"),
+    (
+        "in thinking parts",
+        lambda text: {"content": [{"type": "thinking", "thinking": text}]},
+        "content",
+    ),
     ("in a refusal", lambda text: {"content": None, "refusal": "I cannot"}, "refusal"),
-    ("in tool calls", lambda text: {"content": None, "tool_calls": [{"function": {"name": "f"}}]}, "tool_calls|no text"),
+    (
+        "in tool calls",
+        lambda text: {"content": None, "tool_calls": [{"function": {"name": "f"}}]},
+        "tool_calls|no text",
+    ),
     ("null", lambda text: {"content": None}, "no text"),
     ("empty", lambda text: {"content": ""}, "no text"),
     ("missing", lambda text: {}, "no text"),
-    ("half in reasoning", lambda text: {"content": text[2:], "reasoning_content": text[:2]}, "log-prob|no text|reasoning"),
+    (
+        "half in reasoning",
+        lambda text: {"content": text[2:], "reasoning_content": text[:2]},
+        "log-prob|no text|reasoning",
+    ),
 ):
     quirk(
         f"the text is {_name}",
@@ -60,7 +85,11 @@ for _name, _change, _words in (
 
 
 def _text(change: Callable[[str, str], str], ask: Ask, answer: Any) -> Any:
-    before = ask.body["messages"][-1]["content"] if ask.chat and ask.grown else ask.body.get("prompt", "")
+    before = (
+        ask.body["messages"][-1]["content"]
+        if ask.chat and ask.grown
+        else ask.body.get("prompt", "")
+    )
     for choice in answer["choices"]:
         if ask.chat:
             choice["message"]["content"] = change(choice["message"]["content"], before)
@@ -69,7 +98,12 @@ def _text(change: Callable[[str, str], str], ask: Ask, answer: Any) -> Any:
     return answer
 
 
-quirk("the text is stripped", kind="texts", about="text", answer=partial(_text, lambda text, before: text.strip()))
+quirk(
+    "the text is stripped",
+    kind="texts",
+    about="text",
+    answer=partial(_text, lambda text, before: text.strip()),
+)
 quirk(
     "the first space is lost",
     kind="texts",
@@ -82,14 +116,19 @@ quirk(
     about="text end",
     answer=partial(_text, lambda text, before: text + "\n"),
 )
-quirk("the prompt in front", kind="texts", about="text", answer=partial(_text, lambda text, before: before + text))
+quirk(
+    "the prompt in front",
+    kind="texts",
+    about="text",
+    answer=partial(_text, lambda text, before: before + text),
+)
 quirk(
     "another text",
     kind="texts",
     about="text",
     answer=partial(_text, lambda text, before: "Sorry, I cannot."),
     outcome="error",
-    words="log-probabilities are not those of the text",
+    words="log-probabilities do not belong to the text",
 )
 
 
