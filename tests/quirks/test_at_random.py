@@ -29,7 +29,7 @@ def servers(draw: st.DrawFn) -> tuple[Way, list[str]]:
     return way, names
 
 
-@unhurried(400)
+@unhurried(150)
 @given(servers())
 def test_a_server_with_quirks(server: tuple[Way, list[str]]) -> None:
     way, names = server
