@@ -55,7 +55,6 @@ def continuation_of(
     if not text:
         _check_nothing_is_hidden(choice, sampled, generated)
     if not sampled:
-        text = "" if text and text in echo() else text
         return _without_tokens(choice, text, request, generated)
     ends = is_end(choice.finish_reason)
     data, spelt = _data(sampled, text, echo)

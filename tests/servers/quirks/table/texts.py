@@ -119,7 +119,7 @@ quirk(
 quirk(
     "the prompt in front",
     kind="texts",
-    about="text",
+    about="text end",
     answer=partial(_text, lambda text, before: before + text),
 )
 quirk(
