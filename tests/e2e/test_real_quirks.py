@@ -44,11 +44,12 @@ async def _search(base_url: str, names: list[str], prompt: Any, **options: Any) 
         options = {**quirk.options, **options}
     async with quirky_proxy(base_url, quirks) as (front, url):
         query = options.pop("url", "").partition("?")[2]
-        options = {
+        defaults: dict[str, Any] = {
             "dialect": "openai",
             "model": "m",
             "retry": RetryPolicy(wait_initial=0.01),
-        } | options
+        }
+        options = defaults | options
         async with Endpoint(f"{url}{'?' * bool(query)}{query}", **options) as endpoint:
             result = await beam_search(endpoint, prompt, CONFIG)
         assert len(front.asks) < 100

@@ -36,7 +36,7 @@ class Way:
         return quirk.api in (None, self.api) and quirk.stream in (None, self.stream)
 
 
-WAYS = [Way(api, stream) for api in ("completions", "chat") for stream in (False, True)]  # type: ignore[arg-type]
+WAYS = [Way(api, stream) for api in ("completions", "chat") for stream in (False, True)]
 
 
 @attrs.define

@@ -64,11 +64,12 @@ class QuirkyFront:
         self, url: str = "http://mock/v1", **options: Any
     ) -> AsyncIterator[Endpoint]:
         """An endpoint on it: dialect and model named, unless options say otherwise."""
-        options = {
+        defaults: dict[str, Any] = {
             "dialect": "openai",
             "model": "m",
             "retry": RetryPolicy(wait_initial=0.1),
-        } | options
+        }
+        options = defaults | options
         async with (
             httpx.AsyncClient(transport=httpx.MockTransport(self._handle)) as client,
             Endpoint(url, http_client=client, **options) as endpoint,

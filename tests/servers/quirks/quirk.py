@@ -208,5 +208,9 @@ def _events(answer: Mapping[str, Any], chat: bool) -> list[dict[str, Any]]:
         said = {"delta": choice.get("message")} if chat else {"text": choice.get("text")}
         first = {**piece, **said, "finish_reason": None}
         last = {"index": piece.get("index"), "finish_reason": piece.get("finish_reason")}
-        columns.append([first, {**last, **({"delta": {}} if chat else {"text": ""})}])
+        columns.append([first, {**last, **_nothing(chat)}])
     return [{"choices": [column[row]]} for row in (0, 1) for column in columns]
+
+
+def _nothing(chat: bool) -> dict[str, Any]:
+    return {"delta": {}} if chat else {"text": ""}

@@ -51,11 +51,12 @@ def _packed(coding: str, pack: Callable[[bytes], bytes], ask: Ask, reply: Reply)
     return reply.saying(pack(reply.content), content_encoding=coding)
 
 
-for _coding, _pack in {
+_PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
     "x-gzip": gzip.compress,
-}.items():
+}
+for _coding, _pack in _PACKERS.items():
     quirk(
         f"packed by {_coding}",
         kind="decoding",
@@ -99,7 +100,7 @@ def _with_index(of: Callable[[int], Any], answer: Any) -> Any:
     return {**answer, "choices": choices}
 
 
-for _name, _usage in {
+_USAGES: dict[str, Any] = {
     "null": None,
     "a list": [],
     "empty": {},
@@ -108,7 +109,8 @@ for _name, _usage in {
     "a word": "n/a",
     "negative": {"prompt_tokens": -1, "completion_tokens": -1},
     "not a number": {"prompt_tokens": float("nan"), "completion_tokens": float("inf")},
-}.items():
+}
+for _name, _usage in _USAGES.items():
     quirk(
         f"usage is {_name}",
         kind="decoding",
@@ -189,12 +191,13 @@ def _no_alternatives(value: Any, answer: Any) -> Any:
     return answer
 
 
-for _name, _value in {"null": None, "an empty list": [], "missing": ...}.items():
+_NONE: dict[str, Any] = {"null": None, "an empty list": []}
+for _name, _none in _NONE.items():
     quirk(
         f"alternatives are {_name}",
         kind="decoding",
         about="alternatives",
-        answer=partial(_changed, partial(_no_alternatives, None if _value is ... else _value)),
+        answer=partial(_changed, partial(_no_alternatives, _none)),
         top=2,
     )
 

@@ -135,12 +135,13 @@ def _nowhere(value: Any, ask: Ask, answer: Any) -> Any:
     return answer
 
 
-for _name, _value in {
+_NOWHERE: dict[str, Any] = {
     "null": None,
     "an empty object": {},
     "an empty list of tokens": {"content": []},
     "null inside": {"content": None, "tokens": None, "token_logprobs": None},
-}.items():
+}
+for _name, _value in _NOWHERE.items():
     quirk(
         f"no log-probabilities: {_name}",
         kind="log-probabilities",

@@ -86,7 +86,7 @@ for _name, _answer in {
         ask=partial(_models, _answer, 200),
         options={"dialect": "auto", "model": None},
     )
-for _name, _status, _answer in (
+_UNLISTED: tuple[tuple[str, int, Any], ...] = (
     ("404", 404, {"detail": "Not Found"}),
     ("403", 403, {"error": "not for this key"}),
     ("405", 405, b""),
@@ -95,12 +95,13 @@ for _name, _status, _answer in (
     ("another shape", 200, {"ok": True}),
     ("an error in a 200", 200, {"error": {"message": "Unexpected endpoint or method."}}),
     ("nothing", 200, {"data": []}),
-):
+)
+for _name, _status, _reason in _UNLISTED:
     quirk(
         f"no list of models: {_name}",
         kind="misfits",
         about="dialect",
-        ask=partial(_models, _answer, _status),
+        ask=partial(_models, _reason, _status),
         options={"dialect": "auto"},
     )
 

@@ -16,7 +16,7 @@ def _said(change: Callable[[str], dict[str, Any]], ask: Ask, answer: Any) -> Any
     return answer
 
 
-for _name, _change in {
+_SAME: dict[str, Callable[[str], dict[str, Any]]] = {
     "a list of parts": lambda text: {"content": [{"type": "text", "text": text}]},
     "a list of two parts": lambda text: {
         "content": [{"type": "text", "text": text[:2]}, {"type": "text", "text": text[2:]}]
@@ -37,7 +37,8 @@ for _name, _change in {
         "audio": None,
     },
     "beside no tool calls": lambda text: {"content": text, "tool_calls": [], "annotations": []},
-}.items():
+}
+for _name, _change in _SAME.items():
     quirk(
         f"content is {_name}",
         kind="texts",
