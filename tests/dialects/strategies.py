@@ -37,7 +37,7 @@ ids = st.integers(0, 200_000)
 
 def unhurried(examples: int = 100) -> settings:
     """So many examples, however slow the machine is."""
-    return settings(max_examples=examples, deadline=None)
+    return settings(max_examples=examples)
 
 
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
