@@ -1,6 +1,6 @@
-"""The runner's own keys, declared like the parameters of a strategy, and the settings made of all keys.
+"""The runner's keys, declared like the parameters of strategies, and the settings built from all keys.
 
-The keys of strategies are not here: `keys` takes them from the declarations in `trio_beam.strategies`.
+`keys` takes the keys of strategies from the declarations in `trio_beam.strategies`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from trio_beam.endpoint.retry import RetryPolicy
 
 
 def text(default: str | None = None, *, optional: bool = False, help: str) -> Any:  # noqa: A002
-    """Declare a text, which may be empty; without a default, it is optional."""
+    """Declare a text, possibly empty; optional without a default."""
     optional = optional or default is None
     parameter = Parameter(kind="text", choices=("",), optional=optional, help=help)
     return field(parameter, default)
 
 
 def mapping(*, help: str) -> Any:  # noqa: A002
-    """Declare an open mapping: any key below its own exists."""
+    """Declare an open mapping, which accepts any key below its own."""
     parameter = Parameter(kind="part", part=dict, accepted="a mapping", help=help)
     return field(parameter, attrs.Factory(dict))
 
@@ -65,7 +65,7 @@ def _served() -> dict[str, ServedModel]:
 
 @attrs.frozen(kw_only=True)
 class ModelGroup:
-    """The model, and how requests are sent to it."""
+    """The model and the options of its requests."""
 
     provider: str = one_of(
         "auto",
@@ -99,13 +99,13 @@ class ModelGroup:
 
 @attrs.frozen(kw_only=True)
 class BenchmarkGroup:
-    """The problems, and how many are under way at the same time."""
+    """The problems, and how many run concurrently."""
 
     name: str = text("humaneval", help="Which problems: see docs/problems.md.")
     num_problems: int | None = integer(
         10, minimum=1, optional=True, help="The first so many; null: all."
     )
-    # The original's: 16 blocks of the default length.
+    # As in the original: 16 blocks of the default length.
     max_tokens: int = integer(
         3072, minimum=1, unit="tokens", help="Greatest length of a completion, in every strategy."
     )
@@ -141,8 +141,8 @@ class StrategyGroup:
     """A strategy of a run.
 
     Attributes:
-        given: its parameters, those that were set alone: the others have their declared defaults.
-        extra: keys of the original's that are no parameters of the strategy.
+        given: its parameters that were set; the others have their declared defaults.
+        extra: the original's keys that are not parameters of the strategy.
     """
 
     enabled: bool = boolean(default=False, help="Whether it takes part.")
@@ -154,7 +154,7 @@ class StrategyGroup:
 
 @attrs.frozen(kw_only=True)
 class OutputGroup:
-    """The files that are written."""
+    """The output files."""
 
     results_dir: str = text("./results", help="Folder for the folders of all runs.")
     dir: str | None = text(
@@ -181,7 +181,7 @@ class Settings:
     """The settings of one run.
 
     Attributes:
-        strategies: by the names of their groups.
+        strategies: by group name.
     """
 
     model: ModelGroup = attrs.field(factory=ModelGroup)
