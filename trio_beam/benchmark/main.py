@@ -87,10 +87,10 @@ def _parser(keys: str) -> argparse.ArgumentParser:
         "-m",
         "--multirun",
         action="store_true",
-        help="a sweep: values with commas between them, range() and choice() are run one after the other",
+        help="a sweep: run comma-separated values, range() and choice() one after the other",
     )
-    add("--config", type=Path, metavar="FILE", help="YAML that goes over the defaults")
-    add("-cn", "--config-name", metavar="NAME", help="the same, by its name in --config-path")
+    add("--config", type=Path, metavar="FILE", help="YAML file that overrides the defaults")
+    add("-cn", "--config-name", metavar="NAME", help="the same, by name in --config-path")
     add(
         "-cp",
         "-cd",
@@ -108,7 +108,7 @@ def _parser(keys: str) -> argparse.ArgumentParser:
         help="header of every request; may be given several times",
     )
     add("--extra-body", metavar="JSON", help="fields of every request, as a JSON object")
-    add("--show-config", action="store_true", help="print the configuration, and run nothing")
+    add("--show-config", action="store_true", help="print the configuration and exit")
     add("-c", "--cfg", choices=("job",), help="the same as --show-config")
     add("-r", "--run", action="store_true", help="no effect; for old commands")
     return parser

@@ -68,7 +68,7 @@ def _only(value: Any, why: str) -> Extra:
 _SAME_DISTRIBUTION = "with {} it would sample from another distribution"
 _LIMITS = {
     "max_concurrent": Extra(
-        Parameter(kind="integer", minimum=1, optional=True, help="Goes over model.max_concurrent.")
+        Parameter(kind="integer", minimum=1, optional=True, help="Overrides model.max_concurrent.")
     ),
     "timeout": Extra(
         Parameter(
@@ -77,7 +77,7 @@ _LIMITS = {
             above=True,
             optional=True,
             unit="seconds",
-            help="Goes over model.attempt_timeout.",
+            help="Overrides model.attempt_timeout.",
         )
     ),
 }
@@ -97,7 +97,7 @@ EXTRA: dict[str, dict[str, Extra]] = {
                 kind="integer",
                 minimum=0,
                 optional=True,
-                help="Retries of a request; goes over model.retry.attempts, less one.",
+                help="Retries of a request; overrides model.retry.attempts, less one.",
             )
         ),
         "use_length_penalty": _only(
