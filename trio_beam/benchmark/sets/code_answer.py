@@ -20,9 +20,9 @@ from trio_beam.benchmark.sets.thinking import without_thoughts
 
 #: No solution is longer; longer texts are not parsed.
 _LONGEST = 50_000
-_MOST_LINES = 1_000
-_MOST_STARTS = 20
-_MOST_FENCES = 100
+_MAX_LINES = 1_000
+_MAX_STARTS = 20
+_MAX_FENCES = 100
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*$", re.MULTILINE)
 _STARTS_CODE = re.compile(r"(?:async\s+def|def|class|from|import)\s|@\w")
@@ -75,7 +75,7 @@ def _clean(text: str) -> str:
 
 def _fenced(text: str) -> Iterator[str]:
     """Return the fenced blocks that may be Python, in order; an unclosed one ends with the text."""
-    fences = list(_FENCE.finditer(text))[:_MOST_FENCES]
+    fences = list(_FENCE.finditer(text))[:_MAX_FENCES]
     if fences and not fences[0][2] and _DEFINES.search(text, 0, fences[0].start()):
         # If the code comes first, the first fence closes a block that was never opened.
         yield text[: fences.pop(0).start()].strip("\n")
@@ -107,7 +107,7 @@ def _from_each_start(text: str) -> Iterator[str]:
     """Yield the text from each line that may begin code; prose may too: "from the list, we take"."""
     lines = text.split("\n")
     starts = [number for number, line in enumerate(lines) if _STARTS_CODE.match(line)]
-    for start in starts[:_MOST_STARTS]:
+    for start in starts[:_MAX_STARTS]:
         yield "\n".join(lines[start:])
 
 
@@ -194,7 +194,7 @@ def _readable(before: str, code: str) -> ast.Module | None:
 
     This drops prose after the code, but keeps errors inside a function.
     """
-    lines = code.split("\n")[:_MOST_LINES]
+    lines = code.split("\n")[:_MAX_LINES]
     ends = [len(lines), *(n for n in range(len(lines) - 1, 0, -1) if lines[n][:1].strip())]
     limit = len(lines)
     for end in ends:

@@ -19,7 +19,7 @@ import attrs
 #: Longer numbers are ignored, since they would only slow down reading.
 _LONGEST = 100
 #: Maximum number of decimal digits of a number, and of its denominator.
-_MOST_DIGITS = 200
+_MAX_DIGITS = 200
 
 #: Full-width forms and other substitutes of ASCII characters.
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
@@ -219,7 +219,7 @@ def _decimal(match: re.Match[str]) -> Fraction | None:
     shift = int(match["exponent"] or 0) + int(match["ten"] or 0)
     power = int(match["power"] or 1)
     size = (abs(decimal.adjusted()) + abs(shift) + 1) * max(1, abs(power))
-    if size > _MOST_DIGITS or len(digits) * max(1, abs(power)) > 10 * _MOST_DIGITS:
+    if size > _MAX_DIGITS or len(digits) * max(1, abs(power)) > 10 * _MAX_DIGITS:
         return None
     value = Fraction(decimal) * Fraction(10) ** shift
     return value**power / Fraction(match["below"] or 1)
