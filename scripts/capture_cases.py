@@ -1,4 +1,4 @@
-"""What `record_captures.py` asks a server: the cases that the tests' recordings were made of."""
+"""The requests that `record_captures.py` sends to a server for the tests' recordings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Case(NamedTuple):
 
 
 class Server(NamedTuple):
-    """What is known of it; `ids` are those of ONCE."""
+    """Known details of a server; `ids` are those of ONCE."""
 
     kind: str
     model: str
