@@ -1,4 +1,4 @@
-"""What hypothesis draws: prompts, beams and wishes."""
+"""Hypothesis strategies for prompts, beams and requests."""
 
 from __future__ import annotations
 
@@ -92,6 +92,6 @@ def wishes(beam: st.SearchStrategy[Beam]) -> st.SearchStrategy[SampleRequest]:
 
 
 def limits() -> st.SearchStrategy[Limits]:
-    """What may be known of a server."""
+    """Possible knowledge about a server."""
     most: st.SearchStrategy[Any] = st.none() | st.integers(1, 5)
     return st.builds(Limits, n=most, logprobs=most)
