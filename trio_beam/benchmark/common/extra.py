@@ -1,4 +1,4 @@
-"""The packages of the extra ``bench``, imported only where one is needed."""
+"""Import packages of the extra ``bench`` on demand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trio_beam.benchmark.common.problem import BenchmarkError
 
 
 def import_extra(module: str) -> Any:
-    """Import a module of a package of the extra.
+    """Import a module of the extra.
 
     Raises:
         BenchmarkError: it is not installed; the message says what to install.
