@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.request_events import (
@@ -18,6 +19,7 @@ from trio_beam.core.request_events import (
     LimitChanged,
     RequestHedged,
     RequestRetried,
+    SearchEvent,
 )
 from trio_beam.core.result import BeamFailure, SearchResult
 
@@ -27,7 +29,7 @@ Purpose: TypeAlias = Literal["expand", "rollout", "judge"]
 
 
 @attrs.frozen(kw_only=True)
-class SearchStarted:
+class SearchStarted(SearchEvent):
     """A search is about to send its first request; `rounds` is the most it will need."""
 
     config: BeamSearchConfig
@@ -35,7 +37,7 @@ class SearchStarted:
 
 
 @attrs.frozen(kw_only=True)
-class RoundStarted:
+class RoundStarted(SearchEvent):
     """`beams` beams are expanded by `samples` continuations in all."""
 
     round: int
@@ -45,17 +47,25 @@ class RoundStarted:
 
 
 @attrs.frozen(kw_only=True)
-class BeamExpanded:
-    """The continuations of one beam are in; `tokens` were generated for them."""
+class BeamExpanded(SearchEvent):
+    """The continuations of one beam are in.
+
+    Attributes:
+        rank: place of the beam among those of the round, from 0.
+        candidates: how many came.
+        tokens: generated for them.
+        children: the beam with each continuation behind it, not scored yet.
+    """
 
     round: int
     rank: int
     candidates: int
     tokens: int
+    children: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class BeamFailed:
+class BeamFailed(SearchEvent):
     """One beam could not be expanded, or not wholly."""
 
     failure: BeamFailure
@@ -63,7 +73,7 @@ class BeamFailed:
 
 
 @attrs.frozen(kw_only=True)
-class EvaluationStarted:
+class EvaluationStarted(SearchEvent):
     """Requests about the candidates of a round are sent before it is selected from.
 
     Attributes:
@@ -80,7 +90,7 @@ class EvaluationStarted:
 
 
 @attrs.frozen(kw_only=True)
-class RoundFinished:
+class RoundFinished(SearchEvent):
     """A round was scored and selected.
 
     Attributes:
@@ -89,6 +99,8 @@ class RoundFinished:
         ended: beams that have ended, all rounds so far.
         best_score: of this round's candidates.
         completion_tokens: tokens generated so far.
+        best: the beam with the highest score of those that go on or have ended: the best so far. It is the
+            empty beam if there is none.
     """
 
     round: int
@@ -98,17 +110,18 @@ class RoundFinished:
     ended: int
     best_score: float
     completion_tokens: int
+    best: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class McmcStarted:
+class McmcStarted(SearchEvent):
     """`mcmc` is about to send its first request."""
 
     config: McmcConfig
 
 
 @attrs.frozen(kw_only=True)
-class ChainExtended:
+class ChainExtended(SearchEvent):
     """The text of a chain has one more block.
 
     Attributes:
@@ -116,16 +129,18 @@ class ChainExtended:
         block: the number of the block, from 1.
         blocks: the most that there will be.
         length: tokens of the text now.
+        beam: the text now.
     """
 
     chain: int
     block: int
     blocks: int
     length: int
+    beam: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class ChainStepped:
+class ChainStepped(SearchEvent):
     """A chain has made one Metropolis-Hastings step.
 
     Attributes:
@@ -136,6 +151,7 @@ class ChainStepped:
         length: tokens of the text that was proposed.
         probability: with which it was to be accepted.
         accepted: whether it was.
+        beam: the text after the step.
     """
 
     chain: int
@@ -145,10 +161,11 @@ class ChainStepped:
     length: int
     probability: float
     accepted: bool
+    beam: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class SearchFinished:
+class SearchFinished(SearchEvent):
     """The search has its result."""
 
     result: SearchResult

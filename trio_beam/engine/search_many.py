@@ -61,7 +61,8 @@ async def search_many(
         strategy: for all of them, as for `search`.
         max_searches: most searches at the same time (the endpoint's own limit on requests is
             another matter).
-        observers: as for `search`; they see the events of all searches.
+        observers: as for `search`; they see the events of all searches, each with
+            the `index` of its search, as in its outcome.
 
     Raises:
         ConfigError: an argument is not usable.
@@ -80,7 +81,8 @@ async def search_many(
         async with out:
             try:
                 try:
-                    result = await Search(endpoint, prompt, strategy, observers).run()
+                    one = Search(endpoint, prompt, strategy, observers, index=index)
+                    result = await one.run()
                 except TrioBeamError as error:
                     outcome = SearchOutcome(index=index, error=error)
                 else:
