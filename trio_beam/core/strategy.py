@@ -61,23 +61,29 @@ class Strategy:
         above=0,
         optional=True,
         unit="seconds",
+        topic="failure and time",
         help="Time that a beam may take in a round, waiting for a free slot not counted. Where a beam takes"
         " several requests, because the server caps n, it holds for each.",
     )
     on_beam_failure: Literal["cancel_siblings", "drop_beam"] = one_of(
         "cancel_siblings",
         "drop_beam",
+        topic="failure and time",
         help="Whether a beam that fails ends the search with SearchFailed, or is dropped while the others"
         " go on.",
     )
     min_beams: int = integer(
-        1, minimum=1, help="With drop_beam: fewest beams (or chains) that must survive."
+        1,
+        minimum=1,
+        topic="failure and time",
+        help="With drop_beam: fewest beams (or chains) that must survive.",
     )
     max_total_tokens: int | None = integer(
         None,
         minimum=1,
         optional=True,
         unit="tokens",
+        topic="failure and time",
         help="Budget of prompt and completion tokens, all requests together. A request that could overrun it"
         " is not sent; the search then ends with the best so far.",
     )
@@ -86,10 +92,15 @@ class Strategy:
         minimum=1,
         optional=True,
         unit="tokens",
+        topic="failure and time",
         help="Budget of generated tokens, all beams together.",
     )
     max_requests: int | None = integer(
-        None, minimum=1, optional=True, help="Budget of requests, retries and hedges included."
+        None,
+        minimum=1,
+        optional=True,
+        topic="failure and time",
+        help="Budget of requests, retries and hedges included.",
     )
 
     @property
@@ -100,6 +111,12 @@ class Strategy:
             completion_tokens=self.max_completion_tokens,
             requests=self.max_requests,
         )
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the fields that change nothing beside the others, each with the reason."""
+        if self.on_beam_failure != "drop_beam":
+            return {"min_beams": "it counts the survivors of on_beam_failure='drop_beam'"}
+        return {}
 
     @property
     def rounds(self) -> int:

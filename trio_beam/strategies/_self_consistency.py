@@ -20,13 +20,16 @@ def self_consistency(
             accepts=callable,
             accepted="a function of a text, or a regular expression",
             optional=True,
+            topic="answer",
             help="Finds the answer in a text; a regular expression, whose last match counts.",
         ),
     ] = None,
     *,
     by: Annotated[
         Literal["count", "score"],
-        Parameter(kind="choice", choices=("count", "score"), help="Weight of a vote."),
+        Parameter(
+            kind="choice", choices=("count", "score"), topic="answer", help="Weight of a vote."
+        ),
     ] = "count",
     temperature: Annotated[
         float, Parameter(kind="number", minimum=0, above=True, help="Temperature of the sampling.")

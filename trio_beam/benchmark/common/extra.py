@@ -10,7 +10,9 @@ from typing import Any
 from trio_beam.benchmark.common.problem import BenchmarkError
 
 #: Packages of another extra than ``bench``, and what pip needs for them.
-_OTHERS = {"reasoning-gym": ("reasoning", " (which compiles a package of its: a C compiler is needed)")}
+_OTHERS = {
+    "reasoning-gym": ("reasoning", " (which compiles a package of its: a C compiler is needed)")
+}
 
 
 def import_extra(module: str) -> Any:

