@@ -32,7 +32,7 @@ def result(*beams: Beam, stop_reason: StopReason = "finished", **more: Any) -> S
 
 def test_the_score_is_explained_and_the_cost_is_named() -> None:
     assert list(describe_result(result(ONE, OTHER), "Some-Model", 1.26)) == [
-        "score -1.5000: mean log-probability -0.25 a token of 2, the runner-up scores -2.2500",
+        "score -1.5000: mean log-probability -0.25 a token (2); the runner-up -2.2500",
         "Some-Model: 7 tokens in 3 requests, 1.3 s",
     ]
 
@@ -41,7 +41,7 @@ def test_a_particle_has_its_weight_and_a_vote_its_shares() -> None:
     drawn = ONE.replace(weight=0.375)
     lines = list(describe_result(result(drawn, votes=(("12", 0.75), ("13", 0.25))), "", 0.0))
     assert lines[0] == "votes: 12 75%, 13 25%"
-    assert lines[1].endswith("a token of 2, drawn with 38% of the weight")
+    assert lines[1].endswith("a token (2); drawn with 38% of the weight")
     assert lines[2] == "7 tokens in 3 requests, 0.0 s"
 
 

@@ -22,7 +22,7 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
     if result.votes:
         shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
         yield f"votes: {', '.join(shares)}"
-    yield f"score {result.score:.4f}: {', '.join(_score(result))}"
+    yield f"score {result.score:.4f}: {'; '.join(_score(result))}"
     usage = result.usage
     cost = f"{usage.completion_tokens} tokens in {usage.requests} requests, {seconds:.1f} s"
     yield f"{model}: {cost}" if model else cost
@@ -31,12 +31,11 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
 def _score(result: SearchResult) -> Iterator[str]:
     best = result.beams[0]
     if best.logprob is not None and best.length:
-        each = f"mean log-probability {best.logprob / best.length:.2f} a token"
-        yield f"{each} of {best.length}"
+        yield f"mean log-probability {best.logprob / best.length:.2f} a token ({best.length})"
     if best.weight is not None:
         yield f"drawn with {best.weight:.0%} of the weight"
     if len(result.beams) > 1:
-        yield f"the runner-up scores {result.beams[1].score:.4f}"
+        yield f"the runner-up {result.beams[1].score:.4f}"
 
 
 def explain_nothing(result: SearchResult, strategy: Strategy, within: float | None) -> str:

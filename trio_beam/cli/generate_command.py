@@ -30,10 +30,7 @@ from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
 
 #: Said after a search on the embedded model, which few have come for.
-_NEXT = (
-    "next: --json prints all beams with their tokens, --base-url URL asks a server of yours,"
-    " trio-beam generate --help has all options"
-)
+_NEXT = "next: --json (all beams), --base-url URL (a server of yours), --help (the rest)"
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -164,7 +161,7 @@ class GenerateCommand:
     def _print_text(self, text: str) -> None:
         """Print the answer; at a terminal behind the dimmed prompt, which is no part of the output."""
         if sys.stdout.isatty() and sys.stderr.isatty() and not self.quiet:
-            Console(stderr=True).print(Text(self._before, "dim"), end="")
+            Console(stderr=True).print(Text(self._before, "dim"), end="", soft_wrap=True)
         click.echo(text)
 
     def _say(self, line: str) -> None:
