@@ -90,6 +90,7 @@ NAMES: Mapping[str, str] = {
     "n": "--n",
     "selection": "--selection",
     "tokens_per_step": "--tokens-per-step",
+    "base_url": "URL",
 }
 
 
@@ -108,6 +109,10 @@ NAMES: Mapping[str, str] = {
             ConfigError("n", "at most beam_width (2)", "beam_width, not n"),
             "--n must be at most --beam-width (2), not 'beam_width, not n'",
         ),
+        (
+            ConfigError("base_url", "a URL or None", "x"),
+            "URL must be a URL, not 'x'",
+        ),
         (ConfigError("prompt", "a text", ""), "prompt must be a text, not ''"),
         (
             ConfigError("other", "n times a selection", 3),
@@ -124,3 +129,4 @@ def test_names_of_a_command() -> None:
     assert names["beam_width"] == "--beam-width"
     assert names["as_json"] == "--json"
     assert "prompt" not in names
+    assert option_names(cli.commands["probe"])["base_url"] == "URL"

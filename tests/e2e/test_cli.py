@@ -235,6 +235,9 @@ BAD = {
     "a model without its server": ["--model", "gpt-9"],
     "a key without its server": ["--api-key-env", "HOME"],
     "a password in a URL without scheme": ["--base-url", "me:hunter22@127.0.0.1/v1"],
+    "a limit that is no number": ["--max-concurrent", "many"],
+    "a scorer that decides nothing": ["--scorer", "judge", "--strategy", "greedy"],
+    "a vote of one": ["--answer", "vote", "--beam-width", "1"],
     "two places at once": ["--local", "--base-url", "http://127.0.0.1:1/v1"],
 }
 

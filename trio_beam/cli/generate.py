@@ -69,11 +69,11 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @option(
     "model",
     "--max-concurrent",
-    type=int,
     metavar="N",
-    default=100,
+    default="100",
     show_default=True,
-    help="Requests in flight.",
+    callback=lambda _ctx, _param, text: int(text) if text.lstrip("-").isdecimal() else text,
+    help="Requests in flight; auto finds out how many the server takes.",
 )
 @option("model", "--stream", is_flag=True, help="Ask for responses as streams.")
 @strategy_parameters

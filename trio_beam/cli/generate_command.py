@@ -51,7 +51,7 @@ class GenerateCommand:
     model_file: Path | None
     api: Any
     dialect: str
-    max_concurrent: int
+    max_concurrent: Any
     attempt_timeout: float
     stream: bool
     within: float | None = number(minimum=0, optional=True)

@@ -31,7 +31,7 @@ trio-beam probe --local
 
 
 @click.command(cls=Command, examples=_EXAMPLES, short_help="Find out what a server can do.")
-@click.argument("url", required=False, envvar="OPENAI_BASE_URL")
+@click.argument("base_url", metavar="URL", required=False, envvar="OPENAI_BASE_URL")
 @model_option
 @api_key_option
 @dialect_option
@@ -40,7 +40,7 @@ trio-beam probe --local
 @option("output", "--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @option("output", "--quiet", is_flag=True, help="No progress.")
 @click.pass_context
-def probe(ctx: click.Context, /, url: str | None, **given: Any) -> None:
+def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
     """Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.
 
     It asks the server what it is, and tries what a search depends on by some twenty small requests:
@@ -48,29 +48,29 @@ def probe(ctx: click.Context, /, url: str | None, **given: Any) -> None:
     embedded model is probed.
     """
     if given["local"]:
-        refuse_two_models(ctx, "url", "URL")
-        url = None
+        refuse_two_models(ctx, "base_url", "URL")
+        base_url = None
     with plain_errors():
         options = {
-            "model": given["model"] if url else None,
-            "api_key": read_api_key(given["api_key_env"], url) if url else None,
+            "model": given["model"] if base_url else None,
+            "api_key": read_api_key(given["api_key_env"], base_url) if base_url else None,
             "dialect": given["dialect"],
             "attempt_timeout": given["attempt_timeout"],
         }
         # What is wrong is said before anything starts.
-        Endpoint(url or "http://127.0.0.1/v1", **options)
-        name = "" if url else require_model(None)
+        Endpoint(base_url or "http://127.0.0.1/v1", **options)
+        name = "" if base_url else require_model(None)
 
     def say(words: str) -> None:
         if not given["quiet"]:
             click.echo(words, err=True)
 
     async def work(nursery: trio.Nursery) -> int:
-        base_url = url
-        if base_url is None:
+        url = base_url
+        if url is None:
             say(f"starting the embedded model, {name}")
-            base_url = await nursery.start(_serve)
-        async with Endpoint(base_url, **options) as endpoint:
+            url = await nursery.start(_serve)
+        async with Endpoint(url, **options) as endpoint:
             found = await endpoint.capabilities(progress=say)
         if given["as_json"]:
             click.echo(msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=2))

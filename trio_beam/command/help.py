@@ -90,11 +90,11 @@ class Group(_Examples, click.Group):
 
 
 def option_names(command: click.Command) -> Mapping[str, str]:
-    """Return how the options of a command are spelt, by the names of their parameters."""
+    """Return how the options of a command are spelt, and its arguments if not by their name."""
     return {
-        param.name: max(param.opts, key=len)
+        param.name: max(param.opts, key=len) if isinstance(param, click.Option) else param.metavar
         for param in command.params
-        if isinstance(param, click.Option) and param.name
+        if param.name and (isinstance(param, click.Option) or param.metavar)
     }
 
 
@@ -111,7 +111,8 @@ def error_in_options(error: ConfigError, names: Mapping[str, str]) -> str:
     value = message.removeprefix(head)  # what was given stays as it is
     if error.field in names:
         head = names[error.field] + head.removeprefix(error.field)
-    return in_options(head, names) + value
+    # None is what an option is that was not given.
+    return in_options(head.replace(" or None", ""), names) + value
 
 
 def in_options(words: str, names: Mapping[str, str]) -> str:

