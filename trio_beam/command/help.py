@@ -91,11 +91,13 @@ class Group(_Examples, click.Group):
 
 def option_names(command: click.Command) -> Mapping[str, str]:
     """Return how the options of a command are spelt, and its arguments if not by their name."""
-    return {
-        param.name: max(param.opts, key=len) if isinstance(param, click.Option) else param.metavar
-        for param in command.params
-        if param.name and (isinstance(param, click.Option) or param.metavar)
-    }
+    names: dict[str, str] = {}
+    for param in command.params:
+        if isinstance(param, click.Option) and param.name:
+            names[param.name] = max(param.opts, key=len)
+        elif param.name and param.metavar:
+            names[param.name] = param.metavar.strip("[]")
+    return names
 
 
 def error_in_options(error: ConfigError, names: Mapping[str, str]) -> str:
