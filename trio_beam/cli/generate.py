@@ -1,4 +1,4 @@
-"""``trio-beam generate``: one search, from the command line."""
+"""``trio-beam generate``: run one search."""
 
 from __future__ import annotations
 

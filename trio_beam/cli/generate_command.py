@@ -1,4 +1,4 @@
-"""One search with its server, its progress and its output."""
+"""The work of ``trio-beam generate``: one search with its server, progress and output."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class GenerateCommand:
     _search: Search | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Bad arguments are reported before a server is started.
+        # Report invalid arguments before starting a server.
         check_prompt(self.prompt)
         self._endpoint(self.base_url or "http://127.0.0.1/v1")
 
@@ -71,13 +71,13 @@ class GenerateCommand:
         """Search, print, and return the exit code."""
         base_url = self.base_url
         if base_url is None:
-            self._say(f"starting the embedded model, {self.embedded}")
+            self._print_status(f"starting the embedded model, {self.embedded}")
             base_url = await nursery.start(self._serve)
         async with self._endpoint(base_url) as endpoint:
             return await self._run(endpoint)
 
     def interrupted(self) -> None:
-        """Print the best so far, after everything was cancelled."""
+        """Print the best result so far, after everything was cancelled."""
         if self._search is not None:
             self._print(self._search.best_so_far("interrupted"))
 
@@ -89,7 +89,7 @@ class GenerateCommand:
             base_url,
             headers=self.headers,
             extra_body=self.extra_body,
-            # A key belongs to the server that was named, not to the embedded one.
+            # A key belongs to a named server, not to the embedded model.
             api_key=self.api_key if self.base_url else None,
             model=self.model if self.base_url else None,
             api=self.api,
@@ -133,9 +133,9 @@ class GenerateCommand:
             self._print_text(result.text)
         if result.stop_reason in ("deadline", "interrupted", "failed"):
             what = "this is the best so far" if result.beams else "nothing had come back yet"
-            self._say(f"{result.stop_reason} after {result.rounds} rounds: {what}")
+            self._print_status(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
-            # Not progress but a warning, so --quiet does not keep it back.
+            # A warning rather than progress, so --quiet does not suppress it.
             click.echo(
                 "inexact: continued by text, or with log-probabilities that are approximated; the scores"
                 " may differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens"
@@ -145,11 +145,11 @@ class GenerateCommand:
         if not result.beams:
             return
         if not result.text:
-            self._say("the answer is empty: the model ended its text at once")
+            self._print_status("the answer is empty: the model ended its text at once")
         for line in describe_result(result, self.embedded or self.model or "", self._seconds):
-            self._say(line)
+            self._print_status(line)
         if self.embedded:
-            self._say(_NEXT)
+            self._print_status(_NEXT)
 
     @property
     def _before(self) -> str:
@@ -164,6 +164,6 @@ class GenerateCommand:
             Console(stderr=True).print(Text(self._before, "dim"), end="", soft_wrap=True)
         click.echo(text)
 
-    def _say(self, line: str) -> None:
+    def _print_status(self, line: str) -> None:
         if not self.quiet:
             click.echo(line, err=True)

@@ -60,7 +60,7 @@ def local(
 ) -> None:
     """Serve the embedded model (SmolLM2-135M-Instruct) until Ctrl-C.
 
-    It speaks the OpenAI protocol and llama.cpp's own. The base URL is printed on standard output.
+    It speaks the OpenAI protocol and llama.cpp's native one. The base URL is printed on standard output.
     """
     with plain_errors():
         if wanted:

@@ -1,4 +1,4 @@
-"""The parameters of all strategies as options of a command, made from their declarations."""
+"""Generate command options from the declared parameters of all strategies."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BEAM_SEARCH = {one.name for one in strategy_options("beam_search")}
-_WORDS = {"true": True, "false": False}
-#: The sampling temperature, by the name that users look for; presets have a parameter of that name.
+_TRUTH_WORDS = {"true": True, "false": False}
+#: The usual name of the sampling temperature, which presets use too.
 _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
 
 
 def strategy_parameters(function: F) -> F:
-    """Decorator: give a command ``--strategy`` and an option for each parameter of each strategy."""
+    """Decorate a command with ``--strategy`` and an option for each parameter of each strategy."""
     options = _all_options()
     names = {one.name: _spelling(one.name) for one in options if "_" in one.name}
     for one in reversed(options):
@@ -36,16 +36,16 @@ def strategy_parameters(function: F) -> F:
         metavar="NAME",
         default="beam_search",
         show_default=True,
-        help=f"Which search is run: {', '.join(STRATEGIES.names())}.",
+        help=f"The search to run: {', '.join(STRATEGIES.names())}.",
     )(function)
 
 
 def strategy_from(ctx: click.Context, given: Mapping[str, Any], **more: Any) -> Strategy:
-    """Make the strategy of a command of the options that were given.
+    """Build a command's strategy from the given options.
 
     Args:
-        ctx: of the command.
-        given: its arguments.
+        ctx: the command's context.
+        given: the command's arguments.
         more: further parameters.
 
     Raises:
@@ -65,7 +65,7 @@ def strategy_from(ctx: click.Context, given: Mapping[str, Any], **more: Any) -> 
             error.args = (f"{key} has no effect with the strategy {name!r}{_owners(key)}",)
             raise error
         value = given[one.name]
-        values[key] = _WORDS.get(value, value) if one.parameter.kind == "choice" else value
+        values[key] = _TRUTH_WORDS.get(value, value) if one.parameter.kind == "choice" else value
     return make_strategy(name, values)
 
 
@@ -75,7 +75,7 @@ def _own(name: str) -> set[str]:
 
 
 def _all_options() -> list[Option]:
-    """The options of all strategies, each name once."""
+    """Return the options of all strategies, each name once."""
     found: dict[str, Option] = {}
     for name in ("beam_search", *STRATEGIES.names()):
         for one in strategy_options(name):
@@ -120,12 +120,12 @@ def _default(one: Option) -> str:
     """The default, as it is written at the command line; "" for none, or one of several lines."""
     if one.default in (None, (), attrs.NOTHING, inspect.Parameter.empty):
         return ""
-    value = " ".join(one.default) if isinstance(one.default, tuple) else _spelt(one.default)
+    value = " ".join(one.default) if isinstance(one.default, tuple) else _as_text(one.default)
     return "" if "\n" in value else value
 
 
-def _spelt(value: Any) -> str:
-    """A value as it is written at the command line."""
+def _as_text(value: Any) -> str:
+    """Return a value as written on the command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -138,7 +138,7 @@ def _click_type(parameter: Parameter) -> tuple[Any, str | None]:
         case "number":
             return float, unit or "X"
         case "choice":
-            return Choice([_spelt(choice) for choice in parameter.choices]), None
+            return Choice([_as_text(choice) for choice in parameter.choices]), None
         case "part" if parameter.registry is not None:
             return Choice(parameter.registry.names()), None
         case "part":

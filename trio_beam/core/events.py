@@ -1,7 +1,7 @@
 """The events of a search, as frozen data.
 
-An observer is any callable that takes one event. It is called inline, must not block, and what it
-raises propagates.
+An observer is any callable that takes one event. It is called inline, must not block, and its
+exceptions propagate.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from trio_beam.core.request_events import (
 )
 from trio_beam.core.result import BeamFailure, SearchResult
 
-#: What the requests of a round are for: to expand beams, to estimate the future of candidates, or to have
-#: them judged.
+#: Purpose of a round's requests: to expand beams, to estimate candidates' futures, or to judge them.
 Purpose: TypeAlias = Literal["expand", "rollout", "judge"]
 
 
 @attrs.frozen(kw_only=True)
 class SearchStarted(SearchEvent):
-    """A search is about to send its first request; `rounds` is the most it will need."""
+    """A search is about to send its first request; it will take at most `rounds` rounds."""
 
     config: BeamSearchConfig
     rounds: int
@@ -38,7 +37,7 @@ class SearchStarted(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class RoundStarted(SearchEvent):
-    """`beams` beams are expanded by `samples` continuations in all."""
+    """A round starts to expand `beams` beams by `samples` continuations in total."""
 
     round: int
     rounds: int
@@ -48,11 +47,11 @@ class RoundStarted(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class BeamExpanded(SearchEvent):
-    """The continuations of one beam are in.
+    """The continuations of one beam have arrived.
 
     Attributes:
-        rank: place of the beam among those of the round, from 0.
-        candidates: how many came.
+        rank: rank of the beam in the round, from 0.
+        candidates: number of continuations.
         tokens: generated for them.
         children: the beam with each continuation behind it, not scored yet.
     """
@@ -66,7 +65,7 @@ class BeamExpanded(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class BeamFailed(SearchEvent):
-    """One beam could not be expanded, or not wholly."""
+    """A beam could not be expanded, or only partly."""
 
     failure: BeamFailure
     rank: int
@@ -74,13 +73,13 @@ class BeamFailed(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class EvaluationStarted(SearchEvent):
-    """Requests about the candidates of a round are sent before it is selected from.
+    """Requests about a round's candidates are about to be sent, before selection.
 
     Attributes:
-        round: its number, from 1.
+        round: number of the round, from 1.
         purpose: ``"rollout"`` or ``"judge"``.
-        candidates: how many are evaluated.
-        samples: continuations in all.
+        candidates: number of candidates evaluated.
+        samples: number of continuations in total.
     """
 
     round: int
@@ -94,10 +93,10 @@ class RoundFinished(SearchEvent):
     """A round was scored and selected.
 
     Attributes:
-        candidates: continuations that came back.
-        active: beams that go on.
-        ended: beams that have ended, all rounds so far.
-        best_score: of this round's candidates.
+        candidates: number of candidates received.
+        active: number of active beams.
+        ended: number of ended beams, over all rounds.
+        best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
         best: the beam with the highest score of those that go on or have ended: the best so far. It is the
             empty beam if there is none.
@@ -122,13 +121,13 @@ class McmcStarted(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class ChainExtended(SearchEvent):
-    """The text of a chain has one more block.
+    """A chain's text has gained a block.
 
     Attributes:
-        chain: its number, from 0.
-        block: the number of the block, from 1.
-        blocks: the most that there will be.
-        length: tokens of the text now.
+        chain: number of the chain, from 0.
+        block: number of the block, from 1.
+        blocks: maximum number of blocks.
+        length: new length of the text in tokens.
         beam: the text now.
     """
 
@@ -141,16 +140,16 @@ class ChainExtended(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class ChainStepped(SearchEvent):
-    """A chain has made one Metropolis-Hastings step.
+    """A chain has made a Metropolis-Hastings step.
 
     Attributes:
-        chain: its number, from 0.
-        block: the number of the block that it is at, from 1.
-        step: the number of the step in the block, from 1.
-        position: tokens that were kept; those behind were sampled anew.
-        length: tokens of the text that was proposed.
-        probability: with which it was to be accepted.
-        accepted: whether it was.
+        chain: number of the chain, from 0.
+        block: number of the current block, from 1.
+        step: number of the step within the block, from 1.
+        position: number of tokens kept; the rest was resampled.
+        length: length of the proposed text in tokens.
+        probability: acceptance probability.
+        accepted: whether the proposal was accepted.
         beam: the text after the step.
     """
 

@@ -1,4 +1,4 @@
-"""Progress for people: on a terminal a text that grows, plain lines elsewhere."""
+"""Show progress: a growing text on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trio_beam.core.request_events import RequestRetried
 
 @contextmanager
 def progress(console: Console, prompt: str = "") -> Iterator[Observer]:
-    """Show progress on a console while the block runs; yields the observer to give to a search.
+    """Show progress on a console inside the ``with`` block; yields the observer for the search.
 
     On a terminal, the best text so far grows behind the prompt; both are gone at the end of the block.
 
