@@ -1,9 +1,9 @@
-"""Write what the docs have from the code: tables of parameters and keys, and the diagram of phases.
+"""Generate the parts of the docs derived from the code: parameter and key tables, the phase diagram.
 
     uv run --group dev python scripts/generate_docs.py
     uv run --group dev python scripts/generate_docs.py --check
 
-A test runs the second: it changes nothing, and fails where a page is out of date.
+A test runs the second command, which changes nothing and fails if a page is out of date.
 """
 
 from __future__ import annotations

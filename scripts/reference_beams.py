@@ -1,4 +1,4 @@
-"""Beams of another implementation, for `tests/e2e/test_against_transformers.py` to be compared with.
+"""Generate reference beams with transformers for `tests/e2e/test_against_transformers.py`.
 
 Runs `generate` of transformers, in float32 on the CPU, on the weights of the embedded model's GGUF file,
 and writes what it found and the next tokens that it chose from, with their log-probabilities:
@@ -102,7 +102,7 @@ class Watcher:
 
 
 def search(model: Any, prompt: list[int], width: int, ends: list[int]) -> dict[str, Any]:
-    """What beam search finds behind a prompt, best first, and by what margin it was decided."""
+    """Run beam search on a prompt; return the beams, best first, and the margins of decisions."""
     ids = torch.tensor([prompt])
     watcher = Watcher(prompt, width, ends)
     found = model.generate(

@@ -48,7 +48,9 @@ def test_the_first_command_of_the_readme() -> None:
     assert lines[1] == "round 1/2: expanding 1 beam by 4 continuations"
     assert lines[2].startswith("round 1/2: 2 beams alive, 0 ended, best score -")
     assert lines[2].endswith("24 tokens so far")
-    assert re.match(r"score -[0-9.]+: mean log-probability -[0-9.]+ a token \(12\); the ", lines[-3])
+    assert re.match(
+        r"score -[0-9.]+: mean log-probability -[0-9.]+ a token \(12\); the ", lines[-3]
+    )
     assert lines[-2].startswith("SmolLM2-135M-Instruct: 48 tokens in ")
     assert lines[-1].startswith("next: ")
     assert children() == before

@@ -38,7 +38,7 @@ examples:
 
 keys, with their defaults (--show-config prints what was given):
 """
-#: In a file, tables are as wide as they have to be.
+#: Tables in files are as wide as needed.
 _WIDTH_OF_FILES = 500
 
 
@@ -49,8 +49,8 @@ def main(
 
     Args:
         argv: its arguments; None: those of the process.
-        beside: folder of the program, where ``--config-path`` is looked for as well.
-        program: how it was called, for its help.
+        beside: folder of the program, in which ``--config-path`` is searched too.
+        program: its name in the help.
     """
     argv = sys.argv[1:] if argv is None else argv
     keys = describe_keys() if {"-h", "--help"} & set(argv) else ""
@@ -72,7 +72,7 @@ def main(
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except KeyboardInterrupt:  # before or after the run, which has its own answer to it
+    except KeyboardInterrupt:  # before or after the run, which handles it itself
         return 130
 
 
@@ -80,7 +80,7 @@ def _parser(keys: str, program: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description=_TITLE,
-        # "%" is argparse's own sign.
+        # "%" is special in argparse.
         epilog=(_EXAMPLES.format(program=program) + _indented(keys)).replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -91,10 +91,10 @@ def _parser(keys: str, program: str = "") -> argparse.ArgumentParser:
         "-m",
         "--multirun",
         action="store_true",
-        help="a sweep: values with commas between them, range() and choice() are run one after the other",
+        help="a sweep: run comma-separated values, range() and choice() one after the other",
     )
-    add("--config", type=Path, metavar="FILE", help="YAML that goes over the defaults")
-    add("-cn", "--config-name", metavar="NAME", help="the same, by its name in --config-path")
+    add("--config", type=Path, metavar="FILE", help="YAML file that overrides the defaults")
+    add("-cn", "--config-name", metavar="NAME", help="the same, by name in --config-path")
     add(
         "-cp",
         "-cd",
@@ -112,7 +112,7 @@ def _parser(keys: str, program: str = "") -> argparse.ArgumentParser:
         help="header of every request; may be given several times",
     )
     add("--extra-body", metavar="JSON", help="fields of every request, as a JSON object")
-    add("--show-config", action="store_true", help="print the configuration, and run nothing")
+    add("--show-config", action="store_true", help="print the configuration and exit")
     add("-c", "--cfg", choices=("job",), help="the same as --show-config")
     add("-r", "--run", action="store_true", help="no effect; for old commands")
     return parser
@@ -154,7 +154,7 @@ def _files(arguments: argparse.Namespace, beside: Path) -> ConfigFiles:
 
 
 def _flags(arguments: argparse.Namespace) -> list[Override]:
-    """The options about requests as keys."""
+    """Return the options about requests as keys."""
     found = [("model.headers", *parse_header(header)) for header in arguments.header]
     body = parse_body(arguments.extra_body) if arguments.extra_body else {}
     found += [("model.extra_body", name, value) for name, value in body.items()]

@@ -1,4 +1,4 @@
-"""A run: every strategy on every problem, several problems at the same time, one record for each."""
+"""Run every strategy on every problem, several problems concurrently, with one record each."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from trio_beam.endpoint.retry import is_transient
 from trio_beam.errors import ConnectionFailed, EndpointError, RequestRejected, TrioBeamError
 from trio_beam.observers.debug import DebugLines
 
-#: Refusals that every other problem would meet as well: no such key, model or address.
+#: Refusals that every other problem would meet too: wrong key, model or address.
 _HOPELESS = (401, 403, 404)
 
 
 class RunStopped(TrioBeamError):
-    """The run ended before its last problem, because the fault would go on."""
+    """The run stopped early because the fault would persist."""
 
 
 class Unanswered(Exception):
@@ -39,20 +39,20 @@ class RunObserver(Protocol):
     """Observes a run. Called inline; must not block."""
 
     def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
-        """Called when a strategy begins; `before` are the records that are there already."""
+        """Called when a strategy starts; `before` are the existing records."""
 
     def finished(self, record: Record) -> None:
-        """Called when a record of the strategy that began last is on disk."""
+        """Called when a record of the current strategy is on disk."""
 
     def say(self, line: str) -> None:
         """Show a line to the user."""
 
     def debug(self, lines: Sequence[str]) -> None:
-        """Print debug lines of one search."""
+        """Show debug lines of one search."""
 
 
 class Run:
-    """One run. `wanted` and `answered` may be read while it is under way and after it was cancelled."""
+    """One run. `wanted` and `answered` may be read while it runs and after it was cancelled."""
 
     def __init__(
         self, plan: Plan, benchmark: Benchmark, store: Store, observer: RunObserver
@@ -65,7 +65,7 @@ class Run:
         self._failures_in_a_row = 0
 
     async def load(self) -> None:
-        """Load the problems; one that no server can be sent is left out, and named.
+        """Load the problems, skipping and reporting those that cannot be sent to a server.
 
         Raises:
             BenchmarkError: they cannot be loaded, or none is left.
@@ -85,20 +85,20 @@ class Run:
             raise BenchmarkError(f"{self._benchmark.name}: no problem is left")
 
     def records(self, strategy: LabelledStrategy) -> list[Record]:
-        """Return the records of a strategy, in the order of the problems."""
+        """Return the records of a strategy, in problem order."""
         return [record for _, record in self.answered(strategy)]
 
     def answered(self, strategy: LabelledStrategy) -> list[tuple[Problem, Record]]:
-        """Return the problems with a record of a strategy, in their order, each with that record."""
+        """Return the problems that have a record of a strategy, in order, with that record."""
         pairs = self._pairs(strategy)
         return [(problem, record) for problem, record in pairs if record is not None]
 
     def wanted(self) -> int:
-        """Count the problems."""
+        """Number of problems."""
         return len(self._problems)
 
     def unanswered(self) -> int:
-        """Count the answers that are missing or to be tried again, all strategies together."""
+        """Number of answers that are missing or to be retried, over all strategies."""
         return sum(len(self._left(strategy)) for strategy in self._plan.strategies)
 
     def missing(self) -> int:
@@ -114,7 +114,7 @@ class Run:
         )
 
     def import_records(self, records: Sequence[Record]) -> None:
-        """Take over from another folder the records that this run would otherwise make again."""
+        """Import records from another folder that this run would otherwise repeat."""
         found = {record.key: record for record in records if not record.error}
         for strategy in self._plan.strategies:
             for problem, old in self._pairs(strategy):
@@ -123,10 +123,10 @@ class Run:
                     self._store.append(found[key])
 
     async def grade(self) -> None:
-        """Grade the answers that were not graded when they came.
+        """Grade the answers that have not been graded.
 
         Raises:
-            BenchmarkError: nothing can be graded here; in an `ExceptionGroup`.
+            BenchmarkError: nothing can be graded on this machine; in an `ExceptionGroup`.
         """
         if not self._benchmark.can_grade:
             return
@@ -142,15 +142,15 @@ class Run:
                     nursery.start_soon(self._grade, jobs)
 
     async def answer(self, model: LanguageModel) -> None:
-        """Answer and grade every problem that has no record yet.
+        """Answer and grade every problem without a record.
 
         Strategies run one after the other, so that each has the model to itself. A problem that the
         server did not answer (no connection, a timeout, 429, 5xx) has no record, and is named.
 
         Raises:
-            RunStopped: the server is off or refuses, or too many problems in a row failed; in an
-                `ExceptionGroup`.
-            BenchmarkError, ConfigError: as the grading and the searches; in an `ExceptionGroup`.
+            RunStopped: the server is unreachable or refuses requests, or too many problems in a row failed;
+                in an `ExceptionGroup`.
+            BenchmarkError, ConfigError: from grading and searches; in an `ExceptionGroup`.
         """
         for strategy in self._plan.strategies:
             left = self._left(strategy)
@@ -185,7 +185,7 @@ class Run:
     async def _work(
         self, model: LanguageModel, strategy: LabelledStrategy, jobs: Iterator[Problem]
     ) -> None:
-        """Take one problem after the other until there is none left."""
+        """Process problems until none is left."""
         for problem in jobs:
             try:
                 record = await self._answer(model, strategy, problem)
@@ -202,7 +202,7 @@ class Run:
     async def _answer(
         self, model: LanguageModel, strategy: LabelledStrategy, problem: Problem
     ) -> Record:
-        """Search, and make a record that has not been graded.
+        """Search, and return an ungraded record.
 
         Raises:
             Unanswered: there is nothing to record.
@@ -230,7 +230,7 @@ class Run:
             _raise_unless_answered(failed)
             result, error = failed.partial, str(failed)
         finally:
-            if lines:  # all at once: searches are under way side by side
+            if lines:  # in one call, since searches run concurrently
                 self._observer.debug([f"{problem.id}:", *lines])
         seconds = trio.current_time() - start
         return Record(
@@ -260,11 +260,11 @@ class Run:
         )
 
     async def _graded(self, problem: Problem, record: Record) -> Record:
-        """Return the record with its grade; a text that breaks the grader has not passed."""
+        """Return the record with its grade; a text that breaks the grader fails."""
         try:
             grade = await self._benchmark.grade(problem, record.text)
         except TrioBeamError:
-            raise  # nothing can be graded here, whatever the text
+            raise  # nothing can be graded on this machine
         except Exception as error:  # other people's graders, and any text that a model writes
             said = f"the grading broke: {type(error).__name__}: {error}"
             return msgspec.structs.replace(record, passed=False, score=0.0, detail=said, error=said)
@@ -309,7 +309,7 @@ def _raise_unless_answered(failed: SearchFailed) -> None:
 
 @attrs.define
 class _RoundScores:
-    """Observer that keeps the best score of each round."""
+    """Observer that collects the best score of each round."""
 
     scores: list[float | None] = attrs.field(factory=list)
 
@@ -319,5 +319,5 @@ class _RoundScores:
 
 
 def finite(score: float) -> float | None:
-    """Return a score as JSON can carry it: None for minus infinity."""
+    """Return a JSON-compatible score: None for minus infinity."""
     return score if math.isfinite(score) else None

@@ -40,7 +40,7 @@ from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
 from trio_beam.dialects.openai_blocks import continuation_of
 from trio_beam.dialects.openai_chat import CONTINUATION_STYLES, ChatContinuation
-from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields
+from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields, values_of
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
     AnyCompletion,
@@ -146,16 +146,7 @@ class OpenAI(Dialect):
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        return {
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": 1,
-            "n": n if n > 1 else None,
-            "seed": request.seed,
-            "logprobs": top,
-            "stream_options": {"include_usage": True} if self.stream else None,
-            **self.plain,
-        }
+        return values_of(request, n, top, stream=self.stream) | self.plain
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int

@@ -34,7 +34,7 @@ from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
-from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields
+from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
 from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens, detokenize
 from trio_beam.dialects.vllm_wire import (
     Choice,
@@ -181,17 +181,8 @@ class VLLM(Dialect):
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        return {
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": 1,
-            "n": n if n > 1 else None,
-            "seed": request.seed,
-            "logprobs": top,
-            "return_token_ids": True,
-            "stream_options": {"include_usage": True} if self.stream else None,
-            **_PLAIN,
-        }
+        values = values_of(request, n, top, stream=self.stream)
+        return values | {"return_token_ids": True, **_PLAIN}
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int

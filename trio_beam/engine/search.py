@@ -156,7 +156,7 @@ async def beam_search(
         SearchFailed, ConfigError: as `search`.
     """
     strategy = check_strategy(config, BeamSearchConfig)
-    return await Search(endpoint, prompt, strategy, observers).run()
+    return await search(endpoint, prompt, strategy, observers=observers)
 
 
 async def beam_search_within(
@@ -173,7 +173,7 @@ async def beam_search_within(
         SearchFailed, ConfigError: as `search_within`.
     """
     strategy = check_strategy(config, BeamSearchConfig)
-    return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
+    return await search_within(seconds, endpoint, prompt, strategy, observers=observers)
 
 
 async def mcmc(
@@ -210,7 +210,7 @@ async def mcmc(
         SearchFailed, ConfigError: as `search`.
     """
     strategy = check_strategy(config, McmcConfig)
-    return await Search(endpoint, prompt, strategy, observers).run()
+    return await search(endpoint, prompt, strategy, observers=observers)
 
 
 async def mcmc_within(
@@ -227,4 +227,4 @@ async def mcmc_within(
         SearchFailed, ConfigError: as `search_within`.
     """
     strategy = check_strategy(config, McmcConfig)
-    return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
+    return await search_within(seconds, endpoint, prompt, strategy, observers=observers)

@@ -1,4 +1,4 @@
-"""The packages of the extras ``bench`` and ``reasoning``, imported only where one is needed."""
+"""Import packages of the extras ``bench`` and ``reasoning`` on demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OTHERS = {
 
 
 def import_extra(module: str) -> Any:
-    """Import a module of a package of the extra.
+    """Import a module of the extra.
 
     Raises:
         BenchmarkError: it is not installed; the message says what to install.
