@@ -11,8 +11,8 @@ its next request as soon as it has an answer, and looks at nothing but the numbe
 
 All in turn, several times, the median of the ratios.
 
-    uv run --group bench-clients python scripts/bench_real.py
-    uv run --group bench-clients python scripts/bench_real.py --width 8 --n-per-beam 2 --json
+    uv run --group bench-clients --extra local python scripts/bench_real.py
+    uv run --group bench-clients --extra local python scripts/bench_real.py --width 8 --n-per-beam 2 --json
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Compare the effect of alpha, selection and lookahead on the embedded model.
 
-    uv run python scripts/compare_searches.py [--seeds 3]
+    uv run --extra local python scripts/compare_searches.py [--seeds 3]
 
 Each strategy answers the same prompts with the same seeds, in 16 tokens. The table shows the mean log p of an
 answer (nats, the model's own at temperature 1), the number of distinct answers, and the generated tokens per

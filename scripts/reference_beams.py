@@ -5,7 +5,7 @@ and writes what it found and the next tokens that it chose from, with their log-
 
     python3.11 -m venv VENV && VENV/bin/pip install torch transformers accelerate gguf
     GGUF=$(uv run --extra local python -c \\
-        "from trio_beam.local.server import find_model_file; print(find_model_file())")
+        "from trio_beam.local.installation import find_model_file; print(find_model_file())")
     VENV/bin/python scripts/reference_beams.py "$GGUF" tests/e2e/reference_beams.json
 
 It reads the GGUF file itself and not the folder that `dequantise.py` writes: that is in bfloat16, and the

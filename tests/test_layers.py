@@ -39,7 +39,7 @@ BELOW: dict[str, list[str]] = {
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
-BELOW["__main__"] = ["cli"]
+BELOW["__main__"] = APPLICATIONS
 
 
 def name_of(path: Path) -> str:

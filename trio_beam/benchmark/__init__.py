@@ -11,5 +11,5 @@ An application on top of the library (extra ``bench``), which no other package i
   `plan`: all decisions of a run.
 - `records`, `store`: the answers on disk. `run`: runs strategies on problems. `progress`: shows its progress.
 - `statistics`, `summary`, `tables`, `series`, `plots`, `report`, `predictions`: the results.
-- `session`, `main`: the command.
+- `session`, `main`: the command. `start`, `command`: how it is started, with or without the extra.
 """

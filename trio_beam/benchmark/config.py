@@ -64,13 +64,11 @@ def known_keys() -> tuple[str, ...]:
 
 
 def without_effect(settings: Settings, overrides: Sequence[Override]) -> Iterator[tuple[str, str]]:
-    """Yield each override of a parameter whose strategy is not enabled, and its group."""
+    """Yield each override of a key whose strategy is not enabled, and its group."""
     for override in overrides:
         group, _, name = canonical(override.key).partition(".")
         strategy = settings.strategies.get(group)
-        if strategy is None or strategy.enabled:
-            continue
-        if name.partition(".")[0] in strategy.given:
+        if strategy is not None and not strategy.enabled and name not in ("", "enabled"):
             yield str(override), group
 
 

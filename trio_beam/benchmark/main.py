@@ -1,4 +1,4 @@
-"""The command line: ``run_benchmark.py group.key=value ...``."""
+"""The command line: ``trio-beam bench group.key=value ...``, and ``run_benchmark.py``."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from trio_beam.errors import ConfigError
 _TITLE = "Compare strategies on a benchmark. The same command goes on where it was interrupted."
 _EXAMPLES = """\
 examples:
-  run_benchmark.py beam_search.enabled=true benchmark.num_problems=10
-  run_benchmark.py beam_search.enabled=true benchmark.allow_code_execution=true
-  run_benchmark.py benchmark.name=reasoning_gym:chain_sum beam_search.enabled=true
-  run_benchmark.py model.provider=vllm model.vllm.name=my-model best_of_n.enabled=true
-  run_benchmark.py -m beam_search.enabled=true beam_search.beam_width=2,5,10
+  {program} beam_search.enabled=true benchmark.num_problems=10
+  {program} beam_search.enabled=true benchmark.allow_code_execution=true
+  {program} benchmark.name=reasoning_gym:chain_sum beam_search.enabled=true
+  {program} model.provider=vllm model.vllm.name=my-model best_of_n.enabled=true
+  {program} -m beam_search.enabled=true beam_search.beam_width=2,5,10
 
 keys, with their defaults (--show-config prints what was given):
 """
@@ -42,16 +42,19 @@ keys, with their defaults (--show-config prints what was given):
 _WIDTH_OF_FILES = 500
 
 
-def main(argv: Sequence[str] | None = None, beside: Path = Path()) -> int:
+def main(
+    argv: Sequence[str] | None = None, beside: Path = Path(), program: str = "run_benchmark.py"
+) -> int:
     """Run the command and return its exit code: 2 for bad arguments, 130 after Ctrl-C.
 
     Args:
         argv: its arguments; None: those of the process.
         beside: folder of the program, in which ``--config-path`` is searched too.
+        program: its name in the help.
     """
     argv = sys.argv[1:] if argv is None else argv
     keys = describe_keys() if {"-h", "--help"} & set(argv) else ""
-    arguments = _parser(keys).parse_intermixed_args(argv)
+    arguments = _parser(keys, program).parse_intermixed_args(argv)
     try:
         with plain_errors():
             planned = _plans(arguments, beside)
@@ -73,11 +76,12 @@ def main(argv: Sequence[str] | None = None, beside: Path = Path()) -> int:
         return 130
 
 
-def _parser(keys: str) -> argparse.ArgumentParser:
+def _parser(keys: str, program: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        prog=program,
         description=_TITLE,
         # "%" is special in argparse.
-        epilog=(_EXAMPLES + _indented(keys)).replace("%", "%%"),
+        epilog=(_EXAMPLES.format(program=program) + _indented(keys)).replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -19,7 +19,8 @@ from trio_beam.benchmark.strategies import LabelledStrategy
 from trio_beam.core.events import Event, Observer, RoundFinished
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed
-from trio_beam.errors import ConnectionFailed, RequestRejected, TrioBeamError
+from trio_beam.endpoint.retry import is_transient
+from trio_beam.errors import ConnectionFailed, EndpointError, RequestRejected, TrioBeamError
 from trio_beam.observers.debug import DebugLines
 
 #: Refusals that every other problem would meet too: wrong key, model or address.
@@ -28,6 +29,10 @@ _HOPELESS = (401, 403, 404)
 
 class RunStopped(TrioBeamError):
     """The run stopped early because the fault would persist."""
+
+
+class Unanswered(Exception):
+    """A problem was not answered for a reason that says nothing about the model: there is no record."""
 
 
 class RunObserver(Protocol):
@@ -58,7 +63,6 @@ class Run:
         self._observer = observer
         self._problems: Sequence[Problem] = ()
         self._failures_in_a_row = 0
-        self._reached = False  # whether the server has ever responded
 
     async def load(self) -> None:
         """Load the problems, skipping and reporting those that cannot be sent to a server.
@@ -94,8 +98,20 @@ class Run:
         return len(self._problems)
 
     def unanswered(self) -> int:
-        """Number of missing answers, over all strategies."""
+        """Number of answers that are missing or to be retried, over all strategies."""
         return sum(len(self._left(strategy)) for strategy in self._plan.strategies)
+
+    def missing(self) -> int:
+        """Count the problems without a record, all strategies together."""
+        return sum(
+            record is None for one in self._plan.strategies for _, record in self._pairs(one)
+        )
+
+    def failed(self) -> int:
+        """Count the records of failures, all strategies together."""
+        return sum(
+            bool(record.error) for one in self._plan.strategies for record in self.records(one)
+        )
 
     def import_records(self, records: Sequence[Record]) -> None:
         """Import records from another folder that this run would otherwise repeat."""
@@ -128,7 +144,8 @@ class Run:
     async def answer(self, model: LanguageModel) -> None:
         """Answer and grade every problem without a record.
 
-        Strategies run one after the other, so that each has the model to itself.
+        Strategies run one after the other, so that each has the model to itself. A problem that the
+        server did not answer (no connection, a timeout, 429, 5xx) has no record, and is named.
 
         Raises:
             RunStopped: the server is unreachable or refuses requests, or too many problems in a row failed;
@@ -170,17 +187,27 @@ class Run:
     ) -> None:
         """Process problems until none is left."""
         for problem in jobs:
-            record = await self._answer(model, strategy, problem)
+            try:
+                record = await self._answer(model, strategy, problem)
+            except Unanswered as error:
+                self._observer.say(f"problem {ascii(problem.id)[1:-1]} has no answer: {error}")
+                self._count_failures(str(error))
+                continue
             if not record.error and self._benchmark.can_grade:
                 record = await self._graded(problem, record)
             self._store.append(record)
             self._observer.finished(record)
-            self._count_failures(record)
+            self._count_failures(record.error)
 
     async def _answer(
         self, model: LanguageModel, strategy: LabelledStrategy, problem: Problem
     ) -> Record:
-        """Search, and return an ungraded record."""
+        """Search, and return an ungraded record.
+
+        Raises:
+            Unanswered: there is nothing to record.
+            RunStopped: every other problem would fare the same.
+        """
         prompt = build_prompt(
             self._plan.settings.prompt,
             problem.prompt,
@@ -200,13 +227,12 @@ class Run:
                 model, prompt, seed, observers, vote_key=self._benchmark.answer_of
             )
         except SearchFailed as failed:
-            self._stop_if_hopeless(failed)
+            _raise_unless_answered(failed)
             result, error = failed.partial, str(failed)
         finally:
             if lines:  # in one call, since searches run concurrently
                 self._observer.debug([f"{problem.id}:", *lines])
         seconds = trio.current_time() - start
-        self._reached = True
         return Record(
             problem=problem.id,
             digest=digest_of_problem(problem),
@@ -250,24 +276,35 @@ class Run:
             detail=grade.detail,
         )
 
-    def _stop_if_hopeless(self, failed: SearchFailed) -> None:
-        """Raise `RunStopped` for an error that every other problem would meet too."""
-        for failure in failed.failures:
-            error = failure.error
-            if isinstance(error, RequestRejected) and error.status in _HOPELESS:
-                raise RunStopped(f"the server refuses, so the run stops here: {error}") from failed
-            off = isinstance(error, ConnectionFailed) and error.never_sent
-            if off and not self._reached:
-                raise RunStopped(f"no server answers, so the run stops here: {error}") from failed
-
-    def _count_failures(self, record: Record) -> None:
-        self._failures_in_a_row = self._failures_in_a_row + 1 if record.error else 0
+    def _count_failures(self, error: str) -> None:
+        self._failures_in_a_row = self._failures_in_a_row + 1 if error else 0
         if self._failures_in_a_row >= self._plan.settings.benchmark.stop_after_failures:
             raise RunStopped(
                 f"{self._failures_in_a_row} problems in a row failed, so the run stops here;"
-                f" the last error: {record.error}. Everything is kept: once that is mended, the"
+                f" the last error: {error}. Everything is kept: once that is mended, the"
                 " same command with output.retry_failed=true tries them again"
             )
+
+
+def _raise_unless_answered(failed: SearchFailed) -> None:
+    """Raise for a failure that says nothing about the model's answer to this problem.
+
+    Raises:
+        RunStopped: every other problem would meet it as well.
+        Unanswered: another attempt may end otherwise.
+    """
+    for failure in failed.failures:
+        error = failure.error
+        if isinstance(error, RequestRejected) and error.status in _HOPELESS:
+            raise RunStopped(f"the server refuses, so the run stops here: {error}") from failed
+        if isinstance(error, ConnectionFailed) and error.never_sent:
+            raise RunStopped(
+                f"no server answers, so the run stops here: {error}. Everything finished is kept:"
+                " once it is back, the same command goes on"
+            ) from failed
+    for failure in failed.failures:
+        if isinstance(failure.error, EndpointError) and is_transient(failure.error):
+            raise Unanswered(str(failure.error)) from failed
 
 
 @attrs.define

@@ -84,7 +84,9 @@ class Session:
     _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
 
     async def __call__(self, nursery: trio.Nursery) -> int:
-        """Execute all planned runs, print the table, and return the exit code 0.
+        """Execute all planned runs, print the table, and return the exit code.
+
+        It is 1 if a problem was not answered, or if all problems of a strategy failed.
 
         Raises:
             FolderInUse, RunStopped, BenchmarkError, ConfigError: possibly in an `ExceptionGroup`. Everything
@@ -106,7 +108,24 @@ class Session:
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
                 " to run them in a sandbox; the answers are kept"
             )
-        return 0
+        return self._say_what_is_missing()
+
+    def _say_what_is_missing(self) -> int:
+        """Name the answers that there are not, and return the exit code."""
+        code = 0
+        if missing := sum(run.missing() for _, run in self._runs):
+            self._say(f"{missing} answers are missing: the same command asks for them again")
+            code = 1
+        for planned, run in self._runs:
+            for strategy in planned.plan.strategies:
+                found = run.records(strategy)
+                if found and all(record.error for record in found):
+                    self._say(
+                        f"{strategy.label}: no problem was answered, so nothing was measured"
+                        f" (output.retry_failed=true tries again): {found[-1].error}"
+                    )
+                    code = 1
+        return code
 
     def interrupted(self) -> None:
         """Print the table of finished work, after everything was cancelled."""
@@ -150,6 +169,11 @@ class Session:
             self._runs.append((planned, run))
             run.import_records(self._records_elsewhere(planned.plan))
             await run.grade()
+            if (failed := run.failed()) and not planned.plan.settings.output.retry_failed:
+                self._say(
+                    f"{failed} failures of an earlier run are kept as not passed:"
+                    " output.retry_failed=true tries them again"
+                )
             if run.unanswered():
                 async with self.open_model(planned.plan) as model:
                     await run.answer(model)

@@ -31,6 +31,7 @@ class Search:
         prompt: as for `search`.
         strategy: as for `search`.
         observers: as for `search`.
+        index: of the search, which its events carry.
 
     Raises:
         ConfigError: an argument is invalid.
@@ -42,9 +43,12 @@ class Search:
         prompt: PromptLike,
         strategy: Strategy | None = None,
         observers: Sequence[Observer] = (),
+        *,
+        index: int = 0,
     ) -> None:
         self.strategy = check_strategy(strategy)
-        self._run = _run_of(self.strategy)(endpoint, prompt, self.strategy, observers)
+        run = _run_of(self.strategy)
+        self._run = run(endpoint, prompt, self.strategy, observers, index=index)
 
     async def run(self) -> SearchResult:
         """Search to the end; only once.

@@ -1,4 +1,4 @@
-"""Import packages of the extra ``bench`` on demand."""
+"""Import packages of the extras ``bench`` and ``reasoning`` on demand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import warnings
 from typing import Any
 
 from trio_beam.benchmark.common.problem import BenchmarkError
+
+#: Packages of another extra than ``bench``, and what pip needs for them.
+_OTHERS = {
+    "reasoning-gym": ("reasoning", " (which compiles a package of its: a C compiler is needed)")
+}
 
 
 def import_extra(module: str) -> Any:
@@ -37,7 +42,8 @@ def need_extra(module: str) -> None:
 def _missing(module: str, what: str) -> BenchmarkError:
     package = module.partition(".")[0].replace("_", "-")
     why = "" if what == module else f" ({what} is missing)"
+    extra, needs = _OTHERS.get(package, ("bench", ""))
     return BenchmarkError(
-        f'{package} is not installed{why}; install the extra "bench": '
-        'pip install "trio-beam[bench]", or uv run --extra bench ...'
+        f'{package} is not installed{why}; install the extra "{extra}": '
+        f'pip install "trio-beam[{extra}]"{needs}, or uv run --extra {extra} ... in a checkout'
     )
