@@ -1,7 +1,7 @@
 """Draw the pictures of docs/concepts.md, each from a search that is run here, in virtual time.
 
-    uv run python scripts/draw_concepts.py
-    uv run python scripts/draw_concepts.py --check
+    uv run --group dev python scripts/draw_concepts.py
+    uv run --group dev python scripts/draw_concepts.py --check
 
 The second changes nothing, and fails where a picture is out of date.
 """
@@ -322,7 +322,7 @@ def main() -> int:
             continue
         stale += 1
         if check:
-            print(f"{name} is out of date: uv run python scripts/draw_concepts.py")
+            print(f"{name} is out of date: uv run --group dev python scripts/draw_concepts.py")
         else:
             path.write_text(content, "utf-8")
     return 1 if check and stale else 0

@@ -1,6 +1,6 @@
 """Time the commands of the docs, and write docs/reference/timings.md.
 
-    uv run --all-extras python scripts/time_commands.py
+    uv run --group dev python scripts/time_commands.py
 
 Takes some minutes, and means something only on a machine that does nothing else. A command of less than
 20 seconds is run twice, and the faster run counts: the first of all reads the model from the disk.
@@ -81,7 +81,7 @@ def main() -> None:
     today = dt.datetime.now(tz=dt.UTC).date()
     words = (
         f"Measured on {today} with version {trio_beam.__version__}, {os.cpu_count()} cores and no GPU, by"
-        " `uv run --all-extras python scripts/time_commands.py`: the faster of two runs (one of those"
+        " `uv run --group dev python scripts/time_commands.py`: the faster of two runs (one of those"
         f" above 20 s), with everything installed, beside a load of {load:.1f} by other work. CPU time is"
         " that of all processes together, the embedded model's included: what the command takes on one"
         " idle core, at most."

@@ -50,10 +50,10 @@ class BeamExpanded(SearchEvent):
     """The continuations of one beam have arrived.
 
     Attributes:
-        rank: position of the beam in the round, from 0.
+        rank: rank of the beam in the round, from 0.
         candidates: number of continuations.
-        tokens: number of tokens generated for them.
-        children: the beam extended by each continuation, not scored yet.
+        tokens: generated for them.
+        children: the beam with each continuation behind it, not scored yet.
     """
 
     round: int
@@ -127,7 +127,7 @@ class ChainExtended(SearchEvent):
         block: number of the block, from 1.
         blocks: maximum number of blocks.
         length: new length of the text in tokens.
-        beam: the new text.
+        beam: the text now.
     """
 
     chain: int

@@ -1,4 +1,4 @@
-"""The base of all events, and those that a language model reports about requests, as frozen data."""
+"""The base of all events, and the events a language model reports about requests, as frozen data."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Run(ABC, Generic[S]):
         prompt: a string or chat messages.
         strategy: the configuration of the search.
         observers: called with every event.
-        index: carried by its events.
+        index: of the search, which its events carry.
 
     Raises:
         ConfigError: an argument is invalid.

@@ -160,7 +160,7 @@ async def beam_search(
     """
     require_trio("beam_search")
     strategy = check_strategy(config, BeamSearchConfig)
-    return await Search(endpoint, prompt, strategy, observers).run()
+    return await search(endpoint, prompt, strategy, observers=observers)
 
 
 async def beam_search_within(
@@ -178,7 +178,7 @@ async def beam_search_within(
     """
     require_trio("beam_search_within")
     strategy = check_strategy(config, BeamSearchConfig)
-    return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
+    return await search_within(seconds, endpoint, prompt, strategy, observers=observers)
 
 
 async def mcmc(
@@ -216,7 +216,7 @@ async def mcmc(
     """
     require_trio("mcmc")
     strategy = check_strategy(config, McmcConfig)
-    return await Search(endpoint, prompt, strategy, observers).run()
+    return await search(endpoint, prompt, strategy, observers=observers)
 
 
 async def mcmc_within(
@@ -234,4 +234,4 @@ async def mcmc_within(
     """
     require_trio("mcmc_within")
     strategy = check_strategy(config, McmcConfig)
-    return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
+    return await search_within(seconds, endpoint, prompt, strategy, observers=observers)

@@ -63,7 +63,7 @@ async def search_many(
         max_searches: maximum number of concurrent searches (independent of the endpoint's limit on
             requests).
         observers: as for `search`; they receive the events of all searches, each with the
-            `index` of its search, as in the outcome.
+            `index` of its search, as in its outcome.
 
     Raises:
         ConfigError: an argument is invalid.
