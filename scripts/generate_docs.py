@@ -165,10 +165,9 @@ def events_page() -> str:
         rows = ["| attribute | type | |", "|---|---|---|"]
         for attribute in attrs.fields(event):
             if attribute.name != "index":
+                meaning = explained[attribute.name].replace("``", "`")
                 kind = str(attribute.type).replace("|", "\\|")
-                rows.append(
-                    f"| `{attribute.name}` | `{kind}` | {explained.get(attribute.name, '')} |"
-                )
+                rows.append(f"| `{attribute.name}` | `{kind}` | {meaning} |")
         parts += [f"## `{event.__name__}`", summary, "\n".join(rows)]
     return "\n\n".join(parts) + "\n"
 
