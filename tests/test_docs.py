@@ -59,7 +59,9 @@ def test_the_reference_has_every_public_name() -> None:
         if path.suffix == ".rst":
             found = re.findall(r"^\.\. auto\w+:: +(\S+)$", path.read_text("utf-8"), re.MULTILINE)
             shown += [name.rpartition(".")[2] for name in found]
-    shown += re.findall(r"^## `(\w+)`$", (DOCS / "reference/events.md").read_text("utf-8"), re.MULTILINE)
+    shown += re.findall(
+        r"^## `(\w+)`$", (DOCS / "reference/events.md").read_text("utf-8"), re.MULTILINE
+    )
     missing = {f"{package}.{name}" for package, name, _ in EXPORTED if name not in shown}
     assert not missing
 
