@@ -29,7 +29,7 @@ BELOW: dict[str, list[str]] = {
     "strategies": ["errors", "core", *PURE],
     "dialects": ["errors", "core"],
     "http": ["errors", "core", "dialects"],
-    "endpoint": ["errors", "core", "dialects", "http"],
+    "endpoint": ["errors", "core", "dialects", "http", "local"],
     "engine": ["errors", "core"],
     "local": ["errors", "core"],
     "observers": ["errors", "core"],
@@ -39,7 +39,7 @@ BELOW: dict[str, list[str]] = {
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
-BELOW["__main__"] = ["cli"]
+BELOW["__main__"] = ["cli", "command"]
 
 
 def name_of(path: Path) -> str:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx
 import pytest
 import trio
 
+from tests.e2e.bare import bare_client
 from tests.e2e.conftest import served
 from tests.e2e.scoring import scorer
 from trio_beam import (
@@ -156,7 +156,7 @@ async def test_another_search_finds_others(changes: dict[str, Any]) -> None:
 
 
 async def test_the_server_sees_the_same_prompts(one_thread: str) -> None:
-    async with httpx.AsyncClient(base_url=one_thread.removesuffix("/v1"), timeout=60) as client:
+    async with bare_client(one_thread, timeout=60) as client:
         for case in CASES:
             fields = {"content": case["prompt"], "add_special": True, "parse_special": True}
             answer = await client.post("/tokenize", json=fields)

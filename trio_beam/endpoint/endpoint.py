@@ -31,6 +31,7 @@ from trio_beam.errors import ConfigError, EndpointError
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
 from trio_beam.http.clients import AsyncClient
+from trio_beam.local.keys import local_api_key
 
 T = TypeVar("T")
 #: With ``max_concurrent="auto"``: where to begin, and how far to go at most.
@@ -89,7 +90,8 @@ class Endpoint:
     Args:
         base_url: for example ``http://127.0.0.1:8000/v1``.
         model: the model's name; None takes the only one that the server lists.
-        api_key: sent as a bearer token; shown nowhere.
+        api_key: sent as a bearer token; shown nowhere. An embedded server of this user (`serve_local`,
+            ``trio-beam local``) is sent its own.
         headers: sent with every request.
         extra_body: further fields of every request, as JSON values: arguments of a chat template,
             ``reasoning_effort``, a router's preferences. What the search sets itself is refused; with
@@ -157,7 +159,9 @@ class Endpoint:
             hedge_share=hedge_share,
             stream=stream,
         )
-        self._address = Address.parse(base_url, api_key=api_key, headers=headers)
+        # No other key opens an embedded server; one that is meant for elsewhere stays here.
+        own_key = local_api_key(base_url) if isinstance(base_url, str) else None
+        self._address = Address.parse(base_url, api_key=own_key or api_key, headers=headers)
         if dialect != "auto" and dialect not in DIALECTS.names():
             known = ", ".join(map(repr, ["auto", *DIALECTS.names()]))
             raise ConfigError("dialect", f"one of {known}", dialect)
