@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from trio_beam.command.output import guarded
+
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line, or say what it needs."""
     try:
-        sys.exit(_run())
+        sys.exit(guarded(_run))
     except KeyboardInterrupt:  # Ctrl-C outside of a search, which has its own answer to it
         sys.exit(_INTERRUPTED)
 

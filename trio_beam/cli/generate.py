@@ -88,7 +88,7 @@ def generate(
       trio-beam generate --base-url https://api.x.ai/v1 --model grok-3 --api-key-env XAI_API_KEY "..."
     """
     if prompt == "-":
-        prompt = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        prompt = _standard_input()
     if given["local"] or given["model_file"]:
         if ctx.get_parameter_source("base_url") is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("--base-url names a server, --local the embedded model: which?")
@@ -119,3 +119,12 @@ def generate(
             },
         )
     ctx.exit(run(work, work.interrupted))
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("the prompt is to be read from standard input, which is closed")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise click.ClickException(f"cannot read standard input: {error.strerror}") from None

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import click
-import msgspec
 import trio
 from rich.console import Console
 
+from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.prompt import PromptLike, check_prompt
@@ -22,6 +21,7 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import number
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.engine.search import Search
+from trio_beam.errors import LocalModelError
 from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
@@ -52,6 +52,8 @@ class GenerateCommand:
     debug: bool
     quiet: bool
     _search: Search | None = attrs.field(default=None, init=False)
+    _searching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _server_error: LocalModelError | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         # Bad arguments are reported before a server is started.
@@ -64,8 +66,13 @@ class GenerateCommand:
         if base_url is None:
             self._say("starting the embedded model")
             base_url = await nursery.start(self._serve)
-        async with self._endpoint(base_url) as endpoint:
-            return await self._run(endpoint)
+        with self._searching:
+            async with self._endpoint(base_url) as endpoint:
+                return await self._run(endpoint)
+        assert self._search is not None
+        say(f"Error: {self._server_error}")
+        self._print(self._search.best_so_far("failed"))
+        return 1
 
     def interrupted(self) -> None:
         """Print the best so far, after everything was cancelled."""
@@ -73,7 +80,13 @@ class GenerateCommand:
             self._print(self._search.best_so_far("interrupted"))
 
     async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
-        await serve_local(self.model_file, task_status=task_status)
+        try:
+            await serve_local(self.model_file, task_status=task_status)
+        except LocalModelError as error:
+            if self._search is None:
+                raise
+            self._server_error = error
+            self._searching.cancel(reason="the embedded model ended")
 
     def _endpoint(self, base_url: str) -> Endpoint:
         return Endpoint(
@@ -95,7 +108,7 @@ class GenerateCommand:
         with ExitStack() as shown:
             observers: list[Observer] = []
             if self.debug:
-                observers.append(DebugLines(lambda line: click.echo(line, err=True)))
+                observers.append(DebugLines(say))
             elif not self.quiet:
                 observers.append(shown.enter_context(progress(Console(stderr=True))))
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
@@ -106,26 +119,25 @@ class GenerateCommand:
             except SearchFailed as failed:
                 error, result = failed, failed.partial
         if error is not None:
-            click.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}")
         self._print(result)
         return 0 if error is None else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:
-            click.echo(msgspec.json.format(msgspec.json.encode(result_to_dict(result)), indent=2))
+            write_json(result_to_dict(result))
             return
         if result.beams:
-            click.echo(result.text)
+            write(result.text)
         if result.stop_reason in ("deadline", "interrupted", "failed"):
             what = "this is the best so far" if result.beams else "nothing had come back yet"
             self._say(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
             # Not progress but a warning, so --quiet does not keep it back.
-            click.echo(
+            say(
                 "inexact: continued by text, or with log-probabilities that are approximated; the scores"
                 " may differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens"
-                " searches in one block, which continues nothing)",
-                err=True,
+                " searches in one block, which continues nothing)"
             )
         if not result.beams:
             return
@@ -139,4 +151,4 @@ class GenerateCommand:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            click.echo(line, err=True)
+            say(line)

@@ -6,13 +6,16 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import click
 import trio
 
+from trio_beam.command.output import OutputFailed
+from trio_beam.core.printable import printable
 from trio_beam.errors import ConfigError, TrioBeamError
 
+E = TypeVar("E", bound=Exception)
 _SIGNALS = [
     number
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -38,11 +41,14 @@ def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn exceptions of the library into click's: no traceback, exit code 1 or 2."""
+    """Turn exceptions of the library into click's: one line, no traceback, exit code 1 or 2."""
     try:
         yield
     except ExceptionGroup as group:
-        ours, rest = group.split(TrioBeamError)
+        output, others = group.split(OutputFailed)
+        if output is not None:
+            raise _first(output) from None
+        ours, rest = others.split(TrioBeamError) if others is not None else (None, None)
         if rest is not None or ours is None:
             raise  # a fault of this program: the whole story
         raise _plain(_first(ours)) from None
@@ -75,11 +81,11 @@ async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
     return 128 + caught[0]
 
 
-def _first(group: ExceptionGroup[TrioBeamError]) -> TrioBeamError:
+def _first(group: ExceptionGroup[E]) -> E:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def _plain(error: TrioBeamError) -> click.ClickException:
     kind = click.UsageError if isinstance(error, ConfigError) else click.ClickException
-    return kind(str(error))
+    return kind(printable(str(error)))

@@ -17,6 +17,7 @@ from trio_beam.core.events import (
     RoundFinished,
     RoundStarted,
 )
+from trio_beam.core.printable import printable
 from trio_beam.core.request_events import RequestRetried
 
 
@@ -26,7 +27,8 @@ def progress(console: Console) -> Iterator[Observer]:
     if not console.is_terminal:
         yield lambda event: _print(console, event)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    spinner = "dots" if console.encoding.startswith("utf") else "line"
+    columns = (SpinnerColumn(spinner), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         yield _Line(bar)
 
@@ -59,7 +61,7 @@ class _Line:
 
 
 def _print(console: Console, event: Event) -> None:
-    line = _plain(event)
+    line = printable(_plain(event))
     if line:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
