@@ -13,6 +13,7 @@ from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import SearchResult
+from trio_beam.core.seeds import prompt_seed
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import check_integer
 from trio_beam.engine.groups import one_nursery_less
@@ -58,7 +59,8 @@ async def search_many(
     Args:
         endpoint: an open `Endpoint`, or any other `LanguageModel`.
         prompts: as for `search`; any iterable or asynchronous iterable, also an endless one.
-        strategy: for all of them, as for `search`.
+        strategy: for all of them, as for `search`. Of its seed each prompt has another one, made of its place
+            (`prompt_seed`): else all draws would be made with the same numbers.
         max_searches: most searches at the same time (the endpoint's own limit on requests is
             another matter).
         observers: as for `search`; they see the events of all searches.
@@ -80,7 +82,9 @@ async def search_many(
         async with out:
             try:
                 try:
-                    result = await Search(endpoint, prompt, strategy, observers).run()
+                    result = await Search(
+                        endpoint, prompt, _seeded(strategy, index), observers
+                    ).run()
                 except TrioBeamError as error:
                     outcome = SearchOutcome(index=index, error=error)
                 else:
@@ -116,6 +120,12 @@ async def search_many(
                 nursery.cancel_scope.cancel(reason="the block was left")
         if raised:  # as it was: the nursery is no business of the caller's
             raise raised[0]
+
+
+def _seeded(strategy: Strategy, index: int) -> Strategy:
+    if strategy.seed is None:
+        return strategy
+    return attrs.evolve(strategy, seed=prompt_seed(strategy.seed, index))
 
 
 class _Each:
