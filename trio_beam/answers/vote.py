@@ -78,7 +78,8 @@ class Vote(AnswerRule):
     by: Literal["count", "score"] = one_of(
         "count",
         "score",
-        help="Whether each candidate has one vote, or a beam exp(score), or its weight where it has one.",
+        help="Whether each candidate has one vote, or a beam exp(score), which alpha makes sharper. Where"
+        " beams have weights, these are the votes.",
     )
 
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
@@ -120,10 +121,10 @@ class Vote(AnswerRule):
         return answer
 
     def _votes(self, beam: Beam, best: float) -> float:
-        if self.by == "count":
-            return float(beam.multiplicity)
         if beam.weight is not None:
             return beam.weight
+        if self.by == "count":
+            return float(beam.multiplicity)
         if best == -math.inf:
             return float(beam.multiplicity)
         if best == math.inf:

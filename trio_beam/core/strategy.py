@@ -27,7 +27,8 @@ class Strategy:
     alpha: float = number(
         4.0,
         above=0,
-        help="Exponent of p^alpha. With arg-max selection it scales every score alike and changes no order.",
+        help="Exponent of p^alpha. With arg-max selection it scales every score alike and changes no order; a"
+        " vote by score it makes sharper.",
     )
     tokens_per_step: int = integer(192, minimum=1, unit="tokens", help="Length of a block.")
     max_tokens: int = integer(512, minimum=1, unit="tokens", help="Greatest length of a beam.")
