@@ -1,4 +1,10 @@
-"""Arg-max selection: the best ``beam_width`` stay."""
+"""Arg-max selection: the best ``beam_width`` stay.
+
+Where next tokens are enumerated, a candidate that ends counts only if it is itself among the best
+``beam_width`` of its round, as in the field's beam search (transformers). With every candidate's end
+enumerated, poor ends would fill the places of good texts, and end the search. Samples end as often as
+the model has it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +26,13 @@ class TopK(Selection):
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
         """Select by score."""
         candidates = scored.candidates
-        ended = [beam for beam in candidates if beam.ended]
+        last = config.beam_width if config.proposal == "enumerate" else len(candidates)
+        ended = [
+            beam
+            for place, beam in enumerate(candidates)
+            # One that fills the context is not finished, but can go on no more.
+            if beam.ended and (place < last or not beam.finished)
+        ]
         return Population(
             active=[beam for beam in candidates if not beam.ended][: config.beam_width],
             ended=best_first([*scored.ended, *ended])[: config.beam_width],
