@@ -48,8 +48,12 @@ class SearchResult:
         rounds: rounds that were completed.
         stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"deadline"`` or ``"budget"``.
         failures: the beams that were dropped on the way.
-        exact: whether all beams were continued by token ids and scored with true log-probabilities.
+        exact: whether all that the result was chosen from, dropped beams and rollouts included, was continued
+            by token ids and scored with true log-probabilities.
         votes: after a vote, each answer with its share of the votes, the winner first.
+        log_evidence: with weights, the logarithm (nats) of their mean, an unbiased estimate of the sum of
+            p^alpha over all texts: those that have ended, and those of just as many blocks as the search has
+            behind it, or of ``max_tokens``. None without weights.
     """
 
     text: str
@@ -61,6 +65,7 @@ class SearchResult:
     failures: tuple[BeamFailure, ...] = ()
     exact: bool = True
     votes: Votes = ()
+    log_evidence: float | None = None
 
 
 class SearchFailed(TrioBeamError):
