@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_beam.core.prompt import PromptLike
-    from trio_beam.dialects.common.dialect import Answer, Dialect, Exchange, WireRequest
+    from trio_beam.dialects.common.dialect import Dialect, Exchange, ExchangeResult, WireRequest
 
 T = TypeVar("T")
 CAPTURES = Path(__file__).parent / "captures"
@@ -47,7 +47,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def sent(request: WireRequest[Any]) -> dict[str, Any]:
-    """What a request asks for; its body must be a JSON object without repeated names."""
+    """Decode a request's body, which must be a JSON object without repeated names."""
     assert request.body is not None
     body = json.loads(request.body.decode("utf-8"), object_pairs_hook=_unique)
     assert isinstance(body, dict)
@@ -95,7 +95,7 @@ class Capture:
         return VLLM("smol", "auto", Limits(), stream=self.stream)
 
     def kinds(self) -> list[Callable[[], Dialect]]:
-        """What makes the dialects that read the answer by itself."""
+        """Factories of the dialects that can read the response by itself."""
         with_ids = self.path == "/v1/completions" and self.asked.get("return_token_ids")
         return [self.dialect, self.vllm] if with_ids else [self.dialect]
 
@@ -115,7 +115,7 @@ class Capture:
         return beam_of(last["content"]) if last["role"] == "assistant" else Beam()
 
     def request(self, **changes: Any) -> SampleRequest:
-        """What the search would have asked for to get this answer."""
+        """The request that a search would have sent to get this response."""
         asked = self.asked
         top = asked.get("top_logprobs", asked.get("n_probs", asked.get("logprobs", 0)))
         values: dict[str, Any] = {
@@ -167,7 +167,7 @@ def completed(*, stream: bool) -> list[str]:
 
 @attrs.frozen
 class Replayed(Generic[T]):
-    """What an exchange came to, and what it sent on the way."""
+    """The result of an exchange, and the requests it sent."""
 
     value: T
     requests: list[WireRequest[Any]]
@@ -214,7 +214,7 @@ def ask(
     *answers: bytes | EndpointError,
     dialect: Dialect | None = None,
     **changes: Any,
-) -> Replayed[Answer]:
+) -> Replayed[ExchangeResult]:
     """Send the recorded request through a dialect; without answers, the recorded one is played."""
     dialect = dialect or recorded.dialect()
     exchange = dialect.sample(prepared(dialect, recorded.prompt()), recorded.request(**changes))
@@ -238,12 +238,12 @@ def refused(
     return raised.value, requests
 
 
-def read(case: str, **changes: Any) -> Answer:
-    """What a dialect makes of a recorded answer."""
+def read(case: str, **changes: Any) -> ExchangeResult:
+    """Read a recorded response with its dialect."""
     return ask(capture(case), **changes).value
 
 
-def only(answer: Answer) -> Continuation:
+def only(answer: ExchangeResult) -> Continuation:
     """The continuation of an answer that holds one."""
     (continuation,) = answer.continuations
     return continuation

@@ -28,7 +28,7 @@ from trio_beam.errors import EndpointError, RequestRejected, TrioBeamError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.dialects.common.dialect import Answer, Dialect, WireRequest
+    from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, WireRequest
 
 EXPECTED = (TrioBeamError, msgspec.DecodeError)
 #: Of each shape of answer some, among them those that are short of something.
@@ -89,7 +89,7 @@ ANY_JSON = st.recursive(
     ),
     max_leaves=15,
 ).map(lambda value: json.dumps(value).encode())
-#: What stands for a value until it is replaced by raw JSON.
+#: Placeholder of a value that is replaced by raw JSON.
 _HOLE = "a hole"
 _MARK = json.dumps(_HOLE).encode()
 
@@ -118,11 +118,11 @@ def _play_to(dialect: Dialect, recorded: Capture, body: bytes) -> None:
     _check(answer, wish.n)
 
 
-def _check(answer: Answer, n: int) -> None:
-    """What the search relies on."""
+def _check(answer: ExchangeResult, n: int) -> None:
+    """Check the properties that searches rely on."""
     assert 0 < len(answer.continuations) <= n
     assert answer.prompt_tokens >= 0
-    assert answer.generated_besides >= 0
+    assert answer.extra_generated >= 0
     for found in answer.continuations:
         assert found.generated >= len(found.tokens) == len(found.keys)
         assert isinstance(found.data, bytes)

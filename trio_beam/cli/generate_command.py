@@ -1,8 +1,9 @@
-"""One search with its server, its progress and its output."""
+"""The work of ``trio-beam generate``: one search with its server, progress and output."""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 import attrs
 import trio
 from rich.console import Console
+from rich.text import Text
 
+from trio_beam.cli.closing import describe_result, explain_nothing
 from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
+from trio_beam.core.printable import printable
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.strategy import Strategy
@@ -26,13 +30,17 @@ from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
 
-#: Answers that are listed with their shares of the votes.
-_SHOWN_VOTES = 5
+#: Said after a search on the embedded model, which few have come for.
+_NEXT = "next: --json (all beams), --base-url URL (a server of yours), --help (the rest)"
 
 
 @attrs.define(kw_only=True, eq=False)
 class GenerateCommand:
-    """The work of ``trio-beam generate``. Without a base URL: on the embedded model."""
+    """The work of ``trio-beam generate``. Without a base URL: on the embedded model.
+
+    Attributes:
+        embedded: name of the embedded model, if that is asked.
+    """
 
     prompt: PromptLike
     strategy: Strategy
@@ -44,19 +52,21 @@ class GenerateCommand:
     model_file: Path | None
     api: Any
     dialect: str
-    max_concurrent: int
+    max_concurrent: Any
     attempt_timeout: float
     stream: bool
     within: float | None = number(minimum=0, optional=True)
     as_json: bool
     debug: bool
     quiet: bool
+    embedded: str = attrs.field(default="", init=False)
+    _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
     _searching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _server_error: LocalModelError | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Bad arguments are reported before a server is started.
+        # Report invalid arguments before starting a server.
         check_prompt(self.prompt)
         self._endpoint(self.base_url or "http://127.0.0.1/v1")
 
@@ -64,7 +74,7 @@ class GenerateCommand:
         """Search, print, and return the exit code."""
         base_url = self.base_url
         if base_url is None:
-            self._say("starting the embedded model")
+            self._print_status(f"starting the embedded model, {self.embedded}")
             base_url = await nursery.start(self._serve)
         with self._searching:
             async with self._endpoint(base_url) as endpoint:
@@ -75,7 +85,7 @@ class GenerateCommand:
         return 1
 
     def interrupted(self) -> None:
-        """Print the best so far, after everything was cancelled."""
+        """Print the best result so far, after everything was cancelled."""
         if self._search is not None:
             self._print(self._search.best_so_far("interrupted"))
 
@@ -93,7 +103,7 @@ class GenerateCommand:
             base_url,
             headers=self.headers,
             extra_body=self.extra_body,
-            # A key belongs to the server that was named, not to the embedded one.
+            # A key belongs to a named server, not to the embedded model.
             api_key=self.api_key if self.base_url else None,
             model=self.model if self.base_url else None,
             api=self.api,
@@ -110,30 +120,36 @@ class GenerateCommand:
             if self.debug:
                 observers.append(DebugLines(say))
             elif not self.quiet:
-                observers.append(shown.enter_context(progress(Console(stderr=True))))
+                observers.append(shown.enter_context(progress(Console(stderr=True), self._before)))
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
+            start = trio.current_time()
             try:
                 result = await self._search.run_within(
                     math.inf if self.within is None else self.within
                 )
             except SearchFailed as failed:
                 error, result = failed, failed.partial
+            finally:
+                self._seconds = trio.current_time() - start
         if error is not None:
             say(f"Error: {error}")
         self._print(result)
-        return 0 if error is None else 1
+        if error is None and not result.beams:
+            why = explain_nothing(result, self.strategy, self.within)
+            say(f"Error: {why}")
+        return 0 if error is None and result.beams else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:
             write_json(result_to_dict(result))
             return
         if result.beams:
-            write(result.text)
+            self._print_text(result.text)
         if result.stop_reason in ("deadline", "interrupted", "failed"):
             what = "this is the best so far" if result.beams else "nothing had come back yet"
-            self._say(f"{result.stop_reason} after {result.rounds} rounds: {what}")
+            self._print_status(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
-            # Not progress but a warning, so --quiet does not keep it back.
+            # A warning rather than progress, so --quiet does not suppress it.
             say(
                 "inexact: continued by text, or with log-probabilities that are approximated; the scores"
                 " may differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens"
@@ -141,14 +157,27 @@ class GenerateCommand:
             )
         if not result.beams:
             return
-        if result.votes:
-            shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
-            self._say(f"votes: {', '.join(shares)}")
-        usage = result.usage
-        self._say(
-            f"score {result.score:.4f}, {usage.completion_tokens} tokens in {usage.requests} requests"
-        )
+        if not result.text:
+            self._print_status("the answer is empty: the model ended its text at once")
+        for line in describe_result(result, self.embedded or self.model or "", self._seconds):
+            self._print_status(line)
+        if self.embedded:
+            self._print_status(_NEXT)
 
-    def _say(self, line: str) -> None:
+    @property
+    def _before(self) -> str:
+        """What the answer follows: a text, or the last message with the end of its line."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return f"{self.prompt[-1]['content']}\n"
+
+    def _print_text(self, text: str) -> None:
+        """Print the answer; at a terminal behind the dimmed prompt, which is no part of the output."""
+        if sys.stdout.isatty() and sys.stderr.isatty() and not self.quiet:
+            before = Text(printable(self._before, keep="\n\t"), "dim")
+            Console(stderr=True).print(before, end="", soft_wrap=True)
+        write(text)
+
+    def _print_status(self, line: str) -> None:
         if not self.quiet:
             say(line)

@@ -1,4 +1,4 @@
-"""``trio-beam local``: serve the embedded model."""
+"""``trio-beam local``: serve the embedded model, or install it."""
 
 from __future__ import annotations
 
@@ -8,34 +8,70 @@ from urllib.parse import urlsplit
 import click
 import trio
 
+from trio_beam.cli.embedded import install, model_file_option, require_model
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.help import Command, option
 from trio_beam.command.output import say, write
-from trio_beam.command.runner import run
+from trio_beam.command.runner import plain_errors, run
 from trio_beam.local.keys import key_file, make_key_folder
 from trio_beam.local.server import serve_local
 
+_EXAMPLES = """
+trio-beam local --install
+trio-beam local
+trio-beam local --port 0 --slots 16
+trio-beam generate --base-url http://127.0.0.1:8080/v1 --chat "Why?"
+trio-beam local --host 0.0.0.0 --api-key-env MY_KEY
+"""
 
-@click.command()
-@click.option("--port", default=8080, show_default=True, help="0 takes a free one.")
-@click.option(
+
+@click.command(
+    cls=Command, examples=_EXAMPLES, short_help="Serve the embedded model, or install it."
+)
+@option("model", "--install", "wanted", is_flag=True, help="Install the model's file, and end.")
+@model_file_option
+@option(
+    "model",
+    "--port",
+    default=8080,
+    metavar="N",
+    show_default=True,
+    help="Port; 0 takes a free one.",
+)
+@option(
+    "model",
     "--host",
     default="127.0.0.1",
+    metavar="ADDRESS",
     show_default=True,
-    help="Address to listen on; one that other machines can reach wants --api-key-env.",
+    help="Address to listen on; one that other machines can reach needs --api-key-env.",
 )
-@click.option(
-    "--api-key-env", metavar="NAME", help="Environment variable with its key.  [default: a new one]"
+@option(
+    "model",
+    "--api-key-env",
+    metavar="NAME",
+    help="Environment variable with the server's key.  [default: a new key]",
 )
-@click.option(
-    "--model-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Another GGUF file than the embedded model's.",
+@option(
+    "model",
+    "--slots",
+    default=8,
+    metavar="N",
+    show_default=True,
+    help="Sequences at the same time.",
 )
-@click.option("--slots", default=8, show_default=True, help="Sequences at the same time.")
-@click.option("--context", default=2048, show_default=True, help="Tokens for each slot.")
+@option(
+    "model",
+    "--context",
+    default=2048,
+    metavar="TOKENS",
+    show_default=True,
+    help="Longest prompt and beam, for each slot.",
+)
 @click.pass_context
 def local(
     ctx: click.Context,
+    wanted: bool,
     port: int,
     host: str,
     api_key_env: str | None,
@@ -43,19 +79,18 @@ def local(
     slots: int,
     context: int,
 ) -> None:
-    r"""Serve the embedded model (SmolLM2-135M-Instruct) until Ctrl-C.
+    """Serve the embedded model (SmolLM2-135M-Instruct) until Ctrl-C.
 
-    It speaks the OpenAI protocol and llama.cpp's own. The base URL is printed on standard output. Every
-    start has a key of its own, in a file that only you can read; trio-beam finds it there. Web pages are
-    refused.
-
-    \b
-    Examples:
-      trio-beam local
-      trio-beam local --port 0 --slots 16
-      OPENAI_BASE_URL=http://127.0.0.1:8080/v1 trio-beam generate "Once upon a time"
-      trio-beam local --host 0.0.0.0 --api-key-env MY_KEY
+    It speaks the OpenAI protocol and llama.cpp's native one. The base URL is printed on standard output. Each
+    start has a new key, in a file that only you can read, where trio-beam finds it; web pages are refused.
     """
+    with plain_errors():
+        if wanted:
+            if model_file is not None:
+                raise click.UsageError("--install gets the embedded model, --model-file is another")
+            install(say)
+            return
+        name = require_model(model_file)
     api_key = read_api_key(api_key_env, None)
 
     async def work(nursery: trio.Nursery) -> int:
@@ -73,7 +108,7 @@ def local(
         base_url = await nursery.start(serve)
         write(base_url)
         file = key_file(make_key_folder(), urlsplit(base_url).port or 80)
-        say(f"serving; Ctrl-C ends it; programs of others than trio-beam find its key in {file}")
+        say(f"serving {name}; Ctrl-C ends it; programs other than trio-beam find its key in {file}")
         await trio.sleep_forever()
 
     ctx.exit(run(work))

@@ -1,4 +1,4 @@
-"""``trio-beam probe``: what a server can do."""
+"""``trio-beam probe``: report a server's capabilities."""
 
 from __future__ import annotations
 
@@ -7,69 +7,71 @@ from typing import Any
 import click
 import trio
 
+from trio_beam.cli.embedded import require_model
+from trio_beam.cli.server_options import (
+    api_key_option,
+    attempt_timeout_option,
+    dialect_option,
+    model_option,
+    refuse_two_models,
+)
 from trio_beam.command import output
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.help import Command, option
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.core.printable import printable
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
 
+_EXAMPLES = """
+trio-beam probe http://127.0.0.1:8000/v1
+trio-beam probe --json --model smollm2:135m http://127.0.0.1:11434/v1
+trio-beam probe --local
+"""
 
-@click.command()
-@click.argument("url", required=False, envvar="OPENAI_BASE_URL")
-@click.option("--model", help="Its name; may be left out if the server lists only one.")
-@click.option(
-    "--api-key-env",
-    metavar="NAME",
-    help="Environment variable with the API key.  [default: that of the host, or OPENAI_API_KEY]",
-)
-@click.option(
-    "--dialect", default="auto", show_default=True, help="How the server speaks: auto or a name."
-)
-@click.option("--local", is_flag=True, help="Probe the embedded model.")
-@click.option("--attempt-timeout", type=float, metavar="SECONDS", default=60.0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Find out what a server can do.")
+@click.argument("base_url", metavar="[URL]", required=False, envvar="OPENAI_BASE_URL")
+@model_option
+@api_key_option
+@dialect_option
+@option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
+@attempt_timeout_option(60.0)
+@option("output", "--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@option("output", "--quiet", is_flag=True, help="No progress.")
 @click.pass_context
-def probe(ctx: click.Context, /, url: str | None, **given: Any) -> None:
-    r"""Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.
+def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
+    """Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.
 
-    It asks the server what it is, and tries what a search depends on by some twenty small requests:
-    200 tokens, and one longer request that is given up. Without a URL, here or in OPENAI_BASE_URL, the
+    It queries the server and tests what a search depends on with about twenty small requests: some 200
+    tokens, and one longer request that is cancelled. Without a URL, here or in OPENAI_BASE_URL, the
     embedded model is probed.
-
-    \b
-    Examples:
-      trio-beam probe http://127.0.0.1:8000/v1
-      trio-beam probe --json http://127.0.0.1:11434/v1 --model smollm2:135m
-      trio-beam probe --local
     """
     if given["local"]:
-        if ctx.get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError("URL names a server, --local the embedded model: which?")
-        url = None
+        refuse_two_models(ctx, "base_url", "URL")
+        base_url = None
     with plain_errors():
         options = {
-            "model": given["model"] if url else None,
-            "api_key": read_api_key(given["api_key_env"], url) if url else None,
+            "model": given["model"] if base_url else None,
+            "api_key": read_api_key(given["api_key_env"], base_url) if base_url else None,
             "dialect": given["dialect"],
             "attempt_timeout": given["attempt_timeout"],
         }
-        Endpoint(
-            url or "http://127.0.0.1/v1", **options
-        )  # what is wrong is said before anything starts
+        # Report invalid arguments before anything starts.
+        Endpoint(base_url or "http://127.0.0.1/v1", **options)
+        name = "" if base_url else require_model(None)
 
     def say(words: str) -> None:
         if not given["quiet"]:
             output.say(words)
 
     async def work(nursery: trio.Nursery) -> int:
-        base_url = url
-        if base_url is None:
-            say("starting the embedded model")
-            base_url = await nursery.start(_serve)
-        async with Endpoint(base_url, **options) as endpoint:
+        url = base_url
+        if url is None:
+            say(f"starting the embedded model, {name}")
+            url = await nursery.start(_serve)
+        async with Endpoint(url, **options) as endpoint:
             found = await endpoint.capabilities(progress=say)
         if given["as_json"]:
             output.write_json(found.to_dict())
@@ -85,7 +87,7 @@ async def _serve(task_status: trio.TaskStatus[str]) -> None:
 
 
 def describe(found: Capabilities) -> str:
-    """A report to be read."""
+    """Return a readable report."""
     lines = [f"{title + ':':<24}{printable(words)}" for title, words in _rows(found)]
     lines += [f"note: {printable(note)}" for note in found.notes]
     if found.inexact:
@@ -99,7 +101,7 @@ def describe(found: Capabilities) -> str:
 def _rows(found: Capabilities) -> list[tuple[str, str]]:
     choices = "one" if not found.n else f"up to {found.max_n}" if found.max_n else "many"
     if found.choices_differ is not None:
-        choices += ", each a sample of its own" if found.choices_differ else ", all the same"
+        choices += ", each an independent sample" if found.choices_differ else ", all the same"
     shown = f"up to {found.max_logprobs}" if found.max_logprobs else "any number of"
     scale = {True: "the model's own", False: "scaled by the temperature", None: "basis unknown"}
     seed = _word(found.seed_repeats, "repeats", "does not repeat")
@@ -107,11 +109,11 @@ def _rows(found: Capabilities) -> list[tuple[str, str]]:
         seed += _word(found.seed_plus_index, ", choice i is seed + i", ", choice i is not seed + i")
     return [
         ("server", f"{found.server or 'unknown'} at {found.base_url}"),
-        ("spoken to as", found.dialect),
+        ("dialect", found.dialect),
         ("model", found.model),
         ("context", f"{found.context_tokens} tokens" if found.context_tokens else "unknown"),
-        ("at the same time", f"{found.slots} sequences" if found.slots else "unknown"),
-        ("choices in a request", choices),
+        ("concurrency", f"{found.slots} sequences" if found.slots else "unknown"),
+        ("choices per request", choices),
         ("seed", seed),
         (
             "log-probabilities",

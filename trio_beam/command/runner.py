@@ -1,4 +1,4 @@
-"""Running a command: signals, exit codes, and errors in plain words."""
+"""Run a command: signals, exit codes and plain error messages."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 import click
 import trio
 
+from trio_beam.command.help import error_in_options, option_names
 from trio_beam.command.output import OutputFailed
 from trio_beam.core.printable import printable
 from trio_beam.errors import ConfigError, TrioBeamError
@@ -27,13 +28,13 @@ Work: TypeAlias = Callable[[trio.Nursery], Awaitable[int]]
 
 
 def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
-    """Run the work of a command in a nursery of its own and return the exit code.
+    """Run a command's work in a nursery and return the exit code.
 
-    A signal cancels everything, calls `on_signal` once all is gone, and gives 128 + its number. A second
-    one ends the process at once; the embedded model notices and ends too.
+    A signal cancels everything, then calls `on_signal`; the exit code is 128 + its number. A second signal
+    ends the process at once; the embedded model notices and ends too.
 
     Raises:
-        click.ClickException: what went wrong, in plain words.
+        click.ClickException: the command failed.
     """
     with plain_errors():
         return trio.run(_until_signal, work, on_signal)
@@ -41,7 +42,7 @@ def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn exceptions of the library into click's: one line, no traceback, exit code 1 or 2."""
+    """Turn the library's exceptions into click's: one line, no traceback, exit code 1 or 2."""
     try:
         yield
     except ExceptionGroup as group:
@@ -50,7 +51,7 @@ def plain_errors() -> Iterator[None]:
             raise _first(output) from None
         ours, rest = others.split(TrioBeamError) if others is not None else (None, None)
         if rest is not None or ours is None:
-            raise  # a fault of this program: the whole story
+            raise  # a bug: show the traceback
         raise _plain(_first(ours)) from None
     except TrioBeamError as error:
         raise _plain(error) from None
@@ -76,7 +77,7 @@ async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
             inner.cancel_scope.cancel(reason="the work is done")
         outer.cancel_scope.cancel(reason="all is gone")
     if codes:
-        return codes[0]  # the work was done when the signal came
+        return codes[0]  # the work had finished before the signal
     on_signal()
     return 128 + caught[0]
 
@@ -87,5 +88,8 @@ def _first(group: ExceptionGroup[E]) -> E:
 
 
 def _plain(error: TrioBeamError) -> click.ClickException:
-    kind = click.UsageError if isinstance(error, ConfigError) else click.ClickException
-    return kind(printable(str(error)))
+    if not isinstance(error, ConfigError):
+        return click.ClickException(printable(str(error)))
+    context = click.get_current_context(silent=True)
+    words = error_in_options(error, option_names(context.command)) if context else str(error)
+    return click.UsageError(printable(words))

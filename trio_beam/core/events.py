@@ -1,7 +1,7 @@
 """The events of a search, as frozen data.
 
-An observer is any callable that takes one event. It is called inline, must not block, and what it
-raises propagates.
+An observer is any callable that takes one event. It is called inline, must not block, and its
+exceptions propagate.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.request_events import (
@@ -18,25 +19,25 @@ from trio_beam.core.request_events import (
     LimitChanged,
     RequestHedged,
     RequestRetried,
+    SearchEvent,
 )
 from trio_beam.core.result import BeamFailure, SearchResult
 
-#: What the requests of a round are for: to expand beams, to estimate the future of candidates, or to have
-#: them judged.
+#: Purpose of a round's requests: to expand beams, to estimate candidates' futures, or to judge them.
 Purpose: TypeAlias = Literal["expand", "rollout", "judge"]
 
 
 @attrs.frozen(kw_only=True)
-class SearchStarted:
-    """A search is about to send its first request; `rounds` is the most it will need."""
+class SearchStarted(SearchEvent):
+    """A search is about to send its first request; it will take at most `rounds` rounds."""
 
     config: BeamSearchConfig
     rounds: int
 
 
 @attrs.frozen(kw_only=True)
-class RoundStarted:
-    """`beams` beams are expanded by `samples` continuations in all."""
+class RoundStarted(SearchEvent):
+    """A round starts to expand `beams` beams by `samples` continuations in total."""
 
     round: int
     rounds: int
@@ -45,32 +46,40 @@ class RoundStarted:
 
 
 @attrs.frozen(kw_only=True)
-class BeamExpanded:
-    """The continuations of one beam are in; `tokens` were generated for them."""
+class BeamExpanded(SearchEvent):
+    """The continuations of one beam have arrived.
+
+    Attributes:
+        rank: rank of the beam in the round, from 0.
+        candidates: number of continuations.
+        tokens: generated for them.
+        children: the beam with each continuation behind it, not scored yet.
+    """
 
     round: int
     rank: int
     candidates: int
     tokens: int
+    children: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class BeamFailed:
-    """One beam could not be expanded, or not wholly."""
+class BeamFailed(SearchEvent):
+    """A beam could not be expanded, or only partly."""
 
     failure: BeamFailure
     rank: int
 
 
 @attrs.frozen(kw_only=True)
-class EvaluationStarted:
-    """Requests about the candidates of a round are sent before it is selected from.
+class EvaluationStarted(SearchEvent):
+    """Requests about a round's candidates are about to be sent, before selection.
 
     Attributes:
-        round: its number, from 1.
+        round: number of the round, from 1.
         purpose: ``"rollout"`` or ``"judge"``.
-        candidates: how many are evaluated.
-        samples: continuations in all.
+        candidates: number of candidates evaluated.
+        samples: number of continuations in total.
     """
 
     round: int
@@ -80,15 +89,17 @@ class EvaluationStarted:
 
 
 @attrs.frozen(kw_only=True)
-class RoundFinished:
+class RoundFinished(SearchEvent):
     """A round was scored and selected.
 
     Attributes:
-        candidates: continuations that came back.
-        active: beams that go on.
-        ended: beams that have ended, all rounds so far.
-        best_score: of this round's candidates.
+        candidates: number of candidates received.
+        active: number of active beams.
+        ended: number of ended beams, over all rounds.
+        best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
+        best: the beam with the highest score of those that go on or have ended: the best so far. It is the
+            empty beam if there is none.
     """
 
     round: int
@@ -98,44 +109,48 @@ class RoundFinished:
     ended: int
     best_score: float
     completion_tokens: int
+    best: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class McmcStarted:
+class McmcStarted(SearchEvent):
     """`mcmc` is about to send its first request."""
 
     config: McmcConfig
 
 
 @attrs.frozen(kw_only=True)
-class ChainExtended:
-    """The text of a chain has one more block.
+class ChainExtended(SearchEvent):
+    """A chain's text has gained a block.
 
     Attributes:
-        chain: its number, from 0.
-        block: the number of the block, from 1.
-        blocks: the most that there will be.
-        length: tokens of the text now.
+        chain: number of the chain, from 0.
+        block: number of the block, from 1.
+        blocks: maximum number of blocks.
+        length: new length of the text in tokens.
+        beam: the text now.
     """
 
     chain: int
     block: int
     blocks: int
     length: int
+    beam: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class ChainStepped:
-    """A chain has made one Metropolis-Hastings step.
+class ChainStepped(SearchEvent):
+    """A chain has made a Metropolis-Hastings step.
 
     Attributes:
-        chain: its number, from 0.
-        block: the number of the block that it is at, from 1.
-        step: the number of the step in the block, from 1.
-        position: tokens that were kept; those behind were sampled anew.
-        length: tokens of the text that was proposed.
-        probability: with which it was to be accepted.
-        accepted: whether it was.
+        chain: number of the chain, from 0.
+        block: number of the current block, from 1.
+        step: number of the step within the block, from 1.
+        position: number of tokens kept; the rest was resampled.
+        length: length of the proposed text in tokens.
+        probability: acceptance probability.
+        accepted: whether the proposal was accepted.
+        beam: the text after the step.
     """
 
     chain: int
@@ -145,10 +160,11 @@ class ChainStepped:
     length: int
     probability: float
     accepted: bool
+    beam: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class SearchFinished:
+class SearchFinished(SearchEvent):
     """The search has its result."""
 
     result: SearchResult

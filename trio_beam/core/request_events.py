@@ -1,4 +1,4 @@
-"""Events about requests, as a language model reports them; frozen data."""
+"""The base of all events, and the events a language model reports about requests, as frozen data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,24 @@ from trio_beam.errors import EndpointError
 
 
 @attrs.frozen(kw_only=True)
-class RequestRetried:
+class SearchEvent:
+    """Something that happens to a search.
+
+    Attributes:
+        index: in `search_many`, the place of the search's prompt, from 0; 0 for a search by itself.
+    """
+
+    index: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class RequestRetried(SearchEvent):
     """A request failed and will be sent again.
 
     Attributes:
         error: why it failed.
-        attempt: how many times it has been sent.
-        attempts: how many times it may be sent.
+        attempt: number of attempts so far.
+        attempts: maximum number of attempts.
         wait: seconds until the next attempt.
     """
 
@@ -28,27 +39,27 @@ class RequestRetried:
 
 
 @attrs.frozen(kw_only=True)
-class RequestHedged:
-    """A request has had no response for `after` seconds and was sent once more."""
+class RequestHedged(SearchEvent):
+    """A request without a response for `after` seconds was sent again."""
 
     after: float
 
 
 @attrs.frozen(kw_only=True)
-class EndpointPaused:
-    """A server asked for a pause of `seconds`; no request of any search is sent meanwhile."""
+class EndpointPaused(SearchEvent):
+    """A server asked for a pause of `seconds`, during which no search sends requests."""
 
     seconds: float
     error: EndpointError
 
 
 @attrs.frozen(kw_only=True)
-class LimitChanged:
-    """With ``max_concurrent="auto"``: the endpoint has found another limit, for all searches.
+class LimitChanged(SearchEvent):
+    """With ``max_concurrent="auto"``, the endpoint changed its limit for all searches.
 
     Attributes:
-        limit: the new maximum of requests in flight.
-        before: the previous one.
+        limit: new maximum number of requests in flight.
+        before: previous maximum.
     """
 
     limit: int

@@ -1,7 +1,7 @@
-"""Responses of the OpenAI protocol as data; streams are joined to what they amount to.
+"""Responses of the OpenAI protocol as data, with streams joined.
 
-What is scored is read strictly, all else leniently: servers send counts as floats, an index of null,
-content as a list of parts, infinite alternatives.
+Fields that affect the score are parsed strictly, everything else leniently: servers send counts as
+floats, a null index, content as a list of parts, infinite alternatives.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from trio_beam.dialects.common.encoding import Byte, decoder_of
+from trio_beam.dialects.common.encoding import Byte, count_in, decoder_of
 from trio_beam.dialects.common.error_responses import error_inside
-from trio_beam.dialects.common.finish import failure_of
+from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
-from trio_beam.errors import EndpointError
+from trio_beam.errors import EndpointError, MalformedResponse
 
-#: More tokens than any request has.
-_MAX_COUNT = 2**53
+#: Types of the parts of a message that are its text.
+_TEXT_TYPES = ("text", "output_text")
 
 
 class TopEntry(msgspec.Struct):
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct):
 
 
 class EntryWithTop(Entry):
-    """The same with its alternatives."""
+    """One token with its alternatives."""
 
     top_logprobs: list[TopEntry] | None = None
 
@@ -55,7 +55,7 @@ class Logprobs(msgspec.Struct):
 
 
 class LogprobsWithTop(msgspec.Struct):
-    """The same with the alternatives, which are most of a response: decoded only where asked for."""
+    """`Logprobs` with alternatives: most of a response, so decoded only if requested."""
 
     content: list[EntryWithTop] | None = None
     tokens: list[str] | None = None
@@ -63,36 +63,38 @@ class LogprobsWithTop(msgspec.Struct):
     top_logprobs: list[dict[str, float | None] | None] | None = None
 
 
-class Part(msgspec.Struct):
-    """A part of a message: ``text``, or something else that is no text."""
-
-    type: str = "text"
-    text: str | None = None
-
-
 class Message(msgspec.Struct):
-    """The assistant's message, or a piece of it."""
+    """The assistant's message, or a piece of it; its content is a text, a part, or a list of these."""
 
-    content: str | list[Part] | None = None
+    content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
     refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
 
     @property
     def text(self) -> str:
-        """What it says."""
-        if isinstance(self.content, list):
-            return "".join(part.text or "" for part in self.content if part.type == "text")
-        return self.content or ""
+        """The text of the content."""
+        return _text_of(self.content) or ""
 
     @property
     def elsewhere(self) -> str:
-        """The name of the field that has what is no text; "" if there is none."""
-        for name in ("reasoning_content", "reasoning", "refusal"):
+        """Name of the field that holds non-text output; empty if there is none."""
+        for name in self.__struct_fields__[1:]:
             if getattr(self, name):
                 return name
-        other = isinstance(self.content, list) and any(part.type != "text" for part in self.content)
-        return "content" if other else ""
+        parts = self.content if isinstance(self.content, list) else [self.content]
+        return "content" if any(part and _text_of(part) is None for part in parts) else ""
+
+
+def _text_of(content: Any) -> str | None:
+    """The text of a message's content, or of a part of it; None if it is something else."""
+    if isinstance(content, list):
+        return "".join(_text_of(part) or "" for part in content)
+    if isinstance(content, dict):
+        content = content.get("text") if content.get("type", "text") in _TEXT_TYPES else None
+    return content if isinstance(content, str) else None
 
 
 L = TypeVar("L")
@@ -109,23 +111,11 @@ class Choice(msgspec.Struct, Generic[L]):
     error: Any = None
 
 
-class Counts(msgspec.Struct):
-    """The server's own count; some have it as floats."""
-
-    prompt_tokens: float | None = None
-    completion_tokens: float | None = None
-
-
-def count_of(number: float | None) -> int:
-    """A server's count as a whole number; 0 where it has none."""
-    return int(number) if number is not None and 0 < number < _MAX_COUNT else 0
-
-
 class Completion(msgspec.Struct, Generic[L]):
-    """The response to either call; `body`: as it came."""
+    """The response to either call; `body` is its raw form."""
 
     choices: list[Choice[L]] | None = None
-    usage: Counts | None = None
+    usage: Any = None
     error: Any = None
     body: bytes = b""
 
@@ -142,10 +132,10 @@ class ChunkChoice(msgspec.Struct, Generic[L]):
 
 
 class Chunk(msgspec.Struct, Generic[L]):
-    """One event of a stream; one that closes may hold the server's count and no choice."""
+    """One streamed event; the last may hold the counts and no choice."""
 
     choices: list[ChunkChoice[L]] | None = None
-    usage: Counts | None = None
+    usage: Any = None
 
 
 #: A decoded response, with alternatives or without.
@@ -157,19 +147,19 @@ _AnyLogprobs = TypeVar("_AnyLogprobs", Logprobs, LogprobsWithTop)
 def join_chunks(
     chunks: Sequence[Chunk[_AnyLogprobs]], done: bool, n: int
 ) -> Completion[_AnyLogprobs]:
-    """Join a stream of n choices to a response.
+    """Join a stream of n choices into a response.
 
     Raises:
-        MalformedResponse: it ended before ``[DONE]`` and before all of them had.
+        MalformedResponse: it ended before ``[DONE]`` and before every choice had ended.
     """
     pieces = [piece for chunk in chunks for piece in chunk.choices or ()]
     for piece in pieces:
         piece.index = piece.index or 0
-    choices = join_choices(pieces, _longer, done=done, n=n)  # type: ignore[type-var]  # no index is None now
+    choices = join_choices(pieces, _append, done=done, n=n)  # type: ignore[type-var]  # no index is None now
     return Completion(choices=choices, usage=_usage_of(chunks))
 
 
-def _longer(
+def _append(
     whole: Choice[_AnyLogprobs] | None, piece: ChunkChoice[_AnyLogprobs]
 ) -> Choice[_AnyLogprobs]:
     if whole is None:
@@ -177,7 +167,8 @@ def _longer(
     if piece.delta:
         if piece.delta.elsewhere:
             whole.message = whole.message or Message()
-            whole.message.reasoning_content = piece.delta.elsewhere
+            name = piece.delta.elsewhere
+            setattr(whole.message, name, getattr(piece.delta, name))
         whole.text = (whole.text or "") + piece.delta.text
     else:
         whole.text = (whole.text or "") + (piece.text or "")
@@ -187,26 +178,27 @@ def _longer(
     return whole
 
 
-def _usage_of(chunks: Sequence[Chunk[Any]]) -> Counts | None:
-    """The counts of a stream.
+def _usage_of(chunks: Sequence[Chunk[Any]]) -> dict[str, int] | None:
+    """Return the counts of a stream.
 
-    They come once for all choices (vLLM), once for each, beside it or behind it (llama.cpp), or in every
-    chunk, as they stand so far. The prompt is the same in all of them.
+    Servers send them once for all choices (vLLM), once per choice, with or after it (llama.cpp), or as
+    running totals in every chunk. The prompt count is the same in all of them.
     """
-    prompt = alone = 0.0
-    beside: dict[int, float] = {}
+    prompt = alone = 0
+    beside: dict[int, int] = {}
     found = False
     for chunk in chunks:
         if chunk.usage is None:
             continue
         found = True
-        prompt = max(prompt, chunk.usage.prompt_tokens or 0)
-        tokens = chunk.usage.completion_tokens or 0
+        prompt = max(prompt, count_in(chunk.usage, "prompt_tokens") or 0)
+        tokens = count_in(chunk.usage, "completion_tokens") or 0
         if chunk.choices:
             beside[chunk.choices[0].index or 0] = tokens
         else:
             alone += tokens
-    return Counts(prompt, max(alone, sum(beside.values()))) if found else None
+    tokens = max(alone, sum(beside.values()))
+    return {"prompt_tokens": prompt, "completion_tokens": tokens} if found else None
 
 
 decode_with_top = decoder_of(Completion[LogprobsWithTop])
@@ -216,7 +208,7 @@ _chunk_without_top = decoder_of(Chunk[Logprobs])
 
 
 def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompletion]:
-    """Make the decoder of a response, with alternatives or without, as a stream of n choices or as JSON."""
+    """Return the decoder for a response with or without alternatives, streamed (n choices) or as JSON."""
     plain = decode_with_top if top else decode_without_top
     read: Callable[[bytes], AnyCompletion] = plain
     if stream:
@@ -226,35 +218,35 @@ def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompleti
     def decode(body: bytes) -> AnyCompletion:
         completion = read(body)
         completion.body = body
-        return admitted(completion)
+        return keep_good_choices(completion)
 
     return decode
 
 
-def admitted(completion: AnyCompletion) -> AnyCompletion:
-    """Return a response without the choices from the first bad one on.
+def keep_good_choices(completion: AnyCompletion) -> AnyCompletion:
+    """Drop the first failed choice and all choices after it.
 
     Raises:
-        EndpointError: it holds an error, or its first choice is bad.
-        msgspec.ValidationError: it holds no choices.
+        EndpointError: the response is an error, or its first choice failed.
+        msgspec.ValidationError: it is something else.
     """
-    if completion.error is not None and not completion.choices:
-        raise error_inside(completion.error)
-    if completion.choices is None:
-        raise msgspec.ValidationError("Object missing required field `choices`")
+    if not completion.choices:
+        raise _instead_of_choices(completion)
     choices: list[Any] = completion.choices
     for place, choice in enumerate(choices):
         if choice.index is None:
             choice.index = place
     choices.sort(key=lambda choice: choice.index)
-    for place, choice in enumerate(choices):
-        failure = _failure_in(choice)
-        if failure is not None:
-            if place == 0:
-                raise failure
-            del choices[place:]  # the others are asked for again, with their own seeds
-            break
+    drop_failed(choices, _failure_in)
     return completion
+
+
+def _instead_of_choices(completion: AnyCompletion) -> Exception:
+    if completion.error is not None:
+        return error_inside(completion.error)
+    if completion.choices is None and b'"choices"' not in completion.body:
+        return msgspec.ValidationError("Object missing required field `choices`")
+    return MalformedResponse("the response holds no choices", transient=True)
 
 
 def _failure_in(choice: AnyChoice) -> EndpointError | None:

@@ -1,19 +1,21 @@
-"""What vLLM answers, as data; streams are joined to what they amount to."""
+"""vLLM's responses as data, with streams joined."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
 
 
 class Logprobs(msgspec.Struct):
-    """Parallel lists, one entry a token."""
+    """Parallel lists with one entry per token."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -21,7 +23,7 @@ class Logprobs(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
-    """One continuation, or, in a stream, a piece of it."""
+    """One continuation, or a streamed piece of one."""
 
     index: int = 0
     text: str = ""
@@ -32,17 +34,11 @@ class Choice(msgspec.Struct):
     prompt_token_ids: list[int] | None = None
 
 
-class Counts(msgspec.Struct):
-    """The server's own count."""
-
-    prompt_tokens: int | None = None
-
-
 class Completion(msgspec.Struct):
-    """The answer, or an event of a stream."""
+    """A response, or a streamed event."""
 
     choices: list[Choice]
-    usage: Counts | None = None
+    usage: Any = None
 
 
 class _Tokenized(msgspec.Struct):
@@ -59,19 +55,19 @@ class _Version(msgspec.Struct):
 
 
 def join_chunks(chunks: Sequence[Completion], done: bool, n: int) -> Completion:
-    """The answer that a stream of n choices amounts to.
+    """Join a stream of n choices into a response.
 
     Raises:
-        MalformedResponse: it ended before ``[DONE]`` and before all of them had.
+        MalformedResponse: it ended before ``[DONE]`` and before every choice had ended.
     """
-    usage: Counts | None = None
+    usage: Any = None
     for chunk in chunks:
         usage = chunk.usage or usage
     pieces = [piece for chunk in chunks for piece in chunk.choices]
-    return Completion(join_choices(pieces, _longer, done=done, n=n), usage)
+    return Completion(join_choices(pieces, _append, done=done, n=n), usage)
 
 
-def _longer(whole: Choice | None, piece: Choice) -> Choice:
+def _append(whole: Choice | None, piece: Choice) -> Choice:
     if whole is None:
         return piece
     whole.text += piece.text
@@ -93,13 +89,23 @@ _RUNNING = re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([0-9.e+]+)$",
 
 
 def read_running(body: bytes) -> int | None:
-    """The requests under way, of Prometheus metrics."""
+    """Read the number of running requests from Prometheus metrics."""
     found = _RUNNING.findall(body)
     return int(sum(map(float, found))) if found else None
 
 
 def decoder(*, stream: bool, n: int = 1) -> Callable[[bytes], Completion]:
-    """What reads an answer, as a stream of n choices or as JSON."""
-    if not stream:
-        return _decode
-    return decoder_of_stream(_decode, lambda chunks, done: join_chunks(chunks, done, n), _decode)
+    """Return the decoder for a response, streamed (n choices) or as JSON."""
+    read: Callable[[bytes], Completion] = _decode
+    if stream:
+        read = decoder_of_stream(
+            _decode, lambda chunks, done: join_chunks(chunks, done, n), _decode
+        )
+
+    def decode(body: bytes) -> Completion:
+        completion = read(body)
+        completion.choices.sort(key=lambda choice: choice.index)
+        drop_failed(completion.choices, lambda choice: failure_of(choice.finish_reason))
+        return completion
+
+    return decode

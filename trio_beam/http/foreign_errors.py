@@ -1,4 +1,4 @@
-"""Errors of sockets, TLS and h11 as httpx's; the only place where the transport translates."""
+"""Translate errors of sockets, TLS and h11 into httpx's, for the transport."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import h11
 import httpx
 import trio
 
-#: Everything that may happen on the way to a server. `ssl.SSLError` is an OSError.
+#: Errors that connecting and exchanging may raise. `ssl.SSLError` is an OSError.
 FOREIGN_ERRORS = (
     h11.LocalProtocolError,
     h11.RemoteProtocolError,
@@ -19,13 +19,16 @@ FOREIGN_ERRORS = (
     OSError,
 )
 
+#: How OpenSSL puts it when the other side answers in plain text.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+
 
 def as_httpx(error: Exception, *, connecting: bool) -> httpx.TransportError:
-    """Return the error of httpx that stands for one of `FOREIGN_ERRORS`.
+    """Return httpx's counterpart of one of `FOREIGN_ERRORS`.
 
     Args:
-        error: to be translated.
-        connecting: whether it came before anything of the request was sent.
+        error: the error to translate.
+        connecting: whether it occurred before any of the request was sent.
     """
     kind: type[httpx.TransportError] = httpx.ReadError
     if isinstance(error, h11.LocalProtocolError):
@@ -38,15 +41,19 @@ def as_httpx(error: Exception, *, connecting: bool) -> httpx.TransportError:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause in the system's own words: Trio wraps it, once for each address tried."""
+    """Return the innermost cause in the system's words; Trio wraps one per address tried."""
     if isinstance(error, ExceptionGroup):
         return "; ".join(dict.fromkeys(map(_reason, error.exceptions)))
     if error.__cause__ is not None:
         return _reason(error.__cause__)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's, not the system's
-        return error.reason or str(error)
+    if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's, not the system's
+        reason = error.reason or str(error)
+        plain = error.reason in _NO_TLS
+        return (
+            f"it does not speak TLS (https) there, but perhaps http: {reason}" if plain else reason
+        )
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

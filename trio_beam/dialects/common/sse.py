@@ -1,12 +1,13 @@
-"""Server-sent events, read from a body that has come as a whole. Pure.
+"""Parse server-sent events from a complete body. Pure.
 
-As the WHATWG HTML standard has them (9.2.6), less what nobody sends here (ids, names, retry times).
-The well-kept parsers are made to sit on an httpx response that is still coming; a search has no use
-for half an answer, so its streams are read to the end first, by the same code as other bodies.
+Follows the WHATWG HTML standard (9.2.6) without the parts that these servers do not send (ids, names,
+retry times). Existing parsers wrap an httpx response that is still arriving; a search has no use for
+half a response, so streams are read to the end by the same code as other bodies.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from trio_beam.errors import EndpointError, MalformedResponse
 C = TypeVar("C")
 T = TypeVar("T")
 _DONE = b"[DONE]"
+_FIELD = re.compile(rb"^(data|event|id|retry|error)?:", re.MULTILINE)
 
 
 class _MayFail(msgspec.Struct):
@@ -29,7 +31,7 @@ _look = decoder_of(_MayFail)
 
 
 def read_events(body: bytes) -> Iterator[bytes]:
-    """The data of each event; one that is cut off at the end is none."""
+    """Yield the data of each complete event."""
     data: list[bytes] = []
     lines = body.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
     for line in lines:
@@ -43,7 +45,7 @@ def read_events(body: bytes) -> Iterator[bytes]:
             data = []
         elif name == b"data":
             data.append(value.removeprefix(b" "))
-        elif name == b"error":  # no field of the standard, but of llama.cpp until September 2025
+        elif name == b"error":  # not in the standard; llama.cpp sent it until September 2025
             value = value.removeprefix(b" ")
             data.append(value if b'"error"' in value else b'{"error":%s}' % value)
 
@@ -51,11 +53,11 @@ def read_events(body: bytes) -> Iterator[bytes]:
 def decoder_of_stream(
     chunk: Callable[[bytes], C], join: Callable[[list[C], bool], T], plain: Callable[[bytes], T]
 ) -> Callable[[bytes], T]:
-    """A decoder for a body that is a stream, or, from a server that knows none, plain JSON.
+    """Return a decoder for a streamed body, or for plain JSON from a server that cannot stream.
 
     Args:
         chunk: decodes the data of one event.
-        join: makes an answer of all of them; told whether ``[DONE]`` came.
+        join: combines the events into a response, given whether ``[DONE]`` arrived.
         plain: decodes plain JSON.
     """
 
@@ -63,20 +65,23 @@ def decoder_of_stream(
         if body.lstrip()[:1] in (b"{", b"["):
             return plain(body)
         chunks: list[C] = []
+        done = False
         for data in read_events(body):
-            if data == _DONE:
-                return join(chunks, True)
+            if done := data == _DONE:
+                break
             if b'"error"' in data:
                 _raise_error(data)
             chunks.append(chunk(data))
-        return join(chunks, False)
+        if not chunks and not done and _FIELD.search(body) is None:
+            return plain(body)  # which says what it is
+        return join(chunks, done)
 
     return decode
 
 
-def cut_short() -> MalformedResponse:
-    """What a stream without its end is."""
-    return MalformedResponse("the stream ended before the answer did", transient=True)
+def truncated_stream() -> MalformedResponse:
+    """Return the error for a stream that ended early."""
+    return MalformedResponse("the stream ended before the response did", transient=True)
 
 
 def _raise_error(data: bytes) -> None:
