@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeGuard, TypeVar
@@ -132,6 +133,8 @@ class Dialect(ABC):
         self.api: Api = api
         self.limits = limits
         self.stream = stream
+        #: `words_of` refusals that have turned out to mean a full context.
+        self.words_of_full_context: set[str] = set()
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
@@ -267,12 +270,34 @@ class Dialect(ABC):
                         continue
                 longer = request.beam.continuation is not None
                 if longer and _fills_context(refusal, attempt, refusal_means_full):
-                    raise _overflow(refusal) from None
+                    raise self._overflow(refusal) from None
                 if not attempt.next_spelling(refusal):
                     raise attempt.first_refusal(refusal) from None
             else:
                 attempt.accepted()
                 return response, n
+
+    def _overflow(self, refusal: RequestRejected | ServerError) -> ContextOverflow:
+        known = (
+            isinstance(refusal, ServerError)  # by its words
+            or refusal.status == _TOO_LARGE
+            or words_of(refusal) in self.words_of_full_context
+        )
+        return (ContextOverflow if known else SeemsFull)(
+            refusal.message, status=refusal.status, url=refusal.url, attempts=refusal.attempts
+        )
+
+
+class SeemsFull(ContextOverflow):
+    """A refusal without a known reason of a beam whose shorter self was accepted.
+
+    Not for users: the endpoint finds out whether the context is full (`DialectSampler`).
+    """
+
+
+def words_of(refusal: RequestRejected) -> str:
+    """The server's words without their numbers, which change from beam to beam."""
+    return re.sub(r"\d+", "0", f"{refusal.status} {refusal.message}")
 
 
 #: "Content Too Large"
@@ -299,12 +324,6 @@ def _fills_context(
     if attempt.blames(refusal):
         return False
     return refusal.status in (400, 413, 422) and not is_about_content(refusal)
-
-
-def _overflow(refusal: RequestRejected | ServerError) -> ContextOverflow:
-    return ContextOverflow(
-        refusal.message, status=refusal.status, url=refusal.url, attempts=refusal.attempts
-    )
 
 
 def check_enough(shown: int, n: int) -> None:
