@@ -304,7 +304,9 @@ class Endpoint:
         def streaming() -> Dialect:
             return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
 
-        return await Probe(ask, dialect, streaming, self.base_url, say).run()
+        found = await Probe(ask, dialect, streaming, self.base_url, say).run()
+        server = found.server and self._http.words.fit(found.server)
+        return attrs.evolve(found, server=server)
 
     async def run_exchange(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation

@@ -39,7 +39,7 @@ class Exchanges:
         """Carry out the requests of a dialect's exchange.
 
         Raises:
-            EndpointError: the dialect did not know what to do about it, or found it.
+            EndpointError: the dialect did not know what to do about it, or found it; it is fit to be shown.
         """
         try:
             request = next(exchange)
@@ -60,6 +60,7 @@ class Exchanges:
             if not error.url:  # found by the dialect in a response that looked well
                 error.url = self.base_url
             error.attempts = error.attempts or 1
+            self.dispatcher.http.words.mend(error)
             raise
         finally:
             exchange.close()

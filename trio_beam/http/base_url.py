@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Self
-from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import attrs
 
@@ -17,7 +18,20 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 #: Parameters of a query that carry no secret.
 _PLAIN_PARAMETERS = frozenset({"api-version", "version"})
 #: Headers that carry no secret; the values of all others are kept out of messages.
-_PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
+_PLAIN_HEADERS = frozenset(
+    [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    ]
+)
+#: Headers whose value begins with the name of a scheme.
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -29,14 +43,14 @@ class Address:
         root: the base URL without its ``/v1``, where servers keep their own calls.
         query: goes behind the path of every request, with its ``?``; may hold a key, so it is shown nowhere.
         headers: sent with every request.
-        secrets: texts that must never be shown, the longest first.
+        secrets: texts that must never be shown.
     """
 
     base_url: str
     root: str
     query: str
     headers: Mapping[str, str]
-    secrets: tuple[str, ...]
+    secrets: frozenset[str]
 
     @classmethod
     def parse(
@@ -64,9 +78,7 @@ class Address:
                 raise ConfigError("headers", f"printable ASCII for {name}", "***")
             sent[name.lower()] = value
         secrets = {api_key or "", user, password, *_secrets_in(parts.query)}
-        for name, value in sent.items():
-            if name not in _PLAIN_HEADERS:
-                secrets |= {value, value.partition(" ")[2]}
+        secrets.update(secrets_in_headers(sent))
         plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="")
         url = plain.geturl().rstrip("/")
         return cls(
@@ -74,19 +86,12 @@ class Address:
             root=url.removesuffix("/v1"),
             query=f"?{parts.query}" if parts.query else "",
             headers=sent,
-            # The longest first, so that a secret inside another leaves nothing of it.
-            secrets=tuple(sorted((s for s in secrets if len(s) > 3), key=len, reverse=True)),
+            secrets=frozenset(secrets),
         )
 
     def url(self, path: str, *, at_root: bool = False) -> str:
         """Return the URL of a call, without the query."""
         return (self.root if at_root else self.base_url) + path
-
-    def redact(self, text: str) -> str:
-        """Return the text without the secrets, in case a server repeats one."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
 
     def __repr__(self) -> str:
         return f"<Address {self.base_url}>"
@@ -111,10 +116,30 @@ def _split(base_url: object) -> SplitResult:
 
 
 def _secrets_in(query: str) -> Iterator[str]:
-    """The values of a query's parameters, as they are and as a URL spells them."""
+    """The values of a query's parameters."""
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _PLAIN_PARAMETERS:
-            yield from (value, quote(value), quote(value, safe=""), quote_plus(value))
+            yield value
+
+
+def secrets_in_headers(headers: Mapping[str, str]) -> Iterator[str]:
+    """The values of headers that are kept out of messages; of credentials what is behind their scheme."""
+    for name, value in headers.items():
+        if carries_secret(name):
+            scheme, _, credentials = value.partition(" ")
+            yield credentials if credentials and name.lower() in _CREDENTIALS else value
+            if scheme == "Basic":
+                yield from _decoded(credentials)
+
+
+def carries_secret(header: str) -> bool:
+    """Whether the value of a header is to be kept from others."""
+    return header.lower() not in _PLAIN_HEADERS
+
+
+def _decoded(credentials: str) -> Iterator[str]:
+    with suppress(ValueError):
+        yield from b64decode(credentials).decode().split(":", 1)
 
 
 def _shown(url: str) -> str:

@@ -24,9 +24,10 @@ from trio_beam.errors import (
     TrioBeamError,
 )
 from trio_beam.http.base_url import Address
-from trio_beam.http.clients import Content, OwnClient, check_client, pool_size
+from trio_beam.http.clients import Content, OwnClient, check_client, pool_size, secrets_of
 from trio_beam.http.content import BoundedBody, accepted, coding_of, unpack
 from trio_beam.http.transport import BODY, Body
+from trio_beam.http.words import Words
 
 T = TypeVar("T")
 
@@ -55,6 +56,9 @@ class HttpClient:
         client: the caller's, used as it is, its own timeouts included, and not closed; None: one over
             `TrioTransport`.
 
+    Attributes:
+        words: makes words of others fit to be shown.
+
     Raises:
         ConfigError: the client is something else.
     """
@@ -78,6 +82,7 @@ class HttpClient:
         self._given = client
         self._client: httpx.AsyncClient | None = None
         self._built: dict[tuple[str, str], httpx.Request] = {}
+        self.words = Words(address.secrets)
 
     def open(self) -> None:
         """Make ready; sends nothing.
@@ -93,11 +98,14 @@ class HttpClient:
             keepalive_expiry=self._keepalive_expiry,
             connect_timeout=self._connect_timeout,
         )
+        self.words = Words({*self._address.secrets, *secrets_of(self._client)})
+        self.words.watch_logs()
         self._built.clear()
 
     async def aclose(self) -> None:
         """Close every connection; a client of the caller's stays open."""
         client, self._client = self._client, None
+        self.words.leave_logs()
         if isinstance(client, OwnClient):
             await client.aclose()
         else:
@@ -128,16 +136,30 @@ class HttpClient:
         """Send a request once and decode its response.
 
         Raises:
-            EndpointError: whatever went wrong.
+            EndpointError: whatever went wrong; it is fit to be shown.
         """
         url = self._address.url(request.path, at_root=request.at_root)
+        try:
+            return await self._attempt(request, url)
+        except (EndpointError, ConfigError) as error:
+            self.words.mend(error)
+            raise
+
+    async def _attempt(self, request: WireRequest[T], url: str) -> T:
         with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
             response = await self._exchange(request, url)
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content = response
         if not 200 <= head.status_code < 300:
-            raise self._refusal(request, head, content or b"", url)
+            raise error_of(
+                head.status_code,
+                head.headers,
+                content or b"",
+                url=url,
+                path=request.path,
+                now=time.time(),
+            )
         if content is None:
             raise MalformedResponse(f"the answer is longer than {self._most_bytes} bytes", url=url)
         return self._decoded(request, head, content, url)
@@ -213,7 +235,7 @@ class HttpClient:
         return content.finish()
 
     def _translated(self, error: Exception, url: str) -> EndpointError:
-        words = self._address.redact(str(error)) or type(error).__name__
+        words = str(error) or type(error).__name__
         if isinstance(error, httpx.ConnectTimeout) and self._given is None:
             return AttemptTimeout(f"no connection within {self._connect_timeout:g} s", url=url)
         if isinstance(error, httpx.TimeoutException):
@@ -228,17 +250,6 @@ class HttpClient:
         kind = "cannot connect" if never_sent else "connection lost"
         return ConnectionFailed(f"{kind}: {words}", url=url, never_sent=never_sent)
 
-    def _refusal(
-        self, request: WireRequest[Any], head: httpx.Response, body: bytes, url: str
-    ) -> EndpointError:
-        error = error_of(
-            head.status_code, head.headers, body, url=url, path=request.path, now=time.time()
-        )
-        # The words, not the body: JSON may spell a secret in more than one way.
-        error.message = self._address.redact(error.message)
-        error.args = (error.message,)
-        return error
-
     def _decoded(self, request: WireRequest[T], head: httpx.Response, body: bytes, url: str) -> T:
         if not body:
             raise MalformedResponse("the answer is empty", url=url, transient=True)
@@ -246,19 +257,18 @@ class HttpClient:
             return request.decode(body)
         except EndpointError as error:  # in the middle of a stream, behind a 200
             error.url = url
-            error.message = self._address.redact(error.message)
-            error.args = (error.message,)
             raise
         except msgspec.ValidationError as error:
-            shown = self._address.redact(describe(body))
-            raise MalformedResponse(f"unexpected answer: {error}: {shown}", url=url) from None
+            message = f"unexpected answer: {error}: {describe(body)}"
+            raise MalformedResponse(message, url=url) from None
         except msgspec.DecodeError as error:
-            shown = self._address.redact(describe(body))
             # A page of HTML is a wrong address, not a broken body.
             transient = "html" not in head.headers.get("content-type", "")
-            raise MalformedResponse(
-                f"the answer is not JSON: {shown} ({error})", url=url, transient=transient
-            ) from None
+            message = f"the answer is not JSON: {describe(body)} ({error})"
+            raise MalformedResponse(message, url=url, transient=transient) from None
+        except RecursionError:
+            message = "the answer is nested too deeply"
+            raise MalformedResponse(message, url=url) from None
 
 
 def _read_already(response: httpx.Response) -> bytes:

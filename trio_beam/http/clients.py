@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import TypeAlias
 
 import httpx
 from httpx._utils import URLPattern, get_environment_proxies
 
 from trio_beam.errors import ConfigError
+from trio_beam.http.base_url import secrets_in_headers
 from trio_beam.http.transport import TrioTransport
 
 #: For the rooms that do not know httpx.
@@ -34,9 +35,8 @@ class OwnClient(httpx.AsyncClient):
     def __init__(
         self, base_url: str, *, keepalive_expiry: float, connect_timeout: float | None
     ) -> None:
-        self.transport = TrioTransport(
-            keepalive_expiry=keepalive_expiry, proxy=environment_proxy(base_url)
-        )
+        self.proxy = environment_proxy(base_url)
+        self.transport = TrioTransport(keepalive_expiry=keepalive_expiry, proxy=self.proxy)
         super().__init__(
             transport=self.transport,
             timeout=httpx.Timeout(None, connect=connect_timeout),
@@ -149,6 +149,18 @@ def pool_size(client: httpx.AsyncClient, url: str) -> int | None:
     transport = client._transport_for_url(httpx.URL(url))  # noqa: SLF001  # see above
     size = getattr(getattr(transport, "_pool", None), "_max_connections", None)
     return size if isinstance(size, int) else None
+
+
+def secrets_of(client: httpx.AsyncClient) -> Iterator[str]:
+    """What a client sends by itself and must not be shown: its headers, its and its proxy's credentials."""
+    yield from secrets_in_headers(client.headers)
+    if isinstance(client, OwnClient) and client.proxy is not None:
+        proxy = httpx.Proxy(client.proxy)
+        yield from (word for word in proxy.auth or () if word)
+    known = getattr(
+        client.auth, "_auth_header", ""
+    )  # of httpx's own `BasicAuth`, which tells nobody
+    yield from secrets_in_headers({"authorization": known})
 
 
 def check_client(client: object) -> None:

@@ -1,4 +1,7 @@
-"""Error responses, from an HTTP status or from inside a 200: one error for each, for all dialects."""
+"""Error responses, from an HTTP status or from inside a 200: one error for each, for all dialects.
+
+A server's words are taken as they are: whoever shows the error takes secrets out of them, then shortens.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from trio_beam.errors import (
     ServerError,
 )
 
-_MAX_WORDS = 500
+#: Bytes of a body of the wrong shape that become a part of a message. More than are shown: what is cut here
+#: could be a half of a secret.
+_DESCRIBED = 8192
 _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (size|length|window)|input_tokens|maximum prompt length"
@@ -124,17 +129,17 @@ def _redirect(location: str, url: str, path: str) -> str:
     try:
         target = urljoin(url, location)
     except ValueError:
-        return f"redirects to {shorten(location)}, which is no URL"
+        return f"redirects to {location}, which is no URL"
     base = target.partition("?")[0].removesuffix(path)
     if path and base != target.partition("?")[0]:
-        return f"redirects to {shorten(target)}; set the base URL to {shorten(base)}"
-    return f"redirects to {shorten(target)}; is the base URL right?"
+        return f"redirects to {target}; set the base URL to {base}"
+    return f"redirects to {target}; is the base URL right?"
 
 
 def describe(body: bytes) -> str:
-    """The beginning of a body of the wrong shape, on one line."""
-    text = " ".join(body.decode("utf-8", "replace").split())
-    return text if len(text) <= 200 else text[:200] + "..."
+    """The beginning of a body of the wrong shape, its white space as single blanks."""
+    more = "..." if len(body) > _DESCRIBED else ""
+    return " ".join(body[:_DESCRIBED].decode("utf-8", "replace").split()) + more
 
 
 def _error_member(answer: Any) -> Any:
@@ -150,11 +155,11 @@ def _error_member(answer: Any) -> Any:
 def _words_of(answer: Any) -> str:
     error = _error_member(answer)
     if not isinstance(error, dict):
-        return _short(error)
+        return _spelt(error)
     for name in ("message", "detail", "error", "error_message", "msg"):
         if error.get(name):
-            return _short(error[name])
-    return _short(error)
+            return _spelt(error[name])
+    return _spelt(error)
 
 
 def _codes_of(answer: Any) -> list[str]:
@@ -179,10 +184,5 @@ def _fields_of(answer: Any) -> Iterator[str]:
             yield from _fields_of(value)
 
 
-def shorten(text: str) -> str:
-    """A text of a server's, short enough for a message."""
-    return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "..."
-
-
-def _short(words: Any) -> str:
-    return shorten(words if isinstance(words, str) else msgspec.json.encode(words).decode())
+def _spelt(words: Any) -> str:
+    return words if isinstance(words, str) else msgspec.json.encode(words).decode()
