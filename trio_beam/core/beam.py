@@ -111,8 +111,8 @@ class Beam:
         return Beam(**(values | changes))
 
     def replace(self, **changes: Any) -> Beam:
-        """Return a copy with some attributes changed; a third of the cost of `attrs.evolve`."""
-        return Beam(**{name: getattr(self, name) for name in _NAMES} | changes)
+        """Return a copy with some attributes changed."""
+        return attrs.evolve(self, **changes)
 
     def same_tokens(self, other: Beam) -> bool:
         """Whether both have the same tokens. Costs only what the two do not share."""
@@ -136,9 +136,6 @@ class Beam:
             characters -= len(parts[-1])
             beam = beam.parent
         return "".join(reversed(parts))
-
-
-_NAMES = [field.name for field in attrs.fields(Beam)]
 
 
 def decode_more(pending: bytes, data: bytes) -> tuple[str, bytes]:
