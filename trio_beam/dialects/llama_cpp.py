@@ -30,6 +30,7 @@ from trio_beam.dialects.common.dialect import (
     Dialect,
     Exchange,
     WireRequest,
+    check_choices,
     one_token_blocks,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
@@ -244,7 +245,7 @@ class LlamaCpp(Dialect):
             lambda _, n: self._request(prompt, request, n, stream),
         )
         natives: list[Native] = answer if isinstance(answer, list) else [answer]
-        natives = sorted(natives, key=lambda native: native.index)[:n]
+        natives = sorted(check_choices(natives, n), key=lambda native: native.index)
         if not natives:
             raise MalformedResponse("the answer holds no continuation")
         if len(natives) < n and not stream:  # nothing ends a stream: it may have been cut
@@ -276,6 +277,7 @@ class LlamaCpp(Dialect):
             body=splice("prompt", b"[%s]" % prompt, fields),
             at_root=True,
             most_tokens=n * request.max_tokens,
+            alternatives=max(1, request.top_logprobs),
         )
 
     def _tokenize(self, text: str) -> Exchange[list[int]]:

@@ -160,6 +160,7 @@ class Ollama(OpenAI):
             body=splice("prompt", b'"%s%s"' % (prepared.json, prefix), fields),
             at_root=True,
             most_tokens=n * request.max_tokens,
+            alternatives=request.top_logprobs,
         )
 
     def _answer(

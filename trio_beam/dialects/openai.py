@@ -20,7 +20,15 @@ import msgspec
 from trio_beam.core.block import LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.dialect import (
+    DIALECTS,
+    Answer,
+    Api,
+    Dialect,
+    Exchange,
+    WireRequest,
+    check_choices,
+)
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
     encode_string,
@@ -172,6 +180,7 @@ class OpenAI(Dialect):
             decode=decoder(top=request.top_logprobs > 0, stream=self.stream, n=n),
             body=splice(name, value, fields),
             most_tokens=n * request.max_tokens,
+            alternatives=max(1, request.top_logprobs),
         )
 
     def _is_honest(self, choices: Sequence[AnyChoice], request: SampleRequest) -> bool:
@@ -204,7 +213,7 @@ class OpenAI(Dialect):
             raise MalformedResponse("the response holds no choices")
         if len(given) < n:
             self.limits.fewer(len(given))  # n was ignored, or cut down without a word
-        choices = given[:n]
+        choices = check_choices(given, n)
         usage = completion.usage or Counts()
         # The server's count of generated tokens is only sure to be this choice's if it is alone.
         counted = count_of(usage.completion_tokens) if len(choices) == 1 else 0

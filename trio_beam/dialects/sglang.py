@@ -48,6 +48,7 @@ from trio_beam.dialects.common.dialect import (
     Dialect,
     Exchange,
     WireRequest,
+    check_choices,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
 from trio_beam.dialects.common.limits import Limits
@@ -157,7 +158,8 @@ class SGLang(Dialect):
             lambda _, top: {"top_logprobs": top},
             lambda fields, n: self._request(prompt, request, n, fields["top_logprobs"]),
         )
-        generated: list[Generated] = (answer if isinstance(answer, list) else [answer])[:n]
+        generated: list[Generated] = answer if isinstance(answer, list) else [answer]
+        check_choices(generated, n)
         if not generated:
             raise MalformedResponse("the answer holds no continuation")
         if len(generated) < n:
@@ -214,6 +216,7 @@ class SGLang(Dialect):
             body=splice("input_ids", ids, request_fields(self.model, each, top)),
             at_root=True,
             most_tokens=n * request.max_tokens,
+            alternatives=top,
         )
 
     def _read_again(
@@ -235,6 +238,7 @@ class SGLang(Dialect):
                 "input_ids", b"[%s]" % ids, request_fields(self.model, sampling, top, start)
             ),
             at_root=True,
+            alternatives=top,
         )
         given: list[Generated] = answer if isinstance(answer, list) else [answer]
         if len(given) != len(read):

@@ -22,7 +22,15 @@ from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, whole_part
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.dialect import (
+    DIALECTS,
+    Answer,
+    Api,
+    Dialect,
+    Exchange,
+    WireRequest,
+    check_choices,
+)
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
@@ -125,7 +133,8 @@ class VLLM(Dialect):
             lambda n, top: self._values(request, n, top),
             lambda fields, n: self._request(prepared, request, fields, n),
         )
-        choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)[:n]
+        choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)
+        check_choices(choices, n)
         if not choices:
             raise MalformedResponse("the answer holds no choices")
         if len(choices) < n:
@@ -148,10 +157,13 @@ class VLLM(Dialect):
 
     def enumerate(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
         """The alternatives of one sampled token, by their ids."""
-        one = attrs.evolve(request, n=1, max_tokens=1, temperature=1.0, enumerate=False)
+        shown = max(request.n, request.top_logprobs)
+        one = attrs.evolve(
+            request, n=1, max_tokens=1, top_logprobs=shown, temperature=1.0, enumerate=False
+        )
         completion, _ = yield from self._negotiate(
             one,
-            max(request.n, request.top_logprobs),
+            shown,
             self._fields,
             lambda n, top: self._values(one, n, top),
             lambda fields, n: self._request(prepared, one, fields | ALTERNATIVES_BY_ID, n),
@@ -195,6 +207,7 @@ class VLLM(Dialect):
             decode=decoder(stream=self.stream, n=n),
             body=splice("prompt", prepared.json(request.beam), fields),
             most_tokens=n * request.max_tokens,
+            alternatives=request.top_logprobs,
         )
 
     def _continuation(

@@ -146,8 +146,9 @@ class HttpClient:
             raise
 
     async def _attempt(self, request: WireRequest[T], url: str) -> T:
+        limit = min(self._most_bytes, request.most_bytes)
         with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
-            response = await self._exchange(request, url)
+            response = await self._exchange(request, url, limit)
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content = response
@@ -161,10 +162,15 @@ class HttpClient:
                 now=time.time(),
             )
         if content is None:
-            raise MalformedResponse(f"the answer is longer than {self._most_bytes} bytes", url=url)
+            why = (
+                "max_answer_bytes"
+                if limit == self._most_bytes
+                else "more than its request justifies"
+            )
+            raise MalformedResponse(f"the answer is longer than {limit} bytes ({why})", url=url)
         return self._decoded(request, head, content, url)
 
-    async def _exchange(self, request: WireRequest[Any], url: str) -> _Response:
+    async def _exchange(self, request: WireRequest[Any], url: str, limit: int) -> _Response:
         client = self._client
         if client is None:
             message = "the endpoint is not open: use it inside `async with Endpoint(...)`"
@@ -173,7 +179,7 @@ class HttpClient:
             raise EndpointClosed("the http_client is closed", url=url)
         try:
             response = await client.send(self._build(client, request, url), stream=True)
-            return _Response(response, await self._read(response))
+            return _Response(response, await self._read(response, limit))
         except httpx.HTTPStatusError as error:  # of a hook, which is as good as the response
             return _Response(error.response, _read_already(error.response))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -212,9 +218,8 @@ class HttpClient:
         codings = accepted(client.headers.get("accept-encoding", ""))
         return {"accept-encoding": codings, **self._address.headers}
 
-    async def _read(self, response: httpx.Response) -> bytes | None:
+    async def _read(self, response: httpx.Response, limit: int) -> bytes | None:
         """Read the body; None if it is too long, and then the connection is closed."""
-        limit = self._most_bytes
         if response.is_stream_consumed:  # by a hook
             return response.content if len(response.content) <= limit else None
         body = response.extensions.get(BODY)

@@ -1,4 +1,9 @@
-"""The body of a response, decompressed in bounded memory whatever came over the wire."""
+"""The body of a response, decompressed in bounded memory whatever came over the wire.
+
+A body is bounded twice: by the bytes that its request can justify, and, where it is compressed, by what came
+over the wire. Some kilobytes may unpack to a thousand times as many bytes, and these be decoded to objects that
+take thirty times as much; so its weight is an estimate of the memory that decoding it takes at the most.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,12 @@ import httpx
 _WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": zlib.MAX_WBITS}
 #: Most bytes that are decompressed in one go.
 _PIECE = 64 * 1024
+#: Bytes of memory for each byte of JSON (two copies, and a string of wide characters), for each array and
+#: object, and for each comma: for what stands between two.
+_BYTE, _CONTAINER, _COMMA = 6, 240, 64
+#: Bytes of memory that any compressed body may take, and a longer one for each byte that came. Log-probabilities
+#: reach a third of that.
+_FREE, _EACH = 12 << 20, 384
 
 
 def accepted(codings: str) -> str:
@@ -51,6 +62,7 @@ class BoundedBody:
         self._unpacker = zlib.decompressobj(self._window) if self._window else None
         self._limit = limit
         self._content = bytearray()
+        self._came = 0
         self._begun = False
 
     def feed(self, data: bytes) -> bool:
@@ -59,25 +71,38 @@ class BoundedBody:
         Raises:
             httpx.DecodingError: it is not what its header says.
         """
+        self._came += len(data)
         if self._unpacker is None:
             self._content += data
         else:
             self._unpack(data)
-        return len(self._content) <= self._limit
+        return self._fits()
 
     def finish(self) -> bytes:
         """Return the whole of it.
 
         Raises:
-            httpx.DecodingError: it ends in the middle.
+            httpx.DecodingError: it ends in the middle, or would take too much memory.
         """
-        if self._unpacker is not None and self._begun and not self._unpacker.eof:
-            raise httpx.DecodingError("the compressed body is cut short")
-        return bytes(self._content)
+        content = self._content
+        if self._unpacker is not None and self._begun:
+            if not self._unpacker.eof:
+                raise httpx.DecodingError("the compressed body is cut short")
+            containers = content.count(b"{") + content.count(b"[")
+            if not self._bears(containers * _CONTAINER + content.count(b",") * _COMMA):
+                raise httpx.DecodingError(f"{self._came} bytes do not justify what it unpacks to")
+        return bytes(content)
+
+    def _fits(self) -> bool:
+        return len(self._content) <= self._limit and (self._unpacker is None or self._bears())
+
+    def _bears(self, more: int = 0) -> bool:
+        """Whether what came justifies the memory for the content so far, and for so many bytes more."""
+        return len(self._content) * _BYTE + more <= max(_FREE, self._came * _EACH)
 
     def _unpack(self, data: bytes) -> None:
         assert self._unpacker is not None
-        while data and not self._unpacker.eof and len(self._content) <= self._limit:
+        while data and not self._unpacker.eof and self._fits():
             self._content += self._next_piece(data)
             data = self._unpacker.unconsumed_tail
 

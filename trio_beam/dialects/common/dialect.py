@@ -21,12 +21,16 @@ from trio_beam.errors import (
     ContextOverflow,
     EndpointError,
     LogprobsUnavailable,
+    MalformedResponse,
     RequestRejected,
     ServerError,
 )
 
 T = TypeVar("T")
 Api: TypeAlias = Literal["auto", "completions", "chat"]
+#: Bytes of a response: of whatever is asked for without a body; of what stands around the answer; for each
+#: token, which may be an event of a stream; for each alternative; for each byte of the request.
+_LISTED, _ENVELOPE, _TOKEN, _ALTERNATIVE, _ECHO = 8 << 20, 1 << 20, 8 << 10, 2 << 10, 32
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -40,6 +44,7 @@ class WireRequest(Generic[T]):
         body: JSON; None for a GET.
         at_root: which of the two `path` is behind.
         most_tokens: the most that it may make the server generate, all choices together.
+        alternatives: wanted beside each token.
     """
 
     path: str
@@ -47,6 +52,17 @@ class WireRequest(Generic[T]):
     body: bytes | None = None
     at_root: bool = False
     most_tokens: int = 0
+    alternatives: int = 0
+
+    @property
+    def most_bytes(self) -> int:
+        """The longest response that it can justify, with a generous factor."""
+        if self.body is None:
+            return _LISTED
+        most = _ENVELOPE + self.most_tokens * (_TOKEN + self.alternatives * _ALTERNATIVE)
+        # What generates nothing may be about each token that was sent, and a token has two bytes or more.
+        each = _ECHO if self.most_tokens else (1 + self.alternatives) * _ALTERNATIVE // 8
+        return most + len(self.body) * each
 
     @property
     def method(self) -> str:
@@ -298,6 +314,19 @@ def check_enough(shown: int, n: int) -> None:
             f"the server shows {shown} next tokens, where {n} are needed: n_per_beam (in the first round"
             " beam_width * n_per_beam), but no more than beam_width + 1"
         )
+
+
+def check_choices(choices: list[T], n: int) -> list[T]:
+    """Return the choices of a response; refuse more than were asked for: it answers something else.
+
+    Raises:
+        MalformedResponse: they are more than n.
+    """
+    if len(choices) > n:
+        raise MalformedResponse(
+            f"the response holds {len(choices)} choices, where {n} were asked for"
+        )
+    return choices
 
 
 def one_token_blocks(
