@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 KEY = "sk-Ab/c+d=9f8e7d6c5b4a3f2e1d0cQQ"
 #: Characters of a key that may be shown together.
 FEW = 7
+#: Shortest piece: what stands before it may make an escape of its first characters ("%" of "2e").
+LEAST = FEW + 4
 
 _CHARACTER: tuple[Callable[[str], str], ...] = (
     lambda one: one,
@@ -48,8 +50,8 @@ _WHOLE: tuple[Callable[[str], str], ...] = (
 @st.composite
 def spelt(draw: st.DrawFn, key: str = KEY) -> list[str]:
     """A key, or a piece of it, as parts of which not so many must be shown together."""
-    start = draw(st.integers(0, len(key) - FEW - 1))
-    piece = key[start : draw(st.integers(start + FEW + 1, len(key)))]
+    start = draw(st.integers(0, len(key) - LEAST))
+    piece = key[start : draw(st.integers(start + LEAST, len(key)))]
     if draw(st.booleans()):
         ways = draw(st.lists(st.sampled_from(_CHARACTER), min_size=1, max_size=3))
         return [draw(st.sampled_from(ways))(one) for one in piece]

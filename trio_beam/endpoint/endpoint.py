@@ -51,6 +51,8 @@ class EndpointStatistics:
         hedges: how many of them were sent because another had no answer yet.
         cancelled: how many of them were given up before their response was whole.
         open_connections: sockets open now, idle ones included; None with an ``http_client`` of your own.
+        unasked: connections closed, since it was opened, because bytes came on them that nobody had asked for;
+            None as above.
     """
 
     in_flight: int
@@ -61,6 +63,7 @@ class EndpointStatistics:
     hedges: int
     cancelled: int
     open_connections: int | None
+    unasked: int | None = None
 
 
 @attrs.define(kw_only=True)
@@ -260,6 +263,7 @@ class Endpoint:
             hedges=done.hedges,
             cancelled=done.cancelled,
             open_connections=self._http.open_connections,
+            unasked=self._http.unasked,
         )
 
     async def start(self, prompt: Prompt, context: RequestContext) -> DialectSampler:

@@ -76,7 +76,7 @@ class GiveUp:
 def is_transient(error: EndpointError) -> bool:
     """Whether the same request may fare better another time."""
     match error:
-        case BeamTimeout():
+        case BeamTimeout() | ConnectionFailed(lasting=True):
             return False
         case ConnectionFailed() | AttemptTimeout() | RateLimited():
             return True

@@ -10,6 +10,7 @@ from typing import Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import attrs
+import httpx
 
 from trio_beam.errors import ConfigError
 
@@ -105,7 +106,8 @@ def _split(base_url: object) -> SplitResult:
         host, port = parts.hostname or "", parts.port
         # As name services want it: every label non-empty and short enough.
         ascii_host = host.encode("idna").decode() if host else ""
-    except ValueError:
+        _ = httpx.URL(base_url.strip()).host  # httpx has its own idea of names and addresses
+    except (ValueError, httpx.InvalidURL):
         raise ConfigError("base_url", _URL, _shown(base_url)) from None
     plain = ascii_host.isprintable() and not set(ascii_host) & set(' /\\<>"{}|^`')
     if parts.scheme not in ("http", "https") or not ascii_host or not plain or port == 0:

@@ -23,9 +23,18 @@ from trio_beam.errors import (
     MalformedResponse,
     TrioBeamError,
 )
-from trio_beam.http.base_url import Address
-from trio_beam.http.clients import Content, OwnClient, check_client, pool_size, secrets_of
+from trio_beam.http.base_url import Address, carries_secret
+from trio_beam.http.clients import (
+    Content,
+    OwnClient,
+    check_client,
+    is_same_host,
+    pool_size,
+    secrets_of,
+)
+from trio_beam.http.connection import Unasked
 from trio_beam.http.content import BoundedBody, accepted, coding_of, unpack
+from trio_beam.http.foreign_errors import is_lasting
 from trio_beam.http.transport import BODY, Body
 from trio_beam.http.words import Words
 
@@ -124,6 +133,13 @@ class HttpClient:
         return self._client.transport.open_connections if isinstance(self._client, OwnClient) else 0
 
     @property
+    def unasked(self) -> int | None:
+        """Connections that were closed for bytes that nobody had asked for; None with a client of the caller's."""
+        if self._given is not None:
+            return None
+        return self._client.transport.unasked if isinstance(self._client, OwnClient) else 0
+
+    @property
     def pool_size(self) -> int | None:
         """The most connections of a caller's client, if it has a limit that is known.
 
@@ -178,7 +194,7 @@ class HttpClient:
         if client.is_closed:
             raise EndpointClosed("the http_client is closed", url=url)
         try:
-            response = await client.send(self._build(client, request, url), stream=True)
+            response = await self._send(client, self._build(client, request, url))
             return _Response(response, await self._read(response, limit))
         except httpx.HTTPStatusError as error:  # of a hook, which is as good as the response
             return _Response(error.response, _read_already(error.response))
@@ -187,6 +203,30 @@ class HttpClient:
                 message = "the endpoint was closed while a request was under way"
                 raise EndpointClosed(message, url=url) from error
             raise self._translated(error, url) from error
+
+    async def _send(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        """Send, and follow redirects if the client does, without our secrets where they lead elsewhere.
+
+        httpx itself takes away ``Authorization`` only. Bodies of redirects are not read.
+        """
+        if not client.follow_redirects:
+            return await client.send(request, stream=True)
+        response = await client.send(request, stream=True, follow_redirects=False)
+        for _ in range(client.max_redirects):
+            following = response.next_request
+            if following is None:
+                return response
+            await response.aclose()
+            if not is_same_host(response.url, following.url):
+                for name in self._address.headers:
+                    if carries_secret(name):
+                        following.headers.pop(name, None)
+            # The client's own authentication is in the headers already, or must not go there.
+            response = await client.send(following, stream=True, auth=None, follow_redirects=False)
+        if response.next_request is None:
+            return response
+        await response.aclose()
+        raise httpx.TooManyRedirects(f"more than {client.max_redirects} redirects")
 
     def _build(
         self, client: httpx.AsyncClient, request: WireRequest[Any], url: str
@@ -249,11 +289,15 @@ class HttpClient:
         if isinstance(error, httpx.DecodingError):
             message = f"the body cannot be decoded: {words}"
             return MalformedResponse(message, url=url, transient=True)
+        if isinstance(error, Unasked):
+            return MalformedResponse(f"the server cannot be trusted: {words}", url=url)
         if isinstance(error, httpx.LocalProtocolError):
             raise ConfigError("the request", f"one that HTTP allows ({words})", url)
         never_sent = isinstance(error, (httpx.ConnectError, httpx.ProxyError))
         kind = "cannot connect" if never_sent else "connection lost"
-        return ConnectionFailed(f"{kind}: {words}", url=url, never_sent=never_sent)
+        return ConnectionFailed(
+            f"{kind}: {words}", url=url, never_sent=never_sent, lasting=is_lasting(error)
+        )
 
     def _decoded(self, request: WireRequest[T], head: httpx.Response, body: bytes, url: str) -> T:
         if not body:

@@ -11,6 +11,7 @@ from httpx._utils import URLPattern, get_environment_proxies
 
 from trio_beam.errors import ConfigError
 from trio_beam.http.base_url import secrets_in_headers
+from trio_beam.http.dial import origin_of
 from trio_beam.http.transport import TrioTransport
 
 #: For the rooms that do not know httpx.
@@ -125,11 +126,18 @@ def environment_proxy(url: str) -> str | None:
 
     ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` mean what they mean to httpx, whose
     reader is borrowed. Only the loopback is never proxied: no proxy elsewhere could reach it.
+
+    Raises:
+        ConfigError: one of them is no such thing.
     """
     target = httpx.URL(url)
     if _is_loopback(target.host):
         return None
-    found = {URLPattern(key): proxy for key, proxy in get_environment_proxies().items()}
+    try:
+        found = {URLPattern(key): proxy for key, proxy in get_environment_proxies().items()}
+    except (httpx.InvalidURL, ValueError):
+        names = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+        raise ConfigError(names, "URLs and hosts", "what the environment says") from None
     return next((found[pattern] for pattern in sorted(found) if pattern.matches(target)), None)
 
 
@@ -138,6 +146,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower().rstrip(".") == "localhost"
+
+
+def is_same_host(one: httpx.URL, other: httpx.URL) -> bool:
+    """Whether a URL leads to where another does, or there by way of TLS."""
+    if one.raw_host != other.raw_host:
+        return False
+    return origin_of(one) == origin_of(other) or (one.scheme, other.scheme) == ("http", "https")
 
 
 def pool_size(client: httpx.AsyncClient, url: str) -> int | None:

@@ -7,6 +7,7 @@ without it. Otherwise h11 is told of the request first, and reads the response f
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import ssl
@@ -15,6 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import h11
+import httpx
 import trio
 
 from trio_beam.http.dial import MAX_HEAD, Origin, ProxyServer, connect, open_tunnel, start_tls
@@ -28,8 +30,24 @@ _MAX_EARLY = 64
 _MAX_INTERIM = 100
 
 
+#: What a response begins with that could be taken for the answer to another request. An error cannot: servers
+#: send one on a connection that has been idle for too long, before they close it (408).
+_ANSWER = re.compile(rb"\s*HTTP/\d(?:\.\d)? [23]")
+#: Seconds in which an encrypted connection with something to read tells what it is.
+_LOOK = 0.05
+
+
 class ClosedWhileIdle(Exception):
     """A kept-alive connection turned out to be closed before a byte of a response came."""
+
+
+class Unasked(httpx.RemoteProtocolError):
+    """A server has answered something that nobody asked, so its answers may be those to other requests."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it sent an answer that nobody asked for, so that its answers may be to other requests"
+        )
 
 
 class Head(NamedTuple):
@@ -287,25 +305,57 @@ class Connection:
                 raise trio.BrokenResourceError from error
 
     def renew(self) -> bool:
-        """Make ready for another exchange; False if one side wants to close."""
+        """Make ready for another exchange; False if one side wants to close.
+
+        Raises:
+            Unasked: an answer that nobody asked for follows.
+        """
         protocol = self._protocol
         if protocol is None:
-            done = self._missing == 0 and not self._rest
+            done, rest, ended = self._missing == 0, self._rest, False
         else:
-            finished = protocol.our_state is protocol.their_state is h11.DONE
-            # Neither bytes that nobody asked for, nor the end of the stream.
-            done = finished and protocol.trailing_data == (b"", False)
-        done = done and self._sent and not self._early
+            done = protocol.our_state is protocol.their_state is h11.DONE
+            rest, ended = protocol.trailing_data
+        rest += b"".join(self._early)
+        if _ANSWER.match(rest):
+            raise Unasked
+        done = done and self._sent and not (rest or ended)
         self._reset()
         self._used = True
         return done
 
     def is_readable(self) -> bool:
-        """Whether an idle connection has something to read, which means: was closed."""
+        """Whether an idle connection has something to read: its end, or bytes that nobody asked for."""
         if self._poll is not None:
             return bool(self._poll.poll(0))
         assert self._socket is not None
         return bool(select.select([self._socket.socket.fileno()], [], [], 0)[0])
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is read from the socket is not yet the data."""
+        return self._raw is None
+
+    async def check_unasked(self) -> bool:
+        """Whether there are bytes to read on an idle connection, and not only its end.
+
+        They stay there, unless the connection is encrypted.
+
+        Raises:
+            Unasked: they are an answer.
+        """
+        data = b""
+        with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            if self._raw is not None:
+                data = self._raw.recv(_READ_SIZE, socket.MSG_PEEK)
+            else:
+                assert self.stream is not None
+                # Below TLS there are messages that are no data, such as a ticket.
+                with trio.move_on_after(_LOOK):
+                    data = bytes(await self.stream.receive_some(_READ_SIZE))
+        if _ANSWER.match(data):
+            raise Unasked
+        return bool(data)
 
     def close(self) -> None:
         """Close the socket now, without any farewell."""

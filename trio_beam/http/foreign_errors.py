@@ -37,6 +37,15 @@ def as_httpx(error: Exception, *, connecting: bool) -> httpx.TransportError:
     return kind(_reason(error))
 
 
+def is_lasting(error: BaseException | None) -> bool:
+    """Whether an error is one of a certificate, which another attempt would find the same."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _reason(error: BaseException) -> str:
     """The innermost cause in the system's own words: Trio wraps it, once for each address tried."""
     if isinstance(error, ExceptionGroup):
