@@ -17,7 +17,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import RequestObserver
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.errors import EndpointError
 
 
@@ -81,6 +81,7 @@ class RequestContext:
         meter: where the search's requests and tokens are counted.
         emit: takes events.
         deadline: the time that is left; paused while a request waits for a slot.
+        allotment: what was set aside of the budget for it; None: nothing was.
         attempts: how many times the current request has been sent.
         last_error: of its last attempt that failed.
     """
@@ -88,6 +89,7 @@ class RequestContext:
     meter: UsageMeter
     emit: RequestObserver
     deadline: Deadline = NO_DEADLINE
+    allotment: Allotment | None = None
     attempts: int = 0
     last_error: EndpointError | None = None
 

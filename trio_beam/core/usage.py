@@ -92,6 +92,7 @@ class UsageMeter:
         self._budget = budget or Budget()
         self._committed = 0  # completion tokens
         self._committed_prompt = 0
+        self._allotted = 0  # requests
 
     def usage(self) -> Usage:
         """The counts as they stand."""
@@ -124,19 +125,39 @@ class UsageMeter:
         # A model in this process need not reserve; then what came back is all that is known.
         return max(self._committed, self.completion_tokens)
 
-    def reservation(self, prompt_tokens: int = 0) -> Reservation:
+    def reservation(
+        self, prompt_tokens: int = 0, allotment: Allotment | None = None
+    ) -> Reservation:
         """A part of the budget, to be reserved before a request is sent.
 
         Args:
             prompt_tokens: of each request that reads the prompt, or an upper bound.
+            allotment: set aside for the first of the requests.
         """
-        return Reservation(self, prompt_tokens)
+        return Reservation(self, prompt_tokens, allotment)
 
-    def allows(self, tokens: int, prompt_tokens: int = 0) -> bool:
-        """Whether another request of so many completion and prompt tokens may be sent."""
+    def allot(self, tokens: int, prompt_tokens: int = 0) -> Allotment | None:
+        """Set aside what a request may cost, long before it is sent; None: the budget has no more.
+
+        Whoever allots in a certain order decides who goes without, whichever request is sent first.
+        """
+        if not self.allows(tokens, prompt_tokens):
+            return None
+        self._allotted += 1
+        self.commit(tokens, prompt_tokens)
+        return Allotment(self, tokens, prompt_tokens)
+
+    def give_back(self, allotment: Allotment) -> None:
+        """Take back what was set aside."""
+        self._allotted -= 1
+        self.commit(-allotment.tokens, -allotment.prompt_tokens)
+
+    def allows(self, tokens: int, prompt_tokens: int = 0, *, requests: int = 1) -> bool:
+        """Whether so many more requests, of so many tokens together, may be sent beside those allotted."""
         limit = self._budget.requests
-        requests = limit is None or self.requests < limit
-        return requests and tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
+        sent = self.requests + self._allotted + requests
+        enough = limit is None or sent <= limit
+        return enough and tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
 
     def commit(self, tokens: int, prompt_tokens: int = 0) -> None:
         """Count tokens as spent or about to be (negative: no longer)."""
@@ -144,12 +165,30 @@ class UsageMeter:
         self._committed_prompt += prompt_tokens
 
 
+class Allotment:
+    """What was set aside for one request; given back as soon as that reserves, or is not sent."""
+
+    def __init__(self, meter: UsageMeter, tokens: int, prompt_tokens: int) -> None:
+        self._meter: UsageMeter | None = meter
+        self.tokens = tokens
+        self.prompt_tokens = prompt_tokens
+
+    def release(self) -> None:
+        """Give it back; once is enough."""
+        if self._meter is not None:
+            self._meter.give_back(self)
+            self._meter = None
+
+
 class Reservation:
     """The most that the requests of one exchange may cost, until their true cost is known."""
 
-    def __init__(self, meter: UsageMeter, prompt_tokens: int = 0) -> None:
+    def __init__(
+        self, meter: UsageMeter, prompt_tokens: int = 0, allotment: Allotment | None = None
+    ) -> None:
         self._meter = meter
         self._prompt_tokens = prompt_tokens
+        self._allotment = allotment
         self._answered = 0
         self._answered_prompt = 0
 
@@ -166,6 +205,8 @@ class Reservation:
         Raises:
             BudgetExhausted: the search may not send it.
         """
+        if self._allotment is not None:
+            self._allotment.release()
         if not self.allows(tokens):
             raise BudgetExhausted("the search has used up its budget")
         self._meter.commit(tokens, self._prompt(tokens))

@@ -111,7 +111,9 @@ class DialectSampler:
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
         await self._settle(request, context)
-        reservation = context.meter.reservation(self._length + request.beam.length)
+        reservation = context.meter.reservation(
+            self._length + request.beam.length, context.allotment
+        )
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.proposal_logprobs:

@@ -8,7 +8,7 @@ Anything unexpected is a bug and leaves as the nursery's group.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import trio
 
@@ -22,7 +22,7 @@ from trio_beam.core.language_model import (
     max_per_request,
 )
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.engine.deadline import PausableDeadline
 from trio_beam.errors import (
     BeamTimeout,
@@ -62,11 +62,16 @@ async def run_round(
         emit: takes events.
     """
     scopes = [trio.CancelScope() for _ in current.expansions]
+    # In the order of their ranks, before any task runs: which beams a budget suffices for must not depend on
+    # which of them comes first.
+    tasks = [
+        _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
+        for expansion, scope in zip(current.expansions, scopes, strict=True)
+    ]
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
     try:
         async with trio.open_nursery() as nursery:
-            for expansion, scope in zip(current.expansions, scopes, strict=True):
-                task = _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
+            for task, expansion in zip(tasks, current.expansions, strict=True):
                 nursery.start_soon(task.run, send, name=f"beam {expansion.rank}")
             for _ in scopes:
                 reaction = _deliver(receiver, await receive.receive(), emit)
@@ -95,6 +100,14 @@ def _buffered(receive: trio.MemoryReceiveChannel[Outcome]) -> Iterator[Outcome]:
             return
 
 
+class _Part(NamedTuple):
+    """A request for some of a beam's samples: the first of them, how many, and what they may cost."""
+
+    first: int
+    count: int
+    allotment: Allotment
+
+
 class _BeamTask:
     """The expansion of one beam, by as many requests as the server makes it take."""
 
@@ -116,13 +129,16 @@ class _BeamTask:
         self._arrived: dict[int, Continuation] = {}
         self._errors: dict[int, EndpointError] = {}
         self._exhausted = False
+        self._parts = self._planned(0, expansion.n)
 
     async def run(self, send: trio.MemorySendChannel[Outcome]) -> None:
         """Expand the beam and send exactly one outcome, whatever happens."""
         try:
             with self._scope:
-                await self._ask(0, self._expansion.n)
+                await self._ask(self._parts)
         finally:
+            for part in self._parts:
+                part.allotment.release()
             send.send_nowait(self._outcome())
 
     def _outcome(self) -> Outcome:
@@ -136,23 +152,41 @@ class _BeamTask:
             exhausted=self._exhausted,
         )
 
-    async def _ask(self, first: int, count: int) -> None:
-        """Get samples `first` to `first + count - 1`, by as many requests as it takes."""
-        enumerates = self._sampling.enumerate
-        most = count if enumerates else max_per_request(self._sampler) or count
-        if count <= most:  # nearly always: it needs no nursery
-            got = await self._request(first, count)
-            if 0 < got < count and not enumerates:
-                await self._ask(first + got, count - got)
+    def _planned(self, first: int, count: int) -> list[_Part]:
+        """The requests for samples `first` to `first + count - 1`, as far as the budget suffices."""
+        most = count if self._sampling.enumerate else max_per_request(self._sampler) or count
+        prompt = self._meter.prompt_length + self._expansion.beam.length
+        parts: list[_Part] = []
+        for start in range(first, first + count, most):
+            size = min(most, first + count - start)
+            allotment = self._meter.allot(size * self._expansion.max_tokens, prompt)
+            if allotment is None:
+                self._exhausted = True
+                break
+            parts.append(_Part(start, size, allotment))
+        return parts
+
+    async def _ask(self, parts: Sequence[_Part]) -> None:
+        """Carry out requests, and those for what they did not bring."""
+        if len(parts) == 1:  # nearly always: it needs no nursery
+            await self._ask_one(parts[0])
             return
         async with trio.open_nursery() as nursery:
-            for start in range(first, first + count, most):
-                nursery.start_soon(self._ask, start, min(most, first + count - start))
+            for part in parts:
+                nursery.start_soon(self._ask_one, part)
 
-    async def _request(self, first: int, count: int) -> int:
+    async def _ask_one(self, part: _Part) -> None:
+        try:
+            got = await self._request(part.first, part.count, part.allotment)
+        finally:
+            part.allotment.release()
+        if 0 < got < part.count and not self._sampling.enumerate:
+            await self._ask(self._planned(part.first + got, part.count - got))
+
+    async def _request(self, first: int, count: int, allotment: Allotment) -> int:
         """Ask for samples once; return how many came, 0 if it failed."""
         try:
-            got = await self._sample(first, count)
+            got = await self._sample(first, count, allotment)
         except BudgetExhausted:
             self._exhausted = True
             return 0
@@ -164,10 +198,14 @@ class _BeamTask:
         self._arrived.update(enumerate(got, first))
         return len(got)
 
-    async def _sample(self, first: int, count: int) -> Sequence[Continuation]:
+    async def _sample(
+        self, first: int, count: int, allotment: Allotment
+    ) -> Sequence[Continuation]:
         """Return at least one and at most `count` continuations, within the beam's time."""
         request = self._sample_request(first, count)
-        context = RequestContext(meter=self._meter, emit=self._emit, deadline=NO_DEADLINE)
+        context = RequestContext(
+            meter=self._meter, emit=self._emit, deadline=NO_DEADLINE, allotment=allotment
+        )
         limit = self._sampling.beam_timeout
         if limit is None:
             got = await self._sampler.sample(request, context)
