@@ -57,7 +57,7 @@ def test_a_secret_with_a_blank() -> None:
 @given(st.text(max_size=80))
 @example("application/json: the model's key is wrong, see https://host/path?x=1%202&amp;")
 def test_other_text_stays_as_it_is(text: str) -> None:
-    if not shown(list("short"), text.lower()) == len("short"):
+    if shown(list("short"), text.lower()) != len("short"):
         assert SECRETS.redact(text) == text
     assert Secrets([]).redact(text + KEY) == text + KEY
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -78,10 +79,8 @@ async def test_an_answer_before_the_request(ask: Ask) -> None:
 
     with trio.fail_after(10):
         async with talk(ask, handle) as link:
-            try:
+            with suppress(Unasked):
                 await link.get()
-            except Unasked:
-                pass
             await wait_all_tasks_blocked()
             await link.fails(Unasked)
 
@@ -198,5 +197,3 @@ async def test_a_search_says_so_in_plain_words(later: bool) -> None:
                 assert endpoint.statistics().unasked == 1
             async with endpoint:  # entered again, it begins anew
                 assert endpoint.statistics().unasked == 0
-
-

@@ -1,13 +1,13 @@
-"""Text of others on one line of ours: what would move the cursor, or begin another line, is escaped. Pure."""
+"""Escape characters of foreign text that would move the cursor or begin another line. Pure."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Return a text with everything that is not printable as a backslash escape.
+    """Replace unprintable characters by backslash escapes.
 
-    Those are control characters (a terminal obeys them), ends of lines in all their forms (the next line
-    could look like one of ours) and marks that turn the direction of writing.
+    These are control characters (a terminal obeys them), line separators of all kinds (the next line could
+    look like one of ours) and marks that change the direction of writing.
     """
     if text.isprintable():
         return text

@@ -1,8 +1,8 @@
-"""One round: a nursery, and in it a task and a cancel scope for each beam.
+"""One round: a nursery with a task and a cancel scope per beam.
 
-The scope of a beam is made here by the parent and entered in the child; the parent only cancels
-it. A request's failure becomes data in the child (`Outcome.errors`); the machine decides what it means.
-Anything unexpected is a bug and leaves as the nursery's group.
+The parent creates a beam's scope, the child enters it, and the parent only cancels it. A failed request
+becomes data in the child (`Outcome.errors`); the machine decides what it means. Anything unexpected is a
+bug and leaves as the nursery's group.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from trio_beam.errors import (
 
 
 class OutcomeReceiver(Protocol):
-    """Takes the outcomes of a round: a machine."""
+    """Receives the outcomes of a round: a machine."""
 
     def receive(self, outcome: Outcome) -> Reaction:
-        """Take the outcome of one expansion."""
+        """Process the outcome of one expansion."""
 
 
-#: Carries out a round as `run_round` does, whose arguments it is given.
+#: Runs a round, with the arguments of `run_round`.
 RoundRunner: TypeAlias = Callable[
     [Sampler, Round, OutcomeReceiver, UsageMeter, Observer], Awaitable[None]
 ]
@@ -49,21 +49,20 @@ RoundRunner: TypeAlias = Callable[
 async def run_round(
     sampler: Sampler, current: Round, receiver: OutcomeReceiver, meter: UsageMeter, emit: Observer
 ) -> None:
-    """Carry out all expansions of a round at the same time, and give `receiver` every outcome.
+    """Run all expansions of a round concurrently, and pass every outcome to `receiver`.
 
-    When this returns or raises, no task of the round is left, and `receiver` has all that came back:
-    also if it was cancelled from outside.
+    When this returns or raises, even after a cancellation, no task of the round is left and `receiver`
+    has everything that arrived.
 
     Args:
-        sampler: answers the requests.
+        sampler: performs the requests.
         current: the round.
-        receiver: takes the outcomes, and says whom to cancel.
+        receiver: receives the outcomes and says which expansions to cancel.
         meter: counts the requests.
-        emit: takes events.
+        emit: receives events.
     """
     scopes = [trio.CancelScope() for _ in current.expansions]
-    # In the order of their ranks, before any task runs: which beams a budget suffices for must not depend on
-    # which of them comes first.
+    # Budgets are allotted by rank before any task runs, so that the result does not depend on timing.
     tasks = [
         _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
         for expansion, scope in zip(current.expansions, scopes, strict=True)
@@ -78,7 +77,7 @@ async def run_round(
                 for rank in reaction.cancel:
                     scopes[rank].cancel(reason="a sibling failed")
     finally:
-        # A cancelled round still hands over what had arrived: it was paid for.
+        # A cancelled round still delivers everything that arrived: it was paid for.
         for outcome in _buffered(receive):
             _deliver(receiver, outcome, emit)
         send.close()
@@ -101,15 +100,15 @@ def _buffered(receive: trio.MemoryReceiveChannel[Outcome]) -> Iterator[Outcome]:
 
 
 class _Part(NamedTuple):
-    """A request for some of a beam's samples: the first of them, how many, and what they may cost."""
+    """A planned request: its first sample, the number of samples, and its share of the budget."""
 
     first: int
-    count: int
+    size: int
     allotment: Allotment
 
 
 class _BeamTask:
-    """The expansion of one beam, by as many requests as the server makes it take."""
+    """The expansion of one beam, by as many requests as the server requires."""
 
     def __init__(
         self,
@@ -129,7 +128,7 @@ class _BeamTask:
         self._arrived: dict[int, Continuation] = {}
         self._errors: dict[int, EndpointError] = {}
         self._exhausted = False
-        self._parts = self._planned(0, expansion.n)
+        self._parts = self._plan(0, expansion.n)
 
     async def run(self, send: trio.MemorySendChannel[Outcome]) -> None:
         """Expand the beam and send exactly one outcome, whatever happens."""
@@ -152,13 +151,13 @@ class _BeamTask:
             exhausted=self._exhausted,
         )
 
-    def _planned(self, first: int, count: int) -> list[_Part]:
-        """The requests for samples `first` to `first + count - 1`, as far as the budget suffices."""
-        most = count if self._sampling.enumerate else max_per_request(self._sampler) or count
+    def _plan(self, first: int, count: int) -> list[_Part]:
+        """Plan requests for samples `first` to `first + count - 1`, as far as the budget allows."""
+        limit = count if self._sampling.enumerate else max_per_request(self._sampler) or count
         prompt = self._meter.prompt_length + self._expansion.beam.length
         parts: list[_Part] = []
-        for start in range(first, first + count, most):
-            size = min(most, first + count - start)
+        for start in range(first, first + count, limit):
+            size = min(limit, first + count - start)
             allotment = self._meter.allot(size * self._expansion.max_tokens, prompt)
             if allotment is None:
                 self._exhausted = True
@@ -167,8 +166,8 @@ class _BeamTask:
         return parts
 
     async def _ask(self, parts: Sequence[_Part]) -> None:
-        """Carry out requests, and those for what they did not bring."""
-        if len(parts) == 1:  # nearly always: it needs no nursery
+        """Make the planned requests, and more for samples that they did not return."""
+        if len(parts) == 1:  # the usual case, which needs no nursery
             await self._ask_one(parts[0])
             return
         async with trio.open_nursery() as nursery:
@@ -177,14 +176,14 @@ class _BeamTask:
 
     async def _ask_one(self, part: _Part) -> None:
         try:
-            got = await self._request(part.first, part.count, part.allotment)
+            got = await self._request(part.first, part.size, part.allotment)
         finally:
             part.allotment.release()
-        if 0 < got < part.count and not self._sampling.enumerate:
-            await self._ask(self._planned(part.first + got, part.count - got))
+        if 0 < got < part.size and not self._sampling.enumerate:
+            await self._ask(self._plan(part.first + got, part.size - got))
 
     async def _request(self, first: int, count: int, allotment: Allotment) -> int:
-        """Ask for samples once; return how many came, 0 if it failed."""
+        """Make one request; return the number of samples received, 0 if it failed."""
         try:
             got = await self._sample(first, count, allotment)
         except BudgetExhausted:
@@ -198,10 +197,8 @@ class _BeamTask:
         self._arrived.update(enumerate(got, first))
         return len(got)
 
-    async def _sample(
-        self, first: int, count: int, allotment: Allotment
-    ) -> Sequence[Continuation]:
-        """Return at least one and at most `count` continuations, within the beam's time."""
+    async def _sample(self, first: int, count: int, allotment: Allotment) -> Sequence[Continuation]:
+        """Return between 1 and `count` continuations, within the beam's timeout."""
         request = self._sample_request(first, count)
         context = RequestContext(
             meter=self._meter, emit=self._emit, deadline=NO_DEADLINE, allotment=allotment
@@ -212,7 +209,7 @@ class _BeamTask:
         else:
             got = await self._sample_within(limit, request, context)
         if not got:
-            raise MalformedResponse("the response holds no continuation", attempts=1)
+            raise MalformedResponse("the response has no continuation", attempts=1)
         self._check_proposal(got)
         longest = max(map(len, got))
         if longest > self._expansion.max_tokens:
@@ -237,7 +234,7 @@ class _BeamTask:
         wanted = self._sampling.proposal_logprobs
         if wanted and any(block.proposal is None and len(block) for block in got):
             raise LogprobsUnavailable(
-                "the model does not say how probable its samples were at"
+                "the model does not report the log-probabilities of its samples at"
                 f" proposal_temperature={self._sampling.temperature:g}: it has to be 1"
             )
 

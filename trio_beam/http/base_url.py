@@ -1,4 +1,4 @@
-"""The base URL of an endpoint and its headers; keeps secrets out of whatever is shown."""
+"""The base URL and headers of an endpoint; redacts secrets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from trio_beam.errors import ConfigError
 
 _URL = "a URL with its scheme and host, such as http://127.0.0.1:8000/v1"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-#: Parameters of a query that carry no secret.
+#: Query parameters that hold no secret.
 _PLAIN_PARAMETERS = frozenset({"api-version", "version"})
-#: Headers that carry no secret; the values of all others are kept out of messages.
+#: Headers that hold no secret; the values of all others are redacted.
 _PLAIN_HEADERS = frozenset(
     [
         "accept",
@@ -31,18 +31,18 @@ _PLAIN_HEADERS = frozenset(
         "user-agent",
     ]
 )
-#: Headers whose value begins with the name of a scheme.
+#: Headers whose value starts with an authentication scheme.
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Address:
-    """A base URL without credentials, and the headers that carry them.
+    """A base URL without credentials, and the headers that hold them.
 
     Attributes:
         base_url: without a trailing slash.
-        root: the base URL without its ``/v1``, where servers keep their own calls.
-        query: goes behind the path of every request, with its ``?``; may hold a key, so it is shown nowhere.
+        root: the base URL without ``/v1``, the root of servers' native calls.
+        query: appended to every path, including its ``?``; never shown, since it may hold a key.
         headers: sent with every request.
         secrets: texts that must never be shown.
     """
@@ -57,10 +57,10 @@ class Address:
     def parse(
         cls, base_url: str, *, api_key: str | None, headers: Mapping[str, str] | None
     ) -> Self:
-        """Check a base URL; a user and password in it become a header.
+        """Parse a base URL; user and password become a header.
 
         Raises:
-            ConfigError: an argument is not usable; the message holds no secret.
+            ConfigError: an argument is invalid; the message holds no secret.
         """
         parts = _split(base_url)
         if api_key is not None and not _is_header_value(api_key):
@@ -104,9 +104,9 @@ def _split(base_url: object) -> SplitResult:
     try:
         parts = urlsplit(base_url.strip())
         host, port = parts.hostname or "", parts.port
-        # As name services want it: every label non-empty and short enough.
+        # The form name services require: no label empty or too long.
         ascii_host = host.encode("idna").decode() if host else ""
-        _ = httpx.URL(base_url.strip()).host  # httpx has its own idea of names and addresses
+        _ = httpx.URL(base_url.strip()).host  # httpx parses names and addresses differently
     except (ValueError, httpx.InvalidURL):
         raise ConfigError("base_url", _URL, _shown(base_url)) from None
     plain = ascii_host.isprintable() and not set(ascii_host) & set(' /\\<>"{}|^`')
@@ -118,14 +118,14 @@ def _split(base_url: object) -> SplitResult:
 
 
 def _secrets_in(query: str) -> Iterator[str]:
-    """The values of a query's parameters."""
+    """Yield the values of a query's parameters."""
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _PLAIN_PARAMETERS:
             yield value
 
 
 def secrets_in_headers(headers: Mapping[str, str]) -> Iterator[str]:
-    """The values of headers that are kept out of messages; of credentials what is behind their scheme."""
+    """Yield the values of headers that hold secrets; of credentials, the part after the scheme."""
     for name, value in headers.items():
         if carries_secret(name):
             scheme, _, credentials = value.partition(" ")
@@ -135,7 +135,7 @@ def secrets_in_headers(headers: Mapping[str, str]) -> Iterator[str]:
 
 
 def carries_secret(header: str) -> bool:
-    """Whether the value of a header is to be kept from others."""
+    """Return whether the value of a header may be a secret."""
     return header.lower() not in _PLAIN_HEADERS
 
 
@@ -145,7 +145,7 @@ def _decoded(credentials: str) -> Iterator[str]:
 
 
 def _shown(url: str) -> str:
-    """Return the part of a URL that may be shown: neither credentials nor query nor fragment."""
+    """Return a URL without credentials, query and fragment."""
     return re.split(r"[?#]", url.rpartition("@")[2])[0]
 
 

@@ -1,4 +1,4 @@
-"""One attempt of a request: the border to httpx, whose errors become ours here and nowhere else."""
+"""Send one attempt of a request through httpx, and translate httpx's errors into ours."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from trio_beam.http.clients import (
     secrets_of,
 )
 from trio_beam.http.connection import Unasked
-from trio_beam.http.content import BoundedBody, accepted, coding_of, unpack
+from trio_beam.http.content import BoundedBody, coding_of, decompress, supported_codings
 from trio_beam.http.foreign_errors import is_lasting
 from trio_beam.http.transport import BODY, Body
 from trio_beam.http.words import Words
@@ -42,11 +42,11 @@ T = TypeVar("T")
 
 
 class _Response(NamedTuple):
-    """A response that was read as a whole.
+    """A response read to its end.
 
     Attributes:
-        head: with its status and its headers.
-        content: the body, decompressed; None if it is too long.
+        head: the response with its status and headers.
+        content: the decompressed body; None if too long.
     """
 
     head: httpx.Response
@@ -54,22 +54,22 @@ class _Response(NamedTuple):
 
 
 class HttpClient:
-    """The way to an endpoint's server: an `httpx.AsyncClient`, its own or the caller's.
+    """Sends an endpoint's requests through an `httpx.AsyncClient`, its own or the caller's.
 
     Args:
-        address: where it is, and the headers to send.
+        address: base URL and headers.
         attempt_timeout: seconds for one attempt, from connecting to the last byte; None: no limit.
-        connect_timeout: seconds for connecting; None: no limit of its own.
-        keepalive_expiry: seconds after which an idle connection is not used again.
-        most_bytes: longest body that is read, decompressed.
-        client: the caller's, used as it is, its own timeouts included, and not closed; None: one over
+        connect_timeout: seconds for connecting; None: no separate limit.
+        keepalive_expiry: seconds after which an idle connection is no longer used.
+        max_bytes: maximum size of a decompressed body.
+        client: the caller's client, used with its own timeouts and never closed; None: a client over
             `TrioTransport`.
 
     Attributes:
-        words: makes words of others fit to be shown.
+        words: makes foreign text safe to show.
 
     Raises:
-        ConfigError: the client is something else.
+        ConfigError: the client is not an `httpx.AsyncClient`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class HttpClient:
         attempt_timeout: float | None,
         connect_timeout: float | None,
         keepalive_expiry: float,
-        most_bytes: int,
+        max_bytes: int,
         client: httpx.AsyncClient | None,
     ) -> None:
         check_client(client)
@@ -87,18 +87,18 @@ class HttpClient:
         self._limit = math.inf if attempt_timeout is None else attempt_timeout
         self._connect_timeout = connect_timeout
         self._keepalive_expiry = keepalive_expiry
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._given = client
         self._client: httpx.AsyncClient | None = None
         self._built: dict[tuple[str, str], httpx.Request] = {}
         self.words = Words(address.secrets)
 
     def open(self) -> None:
-        """Make ready; sends nothing.
+        """Prepare for requests, without sending any.
 
         Raises:
-            TrioBeamError: it is open.
-            ConfigError: the environment names a proxy that cannot be used.
+            TrioBeamError: the client is already open.
+            ConfigError: the environment specifies an unsupported proxy.
         """
         if self._client is not None:
             raise TrioBeamError("this endpoint is open already")
@@ -112,7 +112,7 @@ class HttpClient:
         self._built.clear()
 
     async def aclose(self) -> None:
-        """Close every connection; a client of the caller's stays open."""
+        """Close all connections; leave a caller's client open."""
         client, self._client = self._client, None
         self.words.leave_logs()
         if isinstance(client, OwnClient):
@@ -122,29 +122,29 @@ class HttpClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests may be sent."""
+        """Whether requests can be sent."""
         return self._client is not None
 
     @property
     def open_connections(self) -> int | None:
-        """Sockets open now, idle ones included; None with a client of the caller's."""
+        """Number of open sockets, including idle ones; None with a caller's client."""
         if self._given is not None:
             return None
         return self._client.transport.open_connections if isinstance(self._client, OwnClient) else 0
 
     @property
     def unasked(self) -> int | None:
-        """Connections that were closed for bytes that nobody had asked for; None with a client of the caller's."""
+        """Connections closed for unrequested bytes; None with a caller's client."""
         if self._given is not None:
             return None
         return self._client.transport.unasked if isinstance(self._client, OwnClient) else 0
 
     @property
     def pool_size(self) -> int | None:
-        """The most connections of a caller's client, if it has a limit that is known.
+        """Maximum number of connections of a caller's client, if known.
 
-        httpx's pool loses connections when requests are cancelled while they wait for one
-        (encode/httpcore#1093), so none must ever wait there.
+        httpx's pool loses connections when requests are cancelled while waiting for one
+        (encode/httpcore#1093), so no request may ever wait there.
         """
         return pool_size(self._given, self._address.base_url) if self._given else None
 
@@ -152,7 +152,7 @@ class HttpClient:
         """Send a request once and decode its response.
 
         Raises:
-            EndpointError: whatever went wrong; it is fit to be shown.
+            EndpointError: the attempt failed; the error is safe to show.
         """
         url = self._address.url(request.path, at_root=request.at_root)
         try:
@@ -162,7 +162,7 @@ class HttpClient:
             raise
 
     async def _attempt(self, request: WireRequest[T], url: str) -> T:
-        limit = min(self._most_bytes, request.most_bytes)
+        limit = min(self._max_bytes, request.max_bytes)
         with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
             response = await self._exchange(request, url, limit)
         if scope.cancelled_caught:
@@ -180,10 +180,10 @@ class HttpClient:
         if content is None:
             why = (
                 "max_answer_bytes"
-                if limit == self._most_bytes
+                if limit == self._max_bytes
                 else "more than its request justifies"
             )
-            raise MalformedResponse(f"the answer is longer than {limit} bytes ({why})", url=url)
+            raise MalformedResponse(f"the response is longer than {limit} bytes ({why})", url=url)
         return self._decoded(request, head, content, url)
 
     async def _exchange(self, request: WireRequest[Any], url: str, limit: int) -> _Response:
@@ -196,18 +196,18 @@ class HttpClient:
         try:
             response = await self._send(client, self._build(client, request, url))
             return _Response(response, await self._read(response, limit))
-        except httpx.HTTPStatusError as error:  # of a hook, which is as good as the response
+        except httpx.HTTPStatusError as error:  # raised by a hook; handled like the response itself
             return _Response(error.response, _read_already(error.response))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             if client is not self._client or client.is_closed:
-                message = "the endpoint was closed while a request was under way"
+                message = "the endpoint was closed while a request was in progress"
                 raise EndpointClosed(message, url=url) from error
             raise self._translated(error, url) from error
 
     async def _send(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-        """Send, and follow redirects if the client does, without our secrets where they lead elsewhere.
+        """Send a request and follow redirects if the client does, without our secrets to other hosts.
 
-        httpx itself takes away ``Authorization`` only. Bodies of redirects are not read.
+        httpx itself removes only ``Authorization``. Bodies of redirects are not read.
         """
         if not client.follow_redirects:
             return await client.send(request, stream=True)
@@ -221,7 +221,7 @@ class HttpClient:
                 for name in self._address.headers:
                     if carries_secret(name):
                         following.headers.pop(name, None)
-            # The client's own authentication is in the headers already, or must not go there.
+            # The client's own authentication is in the headers already, or must not be sent there.
             response = await client.send(following, stream=True, auth=None, follow_redirects=False)
         if response.next_request is None:
             return response
@@ -234,7 +234,7 @@ class HttpClient:
         body = request.body
         target = url + self._address.query
         if client is self._given:
-            # Anew: its headers, cookies and timeouts may have changed since the last request.
+            # Rebuilt: its headers, cookies and timeouts may have changed since the last request.
             headers = self._headers(client)
             made = client.build_request(request.method, target, content=body, headers=headers)
             made.stream = Content(body or b"")
@@ -244,7 +244,7 @@ class HttpClient:
             built = client.build_request(request.method, target, headers=self._headers(client))
             built.headers.pop("content-length", None)  # the transport adds the body's
             self._built[request.method, url] = built
-        # A stream instead of content: httpx would look at every header again.
+        # A stream rather than content, for which httpx would inspect every header again.
         stream = Content(body or b"")
         return httpx.Request(
             request.method,
@@ -255,20 +255,20 @@ class HttpClient:
         )
 
     def _headers(self, client: httpx.AsyncClient) -> dict[str, str]:
-        codings = accepted(client.headers.get("accept-encoding", ""))
+        codings = supported_codings(client.headers.get("accept-encoding", ""))
         return {"accept-encoding": codings, **self._address.headers}
 
     async def _read(self, response: httpx.Response, limit: int) -> bytes | None:
-        """Read the body; None if it is too long, and then the connection is closed."""
+        """Read the body; if it is too long, close the connection and return None."""
         if response.is_stream_consumed:  # by a hook
             return response.content if len(response.content) <= limit else None
         body = response.extensions.get(BODY)
         if isinstance(body, Body):
-            packed = await body.read_whole(limit)
-            # What httpx put around it refers to the response: a cycle, left to the collector.
+            packed = await body.read_all(limit)
+            # httpx's wrapper refers to the response: drop it to avoid a reference cycle.
             response.stream = body
-            return None if packed is None else unpack(packed, response.headers.raw, limit)
-        # httpx's own generator; of the others that `aiter_raw` adds, one would be left behind.
+            return None if packed is None else decompress(packed, response.headers.raw, limit)
+        # httpx's innermost generator: `aiter_raw` wraps it in others and leaves one unfinished.
         pieces = cast(
             "AsyncGenerator[bytes]", aiter(cast("httpx.AsyncByteStream", response.stream))
         )
@@ -301,23 +301,22 @@ class HttpClient:
 
     def _decoded(self, request: WireRequest[T], head: httpx.Response, body: bytes, url: str) -> T:
         if not body:
-            raise MalformedResponse("the answer is empty", url=url, transient=True)
+            raise MalformedResponse("the response is empty", url=url, transient=True)
         try:
             return request.decode(body)
-        except EndpointError as error:  # in the middle of a stream, behind a 200
+        except EndpointError as error:  # in the middle of a stream, after a 200
             error.url = url
             raise
         except msgspec.ValidationError as error:
-            message = f"unexpected answer: {error}: {describe(body)}"
+            message = f"unexpected response: {error}: {describe(body)}"
             raise MalformedResponse(message, url=url) from None
         except msgspec.DecodeError as error:
-            # A page of HTML is a wrong address, not a broken body.
+            # An HTML page means a wrong base URL, not a broken body.
             transient = "html" not in head.headers.get("content-type", "")
-            message = f"the answer is not JSON: {describe(body)} ({error})"
+            message = f"the response is not JSON: {describe(body)} ({error})"
             raise MalformedResponse(message, url=url, transient=transient) from None
         except RecursionError:
-            message = "the answer is nested too deeply"
-            raise MalformedResponse(message, url=url) from None
+            raise MalformedResponse("the response is nested too deeply", url=url) from None
 
 
 def _read_already(response: httpx.Response) -> bytes:

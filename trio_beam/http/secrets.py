@@ -1,9 +1,9 @@
-"""Secrets in texts of others, found in every spelling that a server can give one back in.
+"""Redact secrets in foreign text, in every encoding in which a server can repeat one.
 
-A text is read as it is and as each of its decodings (escapes of URLs, JSON, HTML and source code, base64
-and hexadecimal digits at any offset, one inside another), without white space. A decoding remembers where
-each of its characters came from, so that what is found there can be taken out of the text itself. What
-counts as found is a piece of `PIECE` characters, so that half a secret is as secret as all of it.
+The text itself and all its decodings are searched, ignoring white space: escapes of URLs, JSON, HTML and
+source code, base64 and hexadecimal digits at any offset, nested in each other. A decoding maps each of its
+characters to a span of the text, so that a match can be replaced there. A match is any `PIECE` consecutive
+characters of a secret, so that parts of a secret are redacted too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from html import unescape
 from typing import NamedTuple, Self
 from urllib.parse import quote_plus
 
-#: Characters of a secret that must not be shown together; of a shorter secret all.
+#: Consecutive characters of a secret that are redacted; shorter secrets match as a whole.
 PIECE = 8
-#: A shorter text is no secret: it would be taken out of every other word.
+#: A shorter text is not a secret: it would match parts of ordinary words.
 _SHORTEST = 4
-#: How often one decoding is looked for in another.
+#: Maximum number of nested decodings.
 _DEPTH = 5
 _HIDDEN = "***"
 _ESCAPE = re.compile(
@@ -30,14 +30,14 @@ _ESCAPE = re.compile(
 )
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}")
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{16,}")
-#: Secrets are ASCII where they are sent; other bytes come of a decoding at a wrong offset.
+#: Secrets are ASCII when sent; other bytes result from decoding at a wrong offset.
 _READABLE = re.compile(rb"[\t\n\r -~]{4,}")
 _LOWER = str.maketrans({chr(upper): chr(upper + 32) for upper in range(ord("A"), ord("Z") + 1)})
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
 class _Reading(NamedTuple):
-    """A text, or a decoding of a part of it; character i stands for ``starts[i]`` to ``ends[i]``."""
+    """A text or a decoding of it; character i comes from the span ``starts[i]`` to ``ends[i]`` of the text."""
 
     text: str
     starts: list[int]
@@ -48,7 +48,7 @@ class _Reading(NamedTuple):
         return cls(text, list(range(len(text))), list(range(1, len(text) + 1)))
 
     def compact(self) -> _Reading:
-        """The same without white space and whatever else cannot be seen."""
+        """Return a copy without blanks and unprintable characters."""
         kept = [at for at, one in enumerate(self.text) if one.isprintable() and one != " "]
         if len(kept) == len(self.text):
             return self
@@ -80,7 +80,7 @@ class Secrets:
         return bool(self._pieces)
 
     def redact(self, text: str) -> str:
-        """Return a text with three asterisks in place of every secret."""
+        """Replace every secret by three asterisks."""
         if not self._pieces:
             return text
         spans = sorted(set(self._found(_Reading.of(text), _DEPTH)))
@@ -93,7 +93,7 @@ class Secrets:
         return "".join([*parts, text[done:]])
 
     def _found(self, reading: _Reading, depth: int) -> Iterator[tuple[int, int]]:
-        """The spans of the text in which a secret stands, in some spelling."""
+        """Yield the spans of the text that hold a secret, in any encoding."""
         seen = reading.compact()
         plain = seen.text.translate(_LOWER)
         for size, pieces in self._pieces.items():
@@ -116,7 +116,7 @@ def _decodings(reading: _Reading, seen: _Reading) -> Iterator[_Reading]:
 
 
 def _unescaped(reading: _Reading) -> _Reading | None:
-    """Each escape as the character that it stands for; None if there are none."""
+    """Return a reading with escapes decoded; None if there are none."""
     done = 0
     starts: list[int] = []
     ends: list[int] = []
@@ -147,7 +147,7 @@ def _meaning(escape: str) -> str:
 
 
 def _from_base64(seen: _Reading, start: int, run: str) -> Iterator[_Reading]:
-    """The bytes of a run of base64 that begins anywhere in it: their characters, from each of four offsets."""
+    """Decode a run of base64 characters from each of its four possible offsets."""
     run = run.translate(_URL_SAFE)
     for offset in range(4):
         whole = (len(run) - offset) // 4 * 4

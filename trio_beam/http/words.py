@@ -1,7 +1,7 @@
-"""The border for words of others: a server's, a library's, the system's.
+"""Makes foreign text safe to show: text of a server, a library or the operating system.
 
-Whatever they say becomes a part of our errors, events, logs and records only by way of `Words`: the
-secrets are taken out of the whole of it, then control characters are escaped, and only then is it cut.
+Such text reaches errors, events, logs and records only through `Words`, which redacts secrets in all of it,
+then escapes control characters, and only then shortens it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from trio_beam.core.printable import printable
 from trio_beam.errors import ConfigError, EndpointError, RequestRejected
 from trio_beam.http.secrets import Secrets
 
-#: Characters of a long message that are shown: of its beginning, and of its end, where our advice stands.
+#: Characters shown of a long message: of its beginning, and of its end, which holds our advice.
 _BEGINNING, _END = 600, 300
-#: How many times as many are looked at; the rest is shown to nobody.
+#: How many times as many are redacted; the rest is never shown.
 _FACTOR = 8
-#: Loggers that write URLs, reasons and headers as they are. A logger's filter does not hold for its children.
+#: Loggers of URLs, reasons and headers. A filter of a logger does not apply to its children.
 _LOGGERS = (
     "httpx",
     *(f"httpcore.{name}" for name in ("connection", "http11", "http2", "proxy", "socks")),
@@ -25,10 +25,10 @@ _LOGGERS = (
 
 
 class Words:
-    """Makes words of others fit to be shown.
+    """Makes foreign text safe to show.
 
     Args:
-        secrets: must not be shown, in any spelling.
+        secrets: redacted in every encoding.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -36,7 +36,7 @@ class Words:
         self._filter = _LogFilter(self._secrets)
 
     def fit(self, text: str) -> str:
-        """Return a text without secrets and control characters, and not too long."""
+        """Return a text without secrets and control characters, shortened in the middle."""
         beginning, end = text, ""
         if len(text) > (_BEGINNING + _END) * _FACTOR:
             beginning, end = text[: _BEGINNING * _FACTOR], text[-_END * _FACTOR :]
@@ -48,9 +48,9 @@ class Words:
         return beginning
 
     def mend(self, error: EndpointError | ConfigError) -> None:
-        """Make an error fit to be shown, also by a traceback.
+        """Make an error safe to show, also in a traceback.
 
-        What it was raised from, or while it was handled, is dropped: it speaks in words of others too.
+        Its cause and context are dropped: they hold foreign text as well.
         """
         if isinstance(error, EndpointError):
             error.message = self.fit(error.message)
@@ -63,7 +63,7 @@ class Words:
         error.__cause__ = error.__context__ = None
 
     def watch_logs(self) -> None:
-        """Keep the secrets out of the log lines of httpx, until `leave_logs`."""
+        """Redact httpx's log lines until `leave_logs`."""
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(self._filter)
 
@@ -74,7 +74,7 @@ class Words:
 
 
 class _LogFilter(logging.Filter):
-    """Makes log lines fit to be shown; costs nothing where none are written."""
+    """Makes log lines safe to show; free of cost where none are written."""
 
     def __init__(self, secrets: Secrets) -> None:
         super().__init__()
