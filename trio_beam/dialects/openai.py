@@ -27,7 +27,6 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
-    check_choices,
 )
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
@@ -212,7 +211,7 @@ class OpenAI(Dialect):
             raise MalformedResponse("the response has no choices")
         if len(given) < n:
             self.limits.reduce_n(len(given))  # n was ignored or silently reduced
-        choices = check_choices(given, n)
+        choices = given
         usage = completion.usage or Counts()
         # The count of generated tokens is certain to be this choice's only if it is the only one.
         counted = count_of(usage.completion_tokens) if len(choices) == 1 else 0

@@ -37,7 +37,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 
 class _Reading(NamedTuple):
-    """A text or a decoding of it; character i comes from the span ``starts[i]`` to ``ends[i]`` of the text."""
+    """A text or a decoding of it; character i comes from ``starts[i]`` to ``ends[i]`` of the text."""
 
     text: str
     starts: list[int]

@@ -20,7 +20,8 @@ from trio_beam.errors import EndpointError, MalformedResponse
 C = TypeVar("C")
 T = TypeVar("T")
 _DONE = b"[DONE]"
-_LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\r|\n)")
+#: All comments up to the next other line, or such a line.
+_LINE = re.compile(rb"(?::[^\r\n]*(?:\r\n|\r|\n))++|([^\r\n]*)(?:\r\n|\r|\n)")
 _JSON = re.compile(rb"\s*[{[]")
 
 
@@ -37,6 +38,8 @@ def read_events(body: bytes) -> Iterator[bytes]:
     # One by one: a list of all lines would take twenty times the memory of a stream of short ones.
     for line in _LINE.finditer(body, 3 if body.startswith(b"\xef\xbb\xbf") else 0):
         text = line[1]
+        if text is None:
+            continue
         name, _, value = text.partition(b":")
         if not text:
             if any(data):
