@@ -34,7 +34,7 @@ from trio_beam.http.clients import (
 )
 from trio_beam.http.connection import Unasked
 from trio_beam.http.content import BoundedBody, coding_of, decompress, supported_codings
-from trio_beam.http.foreign_errors import is_lasting
+from trio_beam.http.foreign_errors import is_lasting, reason_of
 from trio_beam.http.transport import BODY, Body
 from trio_beam.http.words import Words
 
@@ -280,7 +280,7 @@ class HttpClient:
         return content.finish()
 
     def _translated(self, error: Exception, url: str) -> EndpointError:
-        words = str(error) or type(error).__name__
+        words = str(error) or reason_of(error)  # httpcore's errors may have no words
         if isinstance(error, httpx.ConnectTimeout) and self._given is None:
             return AttemptTimeout(f"no connection within {self._connect_timeout:g} s", url=url)
         if isinstance(error, httpx.TimeoutException):
