@@ -23,9 +23,9 @@ from trio_beam.benchmark.records import Key, Record, from_line, to_line
 from trio_beam.benchmark.store import FolderInUse, Store, read_records
 from trio_beam.errors import TrioBeamError
 
-FAST = settings(max_examples=60, deadline=None)
+FAST = settings(max_examples=60)
 #: Of a stateful run, each step of which may sync a file.
-STATEFUL = settings(max_examples=25, stateful_step_count=25, deadline=None)
+STATEFUL = settings(max_examples=25, stateful_step_count=25)
 
 words = st.text(st.characters(codec="utf-8"), max_size=12)
 

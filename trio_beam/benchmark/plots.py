@@ -1,6 +1,6 @@
 """Three plots of a run or a sweep, each as PNG and SVG.
 
-Import it only to draw: matplotlib, which it needs, takes a second.
+Import this module only to draw: importing matplotlib takes a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trio_beam.benchmark.common.problem import BenchmarkError
 from trio_beam.benchmark.series import Series
 from trio_beam.benchmark.statistics import wilson
 
-#: Okabe and Ito's colours, told apart by everyone; the yellow is left out, too faint on white.
+#: Okabe and Ito's colour-blind-safe palette, without yellow, which is too faint on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = "osD^vP*X"
 _WIDTH, _HEIGHT, _LEGEND_LINE = 7.0, 4.2, 0.24  # inches
@@ -30,7 +30,7 @@ _STYLE: Any = {
     "font.size": 10,
     "grid.alpha": 0.3,
     "legend.fontsize": 9,
-    # Text stays text, and the same figure is the same file.
+    # Keep text as text, and make files reproducible.
     "svg.fonttype": "none",
     "svg.hashsalt": "trio_beam",
     "text.parse_math": False,
@@ -38,16 +38,16 @@ _STYLE: Any = {
 
 
 def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Path]:
-    """Draw each plot for which there is data, and return the files.
+    """Draw every plot for which there is data, and return the files.
 
     - ``pass_rate_against_tokens``: mean tokens and pass rate, with its 95 % Wilson interval;
     - ``time_against_width``: median time and the middle half, if there is more than one width;
     - ``score_against_rounds``: median best score and the middle half, of searches of several rounds.
 
     Args:
-        series: of a run, or of all combinations of a sweep together.
-        folder: where to write; must exist.
-        title: stands above each plot.
+        series: of a run, or of all combinations of a sweep.
+        folder: an existing folder to write to.
+        title: title of each plot.
 
     Raises:
         BenchmarkError: a file cannot be written.
@@ -62,7 +62,7 @@ def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Pa
 
 
 class _Shown(NamedTuple):
-    """A series with its number, and thereby the same look in every plot."""
+    """A series with its number, which gives it the same look in every plot."""
 
     number: int
     series: Series
@@ -72,7 +72,7 @@ _Drawing: TypeAlias = "Callable[[Sequence[_Shown], str], Figure]"
 
 
 def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Drawing]]:
-    """Each plot that can be drawn: its name, its series and its function."""
+    """Yield each plot that can be drawn: name, series and function."""
     graded = [one for one in numbered if one.series.rate is not None and one.series.tokens]
     if graded:
         yield "pass_rate_against_tokens", graded, _pass_rate_against_tokens
@@ -85,7 +85,7 @@ def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Dra
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    # Without the date, the same data give the same file.
+    # No date, so that the same data give the same file.
     metadata = {"Date": None} if path.suffix == ".svg" else {}
     try:
         figure.savefig(path, dpi=150, metadata=metadata)
@@ -128,7 +128,7 @@ def _time_against_width(shown: Sequence[_Shown], title: str) -> Figure:
 
 
 def _score_against_rounds(shown: Sequence[_Shown], title: str) -> Figure:
-    """Scores, and below them the number of problems in each round: those that end early drop out."""
+    """Draw scores, and below them the number of problems in each round, since some end early."""
     figure = _empty(len(shown), more=1.0)
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.set_title(title)
@@ -159,13 +159,13 @@ def _figure(shown: Sequence[_Shown], title: str) -> tuple[Figure, Axes]:
 
 
 def _empty(lines: int, more: float = 0.0) -> Figure:
-    """A figure outside of pyplot's global state, as high as its legend needs."""
+    """Return a figure outside pyplot's global state, as high as its legend needs."""
     height = _HEIGHT + more + _LEGEND_LINE * lines
     return Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Put the legend under the plot, one strategy a line: their names are long."""
+    """Put the legend below the plot, one strategy per line, since their names are long."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", frameon=False)
 
@@ -195,7 +195,7 @@ def _join(axes: Axes, shown: Sequence[_Shown], x: Sequence[float], y: Sequence[f
 
 
 def _spread_out(axes: Axes, places: Sequence[float]) -> None:
-    """Take a logarithmic axis where a linear one would press most points into a corner."""
+    """Use a logarithmic axis if a linear one would crowd most points into a corner."""
     if min(places) > 0 and max(places) > 8 * min(places):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -207,7 +207,7 @@ def _spread_out(axes: Axes, places: Sequence[float]) -> None:
 
 
 def _side_by_side(places: Sequence[int]) -> list[float]:
-    """Set equal places apart a little."""
+    """Offset equal positions a little."""
     step = 0.02 * (max(places) - min(places))
     seen: dict[int, int] = {}
     apart = []

@@ -41,10 +41,10 @@ _COLUMNS = (
 
 
 def write_report(results: Results, folder: Path, *, plots: bool) -> list[Path]:
-    """Write all files anew and return their paths. An old file is replaced whole or not at all.
+    """Write all files and return their paths. Each file is replaced atomically.
 
     Raises:
-        BenchmarkError: plots are wanted, and matplotlib is missing.
+        BenchmarkError: plots are requested, but matplotlib is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = [
@@ -75,7 +75,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def as_csv(results: Results) -> str:
-    """Write a line for each strategy."""
+    """Return a CSV line per strategy."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -102,12 +102,12 @@ def series_of(results: Results) -> list[Series]:
 
 
 def file_name(text: str) -> str:
-    """Make a file name of a text."""
+    """Turn a text into a file name."""
     return re.sub(r"[^\w.=-]+", "_", text).strip("_.")
 
 
 def write_atomic(path: Path, text: str) -> Path:
-    """Write a file whole: it is never there in part.
+    """Write a file atomically.
 
     Raises:
         BenchmarkError: it cannot be written.

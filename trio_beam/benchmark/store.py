@@ -1,4 +1,4 @@
-"""The records of a run on disk: JSON lines, appended and synced one by one, under a lock.
+"""Store a run's records on disk as JSON lines, appended and synced one by one, under a lock.
 
 JSON lines rather than a database: a record costs one append and one sync, a crash leaves at most a torn
 last line, and people can read the file while it grows.
@@ -26,11 +26,11 @@ class FolderInUse(TrioBeamError):
 class Store:
     """The records in a folder, as a context manager that holds the folder's lock.
 
-    The operating system holds the lock, and frees it when the process is gone, however it ended. Of
-    several records with the same key the last one counts.
+    The operating system releases the lock when the process ends, for whatever reason. Of several records with
+    the same key the last one counts.
 
     Attributes:
-        damaged: torn lines that were found when the folder was opened. Their problems are done again.
+        damaged: number of torn lines found when the folder was opened. Their problems are repeated.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,8 +45,8 @@ class Store:
         """Lock the folder and read its records.
 
         Raises:
-            FolderInUse: another run holds it.
-            TrioBeamError: the folder cannot be made, read or written.
+            FolderInUse: another run holds the lock.
+            TrioBeamError: the folder cannot be created, read or written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -70,27 +70,26 @@ class Store:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the file and give the lock back."""
+        """Close the file and release the lock."""
         os.close(self._file)
         self._lock.release()
 
     def get(self, key: Key) -> Record | None:
-        """Return the record with that key, if there is one."""
+        """Return the record with this key, if any."""
         return self._records.get(key)
 
     def __iter__(self) -> Iterator[Record]:
-        """Iterate over all records, in the order of their first writing."""
+        """Iterate over all records, in the order first written."""
         return iter(self._records.values())
 
     def __len__(self) -> int:
-        """Count the keys that have a record."""
+        """Return the number of keys with a record."""
         return len(self._records)
 
     def append(self, record: Record) -> None:
-        """Write a record and wait until the disk has it (milliseconds).
+        """Write a record and wait until it is on disk (milliseconds).
 
-        It blocks on purpose: nothing may come between a result and its record, and an answer takes far
-        longer.
+        Blocks on purpose: nothing may come between a result and its record, and an answer takes far longer.
 
         Raises:
             TrioBeamError: the disk is full or gone.
@@ -102,7 +101,7 @@ class Store:
                 line = line[os.write(self._file, line) :]
             os.fsync(self._file)
         except OSError as error:
-            # The rest of this record would tear those that other tasks still append.
+            # A partial record would tear those that other tasks append later.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, whole)
             raise _unusable(self.folder, error) from error
@@ -132,12 +131,12 @@ class Store:
                     self.damaged += 1
                 else:
                     self._records[record.key] = record
-        # The next record must begin on a line of its own.
+        # The next record must start on a new line.
         os.ftruncate(self._file, whole)
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read the records in a file, the last of each key; takes no lock and changes nothing."""
+    """Read the last record of each key in a file, without a lock and without changing it."""
     found: dict[Key, Record] = {}
     for line in path.read_bytes().split(b"\n"):
         if (record := from_line(line)) is not None:
@@ -146,7 +145,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync the entry of a new file to disk; some systems cannot, and need not."""
+    """Sync the directory entry of a new file; some systems cannot and need not."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Sums of records: a row for each strategy, and a comparison of each two strategies."""
+"""Summarise records: a row per strategy, and a comparison of each pair of strategies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Batch:
     """One strategy of a run with its records.
 
     Attributes:
-        wanted: number of problems; there are fewer records if the run was interrupted.
-        width: beams, samples, particles or chains of the strategy.
-        configuration: digest of its records.
+        wanted: number of problems; an interrupted run has fewer records.
+        width: number of beams, samples, particles or chains of the strategy.
+        configuration: configuration digest of its records.
         settings: swept keys of this strategy, such as ``beam_search.alpha=2.0``.
     """
 
@@ -38,14 +38,14 @@ class Row:
     """The row of a strategy.
 
     Attributes:
-        problems: number with a record, failures included.
-        passed: None if some answers were not graded.
-        pass_rate: passed of problems, 0 to 1; None as for `passed`, or if there are no problems.
+        problems: number of problems with a record, including failures.
+        passed: number of problems passed; None if some answers were not graded.
+        pass_rate: passed / problems, 0 to 1; None as for `passed`, or without problems.
         interval: 95 % interval of the pass rate.
-        seconds: mean of a problem.
-        total_tokens: prompts and completions, all requests together.
-        generated_tokens: completions alone.
-        failures: problems without an answer, or whose grading broke.
+        seconds: mean per problem.
+        total_tokens: prompt and completion tokens, over all requests.
+        generated_tokens: completion tokens alone.
+        failures: number of problems without an answer, or whose grading failed.
     """
 
     batch: Batch
@@ -60,19 +60,19 @@ class Row:
 
     @property
     def tokens_per_problem(self) -> float:
-        """Return the mean of `total_tokens`."""
+        """Mean of `total_tokens` per problem."""
         return self.total_tokens / self.problems if self.problems else 0.0
 
 
 @attrs.frozen(kw_only=True)
 class Pair:
-    """Two strategies, compared on the problems of which both have a graded record.
+    """Two strategies, compared on the problems for which both have a graded record.
 
     Attributes:
-        difference: pass rate of the first less that of the second, -1 to 1.
+        difference: pass rate of the first minus that of the second, -1 to 1.
         interval: 95 % interval of the difference.
         p: p-value of McNemar's exact test.
-        adjusted_p: the same, adjusted for all pairs of the table (Holm).
+        adjusted_p: `p` adjusted for all pairs of the table (Holm).
     """
 
     first: Batch
@@ -87,7 +87,7 @@ class Pair:
 
 
 def summarise(batch: Batch) -> Row:
-    """Add up the records of a strategy."""
+    """Summarise the records of a strategy."""
     records = batch.records
     graded = all(record.passed is not None for record in records)
     passed = sum(record.passed is True for record in records) if graded else None
@@ -106,7 +106,7 @@ def summarise(batch: Batch) -> Row:
 
 
 def compare(batches: Sequence[Batch]) -> list[Pair]:
-    """Compare each two strategies that share graded problems of a benchmark with a model."""
+    """Compare each pair of strategies with common graded problems of a benchmark and model."""
     pairs = [
         pair
         for first, second in itertools.combinations(batches, 2)
@@ -118,7 +118,7 @@ def compare(batches: Sequence[Batch]) -> list[Pair]:
 
 
 def distinct(batches: Sequence[Batch]) -> list[Batch]:
-    """Drop the repetitions: runs of a sweep share every strategy of which nothing was swept."""
+    """Drop repetitions: the runs of a sweep share every strategy that it does not vary."""
     found: dict[tuple[str, str, int], Batch] = {}
     for batch in batches:
         found.setdefault((batch.strategy, batch.configuration, batch.wanted), batch)
@@ -126,7 +126,7 @@ def distinct(batches: Sequence[Batch]) -> list[Batch]:
 
 
 def names(batches: Sequence[Batch]) -> list[str]:
-    """Return the labels; those that are equal have their swept keys behind them."""
+    """Return the labels, with swept keys appended to equal ones."""
     labels = [(batch.benchmark, batch.model, batch.label) for batch in batches]
     return [
         f"{batch.label} {batch.settings}".strip() if labels.count(label) > 1 else batch.label

@@ -1,7 +1,7 @@
-"""The table of a run, its comparisons and its summary: for a terminal, for a file, and as Markdown.
+"""The table of a run, its comparisons and its summary, for a terminal, for a file, and as Markdown.
 
-Where the output is no terminal, the table is in ASCII and its cells are the original's, for the scripts
-of its users that read them.
+If the output is not a terminal, the table is in ASCII with the original's cells, for scripts that parse
+them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ HEADERS = (
     "Avg Tokens/Problem",
     "Problems",
 )
-#: The columns in front, which are no numbers.
+#: The leading columns, which are not numbers.
 _TEXTS = 3
 _PAIR_HEADERS = ("Strategies", "Difference", "Only the first", "Only the second", "p", "p (Holm)")
-#: With more strategies, each is compared with the first one only, and the files have all comparisons.
+#: With more strategies, only comparisons with the first are printed; the files have all of them.
 _MAX_ALL_PAIRS = 4
-#: Characters of the bar of a pass rate of 100 %.
+#: Length in characters of the bar of a pass rate of 100 %.
 _BAR = 40
 _RULE = "=" * 110
 
@@ -44,9 +44,9 @@ class Results:
     """The results of one run, or of all runs of a sweep.
 
     Attributes:
-        rows: the highest pass rate first.
-        names: of the rows' strategies.
-        pairs: each two of the strategies, compared.
+        rows: highest pass rate first.
+        names: names of the rows' strategies.
+        pairs: comparisons of all pairs of strategies.
     """
 
     rows: Sequence[Row]
@@ -55,7 +55,7 @@ class Results:
 
     @classmethod
     def of(cls, batches: Sequence[Batch]) -> Results:
-        """Add up, compare and sort."""
+        """Summarise, compare and sort."""
         kept = distinct(batches)
         found = zip((summarise(batch) for batch in kept), names(kept), strict=True)
         ranked = sorted(found, key=lambda one: 1 if (r := one[0].pass_rate) is None else -r)
@@ -71,7 +71,7 @@ class Results:
         return ", ".join(dict.fromkeys(row.batch.benchmark for row in self.rows))
 
     def shown_pairs(self) -> list[Pair]:
-        """Return the comparisons to be printed; the files have all."""
+        """Return the comparisons to print; the files have all of them."""
         if len(self.rows) <= _MAX_ALL_PAIRS:
             return list(self.pairs)
         first = self.pairs[0].first if self.pairs else None
@@ -79,7 +79,7 @@ class Results:
 
     @property
     def graded(self) -> bool:
-        """Return whether there is any pass rate."""
+        """Whether there is any pass rate."""
         return any(row.pass_rate is not None for row in self.rows)
 
 
@@ -88,7 +88,7 @@ def cells(results: Results, *, intervals: bool = True) -> list[tuple[str, ...]]:
 
     Args:
         results: of a run.
-        intervals: whether pass rates have their intervals behind them.
+        intervals: whether pass rates are followed by their intervals.
     """
     return [
         (
@@ -121,21 +121,21 @@ def pair_cells(results: Results) -> list[tuple[str, ...]]:
 
 
 def show(results: Results, console: Console) -> None:
-    """Print all of it."""
+    """Print the table, the comparisons and the summary."""
     look = _ForTerminals() if console.is_terminal else _ForFiles()
     for part in _parts(results, look):
         console.print(part)
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """Write a table in Markdown; the first `texts` columns are no numbers."""
+    """Return a table in Markdown; the first `texts` columns are not numbers."""
     rule = ["---" if index < texts else "---:" for index in range(len(headers))]
     lines = [headers, rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def as_markdown(results: Results) -> str:
-    """Write the table and the comparisons in Markdown."""
+    """Return the table and the comparisons in Markdown."""
     parts = [markdown(HEADERS, cells(results), _TEXTS)]
     if results.pairs:
         parts.append(markdown(_PAIR_HEADERS, pair_cells(results), 1))
@@ -144,7 +144,7 @@ def as_markdown(results: Results) -> str:
 
 @attrs.frozen
 class _ForTerminals:
-    """A look for people."""
+    """The style for terminals."""
 
     bar: str = "█"
     box: box.Box = box.ROUNDED
@@ -157,7 +157,7 @@ class _ForTerminals:
 
 @attrs.frozen
 class _ForFiles(_ForTerminals):
-    """The original's look."""
+    """The original's style."""
 
     bar: str = "#"
     box: box.Box = box.ASCII_DOUBLE_HEAD

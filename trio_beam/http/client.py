@@ -13,7 +13,8 @@ import msgspec
 import trio
 
 from trio_beam.dialects.common.dialect import WireRequest
-from trio_beam.dialects.common.error_responses import describe, error_of
+from trio_beam.dialects.common.error_responses import describe, error_of, hidden_error
+from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.errors import (
     AttemptTimeout,
     ConfigError,
@@ -21,6 +22,8 @@ from trio_beam.errors import (
     EndpointClosed,
     EndpointError,
     MalformedResponse,
+    RateLimited,
+    ServerError,
     TrioBeamError,
 )
 from trio_beam.http.base_url import Address, carries_secret
@@ -33,7 +36,7 @@ from trio_beam.http.clients import (
     secrets_of,
 )
 from trio_beam.http.connection import Unasked
-from trio_beam.http.content import BoundedBody, coding_of, decompress, supported_codings
+from trio_beam.http.content import BoundedBody, as_utf8, coding_of, decompress, supported_codings
 from trio_beam.http.foreign_errors import is_lasting, reason_of
 from trio_beam.http.transport import BODY, Body
 from trio_beam.http.words import Words
@@ -168,6 +171,8 @@ class HttpClient:
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content = response
+        if content is not None:
+            content = as_utf8(content, head.charset_encoding)
         if not 200 <= head.status_code < 300:
             raise error_of(
                 head.status_code,
@@ -304,10 +309,12 @@ class HttpClient:
             raise MalformedResponse("the response is empty", url=url, transient=True)
         try:
             return request.decode(body)
-        except EndpointError as error:  # in the middle of a stream, after a 200
-            error.url = url
-            raise
+        except EndpointError as error:  # behind a 200
+            raise self._found_inside(error, head, url) from None
         except msgspec.ValidationError as error:
+            failure = hidden_error(body)
+            if failure is not None:
+                raise self._found_inside(failure, head, url) from None
             message = f"unexpected response: {error}: {describe(body)}"
             raise MalformedResponse(message, url=url) from None
         except msgspec.DecodeError as error:
@@ -317,6 +324,12 @@ class HttpClient:
             raise MalformedResponse(message, url=url, transient=transient) from None
         except RecursionError:
             raise MalformedResponse("the response is nested too deeply", url=url) from None
+
+    def _found_inside(self, error: EndpointError, head: httpx.Response, url: str) -> EndpointError:
+        error.url = url
+        if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
+            error.retry_after = asked_wait(head.headers, None, time.time())
+        return error
 
 
 def _read_already(response: httpx.Response) -> bytes:

@@ -1,9 +1,9 @@
-"""The program in a model's answer, as the continuation of a HumanEval prompt.
+"""Extract the program from a model's answer, as the continuation of a HumanEval prompt.
 
-A prompt ends with the docstring of a function that has no body yet. Models answer with the body; with the
-whole function once more, bare or in a fenced block with words around it; or with a block of the body alone.
-All become a text that runs behind the prompt, which the official evaluator calls a completion. A function
-that is defined again simply takes the place of the prompt's.
+A prompt ends with the docstring of a function without a body. Models answer with the body, with the
+complete function, bare or in a fenced block with text around it, or with a fenced block of the body alone.
+All of these become a text that runs after the prompt, which the official evaluator calls a completion. A
+repeated function definition replaces the prompt's.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 
 from trio_beam.benchmark.sets.thinking import without_thoughts
 
-#: No solution is longer, and what parses it should not have to try.
+#: No solution is longer; longer texts are not parsed.
 _LONGEST = 50_000
-_MOST_LINES = 1_000
-_MOST_STARTS = 20
-_MOST_FENCES = 100
+_MAX_LINES = 1_000
+_MAX_STARTS = 20
+_MAX_FENCES = 100
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*$", re.MULTILINE)
 _STARTS_CODE = re.compile(r"(?:async\s+def|def|class|from|import)\s|@\w")
@@ -31,9 +31,9 @@ _OTHER_LANGUAGES = {"bash", "sh", "shell", "console", "text", "output", "json", 
 
 
 def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
-    """Return the code that follows the prompt in a program with the model's solution; None if it is empty.
+    """Return the code to append to the prompt for the model's solution; None if there is none.
 
-    If there is nothing that Python can read, it is the most likely part, for the sake of the error message.
+    If nothing is valid Python, return the likeliest part, whose error message is the most useful.
 
     Args:
         prompt: imports, helpers, and a function without a body.
@@ -44,7 +44,7 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
     if not text.strip():
         return None
     blocks = list(_fenced(text))
-    # Code may be nested too deeply, or have too long a number, to be taken apart.
+    # Code may be nested too deeply, or contain too long a number, to be parsed.
     with contextlib.suppress(RecursionError, ValueError):
         for candidate in _candidates(blocks, text):
             if found := _whole_function(candidate, entry_point):
@@ -56,7 +56,7 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
 
 
 def code_in(text: str) -> str | None:
-    """Return the code of an answer to an unknown question, in one spelling, for votes."""
+    """Return the code of an answer in canonical form, for votes without the prompt."""
     text = _clean(text)
     if not text.strip():
         return None
@@ -69,15 +69,15 @@ def code_in(text: str) -> str | None:
 
 def _clean(text: str) -> str:
     text = without_thoughts(text).replace("\r\n", "\n").replace("\r", "\n")[:_LONGEST]
-    # Many a model begins with a space.
+    # Many models begin with a space.
     return text.lstrip() if _STARTS_CODE.match(text.lstrip()) else text
 
 
 def _fenced(text: str) -> Iterator[str]:
-    """The fenced blocks that may be Python, in their order; one that is not closed ends with the text."""
-    fences = list(_FENCE.finditer(text))[:_MOST_FENCES]
+    """Return the fenced blocks that may be Python, in order; an unclosed one ends with the text."""
+    fences = list(_FENCE.finditer(text))[:_MAX_FENCES]
     if fences and not fences[0][2] and _DEFINES.search(text, 0, fences[0].start()):
-        # The code comes first, and the first fence closes what nothing has opened.
+        # If the code comes first, the first fence closes a block that was never opened.
         yield text[: fences.pop(0).start()].strip("\n")
     while fences:
         opening = fences.pop(0)
@@ -94,7 +94,7 @@ def _fenced(text: str) -> Iterator[str]:
 
 
 def _candidates(blocks: Sequence[str], text: str) -> Iterator[str]:
-    """Texts that may have the whole function: a block behind all before it, a block alone, or all of it."""
+    """Yield texts that may hold the complete function: a block with the text before it, a block, or all."""
     for number, block in enumerate(blocks):
         if number:
             yield "\n".join(_dedent(one) for one in blocks[: number + 1])
@@ -104,15 +104,15 @@ def _candidates(blocks: Sequence[str], text: str) -> Iterator[str]:
 
 
 def _from_each_start(text: str) -> Iterator[str]:
-    """From each line that may begin the code; words may do that, too: "from the list, we take"."""
+    """Yield the text from each line that may begin code; prose may too: "from the list, we take"."""
     lines = text.split("\n")
     starts = [number for number, line in enumerate(lines) if _STARTS_CODE.match(line)]
-    for start in starts[:_MOST_STARTS]:
+    for start in starts[:_MAX_STARTS]:
         yield "\n".join(lines[start:])
 
 
 def _whole_function(code: str, entry_point: str) -> str | None:
-    """The definition of the function with what it needs, if the code has it and can be read so far."""
+    """Return the function's definition with everything it needs, if the code contains it and parses."""
     if f"def {entry_point}" not in code:
         return None
     code = _dedent(code)
@@ -123,18 +123,21 @@ def _whole_function(code: str, entry_point: str) -> str | None:
 
 
 def _dedent(code: str) -> str:
-    """As textwrap does it, but nothing is touched that needs it not, such as lines in a docstring."""
+    """Dedent like textwrap, but leave text alone that needs no dedenting, such as docstring lines."""
     return textwrap.dedent(code) if code.lstrip("\n")[:1] in (" ", "\t") else code
 
 
 def _body(prompt: str, code: str, entry_point: str) -> str | None:
-    """The code as the body of the prompt's function, if it can be one."""
+    """Return the code as the body of the prompt's function, if it can be one."""
     block = textwrap.indent(_dedent(code).strip("\n"), "    ")
-    # As it is; with its first line's indent, which chat templates strip; as a block of its own.
+    # Verbatim; with the first line's indent restored, which chat templates strip; as a block.
     attempts = [code, f"    {code.lstrip()}", block]
     if any(line[:1].strip() for line in code.strip().split("\n")[1:]):
         attempts = [code, block, attempts[1]]
-    for read in (_parsed, _readable):  # one that can be read whole is better than any in part
+    for read in (
+        _parsed,
+        _readable,
+    ):  # one that parses completely is better than any that parses in part
         for attempt in attempts:
             tree = read(prompt, attempt)
             if tree is not None and _has_body(tree, entry_point):
@@ -143,7 +146,7 @@ def _body(prompt: str, code: str, entry_point: str) -> str | None:
 
 
 def _has_body(tree: ast.Module, entry_point: str) -> bool:
-    """Whether the last definition of the function has more than a docstring."""
+    """Return whether the function's last definition has more than a docstring."""
     for node in reversed(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name == entry_point:
             return any(not _says_nothing(inner) for inner in node.body)
@@ -163,7 +166,7 @@ def _parsed(before: str, code: str) -> ast.Module | None:
 
 
 def _parse(source: str) -> ast.Module:
-    """Raise SyntaxError also for what only the compiler finds, such as ``return`` outside a function."""
+    """Parse code; raise SyntaxError also for compile errors, such as ``return`` outside a function."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Python, about the model's code
         tree = ast.parse(source)
@@ -179,7 +182,7 @@ def _kept_lines(source: str, tree: ast.Module, entry_point: str, *, start: int) 
 
 
 def _as_written(blocks: Sequence[str], text: str, entry_point: str) -> str:
-    """The part that will not run, but whose error says best why."""
+    """Return the part that will not run but whose error is the most helpful."""
     named = [block for block in blocks if f"def {entry_point}" in block]
     if named or f"def {entry_point}" in text:
         return f"\n{(named or [*_from_each_start(text), text])[0]}\n"
@@ -187,11 +190,11 @@ def _as_written(blocks: Sequence[str], text: str, entry_point: str) -> str:
 
 
 def _readable(before: str, code: str) -> ast.Module | None:
-    """As much of a code as Python can read, from its beginning to a line that is not indented.
+    """Return the longest valid beginning of the code that ends before an unindented line.
 
-    Words behind the code are left out so; but an error within a function stays an error.
+    This drops prose after the code, but keeps errors inside a function.
     """
-    lines = code.split("\n")[:_MOST_LINES]
+    lines = code.split("\n")[:_MAX_LINES]
     ends = [len(lines), *(n for n in range(len(lines) - 1, 0, -1) if lines[n][:1].strip())]
     limit = len(lines)
     for end in ends:
@@ -200,7 +203,7 @@ def _readable(before: str, code: str) -> ast.Module | None:
         try:
             return _parse(before + "\n".join(lines[:end]) + "\n")
         except SyntaxError as error:
-            # Nothing from the error's line on can mend what is wrong there or above.
+            # Lines after the error cannot repair it.
             limit = min(end, (error.lineno or 1) - before.count("\n") - 1)
         except (ValueError, RecursionError, MemoryError):
             return None
@@ -208,9 +211,9 @@ def _readable(before: str, code: str) -> ast.Module | None:
 
 
 def _needed(body: Sequence[ast.stmt], entry_point: str) -> list[ast.stmt]:
-    """The statements that define the function and, directly or not, what it uses.
+    """Return the statements that define the function and everything it uses, directly or not.
 
-    What else stands there (examples, prints, questions for input) is not part of the solution.
+    Other statements (examples, prints, requests for input) are not part of the solution.
     """
     wanted, kept = {entry_point}, set[int]()
     grown = True
@@ -226,7 +229,7 @@ def _needed(body: Sequence[ast.stmt], entry_point: str) -> list[ast.stmt]:
 
 
 def _defines(node: ast.stmt) -> set[str]:
-    """The names that a statement at the top gives a meaning to, or changes what they mean."""
+    """Return the names that a top-level statement binds or modifies."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -243,7 +246,7 @@ def _defines(node: ast.stmt) -> set[str]:
 
 
 def _changes(call: ast.expr) -> set[str]:
-    """The name whose thing a call may change: the table of ``table.append(1)``."""
+    """Return the name of the object that a call may modify: ``table`` in ``table.append(1)``."""
     called = call.func if isinstance(call, ast.Call) else None
     if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
         return {called.value.id}
@@ -259,7 +262,7 @@ def _inside(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def _uses(node: ast.stmt) -> set[str]:
-    """The names of the module that a statement reads, in functions that it defines too."""
+    """Return the global names that a statement reads, also inside functions it defines."""
     table = symtable.symtable(ast.unparse(node), "solution", "exec")
     names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
     tables = list(table.get_children())

@@ -23,6 +23,7 @@ _DONE = b"[DONE]"
 #: All comments up to the next other line, or such a line.
 _LINE = re.compile(rb"(?::[^\r\n]*(?:\r\n|\r|\n))++|([^\r\n]*)(?:\r\n|\r|\n)")
 _JSON = re.compile(rb"\s*[{[]")
+_FIELD = re.compile(rb"^(data|event|id|retry|error)?:", re.MULTILINE)
 
 
 class _MayFail(msgspec.Struct):
@@ -67,13 +68,16 @@ def decoder_of_stream(
         if _JSON.match(body):
             return plain(body)
         chunks: list[C] = []
+        done = False
         for data in read_events(body):
-            if data == _DONE:
-                return join(chunks, True)
+            if done := data == _DONE:
+                break
             if b'"error"' in data:
                 _raise_error(data)
             chunks.append(chunk(data))
-        return join(chunks, False)
+        if not chunks and not done and _FIELD.search(body) is None:
+            return plain(body)  # which says what it is
+        return join(chunks, done)
 
     return decode
 
