@@ -89,7 +89,7 @@ async def test_a_certificate_that_is_not_trusted(host: str, ours: bool) -> None:
                 ) as endpoint,
             ):
                 with pytest.raises(
-                    SearchFailed, match="cannot connect: .*certificate verify"
+                    SearchFailed, match=r"cannot connect: .*certificate verify"
                 ) as caught:
                     await beam_search(endpoint, "p", CONFIG)
                 assert caught.value.failures[0].attempts == 1
