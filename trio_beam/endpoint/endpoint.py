@@ -51,6 +51,8 @@ class EndpointStatistics:
         hedges: attempts sent because another had no response yet.
         cancelled: attempts abandoned before their response was complete.
         open_connections: open sockets, including idle ones; None with your own ``http_client``.
+        unasked: connections closed because unrequested bytes arrived, since the endpoint was opened; None
+            with your own ``http_client``.
     """
 
     in_flight: int
@@ -61,6 +63,7 @@ class EndpointStatistics:
     hedges: int
     cancelled: int
     open_connections: int | None
+    unasked: int | None = None
 
 
 @attrs.define(kw_only=True)
@@ -258,6 +261,7 @@ class Endpoint:
             hedges=done.hedges,
             cancelled=done.cancelled,
             open_connections=self._http.open_connections,
+            unasked=self._http.unasked,
         )
 
     async def start(self, prompt: Prompt, context: RequestContext) -> DialectSampler:
@@ -302,7 +306,9 @@ class Endpoint:
         def streaming() -> Dialect:
             return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
 
-        return await Probe(ask, dialect, streaming, self.base_url, say).run()
+        found = await Probe(ask, dialect, streaming, self.base_url, say).run()
+        server = found.server and self._http.words.fit(found.server)
+        return attrs.evolve(found, server=server)
 
     async def run_exchange(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation

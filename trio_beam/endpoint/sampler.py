@@ -161,7 +161,9 @@ class DialectSampler:
                 raise
 
     async def _ask(self, request: SampleRequest, context: RequestContext) -> ExchangeResult:
-        reservation = context.meter.reservation(self._length + request.beam.length)
+        reservation = context.meter.reservation(
+            self._length + request.beam.length, context.allotment
+        )
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.proposal_logprobs:

@@ -23,12 +23,16 @@ from trio_beam.errors import (
     ContextOverflow,
     EndpointError,
     LogprobsUnavailable,
+    MalformedResponse,
     RequestRejected,
     ServerError,
 )
 
 T = TypeVar("T")
 Api: TypeAlias = Literal["auto", "completions", "chat"]
+#: Bytes of a response: of whatever is asked for without a body; of what stands around the answer; for each
+#: token, which may be an event of a stream; for each alternative; for each byte of the request.
+_LISTED, _ENVELOPE, _TOKEN, _ALTERNATIVE, _ECHO = 8 << 20, 1 << 20, 8 << 10, 2 << 10, 32
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -42,6 +46,7 @@ class WireRequest(Generic[T]):
         body: JSON; None for a GET.
         at_root: whether `path` is relative to the root: the base URL without ``/v1``.
         max_tokens: maximum number of tokens generated, over all choices.
+        alternatives: requested with each token.
     """
 
     path: str
@@ -49,6 +54,17 @@ class WireRequest(Generic[T]):
     body: bytes | None = None
     at_root: bool = False
     max_tokens: int = 0
+    alternatives: int = 0
+
+    @property
+    def max_bytes(self) -> int:
+        """The longest response that the request can justify, in bytes, with a generous factor."""
+        if self.body is None:
+            return _LISTED
+        most = _ENVELOPE + self.max_tokens * (_TOKEN + self.alternatives * _ALTERNATIVE)
+        # What generates nothing may be about each token that was sent, and a token has two bytes or more.
+        each = _ECHO if self.max_tokens else (1 + self.alternatives) * _ALTERNATIVE // 8
+        return most + len(self.body) * each
 
     @property
     def method(self) -> str:
@@ -333,6 +349,19 @@ def check_enough(shown: int, n: int) -> None:
             f"the server shows {shown} next tokens, where {n} are needed: n_per_beam (beam_width * n_per_beam"
             " in the first round), but no more than beam_width + 1"
         )
+
+
+def check_choices(choices: Sequence[T], n: int) -> Sequence[T]:
+    """Return the choices of a response, which must not be more than were requested.
+
+    Raises:
+        MalformedResponse: there are more than n.
+    """
+    if len(choices) > n:
+        raise MalformedResponse(
+            f"the response holds {len(choices)} choices, where {n} were asked for"
+        )
+    return choices
 
 
 def one_token_blocks(
