@@ -1,6 +1,6 @@
 """`LanguageModel`: the interface between a search and its model.
 
-`Endpoint` (a server) is one implementation; `testing.FakeEndpoint` and in-process models are others.
+`Endpoint` (a server) is one implementation; `testing.ScriptedModel` and in-process models are others.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from trio_beam.endpoint.probe import Probe
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.endpoint.sampler import DialectSampler
 from trio_beam.errors import ConfigError, EndpointError
+from trio_beam.event_loop import require_trio
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
 from trio_beam.http.clients import AsyncClient
@@ -230,9 +231,10 @@ class Endpoint:
         """Open the endpoint, without sending anything. It may be reopened, also under another `trio.run`.
 
         Raises:
-            TrioBeamError: the endpoint is already open.
+            TrioBeamError: the endpoint is already open, or this is not Trio.
             ConfigError: the environment specifies an unsupported proxy.
         """
+        require_trio("Endpoint")
         await trio.lowlevel.checkpoint()  # first, so that a cancelled entry leaves nothing open
         self._http.open()
         self._dispatcher.restart()

@@ -123,6 +123,11 @@ class HttpClient:
         else:
             await trio.lowlevel.checkpoint()
 
+    async def aclose_given(self) -> None:
+        """Close the caller's client, if there is one: here, where its connections were opened."""
+        if self._given is not None:
+            await self._given.aclose()
+
     @property
     def is_open(self) -> bool:
         """Whether requests can be sent."""
