@@ -35,6 +35,7 @@ class DebugLines:
         if isinstance(event, SearchStarted):
             self._enough = event.config.beam_width
         for line in _lines(event, self._enough):
+            # A text may hold an end of a line: what follows it must not look like a line of ours.
             self._write(f"[BeamSearch] {printable(line)}")
 
 
