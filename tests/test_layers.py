@@ -30,7 +30,7 @@ BELOW: dict[str, list[str]] = {
     "dialects": ["errors", "core"],
     "http": ["errors", "core", "dialects"],
     "event_loop": ["errors"],
-    "endpoint": ["errors", "core", "dialects", "event_loop", "http"],
+    "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local"],
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],
@@ -43,7 +43,7 @@ BELOW: dict[str, list[str]] = {
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
-BELOW["__main__"] = APPLICATIONS
+BELOW["__main__"] = [*APPLICATIONS, "command"]
 
 
 def name_of(path: Path) -> str:

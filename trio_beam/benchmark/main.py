@@ -23,6 +23,7 @@ from trio_beam.benchmark.models import read_environment
 from trio_beam.benchmark.overrides import Override, combinations
 from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.session import PlannedRun, Session
+from trio_beam.command.output import guarded
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.errors import ConfigError
@@ -52,7 +53,10 @@ def main(
         beside: folder of the program, in which ``--config-path`` is searched too.
         program: its name in the help.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    return guarded(lambda: _main(sys.argv[1:] if argv is None else argv, beside, program))
+
+
+def _main(argv: Sequence[str], beside: Path, program: str) -> int:
     keys = describe_keys() if {"-h", "--help"} & set(argv) else ""
     arguments = _parser(keys, program).parse_intermixed_args(argv)
     try:

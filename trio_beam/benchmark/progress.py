@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import RunObserver
 from trio_beam.benchmark.strategies import LabelledStrategy
+from trio_beam.core.printable import printable
 
 
 @contextmanager
@@ -154,4 +155,4 @@ def format_duration(seconds: float) -> str:
 
 def _print(console: Console, *lines: str) -> None:
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -23,6 +23,7 @@ from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results, show
 from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.printable import printable
 
 
 def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:
@@ -230,7 +231,7 @@ class Session:
         return Path(plans[0].settings.output.results_dir).expanduser() / f"sweep-{digest[:8]}"
 
     def _say(self, line: str) -> None:
-        self.err.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.err.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _batches(planned: PlannedRun, run: Run) -> list[Batch]:
