@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 #: Packages of the extra ``bench`` that the command itself is made of.
-_NEEDED = ("click", "dotenv", "filelock", "rich", "yaml")
+_NEEDED = ("click", "dotenv", "rich", "yaml")
 
 if __name__ == "__main__":
     try:

@@ -47,6 +47,7 @@ async def run(folder: Path, latency: float = 0.0) -> int:
         torn = store.damaged
         work = Run(plan, Words(PROBLEMS), store, Notes())
         await work.load()
+        await work.grade()
         await work.answer(FakeEndpoint(latency=latency, before=_some_fail))
     return torn
 
@@ -100,8 +101,8 @@ def main(folder: Path, kills: int, seed: int) -> None:
         assert _kill_after(folder, chance.randint(0, 60))
         content = path.read_bytes() if path.exists() else b""
         torn = content != b"" and not content.endswith(b"\n")
-        print("killed", int(torn), len(read_records(path)) if path.exists() else 0)
-    print("ended", trio.run(run, folder), len(read_records(path)))
+        print("killed", int(torn), len(read_records(folder)))
+    print("ended", trio.run(run, folder), len(read_records(folder)))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,15 @@
-"""One record: the outcome of a problem with a strategy; and its line on disk.
-
-A line is a JSON object whose last member, ``crc``, is a CRC-32 of all before it: a line that was torn, or
-damaged since, is told from a whole one, and any tool that reads JSON lines reads the file.
-"""
+"""The records of runs: one for each problem with each strategy, in a file of the run's folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from trio_beam.benchmark.common.problem import Problem
-
-_SEAL = b',"crc":"%08x"}'
-_SEAL_LENGTH = len(_SEAL % 0)
 
 
 class Key(NamedTuple):
@@ -98,38 +90,3 @@ def digest_of(value: Mapping[str, Any]) -> str:
 def digest_of_problem(problem: Problem) -> str:
     """Make a digest that changes if a problem with the same id has another prompt or reference."""
     return digest_of({"prompt": problem.prompt, "reference": problem.reference})
-
-
-def to_line(record: Record) -> bytes:
-    """Write the record as a line, with its end."""
-    try:
-        body = msgspec.json.encode(record)
-    except (UnicodeEncodeError, OverflowError, TypeError):
-        body = msgspec.json.encode(_encodable(msgspec.structs.asdict(record)))
-    return body[:-1] + _SEAL % zlib.crc32(body) + b"\n"
-
-
-def _encodable(value: Any) -> Any:
-    """Make a value encodable: a lone surrogate becomes its number, an unknown object a text."""
-    match value:
-        case None | bool() | float():
-            return value
-        case int() if -(2**63) <= value < 2**63:
-            return value
-        case list() | tuple():
-            return [_encodable(one) for one in value]
-        case dict():
-            return {_encodable(str(key)): _encodable(one) for key, one in value.items()}
-        case _:
-            return str(value).encode("utf-8", "backslashreplace").decode()
-
-
-def from_line(line: bytes) -> Record | None:
-    """Read the record in a line without its end; None if the line is torn, or not as it was written."""
-    body = line[:-_SEAL_LENGTH] + b"}"
-    if line[-_SEAL_LENGTH:] != _SEAL % zlib.crc32(body):
-        return None
-    try:
-        return msgspec.json.decode(body, type=Record)
-    except msgspec.DecodeError:
-        return None

@@ -107,23 +107,25 @@ class Run:
                     self._store.append(found[key])
 
     async def grade(self) -> None:
-        """Grade the answers that were not graded when they came.
+        """Grade the answers that have no grade yet.
 
         Raises:
             BenchmarkError: nothing can be graded here; in an `ExceptionGroup`.
         """
         if not self._benchmark.can_grade:
             return
-        for strategy in self._plan.strategies:
-            pairs = [
-                (problem, record)
-                for problem, record in self._pairs(strategy)
-                if record is not None and record.passed is None
-            ]
-            jobs = iter(pairs)
-            async with trio.open_nursery() as nursery:
-                for _ in range(min(self._width, len(pairs))):
-                    nursery.start_soon(self._grade, jobs)
+        pairs = [
+            (problem, record)
+            for strategy in self._plan.strategies
+            for problem, record in self._pairs(strategy)
+            if record is not None and self._needs_grade(record)
+        ]
+        if pairs:
+            self._observer.say(f"{len(pairs)} answers are there without a grade: they are graded first")
+        jobs = iter(pairs)
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(self._width, len(pairs))):
+                nursery.start_soon(self._grade, jobs)
 
     async def answer(self, model: LanguageModel) -> None:
         """Answer and grade every problem that has no record yet.
@@ -158,8 +160,13 @@ class Run:
         return [
             problem
             for problem, record in self._pairs(strategy)
-            if record is None or (again and record.error)
+            if record is None or (again and record.error and not record.text)
         ]
+
+    def _needs_grade(self, record: Record) -> bool:
+        """Whether an answer was never graded, or its grading broke and is to be tried again."""
+        again = self._plan.settings.output.retry_failed
+        return record.passed is None or bool(again and record.error and record.text)
 
     async def _grade(self, jobs: Iterator[tuple[Problem, Record]]) -> None:
         for problem, record in jobs:
@@ -170,10 +177,10 @@ class Run:
     ) -> None:
         """Take one problem after the other until there is none left."""
         for problem in jobs:
-            record = await self._answer(model, strategy, problem)
+            # Paid for, so it is on disk before anything else is done with it.
+            record = self._store.append(await self._answer(model, strategy, problem))
             if not record.error and self._benchmark.can_grade:
-                record = await self._graded(problem, record)
-            self._store.append(record)
+                record = self._store.append(await self._graded(problem, record))
             self._observer.finished(record)
             self._count_failures(record)
 
@@ -248,6 +255,7 @@ class Run:
             score=grade.score,
             answer=grade.answer,
             detail=grade.detail,
+            error="",
         )
 
     def _stop_if_hopeless(self, failed: SearchFailed) -> None:

@@ -129,16 +129,21 @@ class Session:
 
     async def _run(self, planned: PlannedRun, benchmark: Benchmark) -> None:
         plan = planned.plan
-        with Store(plan.folder) as store:
-            write_atomic(plan.folder / "config.yaml", to_yaml(plan.settings))
-            for line in (*planned.warnings, *filter(None, [plan.model.why])):
-                self._say(line)
-            self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
-            if store.damaged:
-                self._say(f"{store.damaged} records were damaged: their problems are done again")
-            run = await self._execute(planned, benchmark, store)
-            if plan.settings.output.save_results:
-                await self._save(planned, run)
+        with Store(plan.folder, self._say) as store:
+            configuration = plan.folder / "config.yaml"
+            try:
+                write_atomic(configuration, to_yaml(plan.settings))
+                for line in (*planned.warnings, *filter(None, [plan.model.why])):
+                    self._say(line)
+                self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
+                if store.damaged:
+                    self._say(_damage(store.damaged))
+                run = await self._execute(planned, benchmark, store)
+                if plan.settings.output.save_results:
+                    await self._save(planned, run)
+            finally:
+                if not store:  # nothing was begun
+                    configuration.unlink(missing_ok=True)
 
     async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> Run:
         with ExitStack() as shown:
@@ -155,12 +160,12 @@ class Session:
 
     def _records_elsewhere(self, plan: Plan) -> list[Record]:
         """Read the records that the other runs of this sweep have written so far."""
-        paths = [one.plan.folder / "records.jsonl" for one, _ in self._runs[:-1]]
+        folders = [one.plan.folder for one, _ in self._runs[:-1]]
         return [
             record
-            for path in paths
-            if path.parent != plan.folder and path.exists()
-            for record in read_records(path)
+            for folder in folders
+            if folder != plan.folder
+            for record in read_records(folder)
         ]
 
     async def _save(self, planned: PlannedRun, run: Run) -> None:
@@ -205,6 +210,12 @@ class Session:
 
     def _say(self, line: str) -> None:
         self.err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _damage(lines: int) -> str:
+    if lines == 1:
+        return "1 line of records.jsonl is not whole: what it held is done again"
+    return f"{lines} lines of records.jsonl are not whole: what they held is done again"
 
 
 def _batches(planned: PlannedRun, run: Run) -> list[Batch]:
