@@ -214,7 +214,6 @@ async def test_a_grader_that_breaks_has_not_passed_the_text(tmp_path: Path) -> N
     assert records[1].text
     assert not records[0].error
 
-
     model, benchmark = FakeEndpoint(), Words()
     words = ("benchmark.num_problems=3", "output.retry_failed=true")
     mended, _ = await run(tmp_path, *words, model=model, benchmark=benchmark)

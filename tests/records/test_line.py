@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from tests.records.notes import Note, notes
 from trio_beam.records import from_line, to_line
 
-NOTE = Note(id="a", text="an answer\r\n— “é”", count=3, scores=[1e30, None], meta={"b": 1, "a": [2]})
+NOTE = Note(
+    id="a", text="an answer\r\n— “é”", count=3, scores=[1e30, None], meta={"b": 1, "a": [2]}
+)
 
 
 @given(notes)

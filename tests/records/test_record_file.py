@@ -236,7 +236,9 @@ def test_a_run_whose_place_was_taken_keeps_its_records_elsewhere(tmp_path: Path)
         path.unlink()
         with opened(path) as other:
             other.append(TWO)
-            with pytest.raises(RecordsInUse, match=r"its records are in (.*\.jsonl), and") as caught:
+            with pytest.raises(
+                RecordsInUse, match=r"its records are in (.*\.jsonl), and"
+            ) as caught:
                 file.append(THREE)
             file.append(THREE)  # another task may still hand in its own
     assert there(path) == [TWO]

@@ -21,7 +21,7 @@ class Key(NamedTuple):
     configuration: str
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The outcome of a problem with a strategy.
 
     Attributes:

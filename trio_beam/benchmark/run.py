@@ -121,7 +121,9 @@ class Run:
             if record is not None and self._needs_grade(record)
         ]
         if pairs:
-            self._observer.say(f"{len(pairs)} answers are there without a grade: they are graded first")
+            self._observer.say(
+                f"{len(pairs)} answers are there without a grade: they are graded first"
+            )
         jobs = iter(pairs)
         async with trio.open_nursery() as nursery:
             for _ in range(min(self._width, len(pairs))):

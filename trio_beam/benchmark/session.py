@@ -162,10 +162,7 @@ class Session:
         """Read the records that the other runs of this sweep have written so far."""
         folders = [one.plan.folder for one, _ in self._runs[:-1]]
         return [
-            record
-            for folder in folders
-            if folder != plan.folder
-            for record in read_records(folder)
+            record for folder in folders if folder != plan.folder for record in read_records(folder)
         ]
 
     async def _save(self, planned: PlannedRun, run: Run) -> None:
