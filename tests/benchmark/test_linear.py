@@ -31,11 +31,12 @@ PATTERNS = {
 }
 #: What the patterns look for, and what they stumble over.
 PIECES = [
-    *(" ", "\t", "\n", "\r", "1", "1 ", " 1", "1,111", "11'", "1/", "1.", ".5", "e1", "^", "$", "%", "-", "+", "*"),
-    *("{", "}", "\\frac{", "\\frac1", "\\text{", "\\circ", "\\left", "{,}", "~", "\\", "\\boxed{", "\\fbox "),
-    *("answer", "answer is", "answer to ", "option ", "#### ", ":", "=", "the ", "or", " or ", "and ", "not "),
-    *("A", "A)", "(A", "B.", "&", ",", "/", "**", "a", "aa", "_", "million", "thousand ", "<answer>", "</answer>"),
-    *("<think>", "</think>", "```", "```python\n", "~~~~", "def f(x):\n", "@f\n", "import x\n", "from ", "'''"),
+    *(" ", "\t", "\n", "\r", "1", "1 ", " 1", "1,111", "11'", "1/", "1.", ".5", "e1", "^", "$", "%"),
+    *("-", "+", "*", "{", "}", "\\frac{", "\\frac1", "\\text{", "\\circ", "\\left", "{,}", "~", "\\"),
+    *("\\boxed{", "\\fbox ", "answer", "answer is", "answer to ", "option ", "#### ", ":", "=", "the "),
+    *("or", " or ", "and ", "not ", "A", "A)", "(A", "B.", "&", ",", "/", "**", "a", "aa", "_", "million"),
+    *("thousand ", "<answer>", "</answer>", "<think>", "</think>", "```", "```python\n", "~~~~", "@f\n"),
+    *("def f(x):\n", "import x\n", "from ", "'''"),
 ]  # fmt: skip
 UNIT = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map("".join)
 AROUND = st.lists(st.sampled_from(PIECES), max_size=2).map("".join)

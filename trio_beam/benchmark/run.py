@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import attrs
@@ -16,7 +16,7 @@ from trio_beam.benchmark.prompts import build_prompt
 from trio_beam.benchmark.records import Record, digest_of_problem
 from trio_beam.benchmark.store import Store
 from trio_beam.benchmark.strategies import LabelledStrategy
-from trio_beam.core.events import Event, Observer, RoundFinished
+from trio_beam.core.events import BeamExpanded, Event, Observer, RoundFinished
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed
 from trio_beam.errors import ConnectionFailed, RequestRejected, TrioBeamError
@@ -35,6 +35,9 @@ class RunObserver(Protocol):
 
     def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         """Called when a strategy begins; `before` are the records that are there already."""
+
+    def generated(self, tokens: int) -> None:
+        """Called when a search of the strategy that began last has generated tokens."""
 
     def finished(self, record: Record) -> None:
         """Called when a record of the strategy that began last is on disk."""
@@ -197,8 +200,8 @@ class Run:
             suffix=strategy.suffix,
         )
         seed = strategy.seed(self._plan.settings.benchmark.seed, problem.id)
-        rounds = _RoundScores()
-        observers: list[Observer] = [rounds]
+        watch = _Watch(self._observer.generated)
+        observers: list[Observer] = [watch]
         lines: list[str] = []
         if strategy.debug:
             observers.append(DebugLines(lines.append))
@@ -215,6 +218,7 @@ class Run:
             if lines:  # all at once: searches are under way side by side
                 self._observer.debug([f"{problem.id}:", *lines])
         seconds = trio.current_time() - start
+        watch.has_generated(result.usage.completion_tokens)
         self._reached = True
         return Record(
             problem=problem.id,
@@ -229,7 +233,7 @@ class Run:
             answer=None,
             detail=error,
             search_score=None if error else finite(result.score),
-            round_scores=rounds.scores,
+            round_scores=watch.scores,
             rounds=result.rounds,
             prompt_tokens=result.usage.prompt_tokens,
             completion_tokens=result.usage.completion_tokens,
@@ -281,14 +285,24 @@ class Run:
 
 
 @attrs.define
-class _RoundScores:
-    """Observer that keeps the best score of each round."""
+class _Watch:
+    """Observer that keeps the best score of each round, and hands on how many tokens were generated."""
 
+    generated: Callable[[int], object]
     scores: list[float | None] = attrs.field(factory=list)
+    _tokens: int = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RoundFinished):
             self.scores.append(finite(event.best_score))
+        if isinstance(event, BeamExpanded):
+            self.has_generated(self._tokens + event.tokens)
+
+    def has_generated(self, tokens: int) -> None:
+        """Hand on what is more than before; the count is that of the search so far."""
+        if tokens > self._tokens:
+            self.generated(tokens - self._tokens)
+            self._tokens = tokens
 
 
 def finite(score: float) -> float | None:

@@ -26,7 +26,7 @@ class Store(RecordFile[Key, Record]):
         folder: of the run.
     """
 
-    def __init__(self, folder: Path, notice: Callable[[str], object] = lambda line: None) -> None:
+    def __init__(self, folder: Path, notice: Callable[[str], object] = str) -> None:
         super().__init__(folder / _NAME, Record, _KEY, notice=notice)
         self.folder = folder
 

@@ -1,7 +1,8 @@
 """The table of a run, its comparisons and its summary: for a terminal, for a file, and as Markdown.
 
-Where the output is no terminal, the table is in ASCII and its cells are the original's, for the scripts
-of its users that read them.
+On a terminal and in Markdown, what is the same in all rows stands above the table, which fits 80 columns.
+Where the output is no terminal, the table is in ASCII and has the original's columns, for the scripts of its
+users that read them. What was not measured is "-".
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from rich.text import Text
 
 from trio_beam.benchmark.progress import format_duration
 from trio_beam.benchmark.statistics import Interval
-from trio_beam.benchmark.summary import Batch, Pair, Row, compare, distinct, names, summarise
+from trio_beam.benchmark.summary import (
+    Batch,
+    Pair,
+    Row,
+    compare,
+    distinct,
+    names,
+    passes,
+    summarise,
+)
 
 #: As the original prints them.
 HEADERS = (
@@ -31,7 +41,19 @@ HEADERS = (
 )
 #: The columns in front, which are no numbers.
 _TEXTS = 3
+#: The narrow table's. Of these only those in front of the strategy are left out where they do not differ.
+_NARROW = (
+    "Benchmark",
+    "Model",
+    "Strategy",
+    "Passed",
+    "Pass rate, 95 %",
+    "Time (s)",
+    "Tokens",
+)
+_NOTHING = "-"
 _PAIR_HEADERS = ("Strategies", "Difference", "Only the first", "Only the second", "p", "p (Holm)")
+_NARROW_PAIRS = ("Strategies", "Difference, 95 %", "Only 1st, 2nd", "p (Holm)")
 #: With more strategies, each is compared with the first one only, and the files have all comparisons.
 _MAX_ALL_PAIRS = 4
 #: Characters of the bar of a pass rate of 100 %.
@@ -82,27 +104,62 @@ class Results:
         """Return whether there is any pass rate."""
         return any(row.pass_rate is not None for row in self.rows)
 
+    @property
+    def ranked(self) -> bool:
+        """Return whether the pass rates are of the same problems, and so one may be the best."""
+        graded = [frozenset(passes(row.batch)) for row in self.rows if row.graded]
+        return len(set(graded)) == 1
 
-def cells(results: Results, *, intervals: bool = True) -> list[tuple[str, ...]]:
-    """Return the table's cells, row by row.
 
-    Args:
-        results: of a run.
-        intervals: whether pass rates have their intervals behind them.
-    """
+def cells(results: Results) -> list[tuple[str, ...]]:
+    """Return the cells of the original's table, row by row."""
     return [
         (
             row.batch.benchmark,
             row.batch.model,
             name,
-            _rate(row) if intervals else _rate(row).partition(" [")[0],
-            f"{row.seconds:.2f}",
-            f"{row.total_tokens:,}",
-            f"{row.tokens_per_problem:.1f}",
+            _rate(row).partition(" [")[0],
+            _number(row.seconds, ".2f"),
+            _number(row.total_tokens if row.problems else None, ","),
+            _number(row.tokens_per_problem, ".1f"),
             f"{row.problems}" if row.problems == row.batch.wanted else _part(row),
         )
-        for row, name in zip(results.rows, results.names, strict=True)
+        for row, name in _named(results)
     ]
+
+
+def narrow_cells(results: Results) -> tuple[str, Sequence[str], list[Sequence[str]]]:
+    """Return what is the same in all rows as a line, and the headers and cells of the rest.
+
+    Times and tokens are means of a problem.
+    """
+    rows = [
+        (
+            row.batch.benchmark,
+            row.batch.model,
+            name,
+            _passed(row),
+            _rate(row),
+            _number(row.seconds, ".2f"),
+            _number(row.tokens_per_problem, ".0f"),
+        )
+        for row, name in _named(results)
+    ]
+    kept = [
+        index
+        for index in range(len(_NARROW))
+        if index >= _TEXTS - 1 or len({row[index] for row in rows}) > 1
+    ]
+    same = [rows[0][index] for index in range(len(_NARROW)) if rows and index not in kept]
+    wanted = {row.batch.wanted for row in results.rows}
+    if len(wanted) == 1:
+        count = wanted.pop()
+        same.append(f"{count} problem{'' if count == 1 else 's'}")
+    return (
+        ", ".join(same),
+        [_NARROW[index] for index in kept],
+        [[row[index] for index in kept] for row in rows],
+    )
 
 
 def pair_cells(results: Results) -> list[tuple[str, ...]]:
@@ -135,70 +192,98 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) 
 
 
 def as_markdown(results: Results) -> str:
-    """Write the table and the comparisons in Markdown."""
-    parts = [markdown(HEADERS, cells(results), _TEXTS)]
+    """Write the table and the comparisons in Markdown, with what is the same in all rows above."""
+    same, headers, rows = narrow_cells(results)
+    parts = [same, markdown(headers, rows, headers.index("Strategy") + 1)]
     if results.pairs:
         parts.append(markdown(_PAIR_HEADERS, pair_cells(results), 1))
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
-@attrs.frozen
 class _ForTerminals:
-    """A look for people."""
-
-    bar: str = "█"
-    box: box.Box = box.ROUNDED
-    lines: bool = False
-    intervals: bool = True
+    """For people: a table of 80 columns at most, which has everything."""
 
     def title(self, text: str) -> Text:
         return Text(f"\n{text}", style="bold")
 
+    def table(self, results: Results) -> Iterator[RenderableType]:
+        same, headers, rows = narrow_cells(results)
+        yield self.title(same)
+        yield _table(headers, [_breakable(row) for row in rows], headers.index("Strategy") + 1)
 
-@attrs.frozen
+    def pairs(self, results: Results) -> RenderableType:
+        rows = [
+            (name, difference, f"{first}, {second}", holm)
+            for name, difference, first, second, _, holm in pair_cells(results)
+        ]
+        return _table(_NARROW_PAIRS, [_breakable(row) for row in rows], 1)
+
+    def summary(self, results: Results) -> Iterator[RenderableType]:
+        yield from map(Text, _failures(results))
+
+
 class _ForFiles(_ForTerminals):
-    """The original's look."""
-
-    bar: str = "#"
-    box: box.Box = box.ASCII_DOUBLE_HEAD
-    lines: bool = True
-    intervals: bool = False
+    """The original's look, as wide as it has to be."""
 
     def title(self, text: str) -> Text:
-        return Text(f"\n{_RULE}\n{text}\n{_RULE}")
+        return Text(f"\n{_RULE}\n{text.upper()}\n{_RULE}")
+
+    def table(self, results: Results) -> Iterator[RenderableType]:
+        yield self.title(f"{results.benchmarks()} benchmark results")
+        yield _ascii_table(HEADERS, cells(results), _TEXTS)
+
+    def pairs(self, results: Results) -> RenderableType:
+        return _ascii_table(_PAIR_HEADERS, pair_cells(results), 1)
+
+    def summary(self, results: Results) -> Iterator[RenderableType]:
+        yield self.title("Summary")
+        yield from map(Text, _bars(results))
+        yield from map(Text, _failures(results))
 
 
 def _parts(results: Results, look: _ForTerminals) -> Iterator[RenderableType]:
-    yield look.title(f"{results.benchmarks().upper()} BENCHMARK RESULTS")
-    yield _table(HEADERS, cells(results, intervals=look.intervals), _TEXTS, look)
-    if results.rows and results.graded:
+    yield from look.table(results)
+    if results.ranked:
         yield Text(f"Best: {_best(results)}")
+    if results.graded:
         yield Text(
             "In brackets: the 95 % interval of the pass rate (Wilson). Failures count as not passed."
         )
     if results.pairs:
-        yield look.title("DIFFERENCES ON THE SAME PROBLEMS (in percentage points)")
-        yield _table(_PAIR_HEADERS, pair_cells(results), 1, look)
+        yield look.title("Differences on the same problems (in percentage points)")
+        yield look.pairs(results)
         yield Text(
             "In brackets: 95 % (Newcombe). p: McNemar's exact test; Holm: for all comparisons."
         )
-    yield look.title("SUMMARY")
-    yield from map(Text, _bars(results, look.bar))
-    yield from map(Text, _failures(results))
+    yield from look.summary(results)
 
 
 def _best(results: Results) -> str:
-    first, *others = results.rows
-    same = sum(row.pass_rate == first.pass_rate for row in others)
-    if same:
-        return f"none, {same + 1} have a pass rate of {_rate(first)}"
-    return f"{results.names[0]}, pass rate {_rate(first)}, {first.seconds:.2f} s"
+    """Name the row with the highest pass rate, the first one; others with the same leave none the best."""
+    first = max(results.rows, key=lambda row: row.pass_rate or 0)
+    same = sum(row.pass_rate == first.pass_rate for row in results.rows)
+    if same > 1:
+        return f"none, {same} have a pass rate of {_rate(first)}"
+    return f"{results.names[0]}, pass rate {_rate(first)}, {_number(first.seconds, '.2f')} s"
 
 
-def _table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int, look: _ForTerminals
-) -> Table:
-    table = Table(box=look.box, show_lines=look.lines)
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for index, header in enumerate(headers):
+        left = index < texts
+        table.add_column(
+            header,
+            justify="left" if left else "right",
+            overflow="fold",
+            no_wrap=not left and header != "Passed",
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _ascii_table(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> Table:
+    table = Table(box=box.ASCII_DOUBLE_HEAD, show_lines=True)
     for index, header in enumerate(headers):
         table.add_column(header, justify="left" if index < texts else "right", overflow="fold")
     for row in rows:
@@ -206,24 +291,33 @@ def _table(
     return table
 
 
-def _bars(results: Results, character: str) -> Iterator[str]:
+def _breakable(row: Sequence[str]) -> Sequence[str]:
+    """Let a line end behind a comma of a strategy's name."""
+    return [cell.replace(",", ", ").replace(",  ", ", ") for cell in row]
+
+
+def _bars(results: Results) -> Iterator[str]:
+    """A line for each strategy under each heading; those without a measurement come last, without a rank."""
     width = max((len(name) for name in results.names), default=0)
-    named = list(zip(results.rows, results.names, strict=True))
     if results.graded:
         yield "Pass rate"
-        for row, name in named:
-            bar = character * round(_BAR * (row.pass_rate or 0))
-            yield f"  {name:{width}}  {bar:{_BAR}} {_rate(row)}"
+        for row, name in _named(results):
+            bar = "#" * round(_BAR * (row.pass_rate or 0))
+            yield f"  {name:{width}}  {bar:{_BAR}} {_rate(row)}".rstrip()
+    measured = [(row, name) for row, name in _named(results) if row.problems]
+    missing = [f"  {name:{width}}  {_NOTHING}" for row, name in _named(results) if not row.problems]
     yield "Time"
-    for row, name in sorted(named, key=lambda one: one[0].seconds):
+    for row, name in sorted(measured, key=lambda one: one[0].seconds or 0):
         yield f"  {name:{width}}  {row.seconds:.2f} s a problem"
+    yield from missing
     yield "Tokens"
-    for row, name in sorted(named, key=lambda one: one[0].tokens_per_problem):
-        generated = row.generated_tokens / row.problems if row.problems else 0
+    for row, name in sorted(measured, key=lambda one: one[0].tokens_per_problem or 0):
+        generated = row.generated_tokens / row.problems
         yield (
             f"  {name:{width}}  {row.tokens_per_problem:.0f} a problem,"
             f" {generated:.0f} of them generated"
         )
+    yield from missing
 
 
 def _failures(results: Results) -> Iterator[str]:
@@ -240,8 +334,24 @@ def _named(results: Results) -> Iterator[tuple[Row, str]]:
 
 def _rate(row: Row) -> str:
     if row.pass_rate is None or row.interval is None:
-        return "not graded" if row.problems else "-"
+        return "not graded" if row.problems else _NOTHING
     return f"{100 * row.pass_rate:.1f}% {_span(row.interval)}"
+
+
+def _passed(row: Row) -> str:
+    """Passed of graded; and how many there are, if not all of them are graded or there."""
+    if not row.problems:
+        return _NOTHING
+    words = [] if row.passed is None else [f"{row.passed} of {row.graded}"]
+    if row.problems > row.graded:
+        words.append(f"{row.problems - row.graded} not graded")
+    if row.problems < row.batch.wanted:
+        words.append(f"{row.batch.wanted - row.problems} missing")
+    return ", ".join(words)
+
+
+def _number(value: float | None, form: str) -> str:
+    return _NOTHING if value is None else format(value, form)
 
 
 def _span(interval: Interval) -> str:

@@ -56,7 +56,7 @@ class RecordFile(Generic[_K, _R]):
         kind: type[_R],
         key: Callable[[_R], _K],
         *,
-        notice: Callable[[str], object] = lambda line: None,
+        notice: Callable[[str], object] = str,
     ) -> None:
         self.path = path
         self.damaged = 0
