@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from trio_beam.benchmark import plots
 from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.origin import Origin
 from trio_beam.benchmark.plots import draw_plots
 from trio_beam.benchmark.report import write_report
 from trio_beam.benchmark.series import Series
@@ -248,9 +249,12 @@ def test_a_dollar_in_a_name_is_no_formula(tmp_path: Path) -> None:
     assert "a $b^{ c$" in (tmp_path / f"{NAMES[0]}.svg").read_text()
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"cannot write .*missing"):
-        draw_plots([GREEDY], tmp_path / "missing", title="t")
+def test_a_folder_that_is_not_there_is_made_if_it_can_be(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(BenchmarkError, match=r"cannot write .*a file"):
+        draw_plots([GREEDY], tmp_path / "a file", title="t")
+    draw_plots([GREEDY], tmp_path / "new", title="t")
+    assert len(list((tmp_path / "new").iterdir())) == 2
 
 
 def test_without_matplotlib_the_extra_is_named(
@@ -260,7 +264,7 @@ def test_without_matplotlib_the_extra_is_named(
     monkeypatch.delitem(sys.modules, "trio_beam.benchmark.plots")
     monkeypatch.delattr("trio_beam.benchmark.plots")
     with pytest.raises(BenchmarkError, match='extra "bench"'):
-        write_report(Results.of([]), tmp_path, plots=True)
+        write_report(Results.of([]), tmp_path, origin=Origin.of(""), problems=[], plots=True)
 
 
 def test_nothing_of_it_is_imported_for_a_run_without_plots() -> None:

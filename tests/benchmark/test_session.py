@@ -131,6 +131,7 @@ async def test_it_writes_what_it_prints(tmp_path: Path) -> None:
     assert files_in(done.folder) == {
         "config.yaml",
         "records.jsonl",
+        "report.html",
         "report.md",
         "results.csv",
         "results.json",
@@ -167,6 +168,10 @@ async def test_it_writes_what_it_prints(tmp_path: Path) -> None:
     report = (done.folder / "report.md").read_text("utf-8")
     for name in files_in(done.folder / "plots"):
         assert (f"plots/{name}" in report) == name.endswith(".svg")
+    page = (done.folder / "report.html").read_text("utf-8")
+    for one in written:
+        assert one.text in page
+    assert page.count("The story of cat ") == 6
 
 
 async def test_its_configuration_is_kept_and_can_be_run_again(tmp_path: Path) -> None:
@@ -225,7 +230,10 @@ async def test_debug_lines_are_on_standard_output(tmp_path: Path) -> None:
     ("words", "left_out"),
     [
         ([NO_PLOTS], {"plots"}),
-        (["output.save_results=false"], {"plots", "results.json", "results.csv", "report.md"}),
+        (
+            ["output.save_results=false"],
+            {"plots", "results.json", "results.csv", "report.md", "report.html"},
+        ),
     ],
 )
 async def test_what_is_not_wanted_is_not_written(

@@ -5,6 +5,7 @@ Import it only to draw: matplotlib, which it needs, takes a second.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
-from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.files import write_atomic
 from trio_beam.benchmark.series import Series
 from trio_beam.benchmark.statistics import wilson
 
@@ -60,7 +61,7 @@ def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Pa
 
     Args:
         series: of a run, or of all combinations of a sweep together.
-        folder: where to write; must exist.
+        folder: where to write; it is made.
         title: stands above each plot.
 
     Raises:
@@ -114,12 +115,10 @@ def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Dra
 
 def _save(figure: Figure, path: Path) -> Path:
     # Without the date, the same data give the same file.
-    metadata = {"Date": None} if path.suffix == ".svg" else {}
-    try:
-        figure.savefig(path, dpi=150, metadata=metadata)
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from None
-    return path
+    kind = path.suffix.removeprefix(".")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=150, format=kind, metadata={"Date": None} if kind == "svg" else {})
+    return write_atomic(path, drawn.getvalue())
 
 
 def _pass_rate_against_tokens(shown: Sequence[_Shown], title: str) -> Figure:

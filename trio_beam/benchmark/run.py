@@ -83,6 +83,11 @@ class Run:
         if problems and not self._problems:
             raise BenchmarkError(f"{self._benchmark.name}: no problem is left")
 
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """The problems, once they are loaded."""
+        return self._problems
+
     def records(self, strategy: LabelledStrategy) -> list[Record]:
         """Return the records of a strategy, in the order of the problems."""
         return [record for _, record in self.answered(strategy)]

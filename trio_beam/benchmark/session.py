@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
@@ -12,12 +13,14 @@ from rich.console import Console
 
 from trio_beam.benchmark.common.problem import Benchmark, Problem
 from trio_beam.benchmark.config import to_yaml
+from trio_beam.benchmark.files import file_name, write_atomic
 from trio_beam.benchmark.keys import canonical
+from trio_beam.benchmark.origin import Origin
 from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record, digest_of
-from trio_beam.benchmark.report import file_name, write_atomic, write_report
+from trio_beam.benchmark.report import write_report
 from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
@@ -72,6 +75,7 @@ class Session:
         planned: one run, or those of a sweep.
         out: where results are printed.
         err: where progress is shown.
+        command: as a shell takes it, for the report; "" if there is none.
         open_model: opens the model of a plan.
         open_problems: opens its benchmark.
     """
@@ -79,6 +83,7 @@ class Session:
     planned: Sequence[PlannedRun]
     out: Console
     err: Console
+    command: str = ""
     open_model: Callable[[Plan], AbstractAsyncContextManager[LanguageModel]] = open_model
     open_problems: Callable[[Plan], Benchmark] = open_problems
     _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
@@ -100,7 +105,7 @@ class Session:
         show(results, self.out)
         if len(self.planned) > 1 and self.planned[0].plan.settings.output.save_results:
             folder = self._folder_of_sweep()
-            await self._write(results, folder, self.planned[0].plan)
+            await self._write(results, folder, self.planned[0].plan, [run for _, run in self._runs])
         if any(row.problems and row.passed is None for row in results.rows):
             self._say(
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
@@ -168,7 +173,7 @@ class Session:
     async def _save(self, planned: PlannedRun, run: Run) -> None:
         plan = planned.plan
         batches = _batches(planned, run)
-        await self._write(Results.of(batches), plan.folder, plan)
+        await self._write(Results.of(batches), plan.folder, plan, [run])
         for strategy, batch in zip(plan.strategies, batches, strict=True):
             self._write_predictions(plan, batch, run.answered(strategy))
 
@@ -192,10 +197,17 @@ class Session:
             for path in paths:
                 predictions.write_answers(path, answered)
 
-    async def _write(self, results: Results, folder: Path, plan: Plan) -> None:
-        wanted = plan.settings.output.plots
-        await trio.to_thread.run_sync(lambda: write_report(results, folder, plots=wanted))
-        self._say(f"results: {folder / 'report.md'}")
+    async def _write(self, results: Results, folder: Path, plan: Plan, runs: Sequence[Run]) -> None:
+        write = functools.partial(
+            write_report,
+            results,
+            folder,
+            origin=Origin.of(self.command),
+            problems=list({one.id: one for run in runs for one in run.problems}.values()),
+            plots=plan.settings.output.plots,
+        )
+        await trio.to_thread.run_sync(write)
+        self._say(f"report: {folder / 'report.html'}")
 
     def _results(self) -> Results:
         return Results.of([batch for one in self._runs for batch in _batches(*one)])

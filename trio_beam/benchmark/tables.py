@@ -52,7 +52,7 @@ _NARROW = (
     "Tokens",
 )
 _NOTHING = "-"
-_PAIR_HEADERS = ("Strategies", "Difference", "Only the first", "Only the second", "p", "p (Holm)")
+PAIR_HEADERS = ("Strategies", "Difference", "Only the first", "Only the second", "p", "p (Holm)")
 _NARROW_PAIRS = ("Strategies", "Difference, 95 %", "Only 1st, 2nd", "p (Holm)")
 #: With more strategies, each is compared with the first one only, and the files have all comparisons.
 _MAX_ALL_PAIRS = 4
@@ -196,7 +196,7 @@ def as_markdown(results: Results) -> str:
     same, headers, rows = narrow_cells(results)
     parts = [same, markdown(headers, rows, headers.index("Strategy") + 1)]
     if results.pairs:
-        parts.append(markdown(_PAIR_HEADERS, pair_cells(results), 1))
+        parts.append(markdown(PAIR_HEADERS, pair_cells(results), 1))
     return "\n\n".join(filter(None, parts))
 
 
@@ -233,7 +233,7 @@ class _ForFiles(_ForTerminals):
         yield _ascii_table(HEADERS, cells(results), _TEXTS)
 
     def pairs(self, results: Results) -> RenderableType:
-        return _ascii_table(_PAIR_HEADERS, pair_cells(results), 1)
+        return _ascii_table(PAIR_HEADERS, pair_cells(results), 1)
 
     def summary(self, results: Results) -> Iterator[RenderableType]:
         yield self.title("Summary")
