@@ -49,7 +49,7 @@ def test_a_row_counts_what_passed_of_all(outcome: dict[int, bool]) -> None:
         assert row.pass_rate == sum(outcome.values()) / len(outcome)
         assert row.interval == wilson(sum(outcome.values()), len(outcome))
     else:
-        assert row.passed is row.pass_rate is row.interval is row.seconds is None
+        assert (row.passed, row.pass_rate, row.interval, row.seconds) == (None,) * 4
 
 
 def test_times_and_tokens_are_of_every_record() -> None:

@@ -63,6 +63,7 @@ class ProgressStats:
         # Kept, since the display is drawn in a thread, where Trio does not know its clock.
         self._clock = trio.lowlevel.current_clock()
         self._start = self._clock.current_time()
+        self._end: float | None = None
 
     def count(self, record: Record) -> None:
         """Count one more record."""
@@ -71,6 +72,8 @@ class ProgressStats:
         self.passed += record.passed is True
         self.ungraded += record.passed is None
         self.failed += bool(record.error)
+        if self.done == self.total:
+            self._end = self._clock.current_time()
 
     def count_tokens(self, tokens: int) -> None:
         """Count tokens that a search has generated, finished or not."""
@@ -78,7 +81,8 @@ class ProgressStats:
 
     def __str__(self) -> str:
         """Passed, failed, tokens, tokens per second and time left."""
-        seconds = self._clock.current_time() - self._start
+        now = self._clock.current_time() if self._end is None else self._end
+        seconds = now - self._start
         said = [f"{self.passed} passed" if not self.ungraded else "not graded"]
         if self.failed:
             said.append(f"{self.failed} failed")
