@@ -1,20 +1,20 @@
 """Block-level search over any OpenAI-compatible completion server, on Trio.
 
-The rooms, from the bottom up; imports point down only, and a test holds that:
+The packages from the bottom up; imports point down only, and a test checks that:
 
 - `errors`: the error tree.
-- `core`: pure: beams, configurations, the machines of the searches, events, results. On it `scorers`,
-  `selection`, `answers` and `strategies`: one file each, found by name.
-- `dialects`: pure: what to send to which server, and what its response means.
-- `http`: connections and requests; the only room that knows httpx. `endpoint`: one server with its limits,
-  retries and capabilities.
-- `engine`: one round as a nursery, the loops of the searches, many prompts at once.
+- `core`: pure: beams, configurations, search machines, events, results. On top of it, `scorers`,
+  `selection`, `answers` and `strategies`: one file per part, registered by name.
+- `dialects`: pure: the requests each server family takes, and the meaning of its responses.
+- `http`: connections and requests; the only package that imports httpx. `endpoint`: one server with its
+  limits, retries and capabilities.
+- `engine`: rounds as nurseries, the search loops, many prompts at once.
 - `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
-- `compat`: the interface of the asyncio original.
+- `compat`: the interface of the asyncio original. `command`: shared by all commands.
 - Applications, which never import each other: `cli`, `benchmark`.
 
-What this package, `scorers`, `selection`, `answers`, `strategies`, `dialects`, `observers` and `testing`
-export is public; the rest is private and may change.
+The exports of this package and of `scorers`, `selection`, `answers`, `strategies`, `dialects`,
+`observers` and `testing` are public; everything else is private and may change.
 """
 
 from trio_beam.answers import Best, Vote
@@ -98,7 +98,7 @@ from trio_beam.selection import Resample, Subtrees, TopK
 
 __version__ = "0.2.0.dev0"
 
-# Each file of these adds what it has to a registry, by name.
+# Each module of these packages registers its parts by name.
 for _package in ("answers", "dialects", "scorers", "selection", "strategies"):
     load_all(f"trio_beam.{_package}")
 

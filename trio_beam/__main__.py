@@ -8,17 +8,17 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line, or say what it needs."""
+    """Run the command line, or print which extra it needs."""
     try:
         sys.exit(_run())
-    except KeyboardInterrupt:  # Ctrl-C outside of a search, which has its own answer to it
+    except KeyboardInterrupt:  # Ctrl-C outside a search, which handles it itself
         sys.exit(_INTERRUPTED)
 
 
 def _run() -> int | str:
-    """The exit code, or what to say instead."""
+    """Return the exit code, or the message to exit with."""
     try:
-        import click  # noqa: PLC0415  # an extra: it may not be there
+        import click  # noqa: PLC0415  # an extra, which may be missing
 
         from trio_beam.cli.main import cli  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -30,7 +30,7 @@ def _run() -> int | str:
         )
     try:
         return cli.main(prog_name="trio-beam", standalone_mode=False) or 0
-    except click.Abort:  # Ctrl-C while standard input is read
+    except click.Abort:  # Ctrl-C while reading standard input
         return _INTERRUPTED
     except click.ClickException as error:
         error.show()

@@ -1,4 +1,4 @@
-"""Everything that trio_beam raises, as one tree.
+"""The tree of all errors that trio_beam raises.
 
 ::
 
@@ -6,22 +6,22 @@
     ├── ConfigError                 (also a ValueError)  the caller gave a value out of bounds
     ├── EndpointError                                    one request could not be answered
     │   ├── ConnectionFailed        network   refused, reset, cut short, no such host
-    │   ├── AttemptTimeout          network   no answer within the time allowed
-    │   │   └── BeamTimeout                   ... within the time allowed to the beam, retries included
+    │   ├── AttemptTimeout          network   no response within the time allowed
+    │   │   └── BeamTimeout                   ... within the beam's timeout, retries included
     │   ├── RateLimited             server    429; ``retry_after`` in seconds, if the server said so
     │   ├── ServerError             server    5xx; ``status``
     │   ├── RequestRejected         caller    any other refusal (400, 401, 404, ...); ``status``
     │   │   └── ContextOverflow     caller    prompt and beam are longer than the model's context
-    │   ├── MalformedResponse       server    an answer that is not what its protocol says
+    │   ├── MalformedResponse       server    a response that violates its protocol
     │   ├── LogprobsUnavailable     server    a response without the log-probabilities that a score needs
-    │   └── EndpointClosed          caller    the endpoint was never entered, or was closed under a search
+    │   └── EndpointClosed          caller    the endpoint was not entered, or was closed during a search
     ├── LocalModelError             caller    the embedded model is not installed or did not start
-    ├── BudgetExhausted             internal  a request would overrun the search's budget; ends the search
-    ├── ScorerError             caller    a scorer raised, or gave no number for each candidate
-    ├── VoteError               caller    a ``vote_key`` raised, or gave what cannot be counted
+    ├── BudgetExhausted             internal  a request would exceed the search's budget; ends the search
+    ├── ScorerError                 caller    a scorer raised, or did not return a number per candidate
+    ├── VoteError                   caller    a vote's key raised, or returned an unhashable value
     └── SearchFailed                          the search as a whole; ``failures``, ``partial``
 
-What is worth another attempt is decided in one place, ``trio_beam.endpoint.retry``.
+    ``trio_beam.endpoint.retry`` alone decides which errors are worth a retry.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from collections.abc import Sequence
 
 
 class TrioBeamError(Exception):
-    """Base of everything that this library raises on purpose."""
+    """Base class of all errors that this library raises on purpose."""
 
 
 class ConfigError(TrioBeamError, ValueError):
-    """A value is outside of its bounds; the caller's fault, found before anything is sent.
+    """A value is out of bounds: the caller's fault, found before anything is sent.
 
     Attributes:
         field: the name of the field or argument.
@@ -48,12 +48,12 @@ class ConfigError(TrioBeamError, ValueError):
 
 
 class EndpointError(TrioBeamError):
-    """One request to an endpoint came to nothing.
+    """A request to an endpoint failed.
 
     Attributes:
-        message: what happened, with the server's own words where it had any.
-        url: where the request went (never with credentials).
-        attempts: how many times it was sent before this error stood; 0 if it was never sent.
+        message: what happened, with the server's own message if there was one.
+        url: URL of the request, without credentials.
+        attempts: number of attempts; 0 if it was never sent.
     """
 
     def __init__(self, message: str, *, url: str = "", attempts: int = 0) -> None:
@@ -69,7 +69,7 @@ class EndpointError(TrioBeamError):
 
 
 class ConnectionFailed(EndpointError):
-    """No connection, or one that broke before the answer was whole.
+    """No connection could be made, or it broke before the response was complete.
 
     Attributes:
         never_sent: whether there was no connection at all, so that the server did nothing.
@@ -83,11 +83,11 @@ class ConnectionFailed(EndpointError):
 
 
 class AttemptTimeout(EndpointError):
-    """No whole answer within the seconds allowed to one attempt."""
+    """No complete response within the time allowed for one attempt."""
 
 
 class BeamTimeout(AttemptTimeout):
-    """A beam used up its ``beam_timeout``, retries and the waits between them included."""
+    """A beam exceeded its ``beam_timeout``, including retries and the waits between them."""
 
 
 class RateLimited(EndpointError):
@@ -131,8 +131,8 @@ class RequestRejected(EndpointError):
 
     Attributes:
         status: the HTTP status.
-        fields: names of the request's fields that the refusal points at, as far as it says so itself.
-        code: the server's machine-readable word for it; "" if there is none.
+        fields: request fields that the refusal names explicitly.
+        code: the server's machine-readable code; "" if there is none.
     """
 
     def __init__(
@@ -152,15 +152,15 @@ class RequestRejected(EndpointError):
 
 
 class ContextOverflow(RequestRejected):
-    """The prompt, with the beam behind it, does not fit into the model's context."""
+    """The prompt followed by the beam does not fit into the model's context."""
 
 
 class MalformedResponse(EndpointError):
-    """An answer that is not JSON, or not of the shape that its protocol prescribes.
+    """A response that is not JSON, or not in the shape its protocol prescribes.
 
     Attributes:
-        transient: whether the body was broken (another attempt may mend it) rather than
-            whole but of the wrong shape (another attempt would bring the same).
+        transient: whether the body was broken, so that a retry may help, rather than complete but of the
+            wrong shape.
     """
 
     def __init__(
@@ -171,27 +171,26 @@ class MalformedResponse(EndpointError):
 
 
 class LogprobsUnavailable(EndpointError):
-    """The server answered without log-probabilities, so nothing can be scored."""
+    """The response has no log-probabilities, so nothing can be scored."""
 
 
 class EndpointClosed(EndpointError):
-    """A request was made on an endpoint that is not open: outside of ``async with Endpoint(...)``."""
+    """A request was made outside ``async with Endpoint(...)``."""
 
 
 class LocalModelError(TrioBeamError):
-    """The embedded model cannot be run; the message says what to install or what it said."""
+    """The embedded model cannot run; the message says what to install, or has its last output."""
 
 
 class BudgetExhausted(TrioBeamError):
-    """A request was not sent, since it would overrun the search's budget.
+    """A request was not sent because it would exceed the search's budget.
 
-    A `LanguageModel` may raise it; a search takes it for its end (``stop_reason="budget"``) and never
-    lets it out.
+    A `LanguageModel` may raise it; it ends the search (``stop_reason="budget"``) and never leaves it.
     """
 
 
 class ScorerError(TrioBeamError):
-    """A scorer raised, or gave something else than a number for each candidate.
+    """A scorer raised, or did not return a number for each candidate.
 
     Attributes:
         scorer: its name.
@@ -203,7 +202,7 @@ class ScorerError(TrioBeamError):
 
 
 class VoteError(TrioBeamError):
-    """A vote's key raised, or returned a value that cannot be compared with others.
+    """A vote's key raised, or returned an unhashable value.
 
     Attributes:
         key: its name.

@@ -31,7 +31,7 @@ def test_a_reservation_counts_the_prompt_of_each_request() -> None:
     one.reserve(0)  # a request that generates nothing costs nothing
     with pytest.raises(BudgetExhausted):
         meter.reservation(prompt_tokens=31).reserve(20)
-    one.answered(20)
+    one.responded(20)
     one.settle(5, prompt_tokens=12)
     assert meter.total_left == 83
 
@@ -67,7 +67,7 @@ def test_no_order_of_requests_overruns_the_total(
             continue
         reservation.reserve(tokens)
         spent = min(tokens, generated)
-        reservation.answered(tokens)
+        reservation.responded(tokens)
         reservation.settle(spent, prompt)
         meter.completion_tokens += spent
         meter.prompt_tokens += prompt

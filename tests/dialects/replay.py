@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_beam.core.prompt import PromptLike
-    from trio_beam.dialects.common.dialect import Answer, Dialect, Exchange, WireRequest
+    from trio_beam.dialects.common.dialect import Dialect, Exchange, ExchangeResult, WireRequest
 
 T = TypeVar("T")
 CAPTURES = Path(__file__).parent / "captures"
@@ -214,7 +214,7 @@ def ask(
     *answers: bytes | EndpointError,
     dialect: Dialect | None = None,
     **changes: Any,
-) -> Replayed[Answer]:
+) -> Replayed[ExchangeResult]:
     """Send the recorded request through a dialect; without answers, the recorded one is played."""
     dialect = dialect or recorded.dialect()
     exchange = dialect.sample(prepared(dialect, recorded.prompt()), recorded.request(**changes))
@@ -238,12 +238,12 @@ def refused(
     return raised.value, requests
 
 
-def read(case: str, **changes: Any) -> Answer:
+def read(case: str, **changes: Any) -> ExchangeResult:
     """What a dialect makes of a recorded answer."""
     return ask(capture(case), **changes).value
 
 
-def only(answer: Answer) -> Continuation:
+def only(answer: ExchangeResult) -> Continuation:
     """The continuation of an answer that holds one."""
     (continuation,) = answer.continuations
     return continuation

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.dialects.replay import Replayed
-    from trio_beam.dialects.common.dialect import Answer
+    from trio_beam.dialects.common.dialect import ExchangeResult
 
 DOCUMENTED = capture("documented_sglang__generate")
 PROMPT = [6403, 1980, 253, 655]
@@ -52,7 +52,7 @@ def wish(**changes: Any) -> SampleRequest:
     return SampleRequest(**(values | changes))
 
 
-def ask(*answers: Any, **changes: Any) -> Replayed[Answer]:
+def ask(*answers: Any, **changes: Any) -> Replayed[ExchangeResult]:
     dialect = sglang()
     played = [answer if isinstance(answer, EndpointError) else encode(answer) for answer in answers]
     exchange = dialect.sample(taken_by(dialect), wish(**changes))

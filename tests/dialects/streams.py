@@ -10,7 +10,7 @@ from tests.dialects.replay import Capture, capture, completed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from trio_beam.dialects.common.dialect import Answer
+    from trio_beam.dialects.common.dialect import ExchangeResult
 
 DONE = "[DONE]"
 #: Where the choices of a recorded stream have more than one.
@@ -78,11 +78,11 @@ def as_stream(recorded: Capture) -> Capture:
     return Capture(recorded.path, asked, 200, recorded.headers, recorded.body)
 
 
-def shown(answer: Answer) -> list[Any]:
+def shown(answer: ExchangeResult) -> list[Any]:
     """All that an answer says; first of its continuations, then of their counts, then of its own."""
     each = [
         (found.tokens, list(found.keys), found.data, found.finish_reason, found.exact)
         for found in answer.continuations
     ]
     generated = [(found.logprob, found.generated) for found in answer.continuations]
-    return [each, generated, answer.prompt_tokens, answer.generated_besides]
+    return [each, generated, answer.prompt_tokens, answer.extra_generated]

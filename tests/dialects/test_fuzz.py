@@ -28,7 +28,7 @@ from trio_beam.errors import EndpointError, RequestRejected, TrioBeamError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.dialects.common.dialect import Answer, Dialect, WireRequest
+    from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, WireRequest
 
 EXPECTED = (TrioBeamError, msgspec.DecodeError)
 #: Of each shape of answer some, among them those that are short of something.
@@ -118,11 +118,11 @@ def _play_to(dialect: Dialect, recorded: Capture, body: bytes) -> None:
     _check(answer, wish.n)
 
 
-def _check(answer: Answer, n: int) -> None:
+def _check(answer: ExchangeResult, n: int) -> None:
     """What the search relies on."""
     assert 0 < len(answer.continuations) <= n
     assert answer.prompt_tokens >= 0
-    assert answer.generated_besides >= 0
+    assert answer.extra_generated >= 0
     for found in answer.continuations:
         assert found.generated >= len(found.tokens) == len(found.keys)
         assert isinstance(found.data, bytes)

@@ -34,7 +34,7 @@ def test_a_request(prompt: str, request: SampleRequest) -> None:
     """One choice, the beam's text behind the prompt, and no sampler but the temperature."""
     dialect = _dialect()
     wire = next(dialect.sample(prepared(dialect, prompt), request))
-    assert (wire.path, wire.at_root, wire.most_tokens) == (
+    assert (wire.path, wire.at_root, wire.max_tokens) == (
         "/completions",
         False,
         request.max_tokens,

@@ -20,7 +20,7 @@ from tests.dialects.strategies import unhurried
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, WireRequest
+from trio_beam.dialects.common.dialect import DIALECTS, Dialect, ExchangeResult, WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.errors import LogprobsUnavailable
 
@@ -118,7 +118,7 @@ class Talk:
         self.dialect: Dialect = DIALECTS[name]("m", "auto", Limits())
         self.prompt = drive(self.dialect.prepare(check_prompt("a thea")), self.answer).value
 
-    def enumerate(self, beam: Beam, n: int, top: int = 0) -> Replayed[Answer]:
+    def enumerate(self, beam: Beam, n: int, top: int = 0) -> Replayed[ExchangeResult]:
         request = SampleRequest(
             beam=beam, n=n, max_tokens=1, temperature=1.0, top_logprobs=top, seed=1, enumerate=True
         )
@@ -144,10 +144,10 @@ def test_a_beam_of_any_next_tokens_is_its_bytes(name: str, choices: list[int], n
         for block in blocks:
             assert (block.finish_reason == "stop") == (block.keys[0] in ENDING)
             assert block.exact
-        going = [block for block in blocks if block.finish_reason == "length"]
-        if not going:
+        open_blocks = [block for block in blocks if block.finish_reason == "length"]
+        if not open_blocks:
             break
-        block = going[choice % len(going)]
+        block = open_blocks[choice % len(open_blocks)]
         beam = beam.extend(block)
         ids.append(int(block.keys[0]))
         whole = decoded(ids).rstrip("\ufffd").removeprefix("a thea")
@@ -161,9 +161,9 @@ def test_what_it_costs_is_counted(name: str) -> None:
     answer = talk.enumerate(Beam(), 10).value
     forced = len(talk.server.forced)
     assert forced
-    assert answer.generated_besides == 1 + forced
+    assert answer.extra_generated == 1 + forced
     assert answer.prompt_tokens == len(PROMPT) + forced
-    assert talk.enumerate(Beam(), 10).value.generated_besides == 1
+    assert talk.enumerate(Beam(), 10).value.extra_generated == 1
 
 
 @pytest.mark.parametrize("name", ["vllm", "sglang"])

@@ -30,7 +30,7 @@ from trio_beam.errors import (
 if TYPE_CHECKING:
     from tests.dialects.replay import Replayed
     from trio_beam.core.block import Continuation
-    from trio_beam.dialects.common.dialect import Answer
+    from trio_beam.dialects.common.dialect import ExchangeResult
 
 DOCUMENTED = capture("documented_ollama__generate")
 CHAT = [{"role": "user", "content": "Hello"}]
@@ -40,7 +40,9 @@ def _dialect() -> Ollama:
     return Ollama("smol", "auto", Limits())
 
 
-def _ask(answer: Any = None, dialect: Ollama | None = None, **changes: Any) -> Replayed[Answer]:
+def _ask(
+    answer: Any = None, dialect: Ollama | None = None, **changes: Any
+) -> Replayed[ExchangeResult]:
     body = DOCUMENTED.body if answer is None else encode(answer)
     values: dict[str, Any] = {"max_tokens": 3, "top_logprobs": 2, "temperature": 1} | changes
     return ask(DOCUMENTED, body, dialect=dialect or _dialect(), **values)
@@ -96,7 +98,7 @@ def test_a_string_prompt(prompt: str, request: SampleRequest) -> None:
     dialect = _dialect()
     wire = next(dialect.sample(prepared(dialect, prompt), request))
     assert (wire.path, wire.at_root) == ("/api/generate", True)
-    assert wire.most_tokens == request.max_tokens
+    assert wire.max_tokens == request.max_tokens
     assert sent(wire) == _expected(prompt, request)
 
 
@@ -107,7 +109,7 @@ def test_messages(chat: list[dict[str, Any]], template: str, request: SampleRequ
     dialect = _dialect()
     replayed = replay(dialect.prepare(check_prompt(chat)), _rendered(template))
     (render,) = replayed.requests
-    assert (render.path, render.at_root, render.most_tokens) == ("/api/chat", True, 0)
+    assert (render.path, render.at_root, render.max_tokens) == ("/api/chat", True, 0)
     assert sent(render) == {
         "model": "smol",
         "messages": chat,

@@ -119,7 +119,7 @@ def test_an_answer_is_what_it_holds(case: str) -> None:
         assert found.exact == (case not in INEXACT and beam.continuation is None)
     prompt, generated = usage_of(recorded)
     assert answer.prompt_tokens == prompt
-    assert answer.generated_besides == 0
+    assert answer.extra_generated == 0
     if len(plain) == 1 and generated is not None:
         assert answer.continuations[0].generated == generated
     else:
@@ -172,7 +172,7 @@ def test_what_is_hidden_is_asked_for_and_put_in(case: str) -> None:
     assert found.data == b"".join(known[number] for number in ids)
     assert found.data.decode(errors="ignore") == answer["content"].rstrip("\ufffd")
     assert found.exact
-    assert value.generated_besides == len(repairs)
+    assert value.extra_generated == len(repairs)
     assert value.prompt_tokens == answer["tokens_evaluated"]
 
 

@@ -15,7 +15,7 @@ from tests.dialects.replay import capture, drive, encode, replay, sent
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Dialect, WireRequest
+from trio_beam.dialects.common.dialect import DIALECTS, Dialect, ExchangeResult, WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.errors import ConfigError, ServerError
 
@@ -62,7 +62,9 @@ def _prepared(dialect: Dialect) -> Any:
     return drive(exchange, lambda request: encode({"tokens": [6403, 1980, 253, 655]})).value
 
 
-def _sample(name: str, request: SampleRequest, limits: Limits) -> tuple[dict[str, Any], Answer]:
+def _sample(
+    name: str, request: SampleRequest, limits: Limits
+) -> tuple[dict[str, Any], ExchangeResult]:
     """Take a string prompt and sample: exactly one request, and what came of it."""
     dialect = DIALECTS[name](MODEL, "auto", limits)
     request = attrs.evolve(request, temperature=TEMPERATURES.get(name, request.temperature))

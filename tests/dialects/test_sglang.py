@@ -78,7 +78,7 @@ def test_a_request(prompt: list[int], request: SampleRequest, known: Limits) -> 
     wire = next(dialect.sample(taken_by(dialect, prompt), request))
     n = known.cap_n(request.n)
     assert (wire.path, wire.at_root) == ("/generate", True)
-    assert wire.most_tokens == n * request.max_tokens
+    assert wire.max_tokens == n * request.max_tokens
     assert sent(wire) == _expected(prompt, request, known)
 
 
@@ -86,7 +86,7 @@ def test_a_request(prompt: list[int], request: SampleRequest, known: Limits) -> 
 def test_a_string_becomes_ids(prompt: str) -> None:
     replayed = replay(sglang().prepare(check_prompt(prompt)), encode({"tokens": [1, 2]}))
     (wire,) = replayed.requests
-    assert (wire.path, wire.at_root, wire.most_tokens) == ("/tokenize", True, 0)
+    assert (wire.path, wire.at_root, wire.max_tokens) == ("/tokenize", True, 0)
     assert sent(wire) == {"model": "smol", "prompt": prompt}
     assert list(replayed.value.ids) == [1, 2]
 
@@ -181,7 +181,7 @@ def test_a_scaled_block_is_read_again(temperature: float) -> None:
         n=2,
     )
     _, again = replayed.requests
-    assert (again.path, again.at_root, again.most_tokens) == ("/generate", True, 0)
+    assert (again.path, again.at_root, again.max_tokens) == ("/generate", True, 0)
     assert sent(again) == {
         "input_ids": [[*PROMPT, 28, 339, 746]] * 2,
         "sampling_params": {"max_new_tokens": 0, "temperature": 1, **PLAIN},

@@ -195,7 +195,7 @@ def test_a_native_stream_with_hidden_tokens_is_asked_again() -> None:
     assert isinstance(again["seed"], int)
     # 38 tokens of prompt twice and two repairs; 4 tokens in the stream, 2 of them not shown.
     assert replayed.value.prompt_tokens == 38 + 38 + 39 + 39
-    assert replayed.value.generated_besides == 4 + 2
+    assert replayed.value.extra_generated == 4 + 2
 
 
 def test_a_seed_of_the_searchs_own_is_kept() -> None:
@@ -211,7 +211,7 @@ def test_two_choices_with_hidden_tokens_in_one_of_them() -> None:
     replayed = ask(HIDDEN, stream_of(events, done=False), encode(again), n=2)
     assert len(replayed.requests) == 2
     assert [found.data for found in replayed.value.continuations] == [b", I've"] * 2
-    assert replayed.value.generated_besides == 3 + 4
+    assert replayed.value.extra_generated == 3 + 4
     assert replayed.value.prompt_tokens == 38 + 4
 
 

@@ -32,7 +32,7 @@ from trio_beam.errors import EndpointError, LogprobsUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.dialects.common.dialect import Answer, Dialect
+    from trio_beam.dialects.common.dialect import Dialect, ExchangeResult
 
 #: The second is made into a `MalformedResponse` by whoever reads the body.
 EXPECTED = (EndpointError, msgspec.DecodeError)
@@ -102,7 +102,7 @@ def _ended(body: bytes) -> set[int]:
     return ended
 
 
-def _blocks(answer: Answer) -> list[Any]:
+def _blocks(answer: ExchangeResult) -> list[Any]:
     return [
         (found.tokens, list(found.keys), found.data, found.finish_reason, found.logprob)
         for found in answer.continuations
@@ -110,7 +110,7 @@ def _blocks(answer: Answer) -> list[Any]:
 
 
 def _check_cut(
-    recorded: Capture, body: bytes, length: int, whole: Answer, dialect: Dialect
+    recorded: Capture, body: bytes, length: int, whole: ExchangeResult, dialect: Dialect
 ) -> None:
     choices = len(whole.continuations)
     if len(_ended(body[:length])) < choices:
@@ -188,7 +188,7 @@ def test_a_native_stream_without_its_second_choice_is_asked_again() -> None:
     whole = encode([first, second])
     replayed = ask(recorded, stream_of(native_events(first), done=False), whole, dialect=dialect)
     assert _blocks(replayed.value) == _blocks(ask(capture(NATIVE)).value)
-    assert replayed.value.generated_besides == len(first["tokens"])
+    assert replayed.value.extra_generated == len(first["tokens"])
     assert dialect.limits.n is None
     only = encode([first])
     ask(recorded, stream_of(native_events(first), done=False), only, dialect=dialect)

@@ -188,18 +188,18 @@ class Model:
 def check_budgets(entries: Sequence[Entry], config: BeamSearchConfig) -> None:
     """Those of one search, at any moment: what the server may have done for it."""
     assert config.max_requests is None or len(entries) <= config.max_requests
-    spent = sum(entry.most_tokens for entry in entries)
+    spent = sum(entry.max_tokens for entry in entries)
     assert config.max_completion_tokens is None or spent <= config.max_completion_tokens
 
 
 def check_budget_is_spent(run: Run, entries: Sequence[Entry]) -> None:
     """What is left of one of the budgets is too little for a round with all its hedges."""
-    most_requests, most_tokens = run.config.max_requests, run.config.max_completion_tokens
+    most_requests, max_tokens = run.config.max_requests, run.config.max_completion_tokens
     if most_requests is None or len(entries) < most_requests:
         twice = 1 + any(isinstance(event, RequestHedged) for event in run.events)
         round_costs = twice * run.config.samples_per_round * run.config.tokens_per_step
-        assert most_tokens is not None
-        assert sum(entry.most_tokens for entry in entries) + round_costs > most_tokens
+        assert max_tokens is not None
+        assert sum(entry.max_tokens for entry in entries) + round_costs > max_tokens
 
 
 def check_usage(run: Run, usage: Usage, entries: Sequence[Entry]) -> None:

@@ -94,7 +94,7 @@ class Entry:
         return (now if self.ended is None else self.ended) - self.began
 
     @property
-    def most_tokens(self) -> int:
+    def max_tokens(self) -> int:
         """The most that the server may have generated for it."""
         if self.fate == "good":
             return sum(len(block.tokens) for block in self.blocks)

@@ -88,7 +88,7 @@ def test_a_reservation_gives_back_what_was_not_used() -> None:
     one, two = meter.reservation(), meter.reservation()
     one.reserve(60)
     assert not two.allows(60)
-    one.answered(60)
+    one.responded(60)
     one.settle(10)
     assert meter.tokens_left == 90
     two.reserve(90)

@@ -86,7 +86,7 @@ async def test_a_smaller_size_waits_for_slots_to_come_back(autojump_clock: MockC
 
 async def test_it_grows_by_one_for_each_round_of_answers(autojump_clock: MockClock) -> None:
     sizes: list[int] = []
-    limiter = FairLimiter(4, adaptive=True, most=6)
+    limiter = FairLimiter(4, adaptive=True, max_size=6)
     order: list[str] = []
 
     async def answered() -> None:
@@ -94,7 +94,7 @@ async def test_it_grows_by_one_for_each_round_of_answers(autojump_clock: MockClo
             await limiter.acquire("a")
         await trio.sleep(1)
         before = limiter.size
-        limiter.answered()
+        limiter.succeeded()
         if limiter.size != before:
             sizes.append(limiter.size)
         limiter.release()
@@ -108,10 +108,10 @@ async def test_it_grows_by_one_for_each_round_of_answers(autojump_clock: MockClo
 
 
 def test_it_does_not_grow_while_it_is_not_used() -> None:
-    limiter = FairLimiter(4, adaptive=True, most=100)
+    limiter = FairLimiter(4, adaptive=True, max_size=100)
     for _ in range(100):
         assert limiter.try_acquire()
-        limiter.answered()
+        limiter.succeeded()
         limiter.release()
     assert limiter.size == 4
 
@@ -133,7 +133,7 @@ def test_one_overload_halves_it_once() -> None:
 def test_a_fixed_limit_stays() -> None:
     limiter = FairLimiter(16)
     limiter.overloaded(limiter.generation)
-    limiter.answered()
+    limiter.succeeded()
     assert limiter.size == 16
 
 

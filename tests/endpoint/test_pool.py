@@ -54,11 +54,11 @@ def test_the_pool_that_counts_is_that_of_the_url() -> None:
 
 
 def test_a_limit_that_grows_stops_at_its_ceiling() -> None:
-    limiter = FairLimiter(2, adaptive=True, most=1024, ceiling=3)
+    limiter = FairLimiter(2, adaptive=True, max_size=1024, ceiling=3)
     for _ in range(20):
         while limiter.try_acquire():
             pass
-        limiter.answered()
+        limiter.succeeded()
     assert limiter.size == limiter.in_flight == 3
     limiter.resize(10)
     assert limiter.size == 3

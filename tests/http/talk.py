@@ -41,7 +41,7 @@ async def as_httpx_does(transport: TrioTransport, request: httpx.Request) -> Got
 
 async def as_endpoints_do(transport: TrioTransport, request: httpx.Request) -> Got:
     response = await transport.handle_async_request(request)
-    content = await response.extensions[BODY].read_whole(2**30)
+    content = await response.extensions[BODY].read_all(2**30)
     assert content is not None
     return _got(response.status_code, response.headers.raw, content)
 

@@ -37,7 +37,7 @@ from trio_beam import (
     TrioTransport,
     beam_search,
 )
-from trio_beam.http.content import accepted
+from trio_beam.http.content import supported_codings
 
 CONFIG = BeamSearchConfig(
     beam_width=3, n_per_beam=1, tokens_per_step=2, max_tokens=6, seed=1, deduplicate=False
@@ -325,7 +325,7 @@ async def test_a_packed_body_with_a_callers_client(encoding: str) -> None:
     ],
 )
 def test_only_what_can_be_unpacked_within_bounds_is_asked_for(offered: str, asked: str) -> None:
-    assert accepted(offered) == asked
+    assert supported_codings(offered) == asked
 
 
 # -- an endpoint's own client

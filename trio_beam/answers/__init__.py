@@ -1,4 +1,4 @@
-"""Rules for which of the final beams is the answer: one file each, found by `core.config.ANSWERS`."""
+"""Rules that choose the answer among the final beams, one per file, registered in `core.config.ANSWERS`."""
 
 from trio_beam.answers.best import Best
 from trio_beam.answers.vote import Vote

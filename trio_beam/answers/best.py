@@ -1,4 +1,4 @@
-"""The best beam is the answer; where beams have weights, the one that was drawn."""
+"""Answer with the best beam, or with the drawn one if beams have weights."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from trio_beam.core.result import Votes
 @ANSWERS.register("best")
 @attrs.frozen
 class Best(AnswerRule):
-    """The first beam, as the selection orders them."""
+    """Chooses the first beam in the selection's order."""
 
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
-        """Leave the order as it is."""
+        """Keep the order."""
         return list(beams), ()

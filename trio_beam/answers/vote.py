@@ -1,4 +1,4 @@
-"""Self-consistency: the answer that most of the final texts come to.
+"""Self-consistency: the most frequent answer among the final texts.
 
 Wang et al. 2022 (arXiv 2203.11171); weighted by a verifier's scores: Li et al. 2022 (arXiv 2206.02336).
 """
@@ -18,16 +18,16 @@ from trio_beam.core.result import Votes
 from trio_beam.core.validation import PARAMETER, Parameter, check_declared, documented, one_of
 from trio_beam.errors import ConfigError, VoteError
 
-#: Finds the answer in a text; returns None if there is none, which casts no vote.
+#: Extracts the answer from a text; None casts no vote.
 VoteKey: TypeAlias = Callable[[str], Hashable | None]
 
 
 @attrs.frozen
 class LastMatch:
-    """A vote key: what a regular expression matches last (its first group, if it has one).
+    """A vote key: the last match of a regular expression (its first group, if it has one).
 
     Raises:
-        ConfigError: it is no regular expression.
+        ConfigError: the pattern is not a regular expression.
     """
 
     pattern: str
@@ -57,7 +57,7 @@ def _as_key(value: Any) -> Any:
 @documented
 @attrs.frozen
 class Vote(AnswerRule):
-    """The best of the beams whose answer has the most votes."""
+    """Chooses the best beam among those whose answer has the most votes."""
 
     key: VoteKey | None = attrs.field(
         default=None,
@@ -69,16 +69,15 @@ class Vote(AnswerRule):
                 accepts=callable,
                 accepted="a function of a text, or a regular expression",
                 optional=True,
-                help="Finds the answer in a text: a function, or a regular expression whose last match counts"
-                " (its first group, if it has one). None takes the text itself, without white space around"
-                " it.",
+                help="Extracts the answer from a text: a function, or a regular expression whose last match (or"
+                " its first group) counts. None takes the text itself, stripped of white space.",
             )
         },
     )
     by: Literal["count", "score"] = one_of(
         "count",
         "score",
-        help="Whether each candidate has one vote, or a beam exp(score), or its weight where it has one.",
+        help="Whether each candidate has one vote, or each beam exp(score) (or its weight, if any).",
     )
 
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
@@ -87,7 +86,7 @@ class Vote(AnswerRule):
         A tie goes to the answer with the better beam.
 
         Raises:
-            VoteError: the key raised, or returned a value that cannot be compared.
+            VoteError: the key raised, or returned an unhashable value.
         """
         groups: dict[Hashable, list[Beam]] = {}
         for beam in beams:
@@ -102,7 +101,7 @@ class Vote(AnswerRule):
         total = sum(shares.values())
         if not total:
             return list(beams), ()
-        # Sorted, and therefore stable: a tie goes to the answer that was met first.
+        # A stable sort: ties go to the answer found first.
         order = sorted(shares, key=lambda answer: -shares[answer])
         winners = groups[order[0]]
         others = [beam for beam in beams if not any(beam is winner for winner in winners)]

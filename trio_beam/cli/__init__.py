@@ -1,1 +1,1 @@
-"""The command line: one command a file, and the group in `main`. Needs the extra ``cli``."""
+"""The command line: one command per file, and the group in `main`. Needs the extra ``cli``."""

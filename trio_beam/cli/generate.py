@@ -1,4 +1,4 @@
-"""``trio-beam generate``: one search, from the command line."""
+"""``trio-beam generate``: run one search."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from trio_beam.command.strategy_options import strategy_from, strategy_parameter
     show_envvar=True,
     help="For example http://127.0.0.1:8000/v1.",
 )
-@click.option("--model", help="Its name; may be left out if the server lists only one.")
+@click.option("--model", help="Model name; optional if the server lists only one.")
 @click.option(
     "--api-key-env",
     metavar="NAME",
-    help="Environment variable with the API key.  [default: that of the host, or OPENAI_API_KEY]",
+    help="Environment variable with the API key.  [default: the host's, or OPENAI_API_KEY]",
 )
 @click.option(
     "--header",
@@ -50,21 +50,27 @@ from trio_beam.command.strategy_options import strategy_from, strategy_parameter
     "--api", type=click.Choice(["auto", "completions", "chat"]), default="auto", show_default=True
 )
 @click.option(
-    "--dialect", default="auto", show_default=True, help="How the server speaks: auto or a name."
+    "--dialect", default="auto", show_default=True, help="The server's dialect: auto or a name."
 )
 @click.option(
-    "--chat", is_flag=True, help="The prompt is a user's message; the answer is searched for."
+    "--chat", is_flag=True, help="Treat the prompt as a user message and search for the answer."
 )
-@click.option("--system", metavar="TEXT", help="A system message in front of it (implies --chat).")
+@click.option(
+    "--system", metavar="TEXT", help="A system message before the prompt (implies --chat)."
+)
 @strategy_parameters
 @click.option(
-    "--within", type=float, metavar="SECONDS", help="Return the best so far after that time."
+    "--within", type=float, metavar="SECONDS", help="Return the best result so far after this time."
 )
 @click.option(
-    "--max-concurrent", type=int, default=100, show_default=True, help="Requests in flight."
+    "--max-concurrent",
+    type=int,
+    default=100,
+    show_default=True,
+    help="Maximum number of requests in flight.",
 )
 @click.option("--attempt-timeout", type=float, metavar="SECONDS", default=300.0, show_default=True)
-@click.option("--stream", is_flag=True, help="Ask for answers as streams.")
+@click.option("--stream", is_flag=True, help="Request streamed responses.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 @click.option("--debug", is_flag=True, help="Print the [BeamSearch] lines on standard error.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -74,8 +80,8 @@ def generate(
 ) -> None:
     r"""Search for the most probable continuation of PROMPT ("-" reads it from standard input).
 
-    The text goes to standard output, everything else to standard error. Without a base URL, here or
-    in OPENAI_BASE_URL, the embedded model is used. Ctrl-C prints the best so far (exit code 130).
+    The text goes to standard output, everything else to standard error. Without a base URL, here or in
+    OPENAI_BASE_URL, the embedded model is used. Ctrl-C prints the best result so far (exit code 130).
 
     \b
     Examples:

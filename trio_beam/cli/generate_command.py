@@ -1,4 +1,4 @@
-"""One search with its server, its progress and its output."""
+"""The work of ``trio-beam generate``: one search with its server, progress and output."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
 
-#: Answers that are listed with their shares of the votes.
+#: Number of answers listed with their shares of the votes.
 _SHOWN_VOTES = 5
 
 
 @attrs.define(kw_only=True, eq=False)
 class GenerateCommand:
-    """The work of ``trio-beam generate``. Without a base URL: on the embedded model."""
+    """One search; without a base URL, on the embedded model."""
 
     prompt: PromptLike
     strategy: Strategy
@@ -54,7 +54,7 @@ class GenerateCommand:
     _search: Search | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Bad arguments are reported before a server is started.
+        # Report invalid arguments before starting a server.
         check_prompt(self.prompt)
         self._endpoint(self.base_url or "http://127.0.0.1/v1")
 
@@ -62,13 +62,13 @@ class GenerateCommand:
         """Search, print, and return the exit code."""
         base_url = self.base_url
         if base_url is None:
-            self._say("starting the embedded model")
+            self._print_status("starting the embedded model")
             base_url = await nursery.start(self._serve)
         async with self._endpoint(base_url) as endpoint:
             return await self._run(endpoint)
 
     def interrupted(self) -> None:
-        """Print the best so far, after everything was cancelled."""
+        """Print the best result so far, after everything was cancelled."""
         if self._search is not None:
             self._print(self._search.best_so_far("interrupted"))
 
@@ -80,7 +80,7 @@ class GenerateCommand:
             base_url,
             headers=self.headers,
             extra_body=self.extra_body,
-            # A key belongs to the server that was named, not to the embedded one.
+            # A key belongs to a named server, not to the embedded model.
             api_key=self.api_key if self.base_url else None,
             model=self.model if self.base_url else None,
             api=self.api,
@@ -118,9 +118,9 @@ class GenerateCommand:
             click.echo(result.text)
         if result.stop_reason in ("deadline", "interrupted", "failed"):
             what = "this is the best so far" if result.beams else "nothing had come back yet"
-            self._say(f"{result.stop_reason} after {result.rounds} rounds: {what}")
+            self._print_status(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
-            # Not progress but a warning, so --quiet does not keep it back.
+            # A warning rather than progress, so --quiet does not suppress it.
             click.echo(
                 "inexact: continued by text, or with log-probabilities that are approximated; the scores"
                 " may differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens"
@@ -131,12 +131,12 @@ class GenerateCommand:
             return
         if result.votes:
             shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
-            self._say(f"votes: {', '.join(shares)}")
+            self._print_status(f"votes: {', '.join(shares)}")
         usage = result.usage
-        self._say(
+        self._print_status(
             f"score {result.score:.4f}, {usage.completion_tokens} tokens in {usage.requests} requests"
         )
 
-    def _say(self, line: str) -> None:
+    def _print_status(self, line: str) -> None:
         if not self.quiet:
             click.echo(line, err=True)

@@ -18,15 +18,17 @@ from trio_beam.local.server import serve_local
 @click.option(
     "--model-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Another GGUF file than the embedded model's.",
+    help="Another GGUF file instead of the embedded model's.",
 )
-@click.option("--slots", default=8, show_default=True, help="Sequences at the same time.")
-@click.option("--context", default=2048, show_default=True, help="Tokens for each slot.")
+@click.option("--slots", default=8, show_default=True, help="Number of concurrent sequences.")
+@click.option(
+    "--context", default=2048, show_default=True, help="Context length per slot, in tokens."
+)
 @click.pass_context
 def local(ctx: click.Context, port: int, model_file: Path | None, slots: int, context: int) -> None:
     r"""Serve the embedded model (SmolLM2-135M-Instruct) until Ctrl-C.
 
-    It speaks the OpenAI protocol and llama.cpp's own. The base URL is printed on standard output.
+    It speaks the OpenAI protocol and llama.cpp's native one. The base URL is printed on standard output.
 
     \b
     Examples:

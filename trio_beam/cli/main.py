@@ -1,8 +1,8 @@
 """``trio-beam``, the group of all commands.
 
-Standard output carries the result and nothing else; progress and messages go to standard error.
-Exit codes: 0; 1 for a search that failed; 2 for bad arguments; 128 + the signal's number (130 after
-Ctrl-C), with the best so far printed.
+Only results go to standard output; progress and messages go to standard error. Exit codes: 0; 1 for a
+failed search; 2 for invalid arguments; 128 + the signal's number (130 after Ctrl-C), after printing the
+best result so far.
 """
 
 from __future__ import annotations

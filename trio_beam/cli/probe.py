@@ -1,4 +1,4 @@
-"""``trio-beam probe``: what a server can do."""
+"""``trio-beam probe``: report a server's capabilities."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from trio_beam.local.server import serve_local
 
 @click.command()
 @click.argument("url", required=False, envvar="OPENAI_BASE_URL")
-@click.option("--model", help="Its name; may be left out if the server lists only one.")
+@click.option("--model", help="Model name; optional if the server lists only one.")
 @click.option(
     "--api-key-env",
     metavar="NAME",
-    help="Environment variable with the API key.  [default: that of the host, or OPENAI_API_KEY]",
+    help="Environment variable with the API key.  [default: the host's, or OPENAI_API_KEY]",
 )
 @click.option(
-    "--dialect", default="auto", show_default=True, help="How the server speaks: auto or a name."
+    "--dialect", default="auto", show_default=True, help="The server's dialect: auto or a name."
 )
 @click.option("--local", is_flag=True, help="Probe the embedded model.")
 @click.option("--attempt-timeout", type=float, metavar="SECONDS", default=60.0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the capabilities as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @click.pass_context
 def probe(ctx: click.Context, /, url: str | None, **given: Any) -> None:
     r"""Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.
 
-    It asks the server what it is, and tries what a search depends on by some twenty small requests:
-    200 tokens, and one longer request that is given up. Without a URL, here or in OPENAI_BASE_URL, the
+    It queries the server and tests what a search depends on with about twenty small requests: some 200
+    tokens, and one longer request that is cancelled. Without a URL, here or in OPENAI_BASE_URL, the
     embedded model is probed.
 
     \b
@@ -55,9 +55,8 @@ def probe(ctx: click.Context, /, url: str | None, **given: Any) -> None:
             "dialect": given["dialect"],
             "attempt_timeout": given["attempt_timeout"],
         }
-        Endpoint(
-            url or "http://127.0.0.1/v1", **options
-        )  # what is wrong is said before anything starts
+        # Report invalid arguments before anything starts.
+        Endpoint(url or "http://127.0.0.1/v1", **options)
 
     def say(words: str) -> None:
         if not given["quiet"]:
@@ -84,7 +83,7 @@ async def _serve(task_status: trio.TaskStatus[str]) -> None:
 
 
 def describe(found: Capabilities) -> str:
-    """A report to be read."""
+    """Return a readable report."""
     lines = [f"{title + ':':<24}{words}" for title, words in _rows(found)]
     lines += [f"note: {note}" for note in found.notes]
     if found.inexact:
@@ -98,7 +97,7 @@ def describe(found: Capabilities) -> str:
 def _rows(found: Capabilities) -> list[tuple[str, str]]:
     choices = "one" if not found.n else f"up to {found.max_n}" if found.max_n else "many"
     if found.choices_differ is not None:
-        choices += ", each a sample of its own" if found.choices_differ else ", all the same"
+        choices += ", each an independent sample" if found.choices_differ else ", all the same"
     shown = f"up to {found.max_logprobs}" if found.max_logprobs else "any number of"
     scale = {True: "the model's own", False: "scaled by the temperature", None: "basis unknown"}
     seed = _word(found.seed_repeats, "repeats", "does not repeat")
@@ -106,11 +105,11 @@ def _rows(found: Capabilities) -> list[tuple[str, str]]:
         seed += _word(found.seed_plus_index, ", choice i is seed + i", ", choice i is not seed + i")
     return [
         ("server", f"{found.server or 'unknown'} at {found.base_url}"),
-        ("spoken to as", found.dialect),
+        ("dialect", found.dialect),
         ("model", found.model),
         ("context", f"{found.context_tokens} tokens" if found.context_tokens else "unknown"),
-        ("at the same time", f"{found.slots} sequences" if found.slots else "unknown"),
-        ("choices in a request", choices),
+        ("concurrency", f"{found.slots} sequences" if found.slots else "unknown"),
+        ("choices per request", choices),
         ("seed", seed),
         (
             "log-probabilities",

@@ -1,1 +1,1 @@
-"""Shared by all commands: signals, exit codes, plain errors, options made from declarations. Private."""
+"""Shared by all commands: signals, exit codes, plain errors, generated options. Private."""

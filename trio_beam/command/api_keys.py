@@ -1,7 +1,7 @@
-"""Which API key a host is sent: the one meant for it, and no other.
+"""Choose the API key for a host, so that no host is sent another's key.
 
-A key is meant for the service that its variable is named after. ``OPENAI_API_KEY`` is also the key of
-any other OpenAI-compatible server; if ``OPENAI_BASE_URL`` names one, of that server alone.
+A key belongs to the service that its variable is named after. ``OPENAI_API_KEY`` is also used for other
+OpenAI-compatible servers, but if ``OPENAI_BASE_URL`` names one, for that server only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Service:
 
     Attributes:
         variable: environment variable with its key.
-        domains: its hosts, subdomains included.
+        domains: its hosts, including subdomains.
         needs_key: whether every request needs one.
     """
 
@@ -52,7 +52,7 @@ SERVICES = (
 
 
 def service_at(base_url: str) -> Service | None:
-    """Return the hosted service that a base URL belongs to; None for any other server."""
+    """Return the hosted service of a base URL, or None for any other server."""
     host = _host(base_url)
     for service in SERVICES:
         if any(host == domain or host.endswith(f".{domain}") for domain in service.domains):
@@ -61,7 +61,7 @@ def service_at(base_url: str) -> Service | None:
 
 
 def api_key_for(base_url: str, environment: Mapping[str, str]) -> str | None:
-    """Return the key that is meant for the host of a base URL; None if the environment has none."""
+    """Return the key for the host of a base URL, or None if the environment has none."""
     service = service_at(base_url)
     if service is not None and environment.get(service.variable):
         return environment[service.variable]
@@ -71,19 +71,19 @@ def api_key_for(base_url: str, environment: Mapping[str, str]) -> str | None:
 
 
 def read_api_key(variable: str | None, base_url: str | None) -> str | None:
-    """Read the key of a command from the environment.
+    """Read a command's API key from the environment.
 
     Args:
-        variable: the variable that the user named; None: the one meant for the host.
+        variable: the variable named by the user; None: the host's.
         base_url: of the server; None: the embedded model, which needs no key.
 
     Raises:
-        click.UsageError: the named variable is not set, or the only key there is is another host's.
+        click.UsageError: the named variable is not set, or the only available key belongs to another host.
     """
     if variable is not None:
         key = os.environ.get(variable)
         if not key:
-            # Not a name at all: it may be the key itself, given by mistake.
+            # Anything else may be the key itself, given by mistake.
             plain = variable.isidentifier() and variable.isupper()
             name = variable if plain else "variable of that name"
             raise click.UsageError(f"--api-key-env: the environment has no {name}")
@@ -103,4 +103,4 @@ def _host(base_url: str) -> str:
     try:
         return (urlsplit(base_url.strip()).hostname or "").rstrip(".").lower()
     except ValueError:
-        return ""  # refused later, in plain words
+        return ""  # refused later, with a message

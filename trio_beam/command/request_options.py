@@ -1,4 +1,4 @@
-"""``--header`` and ``--extra-body``: the parts of every request that a user adds."""
+"""Parse ``--header`` and ``--extra-body``, the user's additions to every request."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from trio_beam.errors import ConfigError
 
 
 def parse_header(text: str) -> tuple[str, str]:
-    """Split ``Name: value``; the endpoint checks whether HTTP allows them.
+    """Split ``Name: value``; the endpoint checks whether HTTP allows it.
 
     Raises:
-        ConfigError: there is no colon. The message does not repeat the text, which may be a secret.
+        ConfigError: there is no colon. The message omits the text, which may be a secret.
     """
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
@@ -24,7 +24,7 @@ def parse_body(text: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the text is not a JSON object.
     """
     try:
         body = json.loads(text)

@@ -1,4 +1,4 @@
-"""Running a command: signals, exit codes, and errors in plain words."""
+"""Run a command: signals, exit codes and plain error messages."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Work: TypeAlias = Callable[[trio.Nursery], Awaitable[int]]
 
 
 def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
-    """Run the work of a command in a nursery of its own and return the exit code.
+    """Run a command's work in a nursery and return the exit code.
 
-    A signal cancels everything, calls `on_signal` once all is gone, and gives 128 + its number. A second
-    one ends the process at once; the embedded model notices and ends too.
+    A signal cancels everything, then calls `on_signal`; the exit code is 128 + its number. A second signal
+    ends the process at once; the embedded model notices and ends too.
 
     Raises:
-        click.ClickException: what went wrong, in plain words.
+        click.ClickException: the command failed.
     """
     with plain_errors():
         return trio.run(_until_signal, work, on_signal)
@@ -38,13 +38,13 @@ def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn exceptions of the library into click's: no traceback, exit code 1 or 2."""
+    """Turn the library's exceptions into click's: no traceback, exit code 1 or 2."""
     try:
         yield
     except ExceptionGroup as group:
         ours, rest = group.split(TrioBeamError)
         if rest is not None or ours is None:
-            raise  # a fault of this program: the whole story
+            raise  # a bug: show the traceback
         raise _plain(_first(ours)) from None
     except TrioBeamError as error:
         raise _plain(error) from None
@@ -70,7 +70,7 @@ async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
             inner.cancel_scope.cancel(reason="the work is done")
         outer.cancel_scope.cancel(reason="all is gone")
     if codes:
-        return codes[0]  # the work was done when the signal came
+        return codes[0]  # the work had finished before the signal
     on_signal()
     return 128 + caught[0]
 

@@ -1,4 +1,4 @@
-"""The parameters of all strategies as options of a command, made from their declarations."""
+"""Generate command options from the declared parameters of all strategies."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from trio_beam.errors import ConfigError
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
 
 F = TypeVar("F", bound=Callable[..., Any])
-_WORDS = {"true": True, "false": False}
-#: The sampling temperature, by the name that users look for; presets have a parameter of that name.
+_TRUTH_WORDS = {"true": True, "false": False}
+#: The usual name of the sampling temperature, which presets use too.
 _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
 
 
 def strategy_parameters(function: F) -> F:
-    """Decorator: give a command ``--strategy`` and an option for each parameter of each strategy."""
+    """Decorate a command with ``--strategy`` and an option for each parameter of each strategy."""
     for option in reversed(_all_options()):
         function = _click_option(option)(function)
     names = STRATEGIES.names()
@@ -31,16 +31,16 @@ def strategy_parameters(function: F) -> F:
         type=click.Choice(names),
         default="beam_search",
         show_default=True,
-        help="Which search is run.",
+        help="The search to run.",
     )(function)
 
 
 def strategy_from(ctx: click.Context, given: Mapping[str, Any], **more: Any) -> Strategy:
-    """Make the strategy of a command of the options that were given.
+    """Build a command's strategy from the given options.
 
     Args:
-        ctx: of the command.
-        given: its arguments.
+        ctx: the command's context.
+        given: the command's arguments.
         more: further parameters.
 
     Raises:
@@ -60,12 +60,12 @@ def strategy_from(ctx: click.Context, given: Mapping[str, Any], **more: Any) -> 
             error.args = (f"{key} has no effect with the strategy {name!r}",)
             raise error
         value = given[option.name]
-        values[key] = _WORDS.get(value, value) if option.parameter.kind == "choice" else value
+        values[key] = _TRUTH_WORDS.get(value, value) if option.parameter.kind == "choice" else value
     return make_strategy(name, values)
 
 
 def _all_options() -> list[Option]:
-    """The options of all strategies, each name once."""
+    """Return the options of all strategies, each name once."""
     found: dict[str, Option] = {}
     for name in ("beam_search", *STRATEGIES.names()):
         for option in strategy_options(name):
@@ -79,7 +79,7 @@ def _click_option(option: Option) -> Callable[[F], F]:
     if option.part:
         words = f"[{option.part}] {words}"
     if option.default not in (None, (), attrs.NOTHING, inspect.Parameter.empty):
-        words += f"  [default: {_spelt(option.default)}]"
+        words += f"  [default: {_as_text(option.default)}]"
     if parameter.kind == "boolean":
         return click.option(f"--{name}/--no-{name}", option.name, default=None, help=words)
     if parameter.kind == "texts":
@@ -88,8 +88,8 @@ def _click_option(option: Option) -> Callable[[F], F]:
     return click.option(f"--{name}", option.name, type=kind, default=None, help=words)
 
 
-def _spelt(value: Any) -> str:
-    """A value as it is written at the command line."""
+def _as_text(value: Any) -> str:
+    """Return a value as written on the command line."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -100,7 +100,7 @@ def _click_type(parameter: Parameter) -> Any:
         case "number":
             return float
         case "choice":
-            return click.Choice([_spelt(choice) for choice in parameter.choices])
+            return click.Choice([_as_text(choice) for choice in parameter.choices])
         case "part" if parameter.registry is not None:
             return click.Choice(parameter.registry.names())
         case _:

@@ -1,1 +1,1 @@
-"""compat."""
+"""The interface of the asyncio original."""

@@ -1,4 +1,4 @@
-"""Whatever names a server: an `Endpoint`, an OpenAI client, or anything with `api_key` and `base_url`."""
+"""Clients that name a server: an `Endpoint`, an OpenAI client, or anything with `api_key` and `base_url`."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError
 from trio_beam.http.clients import AsyncClient
 
-#: Headers that every client has of its own; the rest were given to it by its user.
+#: Headers that every client sets by itself; the user set the rest.
 _USUAL_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 _USUAL_PREFIX = "x-stainless-"
 
 
 class Client(Protocol):
-    """Names a server: an ``openai.OpenAI`` or ``openai.AsyncOpenAI`` will do.
+    """Names a server; ``openai.OpenAI`` and ``openai.AsyncOpenAI`` qualify.
 
-    It may have a ``default_model`` too. Of an OpenAI client's other options its headers (organisation and
-    project included) and its query are taken over.
+    It may have a ``default_model`` too. Of an OpenAI client's other options, its headers (including
+    organisation and project) and its query are used.
     """
 
     @property
     def api_key(self) -> Any:
-        """A string, a secret with `get_secret_value`, a function (also async) that returns one, or None."""
+        """A string, a secret with `get_secret_value`, a sync or async function returning one, or None."""
 
     @property
     def base_url(self) -> Any:
-        """A string, or something whose ``str`` is one; None: ``OPENAI_BASE_URL``, else OpenAI's own."""
+        """A URL or an object whose ``str`` is one; None: ``OPENAI_BASE_URL``, else OpenAI's own."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class NamedServer:
-    """A server, and how to speak to it. A search that is not given a client by its caller has this one.
+    """A server and its options, used as the client by `BeamSearchSampling._run_with_client`.
 
-    For overrides that send requests of their own it has the calls of an ``openai.AsyncOpenAI``, which is made
-    when it is first wanted.
+    For overrides that send their own requests, it has the calls of an ``openai.AsyncOpenAI``, created on first
+    use.
 
     Attributes:
         api_key: as `Client.api_key`.
         base_url: as `Client.base_url`.
-        default_model: None takes the only model that the server lists.
+        default_model: None: the only model that the server lists.
         headers: sent with every request.
-        raw, dialect, http_client: as for `BeamSearchSampling`; None: what the strategy says.
+        raw, dialect, http_client: as for `BeamSearchSampling`; None: the strategy's value.
     """
 
     api_key: Any = attrs.field(repr=False)
@@ -63,7 +63,7 @@ class NamedServer:
 
     @classmethod
     def of(cls, client: Any) -> NamedServer:
-        """Read what a client says of its server."""
+        """Read the server's details from a client."""
         if isinstance(client, cls):
             return client
         url, key = _url_of(client), _key_of(client)
@@ -78,20 +78,20 @@ class NamedServer:
 
     @property
     def chat(self) -> Any:
-        """As of an OpenAI client."""
+        """The ``chat`` calls of an OpenAI client."""
         return self._client().chat
 
     @property
     def completions(self) -> Any:
-        """As of an OpenAI client."""
+        """The ``completions`` calls of an OpenAI client."""
         return self._client().completions
 
     def _client(self) -> Any:
         if self._openai is None:
-            from openai import AsyncOpenAI  # noqa: PLC0415  # not a dependency; who wants it has it
+            from openai import AsyncOpenAI  # noqa: PLC0415  # not a dependency
 
             self._openai = AsyncOpenAI(
-                api_key=self.api_key or "none",  # without one it would take that of the environment
+                api_key=self.api_key or "none",  # without one it would use the environment's
                 base_url=self.base_url,
                 default_headers=self.headers,
             )
@@ -104,7 +104,7 @@ class NamedServer:
 
 
 def is_model(client: Any) -> bool:
-    """Whether it is an `Endpoint` or another `LanguageModel`, and not only the name of one."""
+    """Return whether a client is itself an `Endpoint` or another `LanguageModel`."""
     return not hasattr(client, "api_key") and callable(getattr(client, "start", None))
 
 
@@ -115,14 +115,14 @@ def default_url() -> str:
 
 @asynccontextmanager
 async def opened(server: Any, **options: Any) -> AsyncIterator[LanguageModel]:
-    """Open the model that something names, unless it is open, and close it again.
+    """Open the model that a client names, and close it again; leave an open endpoint open.
 
     Args:
-        server: a `Client` or a `LanguageModel`; an `Endpoint` that is open stays open.
-        options: of the endpoint, where one has to be made.
+        server: a `Client` or a `LanguageModel`.
+        options: options of the endpoint, if one has to be created.
 
     Raises:
-        ConfigError: the key is no text, or an argument of the endpoint is not usable.
+        ConfigError: the key is not a string, or an endpoint argument is invalid.
     """
     if is_model(server):
         if isinstance(server, Endpoint) and not server.is_open:
@@ -145,10 +145,10 @@ async def opened(server: Any, **options: Any) -> AsyncIterator[LanguageModel]:
 
 
 async def key_text(key: Any) -> str | None:
-    """Return the text of a key, whatever holds it.
+    """Return a key as a string, whatever holds it.
 
     Raises:
-        ConfigError: it is no text.
+        ConfigError: it is not a string.
     """
     if callable(key):
         key = key()
@@ -163,13 +163,13 @@ async def key_text(key: Any) -> str | None:
 
 
 def _key_of(client: Any) -> Any:
-    """Return a client's key; of an OpenAI client that was given a function, the function."""
-    own = getattr(client, "__dict__", {})  # so that a mock has none
+    """Return a client's key, or the function that an OpenAI client was given instead."""
+    own = getattr(client, "__dict__", {})  # a mock would have any attribute
     return own.get("_api_key_provider") or getattr(client, "api_key", None)
 
 
 def _url_of(client: Any) -> str | None:
-    """Return a client's base URL with its default query; None if it has none."""
+    """Return a client's base URL with its default query, or None."""
     url = str(client.base_url) if client.base_url else None
     query = getattr(client, "default_query", None)
     if not url or not isinstance(query, Mapping) or not query:
@@ -178,14 +178,14 @@ def _url_of(client: Any) -> str | None:
 
 
 def _headers_of(client: Any) -> dict[str, str]:
-    """Return the headers that a client's user has given it."""
+    """Return the headers that the user set on a client."""
     given = getattr(client, "default_headers", None)
     if not isinstance(given, Mapping):
         return {}
     return {
         name: value
         for name, value in given.items()
-        if isinstance(value, str)  # OpenAI's own has other values for headers that are left out
+        if isinstance(value, str)  # OpenAI's client marks omitted headers by other values
         and name.lower() not in _USUAL_HEADERS
         and not name.lower().startswith(_USUAL_PREFIX)
     }

@@ -1,4 +1,4 @@
-"""The expansion of all beams of a block at the same time."""
+"""Expand all beams of a block concurrently."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import attrs
 import trio
 
 from trio_beam.compat.text_beam import TextBeam
-from trio_beam.engine.groups import one_nursery_less
+from trio_beam.engine.groups import without_nursery_group
 from trio_beam.errors import EndpointError
 
-#: Samples or candidates, with the prompt and completion tokens that they cost.
+#: Samples or candidates, with their cost in prompt and completion tokens.
 Result: TypeAlias = tuple[list[TextBeam], int, int]
 
 
 @attrs.frozen(eq=False)
 class Expanded:
-    """The beams of a block, by their places among those that were to be expanded.
+    """The expanded beams of a block, by their index among the beams to expand.
 
     Attributes:
-        results: of each that came back.
-        errors: of those that did not.
+        results: results of successful expansions.
+        errors: errors of failed ones.
     """
 
     results: dict[int, Result] = attrs.field(factory=dict)
     errors: dict[int, EndpointError] = attrs.field(factory=dict)
 
     def all(self) -> Result:
-        """All candidates, in the order of the beams, and what they cost together."""
+        """Return all candidates in beam order, and their total cost."""
         results = [result for _, result in sorted(self.results.items())]
         candidates = [one for some, _, _ in results for one in some]
         return candidates, sum(p for _, p, _ in results), sum(c for _, _, c in results)
@@ -38,11 +38,11 @@ class Expanded:
 async def expand_all(
     beams: Sequence[TextBeam], expand: Callable[[int, int], Awaitable[Result]]
 ) -> Expanded:
-    """Expand beams at the same time; the first that fails ends the others.
+    """Expand beams concurrently; the first failure cancels the others.
 
     Args:
-        beams: one that stands there several times is expanded once, for all of its places.
-        expand: is given a place and how many places the beam has.
+        beams: a beam listed several times is expanded once, for all its places.
+        expand: called with an index and the number of times the beam is listed.
     """
     expanded = Expanded()
 
@@ -56,7 +56,7 @@ async def expand_all(
     places: dict[int, list[int]] = {}
     for place, beam in enumerate(beams):
         places.setdefault(id(beam), []).append(place)
-    with one_nursery_less():
+    with without_nursery_group():
         async with trio.open_nursery() as nursery:
             for same in places.values():
                 nursery.start_soon(run, same[0], len(same))

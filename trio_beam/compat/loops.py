@@ -1,7 +1,8 @@
-"""A search from wherever it is called: from Trio, from asyncio, or from no event loop at all.
+"""Run searches for callers in Trio, in asyncio or without an event loop.
 
-The search itself always runs in Trio. A caller of another loop gets a thread for it, since a thread has one
-loop only; cancelling the caller cancels the search, and nothing of it is left when the caller goes on.
+The search itself always runs in Trio. For a caller in another loop it runs in its own thread, since a
+thread can have only one loop; cancelling the caller cancels the search, and nothing of it is left when the
+caller continues.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ T = TypeVar("T")
 def in_trio(
     method: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make a coroutine method for Trio one for asyncio too."""
+    """Make a coroutine method for Trio callable from asyncio too."""
 
     @functools.wraps(method)
     async def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -38,7 +39,7 @@ def in_trio(
 
 
 def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
-    """Run it, and block until it is done; inside asyncio too, as any synchronous call does.
+    """Run work and block until it is done, also inside asyncio.
 
     Raises:
         TrioBeamError: called inside Trio.
@@ -64,7 +65,7 @@ def _in_asyncio() -> bool:
 
 
 class _TrioThread(Generic[T]):
-    """A run of Trio in a thread of its own."""
+    """A Trio run in its own thread."""
 
     def __init__(
         self, work: Callable[[], Awaitable[T]], done: Callable[[], object] = lambda: None
@@ -77,16 +78,16 @@ class _TrioThread(Generic[T]):
         self._token: trio.lowlevel.TrioToken | None = None
         self._results: list[T] = []
         self._error: BaseException | None = None
-        # The caller's context variables are its overrides' too.
+        # The caller's overrides see its context variables.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._body,), name="trio_beam")
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def cancel(self) -> None:
-        """Cancel the work; also before it has begun."""
+        """Cancel the work, even before it has started."""
         with self._lock:
             self._cancelled = True
             if self._token is not None:
@@ -98,7 +99,7 @@ class _TrioThread(Generic[T]):
         self._thread.join()
 
     def result(self) -> T:
-        """Return or raise what the work did, once it is over."""
+        """Return the work's result, or raise its exception, once it has ended."""
         if self._error is not None:
             raise self._error
         return self._results[0]
@@ -122,7 +123,7 @@ class _TrioThread(Generic[T]):
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt this thread; asyncio's own handler would wait for the loop, which waits."""
+    """Let Ctrl-C interrupt this thread: asyncio's handler would wait for the loop, which is blocked."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -151,7 +152,7 @@ async def _await_in_asyncio(work: Callable[[], Awaitable[T]]) -> T:
     over = asyncio.Event()
 
     def done() -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: nobody is waiting
             loop.call_soon_threadsafe(over.set)
 
     thread = _TrioThread(work, done)
@@ -163,7 +164,7 @@ async def _await_in_asyncio(work: Callable[[], Awaitable[T]]) -> T:
                 await over.wait()
             except asyncio.CancelledError as error:  # noqa: ASYNC103  # raised once the search is over
                 cancelled = error
-                thread.cancel()  # and wait: nothing may be left of it
+                thread.cancel()  # then keep waiting, so that nothing of it is left
     finally:
         thread.cancel()  # also if this coroutine is closed
     thread.join()

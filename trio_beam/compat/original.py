@@ -1,4 +1,4 @@
-"""The interface of the asyncio original, for its users: a plain call that blocks until it is done."""
+"""The interface of the asyncio original: a plain blocking call and its coroutine methods."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from trio_beam.http.clients import AsyncClient
 
 
 class BeamSearchSampling(Parameters):
-    """Beam search as one synchronous call, with the original's parameters and methods.
+    """Beam search as a synchronous call, with the original's parameters and methods.
 
-    A search goes through the coroutine methods, each calling the next: `_run_with_client`, `_generate_async`,
-    `_expand_beams_parallel` for each block, `_sample_continuation_multiple_async` for each beam of it. So a
-    subclass that overrides one changes the search, and so does a mock. Whoever has called it, a search runs
-    in Trio, its overrides included: they await Trio's functions (`trio.sleep`, a nursery), not asyncio's. The
-    methods themselves may be awaited in Trio and in asyncio, where cancelling the task cancels the search.
+    A search goes through coroutine methods that call each other: `_run_with_client`, `_generate_async`,
+    `_expand_beams_parallel` for each block and `_sample_continuation_multiple_async` for each of its beams.
+    Overriding or mocking one therefore changes the search. A search and its overrides always run in Trio:
+    they await Trio's functions (`trio.sleep`, a nursery), not asyncio's. The methods themselves may be
+    awaited in Trio and in asyncio, where cancelling the task cancels the search.
 
-    Beams, candidates and samples are tuples: (text, tokens, log p, alpha * log p, whether the model ended).
+    Beams, candidates and samples are tuples: (text, tokens, log p, alpha * log p, whether the model ended it).
 
-    The parameters are those of `BeamSearchConfig` and `Endpoint`; only these differ:
+    The parameters are those of `BeamSearchConfig` and `Endpoint`, except:
 
     Args:
         debug: print the original's ``[BeamSearch]`` lines.
-        supports_n_param: False sends a request for each continuation.
+        supports_n_param: False: send a request per continuation.
         timeout: seconds for one attempt of a request.
-        raw: whether a string is a text to be continued; if not, it is a user's message to the chat call.
+        raw: whether to continue a string as plain text; if not, it is a user message to the chat call.
 
     Raises:
-        ConfigError: a parameter is out of its bounds.
+        ConfigError: a parameter is out of bounds.
     """
 
     _last_num_expansions = 0
@@ -61,19 +61,19 @@ class BeamSearchSampling(Parameters):
         dialect: str | None = None,
         http_client: AsyncClient | None = None,
     ) -> tuple[str, int, int]:
-        """Search, and block until it is done.
+        """Search, and block until done.
 
         Args:
-            client: has ``api_key``, ``base_url`` and, if the server lists several models,
-                ``default_model``: an OpenAI client, sync or async.
-            prompt: a user's message, or a list of chat messages.
-            max_tokens: greatest length of the completion, in tokens.
-            raw: instead of the strategy's own, for this call.
-            dialect: the same.
-            http_client: the same.
+            client: a sync or async OpenAI client, or anything with ``api_key``, ``base_url`` and, if the
+                server lists several models, ``default_model``.
+            prompt: a user message, or a list of chat messages.
+            max_tokens: maximum length of the completion in tokens.
+            raw: overrides the strategy's value for this call.
+            dialect: likewise.
+            http_client: likewise.
 
         Returns:
-            The completion, and the prompt and completion tokens of all requests together.
+            The completion, and the total prompt and completion tokens of all requests.
 
         Raises:
             TrioBeamError: called inside Trio; there, use `beam_search`.
@@ -88,7 +88,7 @@ class BeamSearchSampling(Parameters):
         }
 
         async def search() -> tuple[str, int, int]:
-            # What is not given is left out: an override may have the original's parameters only.
+            # Only given options are passed: an override may have just the original's parameters.
             return await self._run_with_client(
                 api_key=server.api_key,
                 base_url=server.base_url,
@@ -101,11 +101,11 @@ class BeamSearchSampling(Parameters):
         return run_blocking(search)
 
     def get_num_expansions(self) -> int:
-        """Blocks that the last search went through; 0 before the first."""
+        """Return the number of blocks of the last search; 0 before the first."""
         return self._last_num_expansions
 
     def get_best_score(self) -> float:
-        """Score of the last search's best beam; 0.0 before the first."""
+        """Return the best score of the last search; 0.0 before the first."""
         return self._last_best_score
 
     @in_trio
@@ -118,15 +118,15 @@ class BeamSearchSampling(Parameters):
         max_tokens: int,
         **ours: Any,
     ) -> tuple[str, int, int]:
-        """Search on a server by its name: (completion, prompt tokens, completion tokens).
+        """Search on a named server; return (completion, prompt tokens, completion tokens).
 
         Args:
             api_key: as `Client.api_key`.
             base_url: as `Client.base_url`.
-            model: None takes the only model that the server lists.
+            model: None: the only model that the server lists.
             prompt: as for `generate`.
             max_tokens: as for `generate`.
-            ours: the other attributes of `NamedServer`.
+            ours: further attributes of `NamedServer`.
         """
         key = await key_text(api_key)
         server = NamedServer(api_key=key, base_url=base_url, default_model=model, **ours)
@@ -140,11 +140,11 @@ class BeamSearchSampling(Parameters):
     async def _generate_async(
         self, client: Client | LanguageModel, prompt: PromptLike, max_tokens: int = 512
     ) -> tuple[str, int, int]:
-        """Search: (completion, prompt tokens, completion tokens), the tokens as the methods count them.
+        """Search; return (completion, prompt tokens, completion tokens) by the methods' own counts.
 
         Args:
-            client: an `Endpoint` (opened for the search, unless it is open), another `LanguageModel`, or
-                whatever names a server.
+            client: an `Endpoint` (opened for the search unless already open), another `LanguageModel`, or a
+                client that names a server.
             prompt: as for `generate`.
             max_tokens: as for `generate`.
 
@@ -179,7 +179,7 @@ class BeamSearchSampling(Parameters):
         prompt: PromptLike,
         block_num: int,
     ) -> Result:
-        """Expand all beams at the same time: (scored candidates, prompt tokens, completion tokens).
+        """Expand all beams concurrently; return (scored candidates, prompt tokens, completion tokens).
 
         Args:
             client: as for `_generate_async`.
@@ -188,7 +188,7 @@ class BeamSearchSampling(Parameters):
             block_num: number of the block, from 0.
 
         Raises:
-            EndpointError: a beam could not be expanded; the others were given up.
+            EndpointError: a beam could not be expanded; the others were cancelled.
         """
         beams = [text_beam(beam, self.alpha) for beam in active_beams]
 
@@ -228,17 +228,17 @@ class BeamSearchSampling(Parameters):
         max_tokens: int,
         n: int,
     ) -> Result:
-        """Sample n continuations of a text: (samples, prompt tokens, completion tokens).
+        """Sample n continuations of a text; return (samples, prompt tokens, completion tokens).
 
         Args:
             client: as for `_generate_async`.
             prompt: as for `generate`.
-            prefix: the beginning of the assistant's message; with `raw` it stands right behind the prompt.
-            max_tokens: most tokens of each.
-            n: how many.
+            prefix: the beginning of the assistant's message; with `raw`, the text after the prompt.
+            max_tokens: maximum length of each, in tokens.
+            n: number of samples.
 
         Raises:
-            EndpointError: they could not be had.
+                EndpointError: a request failed.
         """
         seed = prefix.seed if isinstance(prefix, Prefix) else self._seed(0, 0, prefix)
         expansion = Expansion(
@@ -250,11 +250,11 @@ class BeamSearchSampling(Parameters):
     def _sample_continuation_multiple(
         self, client: Client, prompt: PromptLike, prefix: str, max_tokens: int, n: int
     ) -> Result:
-        """`_sample_continuation_multiple_async`, blocking.
+        """Call `_sample_continuation_multiple_async`, and block until done.
 
         Raises:
             TrioBeamError: called inside Trio.
-            EndpointError: they could not be had.
+            EndpointError: a request failed.
         """
         return run_blocking(
             lambda: self._sample_continuation_multiple_async(client, prompt, prefix, max_tokens, n)
@@ -262,7 +262,7 @@ class BeamSearchSampling(Parameters):
 
     @asynccontextmanager
     async def _session(self, client: Any) -> AsyncIterator[Session]:
-        """The session of the search that is under way, or one of its own."""
+        """Yield the session of the current search, or a new one."""
         current = Session.current(self, client)
         if current is not None:
             yield current

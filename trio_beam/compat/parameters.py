@@ -1,4 +1,4 @@
-"""The parameters of the original's strategy, and what follows from them."""
+"""The original's parameters, converted to configurations of ours."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from trio_beam.observers.debug import DebugLines
 
 
 class Parameters:
-    """Those of `BeamSearchConfig` and `Endpoint`, by the original's names and in its order.
+    """Parameters of `BeamSearchConfig` and `Endpoint` under the original's names and in its order.
 
     Raises:
-        ConfigError: a parameter is out of its bounds.
+        ConfigError: a parameter is out of bounds.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Parameters:
         self.name = f"BeamSearch(α={alpha},width={beam_width},n={n_per_beam},tps={tokens_per_step})"
         check_number("timeout", timeout, 0, above=True)
         check_integer("max_concurrent", max_concurrent, 1)
-        self._config(tokens_per_step)  # a bad parameter is known here, not at the first call
+        self._config(tokens_per_step)  # report invalid parameters here, not at the first call
         Endpoint("http://127.0.0.1", **self._endpoint_options(None))
 
     def _calculate_beam_score(self, log_target: list[float], length: int) -> float:
-        """Score of so many tokens, whose logarithms of p^alpha are given; higher is better."""
+        """Return the score of `length` tokens with these values of alpha * log p; higher is better."""
         if length == 0:
             return -math.inf
         divisor = float(length**self.length_penalty) if self.use_length_penalty else 1.0
@@ -84,7 +84,7 @@ class Parameters:
         return [DebugLines()] if self.debug else []
 
     def _seed(self, block_num: int, rank: int, text: str = "") -> int | None:
-        """A seed for each beam (or text) of each block, derived from the search's own."""
+        """Derive a seed for a beam (or text) of a block from the search's seed."""
         if self.seed is None:
             return None
         number = sample_number(block_num + 1, rank, 0, width=self.beam_width, n=self.n_per_beam)

@@ -1,4 +1,4 @@
-"""The rounds of a search, carried out by the original's `_expand_beams_parallel`, whoever has written it."""
+"""Run a search's rounds through the original's `_expand_beams_parallel`, overridden or not."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.round import OutcomeReceiver
 from trio_beam.errors import EndpointError
 
-#: Given the active beams and the number of the block, from 0: candidates, prompt and completion tokens.
+#: From the active beams and the block number (from 0) to candidates, prompt and completion tokens.
 Expand: TypeAlias = Callable[[list[TextBeam], int], Awaitable[tuple[Iterable[Any], int, int]]]
-#: Given the logarithms of p^alpha of each token and the number of tokens: a score.
+#: From each token's alpha * log p and the number of tokens to a score.
 Score: TypeAlias = Callable[[list[float], int], float]
 
 
 @attrs.define(eq=False)
 class MethodRounds:
-    """Runs and scores the rounds of one search by two methods.
+    """Runs and scores the rounds of one search through two methods.
 
-    Candidates are taken as the method returns them: more or fewer than were asked for, in its order, which
-    decides between equal scores, and whether or not they continue the beams that it was given.
+    Candidates are used as the method returns them: more or fewer than requested, in its order (which breaks
+    ties), and whether or not they continue the given beams.
     """
 
     _session: Session
@@ -39,7 +39,7 @@ class MethodRounds:
     _score: Score
     _alpha: float
     _beam_width: int
-    #: The candidates of the last round, by the blocks that their beams end in.
+    #: The candidates of the last round, by the last blocks of their beams.
     _candidates: dict[Continuation | None, TextBeam] = attrs.field(factory=dict, init=False)
 
     async def run(
@@ -50,7 +50,7 @@ class MethodRounds:
         meter: UsageMeter,
         emit: Observer,
     ) -> None:
-        """Carry out a round, as `run_round` does."""
+        """Run a round, like `run_round`."""
         del sampler  # the session has it
         self._session.meter, self._session.emit = meter, emit
         beams = self._active(current)
@@ -72,7 +72,7 @@ class MethodRounds:
         return [self._score(one.log_target, len(one.tokens)) for one in found]
 
     def _active(self, current: Round) -> list[TextBeam]:
-        """The beams of a round; in the first, the empty beam once for each beam that there is to be."""
+        """Return the beams of a round; in the first, the empty beam `beam_width` times."""
         beams = []
         for expansion in current.expansions:
             beam = self._candidates.get(expansion.beam.continuation)
@@ -91,7 +91,7 @@ class MethodRounds:
         emit: Observer,
     ) -> None:
         self._candidates = {}
-        last = ranks - 1  # a method may have expanded more beams than it was given
+        last = ranks - 1  # a method may expand more beams than it was given
         found: dict[int, list[Beam]] = {rank: [] for rank in range(ranks)}
         errors: dict[int, list[EndpointError]] = {rank: [] for rank in range(ranks)}
         for place, (candidates, prompt, completion) in expanded.results.items():

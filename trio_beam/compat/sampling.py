@@ -1,4 +1,4 @@
-"""The samples of one beam, outside of a search."""
+"""Sample one beam outside a search."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from trio_beam.engine.round import run_round
 async def sample(
     session: Session, prompt: PromptLike, expansion: Expansion, config: BeamSearchConfig
 ) -> Result:
-    """Sample continuations of a beam, by as many requests as the server makes it take.
+    """Sample continuations of a beam, by as many requests as the server requires.
 
     Raises:
-        EndpointError: one of them failed.
+        EndpointError: a request failed.
     """
     sampling = Sampling.of(config, enumerate=False, proposal_logprobs=False)
     alone = Round(number=1, purpose="expand", expansions=(expansion,), sampling=sampling)
@@ -36,7 +36,7 @@ async def sample(
 
 
 class _One:
-    """Takes the only outcome of a round, without a search around it."""
+    """Receives the only outcome of a round outside a search."""
 
     outcome: Outcome
 

@@ -1,8 +1,7 @@
-"""The open model behind the client that the original's methods hand on.
+"""The open model behind the client that the original's methods pass on.
 
-The methods pass on the client that they were given, as the original's do; an override may look at it. The
-model that belongs to it is opened once, by the outermost call, and found again by the inner ones in a context
-variable, which Trio's tasks inherit.
+The methods pass their client to each other, as in the original; an override may use it. The outermost call
+opens the client's model once, and inner calls find it in a context variable, which Trio's tasks inherit.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ _CURRENT: ContextVar[Session | None] = ContextVar("trio_beam.compat session", de
 
 @attrs.define(kw_only=True, eq=False)
 class Session:
-    """A model that is open for a search or for a single call, and prepares each prompt once.
+    """A model open for a search or a single call, which prepares each prompt once.
 
     Attributes:
         owner: the strategy that opened it.
-        client: as it was given.
-        model: the model that it names.
-        run: of Trio, to which it belongs.
-        raw: whether a string is a text to be continued; if not, it is a user's message.
+        client: the client as given.
+        model: the client's model.
+        run: the Trio run it belongs to.
+        raw: whether to continue a string as plain text; if not, it is a user message.
         meter: counts the requests.
-        emit: takes their events.
-        failed: the last block of which a beam could not be expanded.
+        emit: receives their events.
+        failed: the last block in which a beam failed.
     """
 
     owner: object
@@ -52,7 +51,7 @@ class Session:
 
     @classmethod
     def current(cls, owner: object, client: Any) -> Session | None:
-        """Return the session that the same strategy has opened for the same client, in this run of Trio."""
+        """Return the session that this strategy opened for this client in the current Trio run, if any."""
         found = _CURRENT.get()
         if found is None or found.owner is not owner or found.client is not client:
             return None
@@ -60,7 +59,7 @@ class Session:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Be the current session while the block runs."""
+        """Make this the current session inside the ``with`` block."""
         token = _CURRENT.set(self)
         try:
             yield
@@ -69,7 +68,7 @@ class Session:
 
     @contextmanager
     def call(self) -> Iterator[UsageMeter]:
-        """Count one call by itself; its requests count in the session's own meter as well."""
+        """Yield a meter for one call; its requests also count in the session's meter."""
         meter, total = UsageMeter(), self.meter
         try:
             yield meter
@@ -79,13 +78,13 @@ class Session:
             total.cancelled += meter.cancelled
 
     def asked(self, prompt: PromptLike) -> PromptLike:
-        """Return the prompt in the form that the model is asked in."""
+        """Return the prompt in the form sent to the model."""
         if self.raw or not isinstance(prompt, str):
             return prompt
         return [{"role": "user", "content": prompt}]
 
     async def start(self, prompt: Prompt, context: RequestContext) -> Sampler:
-        """Prepare a prompt, unless that was done before.
+        """Prepare a prompt, or return the sampler prepared earlier.
 
         Raises:
             EndpointError: as `LanguageModel.start`.

@@ -1,8 +1,8 @@
-"""Beams, candidates and samples as the original has them, and the way to ours and back.
+"""Convert beams, candidates and samples between the original's form and ours.
 
-All three are (text, tokens, log p, alpha * log p, whether the model ended). Those that are made here also
-know the `Beam` that they stand for, so that a search without overrides goes on by token ids. Those that an
-override has made are taken as they are, and continued by their text.
+All three are tuples (text, tokens, log p, alpha * log p, whether the model ended it). Those created here
+also hold their `Beam`, so a search without overrides continues by token ids. Those created by an override
+are continued by their text.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ class _Parts(NamedTuple):
 
 
 class TextBeam(_Parts):
-    """A beam, a candidate or a sample, as the original has it.
+    """A beam, candidate or sample in the original's form.
 
     Attributes:
-        text: the whole text; of a sample, its own.
+        text: the full text; for a sample, only its own.
         tokens: the text of each token.
         log_p: log-probability of each token, in nats.
-        log_target: ``alpha * log_p``; its sum is what counts in the score.
-        finished: whether the model has ended it.
-        beam: the same as a `Beam`; None if it was made without one.
+        log_target: ``alpha * log_p``; its sum enters the score.
+        finished: whether the model ended it.
+        beam: the corresponding `Beam`; None if unknown.
         score: higher is better.
-        max_tokens: most tokens of its next block; None: ``tokens_per_step``.
-        seed: of the first sample of its next block; None: derived from the block and its place.
+        max_tokens: maximum length of its next block in tokens; None: ``tokens_per_step``.
+        seed: of the first sample of its next block; None: derived from block and index.
     """
 
     beam: Beam | None = None
@@ -50,7 +50,7 @@ class TextBeam(_Parts):
 
     @classmethod
     def of_beam(cls, beam: Beam, alpha: float) -> TextBeam:
-        """The original's form of a beam."""
+        """Convert a beam to the original's form."""
         log_p = [token.logprob for token in beam.tokens]
         made = cls(
             beam.text,
@@ -64,10 +64,10 @@ class TextBeam(_Parts):
 
 
 def text_beam(given: Any, alpha: float) -> TextBeam:
-    """Return a beam in the original's form that has a `Beam`.
+    """Convert to the original's form with a `Beam`.
 
     Args:
-        given: one of ours, a `Beam`, a sequence of the five parts, or an object that has them as attributes.
+        given: a `TextBeam`, a `Beam`, a sequence of the five parts, or an object with them as attributes.
         alpha: of the search.
     """
     if isinstance(given, Beam):
@@ -81,7 +81,7 @@ def text_beam(given: Any, alpha: float) -> TextBeam:
 
 
 def extend(beam: TextBeam, sample: TextBeam) -> TextBeam:
-    """Return a beam with a sample behind it; both have a `Beam`."""
+    """Append a sample to a beam; both must have a `Beam`."""
     assert beam.beam is not None
     assert sample.beam is not None
     whole = beam.beam
@@ -91,7 +91,7 @@ def extend(beam: TextBeam, sample: TextBeam) -> TextBeam:
             node.continuation, finish_reason=node.finish_reason, finished=node.finished
         )
     made = TextBeam(
-        whole.text,  # decoded from joined bytes: a character may be cut between the two
+        whole.text,  # decoded from joined bytes: a character may be split between the two
         beam.tokens + sample.tokens,
         beam.log_p + sample.log_p,
         beam.log_target + sample.log_target,
@@ -102,7 +102,7 @@ def extend(beam: TextBeam, sample: TextBeam) -> TextBeam:
 
 
 def full(beam: TextBeam) -> TextBeam:
-    """Return a beam that has a `Beam` as one that fills the model's context, and cannot go on."""
+    """Return a beam with a `Beam` marked as filling the model's context."""
     assert beam.beam is not None
     made = TextBeam(*beam)
     made.beam, made.score = beam.beam.replace(finish_reason=CONTEXT), beam.score
@@ -110,7 +110,7 @@ def full(beam: TextBeam) -> TextBeam:
 
 
 class Prefix(str):
-    """The text of a beam that is to be continued; a plain string will do as well.
+    """The text of a beam to continue; a plain string works too.
 
     Attributes:
         beam: the beam.
@@ -122,7 +122,7 @@ class Prefix(str):
 
     @classmethod
     def of(cls, beam: TextBeam, seed: int | None) -> Prefix:
-        """The prefix of a beam that has a `Beam`."""
+        """Return the prefix of a beam that has a `Beam`."""
         assert beam.beam is not None
         made = cls(beam.text)
         made.beam, made.seed = beam.beam, seed
@@ -130,12 +130,12 @@ class Prefix(str):
 
 
 def beam_of_prefix(prefix: str) -> Beam:
-    """Return the beam that a prefix is the text of."""
+    """Return the beam of a prefix."""
     return prefix.beam if isinstance(prefix, Prefix) else _beam_of(prefix, (), (), finished=False)
 
 
 def _beam_of(text: str, tokens: Sequence[str], log_p: Sequence[float], *, finished: bool) -> Beam:
-    """A beam of one block, of which no token ids are known."""
+    """Build a beam of one block without token ids."""
     if not (text or tokens or finished):
         return Beam()
     block = Continuation(
@@ -144,5 +144,5 @@ def _beam_of(text: str, tokens: Sequence[str], log_p: Sequence[float], *, finish
         finish_reason=STOP if finished else LENGTH,
         exact=False,
     )
-    # A text without tokens can go on, though a model's block without any could not.
+    # A text without tokens can be continued, unlike a model's empty block.
     return Beam().extend(block, finish_reason=block.finish_reason, finished=finished)

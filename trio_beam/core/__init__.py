@@ -1,6 +1,6 @@
-"""The search itself, as data and plain functions.
+"""The search as data and plain functions.
 
-Rule 1: nothing here knows of trio, of httpx, of a clock or of global randomness; it imports the
-standard library, attrs and ``trio_beam.errors`` only (a test holds that).
-Rule 2: everything that crosses the border is frozen: actions out, outcomes in.
+Rule 1: nothing here uses trio, httpx, a clock or global randomness; only the standard library, attrs
+and ``trio_beam.errors`` are imported (a test checks this).
+Rule 2: steps that leave this package and outcomes that enter it are frozen.
 """

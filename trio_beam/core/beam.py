@@ -1,4 +1,4 @@
-"""A beam: a partial text, as a chain of blocks that shares its prefix with its siblings."""
+"""A beam: a partial text as a chain of blocks that shares its prefix with its siblings."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from trio_beam.core.block import CONTEXT, LENGTH, Continuation, Token
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Beam:
-    """A partial or finished text with its score. Made by `extend`, never by hand.
+    """A partial or finished text with its score. Create one with `extend`.
 
-    A beam holds its last block and a pointer to its parent, so that making one costs as much as
-    its last block, however long it is. `tokens` and `text` walk the chain when they are asked for.
+    A beam holds its last block and a pointer to its parent, so creating one costs only as much as its
+    last block. `tokens` and `text` walk the chain on demand.
 
     Attributes:
-        parent: the beam that this one continues; None for the empty beam.
+        parent: the beam it continues; None for the empty beam.
         continuation: its last block; None for the empty beam.
         logprob: sum of the log-probabilities of its tokens, in nats.
-        length: number of its tokens.
+        length: number of tokens.
         score: from the scorer; higher is better.
-        finished: whether it has ended for good (`finish_reason` says why). A beam that fills the
-            model's context has ``finish_reason="context"`` and is not finished.
-        finish_reason: the server's word; ``"length"`` if the beam could go on.
-        exact: whether every block of it was continued by token ids with true log-probabilities.
-        multiplicity: how many candidates had these very tokens.
-        weight: with ``selection="resample"``, on the beams of a result: the share of p^alpha that it stands
-            for; all of them sum to 1. None otherwise.
+        finished: whether the model ended the text (see `finish_reason`). A beam that fills the model's
+            context has ``finish_reason="context"`` and is not finished.
+        finish_reason: as the server reports it; ``"length"`` if the beam can go on.
+        exact: whether every block was continued by token ids with true log-probabilities.
+        multiplicity: number of candidates with exactly these tokens.
+        weight: its share of p^alpha in a result of ``selection="resample"``, summing to 1 over the beams;
+            otherwise None.
     """
 
     parent: Beam | None = None
@@ -44,24 +44,24 @@ class Beam:
     exact: bool = True
     multiplicity: int = 1
     weight: float | None = None
-    #: With weights: of the particle, in nats, unnormalised.
+    #: Unnormalised log-weight of the particle, in nats.
     log_weight: float = 0.0
     #: Characters that the last block completed.
     fragment: str = ""
-    #: Bytes of a character that the last block began and did not end.
+    #: Bytes of an incomplete character at the end of the last block.
     pending: bytes = b""
-    #: Characters at the end that a stop string takes away; only on a beam that has ended.
+    #: Number of characters that a stop string removes from the end; only on ended beams.
     trim: int = 0
     #: Rolling checksum of all tokens.
     fingerprint: int = 0
 
     @property
     def ended(self) -> bool:
-        """Whether the beam cannot be continued."""
+        """Whether the beam can no longer be continued."""
         return self.finish_reason != LENGTH
 
     def lineage(self) -> list[Beam]:
-        """The chain from the first block to this one, without the empty beam."""
+        """Return the chain from the first block to this one, without the empty beam."""
         chain: list[Beam] = []
         beam: Beam | None = self
         while beam is not None and beam.continuation is not None:
@@ -82,9 +82,9 @@ class Beam:
 
     @property
     def text(self) -> str:
-        """The whole text, decoded from joined bytes. Costs the length of the beam.
+        """The full text, decoded from joined bytes. Costs the length of the beam.
 
-        A character that is cut off at the very end shows as U+FFFD.
+        An incomplete character at the end shows as U+FFFD.
         """
         text = "".join(beam.fragment for beam in self.lineage())
         text += self.pending.decode("utf-8", "replace")
@@ -95,7 +95,7 @@ class Beam:
         fragment, pending = decode_more(self.pending, continuation.data)
         reason = continuation.finish_reason
         if reason == LENGTH and not len(continuation):
-            reason = CONTEXT  # the server had no room for a single token
+            reason = CONTEXT  # no room for a single token
         values: dict[str, Any] = {
             "parent": self,
             "continuation": continuation,
@@ -111,11 +111,11 @@ class Beam:
         return Beam(**(values | changes))
 
     def replace(self, **changes: Any) -> Beam:
-        """Return a copy with some attributes changed; a third of the cost of `attrs.evolve`."""
-        return Beam(**{name: getattr(self, name) for name in _NAMES} | changes)
+        """Return a copy with some attributes changed."""
+        return attrs.evolve(self, **changes)
 
     def same_tokens(self, other: Beam) -> bool:
-        """Whether both have the same tokens. Costs only what the two do not share."""
+        """Return whether both have the same tokens. Costs only what they do not share."""
         if self.length != other.length or self.fingerprint != other.fingerprint:
             return False
         if self.parent is other.parent and self.continuation and other.continuation:
@@ -128,7 +128,7 @@ class Beam:
         )
 
     def tail(self, characters: int) -> str:
-        """Return the last characters of the text, without walking further back than needed."""
+        """Return the last characters of the text, walking back no further than needed."""
         parts: list[str] = []
         beam: Beam | None = self
         while beam is not None and characters > 0:
@@ -138,11 +138,8 @@ class Beam:
         return "".join(reversed(parts))
 
 
-_NAMES = [field.name for field in attrs.fields(Beam)]
-
-
 def decode_more(pending: bytes, data: bytes) -> tuple[str, bytes]:
-    """Decode bytes that go on from `pending`: (whole characters, bytes of one not yet whole)."""
+    """Decode `pending` + `data`; return the text and the bytes of an incomplete character."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text = decoder.decode(pending + data)
     rest, _ = decoder.getstate()
@@ -154,9 +151,9 @@ def _all_keys(beam: Beam) -> list[int | bytes]:
 
 
 def _roll(fingerprint: int, keys: Sequence[int | bytes]) -> int:
-    """Extend a rolling checksum: the same for the same tokens, however they are cut into blocks.
+    """Extend a rolling checksum that does not depend on how tokens are split into blocks.
 
-    32 bits are enough: equal checksums lead to a comparison of the tokens (`Beam.same_tokens`).
+    32 bits are enough, since equal checksums lead to a comparison of tokens (`Beam.same_tokens`).
     """
     if not keys:
         return fingerprint

@@ -1,4 +1,4 @@
-"""Tokens, and a block of them: one continuation by a model."""
+"""Tokens, and blocks of tokens: a model's continuations."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import NamedTuple, cast
 
 import attrs
 
-#: Finish reasons of the OpenAI protocol: the model ended; there was no room for more.
+#: Finish reasons of the OpenAI protocol: the model ended the text; the length limit was reached.
 STOP = "stop"
 LENGTH = "length"
-#: Ours: the block ended because the model's context was full.
+#: Our own: the model's context is full.
 CONTEXT = "context"
 
 
 class Token(NamedTuple):
     """One sampled token.
 
-    A NamedTuple and not an attrs class, because a block may have hundreds and a tuple is cheap to make.
+    A NamedTuple rather than an attrs class, because blocks may have hundreds and tuples are cheap.
 
     Attributes:
-        text: its text; not decodable alone if it is a part of a character (see ``bytes``).
-        logprob: the model's natural log-probability of it at temperature 1, in nats.
-        id: its number in the vocabulary, if the server gave it.
-        bytes: its UTF-8 bytes, if the server gave them; b"" for an end-of-text token.
-        top: the most probable tokens at this place, if they were asked for (their ``top`` is empty).
+        text: its text; not decodable alone if it is part of a character (see ``bytes``).
+        logprob: its log-probability at temperature 1, in nats.
+        id: its id in the vocabulary, if the server sent it.
+        bytes: its UTF-8 bytes, if the server sent them; b"" for an end-of-text token.
+        top: the most probable tokens at its position, if requested (their ``top`` is empty).
     """
 
     text: str
@@ -36,12 +36,12 @@ class Token(NamedTuple):
 
     @property
     def data(self) -> builtins.bytes:
-        """The bytes that it adds to the text."""
+        """Bytes it adds to the text."""
         return self.text.encode("utf-8", "replace") if self.bytes is None else self.bytes
 
     @property
     def key(self) -> int | builtins.bytes:
-        """Identity for comparisons: the id where there is one, else the bytes."""
+        """Identity for comparisons: the id if known, else the bytes."""
         return self.data if self.id is None else self.id
 
 
@@ -49,22 +49,22 @@ class Token(NamedTuple):
 class Continuation:
     """One block: the tokens that a model adds to a beam.
 
-    The tokens may be made when they are first asked for: most blocks are dropped before anybody looks at
-    them, and the sums that a search needs are kept beside them.
+    Tokens may be created lazily: most blocks are dropped before anyone looks at them, and the sums that a
+    search needs are stored separately.
 
     Attributes:
-        tokens: the tokens, an end-of-text token included where the server reports it.
-        data: the UTF-8 bytes that the block adds to the text; may begin or end inside a character.
-        finish_reason: ``"stop"`` (the model ended), ``"length"`` (it may go on) or another word of
-            the server's, which ends the beam.
-        exact: False if it was asked for by text where token ids exist, or if a log-probability is
-            missing or approximate.
+        tokens: the tokens, including an end-of-text token if the server reports it.
+        data: the UTF-8 bytes the block adds to the text; may begin or end inside a character.
+        finish_reason: ``"stop"`` (the model ended the text), ``"length"`` (it may go on) or another
+            reason of the server's, which ends the beam.
+        exact: False if it continued a text rather than token ids, or if a log-probability is missing
+            or approximate.
         keys: identity of each token (`Token.key`).
         logprob: sum of the tokens' log-probabilities, in nats.
-        generated: tokens that the server generated for it: never less than the number of tokens, but 0 where
-            they were not sampled (``proposal="enumerate"``).
-        proposal: log-probability (nats) of each token in the distribution that it was sampled from; None
-            where that is the model's own (temperature 1).
+        generated: number of tokens that the server generated for it: at least the number of tokens,
+            but 0 if they were not sampled (``proposal="enumerate"``).
+        proposal: log-probability (nats) of each token under the distribution it was sampled from; None
+            if that is the model's own (temperature 1).
     """
 
     _tokens: tuple[Token, ...] | Callable[[], tuple[Token, ...]]
@@ -90,14 +90,14 @@ class Continuation:
 
     @property
     def proposal_logprob(self) -> float:
-        """The log-probability with which it was sampled, in nats."""
+        """Log-probability of sampling the block, in nats."""
         return self.logprob if self.proposal is None else sum(self.proposal)
 
     @property
     def tokens(self) -> tuple[Token, ...]:
-        """The tokens; made on first access where they were given as a function."""
+        """The tokens, created on first access if given as a function."""
         if callable(self._tokens):
-            # A cache: the value that callers see does not change.
+            # A cache: the visible value does not change.
             object.__setattr__(self, "_tokens", self._tokens())
         return cast("tuple[Token, ...]", self._tokens)
 
@@ -106,11 +106,11 @@ class Continuation:
         return len(self.keys)
 
     def __bool__(self) -> bool:
-        """Always true: an empty continuation is a continuation."""
+        """Return True, also for an empty continuation."""
         return True
 
     def cut(self, count: int, finish_reason: str) -> Continuation:
-        """Return the block with its first `count` tokens only; its data stays as it is."""
+        """Return the block with only its first `count` tokens and unchanged data."""
         return Continuation(
             tokens=self.tokens[:count],
             data=self.data,
@@ -122,5 +122,5 @@ class Continuation:
 
 
 def too_long(tokens: int, asked: int) -> str:
-    """Describe the fault of a block with more tokens than were asked for."""
+    """Return the message about a block with more tokens than requested."""
     return f"the response has {tokens} tokens, where at most {asked} were asked for"

@@ -1,6 +1,6 @@
-"""Block-level beam search: its parameters, and the interfaces of its parts.
+"""The configuration of a block-level beam search, and the interfaces of its parts.
 
-The parts are here because they see the configuration, and the configuration holds them.
+Both are in one module because they refer to each other.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from trio_beam.errors import ConfigError
 @documented
 @attrs.frozen
 class Lookahead:
-    """Rollouts that estimate what lies before each candidate, before particles are drawn."""
+    """Rollouts that estimate each candidate's future before particles are resampled."""
 
     tokens: int = integer(minimum=1, unit="tokens", help="Length of a rollout.")
-    rollouts: int = integer(4, minimum=1, help="Rollouts of each candidate.")
+    rollouts: int = integer(4, minimum=1, help="Rollouts per candidate.")
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class ScoredRound:
-    """A round whose candidates are all in and scored.
+    """A round whose candidates have all arrived and been scored.
 
     Attributes:
         number: of the round, from 1.
-        ended: beams that ended before, best first.
-        carried: beams that have all the tokens they may have, and were not expanded.
-        groups: the candidates of each expanded beam, in the order of the samples.
-        chance: a uniform number from 0 up to but not 1 for each name that it is called with.
-        futures: for each candidate that was looked ahead from, the estimated logarithm (nats) of what
-            lies before it.
+        ended: beams that ended in earlier rounds, best first.
+        carried: beams at the maximum length, which were not expanded.
+        groups: the candidates of each expanded beam, in sample order.
+        chance: returns a uniform number in [0, 1) for a name.
+        futures: for each candidate with rollouts, the estimated log (nats) of the sum of p^alpha over its
+            futures.
     """
 
     number: int
@@ -53,14 +53,14 @@ class ScoredRound:
 
     @property
     def candidates(self) -> list[Beam]:
-        """The candidates of the round and the beams carried over it, best first."""
+        """The candidates of the round and the carried beams, best first."""
         return best_first([*self.carried, *(beam for group in self.groups for beam in group)])
 
     def families(self, n_per_beam: int) -> list[Sequence[Beam]]:
-        """The candidates in families, each of which may leave one beam."""
+        """Group the candidates into families, of which each may keep one beam."""
         if self.number > 1:
             return [group for group in self.groups if group]
-        # All come from the empty beam, which stands for as many beams as there are to be.
+        # All candidates come from the empty beam, which stands for `beam_width` beams.
         everybody = [beam for group in self.groups for beam in group]
         starts = range(0, len(everybody), n_per_beam)
         return [everybody[start : start + n_per_beam] for start in starts]
@@ -68,11 +68,11 @@ class ScoredRound:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Population:
-    """The beams that stay after a round.
+    """The beams kept after a round.
 
     Attributes:
-        active: those that go on, best first.
-        ended: those that have ended, best first.
+        active: beams to be expanded further, best first.
+        ended: ended beams, best first.
     """
 
     active: Sequence[Beam]
@@ -80,7 +80,7 @@ class Population:
 
     @classmethod
     def of(cls, beams: Sequence[Beam]) -> Population:
-        """All of them, each where it belongs."""
+        """Divide beams into active and ended ones."""
         return cls(
             active=[beam for beam in beams if not beam.ended],
             ended=[beam for beam in beams if beam.ended],
@@ -88,20 +88,20 @@ class Population:
 
 
 class Selection(ABC):
-    """A rule for which candidates stay. It may have parameters, and has no state."""
+    """A stateless rule that decides which candidates to keep. It may have parameters."""
 
-    #: Whether beams are particles: they have weights, and the answer is drawn by weight.
+    #: Whether beams are weighted particles from which the answer is drawn.
     weighted: ClassVar[bool] = False
-    #: Whether candidates with the same tokens count as one, wherever they come from.
+    #: Whether candidates with the same tokens are merged, whatever their parents.
     deduplicates: ClassVar[bool] = True
-    #: Whether exactly the candidates with the best scores stay.
+    #: Whether it keeps exactly the candidates with the best scores.
     keeps_best: ClassVar[bool] = False
-    #: How to estimate futures; None: not at all.
+    #: How to estimate futures; None: do not.
     lookahead: Lookahead | None = None
 
     @abstractmethod
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
-        """Choose the beams that stay."""
+        """Choose the beams to keep."""
 
     def lookahead_candidates(self, scored: ScoredRound, config: BeamSearchConfig) -> Sequence[Beam]:
         """Return the candidates to roll out before `select`; empty if no lookahead is needed."""
@@ -110,7 +110,7 @@ class Selection(ABC):
 
 
 class AnswerRule(ABC):
-    """A rule for which of the final beams is the answer."""
+    """A rule that chooses the answer among the final beams."""
 
     @abstractmethod
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
@@ -120,10 +120,10 @@ class AnswerRule(ABC):
             beams: best first.
 
         Returns:
-            The same beams, and the shares of the votes; () where there was no vote.
+            The beams in the new order, and the shares of the votes, () without a vote.
 
         Raises:
-            VoteError: they cannot be voted on.
+            VoteError: the beams cannot be voted on.
         """
 
 
@@ -142,26 +142,28 @@ class BeamSearchConfig(Strategy):
     """
 
     beam_width: int = integer(2, minimum=1, help="Beams kept from one round to the next.")
-    n_per_beam: int = integer(2, minimum=1, help="Continuations sampled for each beam in a round.")
+    n_per_beam: int = integer(2, minimum=1, help="Continuations sampled per beam in a round.")
     use_length_penalty: bool = boolean(
-        default=True, help="Whether scores are divided by length ** length_penalty."
+        default=True, help="Whether to divide scores by length ** length_penalty."
     )
-    length_penalty: float = number(0.6, minimum=0, maximum=10, help="That exponent.")
+    length_penalty: float = number(
+        0.6, minimum=0, maximum=10, help="Exponent of the length in scores."
+    )
     deduplicate: bool = boolean(
-        default=True, help="Whether candidates with the same tokens count once."
+        default=True, help="Whether to merge candidates with the same tokens."
     )
     early_stopping: bool | Literal["bound"] = one_of(
         True,
         "bound",
         False,
-        help="True stops when beam_width beams have ended; 'bound' when moreover no active beam can still"
-        " beat the worst of them; False goes on to max_tokens.",
+        help="True: stop when beam_width beams have ended; 'bound': stop when, moreover, no active beam"
+        " can beat the worst of them; False: go on to max_tokens.",
     )
     proposal: Literal["sample", "enumerate"] = one_of(
         "sample",
         "enumerate",
-        help="Where candidates come from: samples, or the n_per_beam most probable next tokens (in the first"
-        " round beam_width * n_per_beam; never more than can survive), which with tokens_per_step=1 is"
+        help="Source of candidates: samples, or the n_per_beam most probable next tokens (beam_width *"
+        " n_per_beam in the first round; never more than can survive), which with tokens_per_step=1 is"
         " classical beam search.",
     )
     selection: str | Selection = part(
@@ -169,7 +171,7 @@ class BeamSearchConfig(Strategy):
         "top_k",
         registry=SELECTIONS,
         accepted="a Selection",
-        help="Which candidates stay.",
+        help="Rule for the candidates to keep.",
     )
     scorer: str | Scorer | AsyncScorer | ModelScorer = part(
         ModelScorer,
@@ -177,14 +179,14 @@ class BeamSearchConfig(Strategy):
         registry=SCORERS,
         accepts=callable,
         accepted="a function, or a Judge",
-        help="Score of a candidate; higher is better.",
+        help="Scorer of candidates; higher is better.",
     )
     answer: str | AnswerRule = part(
         AnswerRule,
         "best",
         registry=ANSWERS,
         accepted="a Vote",
-        help="Which of the final beams is the answer.",
+        help="Rule for the answer among the final beams.",
     )
 
     def __attrs_post_init__(self) -> None:
@@ -193,7 +195,7 @@ class BeamSearchConfig(Strategy):
         if self.early_stopping == "bound" and not hasattr(self.scorer_part, "best_reachable"):
             raise ConfigError(
                 "early_stopping",
-                "True or False with another scorer than 'power', whose bound is not known",
+                "True or False with a scorer other than 'power', whose bound is unknown",
                 self.early_stopping,
             )
         if self.min_beams > self.beam_width:
@@ -203,48 +205,50 @@ class BeamSearchConfig(Strategy):
         for name in ("max_total_tokens", "max_completion_tokens"):
             limit = getattr(self, name)
             if limit is not None and limit < self.samples_per_round:
-                bound = f"at least beam_width * n_per_beam ({self.samples_per_round}), one token for each"
+                bound = (
+                    f"at least beam_width * n_per_beam ({self.samples_per_round}), one token each"
+                )
                 raise ConfigError(name, bound, limit)
 
     @property
     def selection_part(self) -> Selection:
-        """The selection itself, also where it was given by name."""
+        """The selection as an object, even if given by name."""
         found: Selection = SELECTIONS.part(self.selection)
         return found
 
     @property
     def scorer_part(self) -> Scorer | AsyncScorer | ModelScorer:
-        """The scorer itself, also where it was given by name."""
+        """The scorer as an object, even if given by name."""
         found: Scorer | AsyncScorer | ModelScorer = SCORERS.part(self.scorer)
         return found
 
     @property
     def answer_part(self) -> AnswerRule:
-        """The rule for the answer itself, also where it was given by name."""
+        """The answer rule as an object, even if given by name."""
         found: AnswerRule = ANSWERS.part(self.answer)
         return found
 
     @property
     def weighted(self) -> bool:
-        """Whether beams are particles with weights."""
+        """Whether beams are weighted particles."""
         return self.selection_part.weighted
 
     @property
     def needs_proposal_logprobs(self) -> bool:
-        """Whether samples must say how probable they were at ``proposal_temperature``."""
+        """Whether samples need log-probabilities at ``proposal_temperature``."""
         return self.weighted and self.proposal_temperature != 1
 
     @property
     def samples_per_round(self) -> int:
-        """Most continuations that are asked for in one round."""
+        """Maximum number of continuations requested in a round."""
         return self.beam_width * self.n_per_beam
 
     def samples_of_beam(self, number: int) -> int:
-        """How many continuations are asked for of each beam in a round, the first being number 1.
+        """Return the number of continuations requested per beam in round `number`, from 1.
 
-        No more most probable tokens than can survive: siblings are as long as each other, so they rank by
-        their log-probability. The best ``beam_width`` that go on and as many that have ended are kept, and
-        without stop strings one token ends a text.
+        With enumeration, no more than can survive: siblings have equal lengths, so they rank by
+        log-probability; at most ``beam_width`` unfinished and ``beam_width`` ended ones are kept, and
+        without stop strings only one token ends a text.
         """
         samples = self.samples_per_round if number == 1 else self.n_per_beam
         ranks = self.selection_part.keeps_best and getattr(
@@ -261,7 +265,7 @@ def _check_enumeration(config: BeamSearchConfig) -> None:
     if config.tokens_per_step != 1:
         raise ConfigError("tokens_per_step", "1 with proposal='enumerate'", config.tokens_per_step)
     if config.weighted:
-        bound = "'sample' with selection='resample', which weights what was drawn by chance"
+        bound = "'sample' with selection='resample', which weights random samples"
         raise ConfigError("proposal", bound, config.proposal)
 
 
@@ -273,13 +277,13 @@ def _check_temperature(config: BeamSearchConfig) -> None:
         raise ConfigError("proposal_temperature", bound, 0)
     if config.proposal == "sample" and config.samples_per_round > 1:
         bound = (
-            "above 0 (at 0 all continuations are the same) unless beam_width and n_per_beam are 1"
+            "above 0 (at 0 all continuations are identical) unless beam_width and n_per_beam are 1"
         )
         raise ConfigError("proposal_temperature", bound, config.proposal_temperature)
 
 
-#: Scores all candidates of a round at once, a number for each; higher is better. A beam's own `score` is
-#: not set yet when a scorer sees it.
+#: Returns a score for each candidate of a round; higher is better. A beam's own `score` is not yet set
+#: when the scorer receives it.
 Scorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Sequence[float]]
-#: A scorer that has to be awaited.
+#: An asynchronous scorer.
 AsyncScorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Awaitable[Sequence[float]]]

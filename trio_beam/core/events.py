@@ -1,7 +1,7 @@
 """The events of a search, as frozen data.
 
-An observer is any callable that takes one event. It is called inline, must not block, and what it
-raises propagates.
+An observer is any callable that takes one event. It is called inline, must not block, and its
+exceptions propagate.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from trio_beam.core.request_events import (
 )
 from trio_beam.core.result import BeamFailure, SearchResult
 
-#: What the requests of a round are for: to expand beams, to estimate the future of candidates, or to have
-#: them judged.
+#: Purpose of a round's requests: to expand beams, to estimate candidates' futures, or to judge them.
 Purpose: TypeAlias = Literal["expand", "rollout", "judge"]
 
 
 @attrs.frozen(kw_only=True)
 class SearchStarted:
-    """A search is about to send its first request; `rounds` is the most it will need."""
+    """A search is about to send its first request; it will take at most `rounds` rounds."""
 
     config: BeamSearchConfig
     rounds: int
@@ -36,7 +35,7 @@ class SearchStarted:
 
 @attrs.frozen(kw_only=True)
 class RoundStarted:
-    """`beams` beams are expanded by `samples` continuations in all."""
+    """A round starts to expand `beams` beams by `samples` continuations in total."""
 
     round: int
     rounds: int
@@ -46,7 +45,7 @@ class RoundStarted:
 
 @attrs.frozen(kw_only=True)
 class BeamExpanded:
-    """The continuations of one beam are in; `tokens` were generated for them."""
+    """The continuations of one beam have arrived, with `tokens` generated tokens."""
 
     round: int
     rank: int
@@ -56,7 +55,7 @@ class BeamExpanded:
 
 @attrs.frozen(kw_only=True)
 class BeamFailed:
-    """One beam could not be expanded, or not wholly."""
+    """A beam could not be expanded, or only partly."""
 
     failure: BeamFailure
     rank: int
@@ -64,13 +63,13 @@ class BeamFailed:
 
 @attrs.frozen(kw_only=True)
 class EvaluationStarted:
-    """Requests about the candidates of a round are sent before it is selected from.
+    """Requests about a round's candidates are about to be sent, before selection.
 
     Attributes:
-        round: its number, from 1.
+        round: number of the round, from 1.
         purpose: ``"rollout"`` or ``"judge"``.
-        candidates: how many are evaluated.
-        samples: continuations in all.
+        candidates: number of candidates evaluated.
+        samples: number of continuations in total.
     """
 
     round: int
@@ -84,10 +83,10 @@ class RoundFinished:
     """A round was scored and selected.
 
     Attributes:
-        candidates: continuations that came back.
-        active: beams that go on.
-        ended: beams that have ended, all rounds so far.
-        best_score: of this round's candidates.
+        candidates: number of candidates received.
+        active: number of active beams.
+        ended: number of ended beams, over all rounds.
+        best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
     """
 
@@ -109,13 +108,13 @@ class McmcStarted:
 
 @attrs.frozen(kw_only=True)
 class ChainExtended:
-    """The text of a chain has one more block.
+    """A chain's text has gained a block.
 
     Attributes:
-        chain: its number, from 0.
-        block: the number of the block, from 1.
-        blocks: the most that there will be.
-        length: tokens of the text now.
+        chain: number of the chain, from 0.
+        block: number of the block, from 1.
+        blocks: maximum number of blocks.
+        length: new length of the text in tokens.
     """
 
     chain: int
@@ -126,16 +125,16 @@ class ChainExtended:
 
 @attrs.frozen(kw_only=True)
 class ChainStepped:
-    """A chain has made one Metropolis-Hastings step.
+    """A chain has made a Metropolis-Hastings step.
 
     Attributes:
-        chain: its number, from 0.
-        block: the number of the block that it is at, from 1.
-        step: the number of the step in the block, from 1.
-        position: tokens that were kept; those behind were sampled anew.
-        length: tokens of the text that was proposed.
-        probability: with which it was to be accepted.
-        accepted: whether it was.
+        chain: number of the chain, from 0.
+        block: number of the current block, from 1.
+        step: number of the step within the block, from 1.
+        position: number of tokens kept; the rest was resampled.
+        length: length of the proposed text in tokens.
+        probability: acceptance probability.
+        accepted: whether the proposal was accepted.
     """
 
     chain: int

@@ -1,4 +1,4 @@
-"""A result as plain data, for JSON."""
+"""Convert results to JSON-compatible data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_beam.core.result import BeamFailure, SearchResult
 
 
 def result_to_dict(result: SearchResult) -> dict[str, Any]:
-    """Return the whole result as types that JSON knows. A score of minus infinity becomes None."""
+    """Return the complete result as JSON-compatible values; infinite scores become None."""
     return {
         "text": result.text,
         "score": _finite(result.score),

@@ -1,7 +1,6 @@
-"""The seam between a search and the model it searches over: `LanguageModel`.
+"""`LanguageModel`: the interface between a search and its model.
 
-`Endpoint` (a server) is one implementation; `testing.FakeEndpoint` and a model in this process are
-others.
+`Endpoint` (a server) is one implementation; `testing.FakeEndpoint` and in-process models are others.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ class SampleRequest:
     """A request for n continuations of a beam.
 
     Attributes:
-        beam: to be continued (behind the prompt).
-        n: continuations wanted.
-        max_tokens: most tokens in each.
-        temperature: of the sampling; nothing else may shape the distribution.
-        top_logprobs: alternatives wanted beside each token.
+        beam: the beam to continue (after the prompt).
+        n: number of continuations.
+        max_tokens: maximum length of each, in tokens.
+        temperature: sampling temperature; nothing else may shape the distribution.
+        top_logprobs: number of alternatives per token.
         seed: continuation i is sampled with ``seed + i``; None: the model's own randomness.
-        enumerate: instead of samples, the n most probable next tokens, each a continuation of one token,
-            the most probable first; fewer only where the vocabulary has no more.
-        proposal_logprobs: whether each continuation must say how probable it was at `temperature`
+        enumerate: return the n most probable next tokens instead of samples, each as a one-token
+            continuation, most probable first; fewer only if the vocabulary is smaller.
+        proposal_logprobs: whether each continuation needs its log-probabilities at `temperature`
             (``Continuation.proposal``).
     """
 
@@ -49,18 +48,18 @@ class SampleRequest:
 
 
 class Deadline(Protocol):
-    """The time that is left for a request."""
+    """The time left for a request."""
 
     @property
     def remaining(self) -> float:
-        """Seconds left; infinity for no limit, and while it is paused."""
+        """Seconds left; infinite without a limit or while paused."""
 
     def paused(self) -> AbstractContextManager[None]:
-        """Stop the time while the block runs."""
+        """Pause the deadline inside the ``with`` block."""
 
 
 class _NoDeadline:
-    """Endless time."""
+    """No time limit."""
 
     @property
     def remaining(self) -> float:
@@ -75,14 +74,14 @@ NO_DEADLINE: Deadline = _NoDeadline()
 
 @attrs.define(kw_only=True, eq=False)
 class RequestContext:
-    """For whom a request is made, and how far it has got.
+    """The search-side context of a request, and the state of its attempts.
 
     Attributes:
-        meter: where the search's requests and tokens are counted.
-        emit: takes events.
-        deadline: the time that is left; paused while a request waits for a slot.
-        attempts: how many times the current request has been sent.
-        last_error: of its last attempt that failed.
+        meter: counts the search's requests and tokens.
+        emit: receives events.
+        deadline: the time left; paused while the request waits for a slot.
+        attempts: number of times the current request has been sent.
+        last_error: error of its last failed attempt.
     """
 
     meter: UsageMeter
@@ -93,40 +92,40 @@ class RequestContext:
 
 
 class Sampler(Protocol):
-    """A model with a prompt prepared. It lives as long as one search.
+    """A model with a prepared prompt, used for one search.
 
-    It may have two attributes more: ``max_per_request``, the most continuations that one `sample` returns,
-    as far as is known; and ``prompt_length``, tokens of the prompt, or an upper bound while they are not
-    known. Where they are missing or None, nothing is known of them.
+    Two attributes are optional, and missing or None if unknown: ``max_per_request``, the maximum number of
+    continuations that one `sample` returns; and ``prompt_length``, the length of the prompt in tokens, or
+    an upper bound.
     """
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
-        """Return the first 1 to ``request.n`` of the continuations; the caller asks for the rest.
+        """Return between 1 and ``request.n`` continuations, in order; the caller requests the rest.
 
         Raises:
-            EndpointError: none could be had.
+            EndpointError: the request failed.
         """
 
 
 def max_per_request(sampler: Sampler) -> int | None:
-    """Most continuations that one `Sampler.sample` returns; None: no limit known."""
+    """Return the maximum number of continuations per `Sampler.sample`, or None if unknown."""
     limit: int | None = getattr(sampler, "max_per_request", None)
     return limit
 
 
 def prompt_length(sampler: Sampler) -> int:
-    """Tokens of a sampler's prompt, or an upper bound; 0 if nothing is known."""
+    """Return the prompt's length in tokens or an upper bound, 0 if unknown."""
     length: int | None = getattr(sampler, "prompt_length", None)
     return length or 0
 
 
 class LanguageModel(Protocol):
-    """Anything that can continue a prompt and say how probable each token was."""
+    """Anything that can continue a prompt and report each token's log-probability."""
 
     async def start(self, prompt: Prompt, context: RequestContext) -> Sampler:
-        """Prepare a prompt: whatever has to be done or found out once for a search.
+        """Prepare a prompt, once per search.
 
         Raises:
             EndpointError: the model cannot be reached, or cannot be used for this prompt.

@@ -1,4 +1,4 @@
-"""The parameters of a Metropolis-Hastings run."""
+"""The configuration of a Metropolis-Hastings run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trio_beam.errors import ConfigError
 class McmcConfig(Strategy):
     """The parameters of Metropolis-Hastings for p^alpha over blocks.
 
-    A proposal temperature below 1 makes more proposals accepted, but texts that it makes too rare are found
-    late. Of a budget each chain has an equal share, so that the result does not depend on which chain is
-    fast; a chain whose next request could overrun its share stops where it is. With ``drop_beam``, where
-    long texts fail more often than short ones, the surviving chains lean towards short texts.
+    A proposal temperature below 1 raises the acceptance rate, but texts that it makes rare are found late.
+    Chains share a budget equally, so the result does not depend on their speed; a chain stops where its
+    next request could exceed its share. With ``drop_beam``, if long texts fail more often than short ones,
+    the surviving chains favour short texts.
 
     Raises:
         ConfigError: names the field and its bound.
@@ -26,24 +26,22 @@ class McmcConfig(Strategy):
     steps: int = integer(
         10,
         minimum=0,
-        help="Metropolis-Hastings steps after each block; 0 leaves the proposal as it is sampled.",
+        help="Metropolis-Hastings steps after each block; 0 keeps the sampled proposal.",
     )
-    chains: int = integer(
-        1, minimum=1, help="Texts that are sampled independently, at the same time."
-    )
+    chains: int = integer(1, minimum=1, help="Texts sampled independently and concurrently.")
 
     def __attrs_post_init__(self) -> None:
         if self.proposal_temperature == 0:
             raise ConfigError("proposal_temperature", "a finite number above 0", 0)
         if self.min_beams > self.chains:
             raise ConfigError("min_beams", f"at most chains ({self.chains})", self.min_beams)
-        least = self.chains * self.limit(1)
+        minimum = self.chains * self.limit(1)
         for name in ("max_total_tokens", "max_completion_tokens"):
             limit = getattr(self, name)
-            if limit is not None and limit < least:
-                bound = f"at least {least}, a block for each of the chains"
+            if limit is not None and limit < minimum:
+                bound = f"at least {minimum}, one block per chain"
                 raise ConfigError(name, bound, limit)
 
     def limit(self, block: int) -> int:
-        """Most tokens of a text with so many blocks."""
+        """Return the maximum length in tokens of a text with `block` blocks."""
         return min(block * self.tokens_per_step, self.max_tokens)

@@ -1,4 +1,4 @@
-"""A scorer that asks a model about each candidate: what a judge implements."""
+"""The interface of scorers that ask a model about each candidate, such as a judge."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from trio_beam.core.prompt import Prompt
 
 
 class ModelScorer(ABC):
-    """Scores each candidate by a short answer of a model.
+    """Scores each candidate by a model's short answer.
 
-    Its requests are sent as expansions are: at the same time, under the same limits, timeouts and budget.
+    Its requests are sent like expansions: concurrently, with the same limits, timeouts and budget.
     """
 
     @property
     @abstractmethod
     def model(self) -> LanguageModel | None:
-        """The model that is asked; None: the one that is searched over."""
+        """The model to ask; None: the model being searched."""
 
     @property
     @abstractmethod
     def max_tokens(self) -> int:
-        """Greatest length of an answer, in tokens."""
+        """Maximum length of an answer in tokens."""
 
     @property
     @abstractmethod
     def top_logprobs(self) -> int:
-        """Alternatives that `read` needs beside each token of an answer."""
+        """Number of alternatives that `read` needs per token of an answer."""
 
     @abstractmethod
     def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
-        """Make the question about one candidate.
+        """Build the question about a candidate.
 
         Args:
-            prompt: of the search.
+            prompt: the prompt of the search.
             beam: the candidate.
         """
 
     @abstractmethod
     def read(self, answers: Sequence[Continuation]) -> float:
-        """Make a score of the answers; higher is better.
+        """Derive a score from the answers; higher is better.
 
         Raises:
-            EndpointError: they do not say.
+            EndpointError: the answers do not give one.
         """

@@ -1,9 +1,9 @@
-"""Strategies from plain values: the declared parameters as one flat list of options, and back.
+"""Flatten declared parameters into options, and build strategies from option values.
 
-The command line, benchmark keys, the gateway and batch runs know no parameter by itself: they ask
-`options_of` which there are, and hand what they were given to `build`. An option is named like its
-parameter. The parameters of a part stand behind the part's name (``vote_key`` is the ``key`` of a
-``Vote``), unless its class has an `option_prefix` of its own.
+Interfaces such as the command line and benchmark keys know no parameters themselves: `options_of` lists
+them and `build` takes the values. An option has the name of its parameter. Parameters of a part are
+prefixed by the part's name (``vote_key`` is the ``key`` of a ``Vote``), unless its class defines
+`option_prefix`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NAME = "name"
 
 @attrs.frozen(kw_only=True)
 class Option:
-    """A parameter of a strategy, or of one of its parts, under a name that is unique in the strategy.
+    """A parameter of a strategy or of one of its parts, under a name unique in the strategy.
 
     Attributes:
         name: with underscores.
         parameter: its bounds, unit and help.
-        default: if it is not given; NOTHING for one that has to be given with its part.
-        part: name of the part that it belongs to; "" for the strategy's own.
+        default: the default value; NOTHING if it is required with its part.
+        part: name of the part it belongs to; "" for the strategy itself.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Option:
 
 
 def options_of(owner: type, prefix: str = "", part: str = "") -> list[Option]:
-    """List the options of a configuration class, those of a part behind the part."""
+    """List the options of a configuration class, each part followed by its own options."""
     fields = attrs.fields_dict(owner)
     found: list[Option] = []
     for name, parameter in parameters_of(owner).items():
@@ -56,31 +56,31 @@ def options_of(owner: type, prefix: str = "", part: str = "") -> list[Option]:
 
 
 def build(owner: type[T], values: Mapping[str, Any]) -> T:
-    """Make a configuration of plain values.
+    """Build a configuration from plain values.
 
-    A part may be given by its name, as a mapping with ``"name"`` and its parameters, or by options of its
-    own, which imply it.
+    A part may be given by name, as a mapping with ``"name"`` and its parameters, or implied by one of its
+    own options.
 
     Args:
-        owner: the class.
-        values: by the names of `options_of`.
+        owner: the configuration class.
+        values: by option name, as in `options_of`.
 
     Raises:
-        ConfigError: a name is unknown, or has no effect beside the others; a value is out of bounds.
+        ConfigError: a name is unknown, an option has no effect, or a value is out of bounds.
     """
     rest = dict(values)
     made: T = _build(owner, rest, "")
     for name in rest:
-        raise _unusable(owner, name)
+        raise _unused_value(owner, name)
     return made
 
 
 def _build(owner: Any, rest: dict[str, Any], prefix: str) -> Any:
-    """Make an object of the values that are its own or its parts', and take them out of `rest`."""
+    """Build an object from its own and its parts' values, removing them from `rest`."""
     own: dict[str, Any] = {}
     for name, parameter in parameters_of(owner).items():
         if parameter.kind == "part":
-            _take_part(own, name, parameter, rest, prefix)
+            _build_part(own, name, parameter, rest, prefix)
         elif prefix + name in rest:
             own[name] = rest.pop(prefix + name)
     try:
@@ -93,7 +93,7 @@ def _build(owner: Any, rest: dict[str, Any], prefix: str) -> Any:
         raise ConfigError(prefix + missing, "given", None) from None
 
 
-def _take_part(
+def _build_part(
     own: dict[str, Any], name: str, parameter: Parameter, rest: dict[str, Any], prefix: str
 ) -> None:
     kinds = dict(_kinds(name, parameter))
@@ -106,7 +106,7 @@ def _take_part(
         own[name] = build(kinds[word], inner)
         return
     if given is not None and not (isinstance(given, str) and given in kinds):
-        own[name] = given  # an object, a function or a word, which its validator checks
+        own[name] = given  # an object, a function or an unknown name: the validator decides
         return
     implied = [
         word
@@ -120,7 +120,7 @@ def _take_part(
 
 
 def _kinds(name: str, parameter: Parameter) -> Iterator[tuple[str, type]]:
-    """The classes with parameters of their own that a part may have, by their names."""
+    """Yield the classes with parameters that a part may be an instance of, with their names."""
     registry = parameter.registry
     if registry is not None:
         for word in registry.names():
@@ -140,19 +140,17 @@ def _prefix(prefix: str, word: str, kind: type) -> str:
 
 
 def _renamed(error: ConfigError, prefix: str) -> ConfigError:
-    """The same error, about an option instead of a field."""
+    """Return the error with the option's name instead of the field's."""
     renamed = ConfigError(prefix + error.field, error.bound, None)
     renamed.args = (f"{prefix}{error}",)
     return renamed
 
 
-def _unusable(owner: type, name: str) -> ConfigError:
-    """Explain a value that nothing has used."""
+def _unused_value(owner: type, name: str) -> ConfigError:
+    """Return the error for a value that was not used."""
     options = {option.name: option for option in options_of(owner)}
     if name in options:
-        bound = (
-            f"left out, or given together with {options[name].part!r}, which alone it belongs to"
-        )
+        bound = f"omitted, or given together with {options[name].part!r}, to which it belongs"
         error = ConfigError(name, bound, None)
         error.args = (f"{name} has no effect here: it is a parameter of {options[name].part!r}",)
         return error

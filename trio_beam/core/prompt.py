@@ -9,28 +9,28 @@ import attrs
 
 from trio_beam.errors import ConfigError
 
-#: A string is sent as it is; chat messages go through the server's own template.
+#: A string is sent verbatim; chat messages go through the server's template.
 PromptLike: TypeAlias = str | Sequence[Mapping[str, Any]]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Prompt:
-    """A checked prompt: exactly one of the two fields is set."""
+    """A validated prompt: exactly one of the two fields is set."""
 
     text: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
 
 
-#: Members of a message that may stand alone: an assistant's calls of tools, its refusal, its voice.
+#: Message fields that may replace the content: tool calls, a refusal, audio.
 _INSTEAD_OF_CONTENT = frozenset({"tool_calls", "function_call", "refusal", "audio"})
 _SHAPE = "a text (Unicode, not empty), or chat messages, each with a role and a content"
 
 
 def check_prompt(prompt: PromptLike) -> Prompt:
-    """Check a prompt.
+    """Validate a prompt.
 
     Raises:
-        ConfigError: it is empty, or not of one of the two shapes.
+        ConfigError: it is empty, or neither a string nor chat messages.
     """
     given: Any = prompt  # callers without a type checker may pass anything
     if isinstance(given, str):
@@ -41,7 +41,7 @@ def check_prompt(prompt: PromptLike) -> Prompt:
         raise ConfigError("prompt", _SHAPE, given)
     messages = tuple(_check_message(message) for message in given)
     if messages[-1]["role"] == "assistant":
-        bound = "chat messages that end before the assistant's: the search writes that one"
+        bound = "chat messages without a final assistant message, which the search writes"
         raise ConfigError("prompt", bound, given[-1])
     return Prompt(messages=messages)
 
@@ -56,7 +56,7 @@ def _check_message(message: Any) -> dict[str, Any]:
 
 
 def _is_json(value: Any) -> bool:
-    """Whether JSON can carry a value as it is."""
+    """Return whether JSON can represent a value."""
     match value:
         case None | bool() | int() | float():
             return True
@@ -71,7 +71,7 @@ def _is_json(value: Any) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    """Whether a text can be encoded: a lone surrogate stands for a byte that was not UTF-8."""
+    """Return whether a text can be encoded: a lone surrogate stands for a byte that was not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
 """The order of beams, and how ties are broken.
 
-Candidates come in the order of their parents' ranks and then of their samples, never in the order of arrival;
-a stable sort by score keeps that order among equals.
+Candidates are listed by parent rank and then sample index, never by arrival; a stable sort by score keeps
+that order among equals.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ from trio_beam.core.beam import Beam
 
 
 def best_first(beams: Iterable[Beam]) -> list[Beam]:
-    """Sort by score, the highest first; equal scores keep their order."""
+    """Sort by score, highest first; equal scores keep their order."""
     return sorted(beams, key=lambda beam: -beam.score)

@@ -1,4 +1,4 @@
-"""Names for things that come one to a file: scorers, selections, strategies, dialects."""
+"""Registries of named parts, one per file: scorers, selections, strategies, dialects."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ E = TypeVar("E")
 
 
 class Registry(Generic[T]):
-    """A table of named things; a file adds to it by the decorator `register`."""
+    """A table of named entries, which files add with the decorator `register`."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[E], E]:
-        """Decorator: make a thing known by a name that is still free."""
+        """Return a decorator that registers an entry under an unused name."""
 
         def add(entry: E) -> E:
             if name in self._entries:
@@ -32,7 +32,7 @@ class Registry(Generic[T]):
         return add
 
     def __getitem__(self, name: str) -> T:
-        """The thing of that name.
+        """Return the entry with that name.
 
         Raises:
             ConfigError: there is none.
@@ -44,19 +44,19 @@ class Registry(Generic[T]):
         return name in self._entries
 
     def check(self, field: str, name: object) -> None:
-        """Raise `ConfigError` in the name of `field` unless the name is known."""
+        """Raise `ConfigError` about `field` unless the name is registered."""
         if not isinstance(name, str) or name not in self._entries:
             raise ConfigError(field, f"one of {', '.join(map(repr, self.names()))}", name)
 
     def names(self) -> list[str]:
-        """The known names, sorted."""
+        """Return the registered names, sorted."""
         return sorted(self._entries)
 
     def part(self, given: Any) -> Any:
-        """The part that a name stands for, with its default parameters; a part itself as it is.
+        """Return the part for a name, with default parameters; return a part unchanged.
 
         Raises:
-            ConfigError: there is none of that name.
+            ConfigError: the name is not registered.
         """
         if not isinstance(given, str):
             return given
@@ -65,6 +65,6 @@ class Registry(Generic[T]):
 
 
 def load_all(package: str) -> None:
-    """Import every module of a package, so that each adds its entries to a registry."""
+    """Import every module of a package, so that its entries are registered."""
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         importlib.import_module(f"{package}.{module.name}")

@@ -1,4 +1,4 @@
-"""Events about requests, as a language model reports them; frozen data."""
+"""Events that a language model reports about requests, as frozen data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class RequestRetried:
 
     Attributes:
         error: why it failed.
-        attempt: how many times it has been sent.
-        attempts: how many times it may be sent.
+        attempt: number of attempts so far.
+        attempts: maximum number of attempts.
         wait: seconds until the next attempt.
     """
 
@@ -29,14 +29,14 @@ class RequestRetried:
 
 @attrs.frozen(kw_only=True)
 class RequestHedged:
-    """A request has had no response for `after` seconds and was sent once more."""
+    """A request without a response for `after` seconds was sent again."""
 
     after: float
 
 
 @attrs.frozen(kw_only=True)
 class EndpointPaused:
-    """A server asked for a pause of `seconds`; no request of any search is sent meanwhile."""
+    """A server asked for a pause of `seconds`, during which no search sends requests."""
 
     seconds: float
     error: EndpointError
@@ -44,11 +44,11 @@ class EndpointPaused:
 
 @attrs.frozen(kw_only=True)
 class LimitChanged:
-    """With ``max_concurrent="auto"``: the endpoint has found another limit, for all searches.
+    """With ``max_concurrent="auto"``, the endpoint changed its limit for all searches.
 
     Attributes:
-        limit: the new maximum of requests in flight.
-        before: the previous one.
+        limit: new maximum number of requests in flight.
+        before: previous maximum.
     """
 
     limit: int

@@ -11,22 +11,22 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.usage import Usage
 from trio_beam.errors import EndpointError, TrioBeamError
 
-#: Why a search ended. ``"failed"`` only stands in `SearchFailed.partial`, ``"interrupted"`` only in
-#: the best so far that is printed after Ctrl-C.
+#: Why a search ended. ``"failed"`` occurs only in `SearchFailed.partial`, ``"interrupted"`` only in the
+#: partial result printed after Ctrl-C.
 StopReason = Literal["finished", "max_tokens", "deadline", "budget", "failed", "interrupted"]
-#: Answers with their shares of the votes, which sum to 1; the winner first.
+#: Answers with their shares of the votes, which sum to 1, winner first.
 Votes: TypeAlias = tuple[tuple[Hashable, float], ...]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class BeamFailure:
-    """One beam that could not be expanded.
+    """A beam that could not be expanded.
 
     Attributes:
-        beam: the beam as it was before the expansion that failed.
-        error: why.
-        attempts: how many times its last request was sent.
-        round: the round in which it happened, from 1; 0 if it was before the first.
+        beam: the beam before the failed expansion.
+        error: why it failed.
+        attempts: number of attempts of its last request.
+        round: number of the round, from 1; 0 if before the first.
     """
 
     beam: Beam
@@ -37,19 +37,19 @@ class BeamFailure:
 
 @attrs.frozen(kw_only=True, eq=False)
 class SearchResult:
-    """The beams that a search found, and what they cost.
+    """The beams found by a search, and their cost.
 
     Attributes:
         text: the text of the best beam; "" if there is none.
         score: the score of the best beam; minus infinity if there is none.
-        beams: the best beams, best first, at most ``beam_width`` of them. After
-            ``stop_reason="finished"`` they are the ones that ended.
+        beams: at most ``beam_width`` beams, best first. After ``stop_reason="finished"``, only ended
+            ones.
         usage: tokens and requests spent.
-        rounds: rounds that were completed.
+        rounds: number of completed rounds.
         stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"deadline"`` or ``"budget"``.
-        failures: the beams that were dropped on the way.
+        failures: failures of dropped beams.
         exact: whether all beams were continued by token ids and scored with true log-probabilities.
-        votes: after a vote, each answer with its share of the votes, the winner first.
+        votes: after a vote, each answer with its share of the votes, winner first.
     """
 
     text: str
@@ -64,11 +64,11 @@ class SearchResult:
 
 
 class SearchFailed(TrioBeamError):
-    """The search could not go on; raised from an ``ExceptionGroup`` of the causes.
+    """The search failed; raised from an ``ExceptionGroup`` of the causes.
 
     Attributes:
-        failures: every failure of the search, each with its beam, error and attempts.
-        partial: the best so far, with its usage; its ``beams`` are empty if nothing came back.
+        failures: all failures of the search, each with its beam, error and attempts.
+        partial: the best result so far, with its usage; its ``beams`` may be empty.
     """
 
     def __init__(

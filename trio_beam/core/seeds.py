@@ -1,9 +1,8 @@
-"""A seed for every sample, derived from the search's own.
+"""Derive a seed for every sample from the seed of the search.
 
-Servers give choice i of a request the seed ``seed + i`` (llama.cpp and vLLM both do). So the
-samples of a search are numbered without gaps and sample k gets ``base + k``: no two samples share
-a seed, however many of them travel in one request, and a search split over more requests draws
-the same samples.
+Servers use ``seed + i`` for choice i of a request (llama.cpp and vLLM both do). The samples of a search
+are therefore numbered without gaps and sample k uses ``base + k``: no two samples share a seed, however
+many one request asks for, and splitting a search over more requests draws the same samples.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import attrs
 
 
 def base_seed(seed: int, text: str = "") -> int:
-    """A number below 2**30 that is the same for the same seed (and text) on every machine.
+    """Derive a number below 2**30 from a seed and a text, the same on every machine.
 
-    It leaves room for 2**30 samples below 2**31: llama.cpp takes 32 bits and reads the largest as
-    "random", and JSON schemas of other servers say int32.
+    This leaves room for 2**30 samples below 2**31: llama.cpp takes 32 bits and reads the largest value
+    as "random", and other servers' JSON schemas use int32.
     """
     digest = blake2b(
         f"{seed}{text}".encode("utf-8", "replace"), digest_size=8, person=b"trio_beam"
@@ -26,13 +25,13 @@ def base_seed(seed: int, text: str = "") -> int:
 
 
 def sample_number(round_number: int, beam: int, sample: int, *, width: int, n: int) -> int:
-    """The number of a sample in its search.
+    """Return the number of a sample within its search.
 
     Args:
         round_number: the round, from 1.
-        beam: the rank of the beam among those expanded in the round, from 0.
-        sample: the index of the sample within the beam, from 0; below ``width * n`` in round 1,
-            where one beam is expanded for all, else below ``n``.
+        beam: rank of the beam among those expanded in the round, from 0.
+        sample: index of the sample within the beam, from 0; below ``width * n`` in round 1, where a
+            single beam is expanded, else below ``n``.
         width: the search's ``beam_width``.
         n: the search's ``n_per_beam``.
     """
@@ -40,23 +39,23 @@ def sample_number(round_number: int, beam: int, sample: int, *, width: int, n: i
 
 
 def uniform(seed: int, text: str) -> float:
-    """A number from 0 up to but not 1: the same for the same seed and text, for others another."""
+    """Return a number in [0, 1) determined by seed and text."""
     digest = blake2b(f"{seed} {text}".encode(), digest_size=8, person=b"trio_beam draw").digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 
 
 @attrs.frozen
 class Chance:
-    """Uniform numbers by name, so that a decision does not depend on how many were made before it.
+    """Uniform numbers by name, so that no decision depends on how many were made before it.
 
     Attributes:
-        entropy: the seed of all of them.
-        scope: in front of every name.
+        entropy: seed of all numbers.
+        scope: prefix of every name.
     """
 
     entropy: int
     scope: str = ""
 
     def __call__(self, name: str) -> float:
-        """A number from 0 up to but not 1."""
+        """Return a number in [0, 1)."""
         return uniform(self.entropy, self.scope + name)

@@ -1,4 +1,4 @@
-"""The dialogue with a machine: it wants a `Step`, gets an `Outcome`, and answers with a `Reaction`."""
+"""The data exchanged with a machine: it returns a `Step`, receives an `Outcome`, returns a `Reaction`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from trio_beam.errors import EndpointError, ScorerError
 
 @attrs.frozen(kw_only=True, eq=False)
 class Expansion:
-    """One beam to be continued.
+    """A beam to continue.
 
     Attributes:
-        rank: its place among the beams of the round, from 0.
+        rank: rank among the beams of the round, from 0.
         beam: the beam.
-        n: continuations wanted.
-        max_tokens: most tokens in each.
+        n: number of continuations.
+        max_tokens: maximum length of each, in tokens.
         seed: of sample 0; sample k has ``seed + k``. None: the server's own randomness.
     """
 
@@ -38,16 +38,16 @@ class Expansion:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Sampling:
-    """Parameters of the requests of a round: sampling and limits.
+    """Sampling parameters and limits shared by the requests of a round.
 
     Attributes:
-        temperature: of the sampling.
-        top_logprobs: alternatives wanted beside each token.
-        enumerate: take the most probable next tokens instead of samples.
-        proposal_logprobs: whether samples must say how probable they were at `temperature`.
-        beam_timeout: seconds for each request of a beam, without the wait for a slot; None: no limit.
-        cancel_siblings: whether a failure ends everything, so that the rest of the same beam's requests can
-            be cancelled at once.
+        temperature: sampling temperature.
+        top_logprobs: number of alternatives per token.
+        enumerate: whether to take the most probable next tokens instead of samples.
+        proposal_logprobs: whether samples need log-probabilities at `temperature`.
+        beam_timeout: seconds for each request of a beam, excluding the wait for a slot; None: no limit.
+        cancel_siblings: whether one failure ends the round, so that the other requests of the same beam
+            can be cancelled at once.
     """
 
     temperature: float = 1.0
@@ -59,7 +59,7 @@ class Sampling:
 
     @classmethod
     def of(cls, strategy: Strategy, *, enumerate: bool, proposal_logprobs: bool) -> Sampling:  # noqa: A002
-        """The sampling that a strategy asks for."""
+        """Return the sampling parameters of a strategy."""
         return cls(
             temperature=strategy.proposal_temperature,
             top_logprobs=strategy.top_logprobs,
@@ -72,15 +72,15 @@ class Sampling:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Round:
-    """Carry out all expansions at the same time, and give each one's `Outcome` to ``receive``.
+    """Run all expansions concurrently, and pass each one's `Outcome` to ``receive``.
 
     Attributes:
-        number: of the round of the search, from 1.
-        purpose: what it is for.
-        expansions: one for each beam or candidate.
-        sampling: what they have in common.
-        scorer: asks the questions, with the purpose ``"judge"``.
-        events: to be emitted before its first request.
+        number: of the search's round, from 1.
+        purpose: purpose of the requests.
+        expansions: one per beam or candidate.
+        sampling: shared sampling parameters.
+        scorer: builds the questions if the purpose is ``"judge"``.
+        events: to emit before the first request.
     """
 
     number: int
@@ -92,13 +92,13 @@ class Round:
 
     @property
     def samples(self) -> int:
-        """Continuations in all."""
+        """Total number of continuations."""
         return sum(expansion.n for expansion in self.expansions)
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class ScoreCandidates:
-    """Await a scorer, and give its scores to ``take_scores`` (or its error to ``scorer_failed``)."""
+    """Await a scorer, and pass its scores to ``take_scores`` or its error to ``scorer_failed``."""
 
     scorer: AsyncScorer
     beams: tuple[Beam, ...]
@@ -106,7 +106,7 @@ class ScoreCandidates:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Finished:
-    """The search has ended by itself."""
+    """The search has ended."""
 
     stop_reason: StopReason
     events: tuple[Event, ...] = ()
@@ -114,11 +114,11 @@ class Finished:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Failed:
-    """The search cannot go on.
+    """The search has failed.
 
     Attributes:
-        failures: of its requests, so far.
-        cause: the scorer's error, if that is why.
+        failures: failures of its requests.
+        cause: the scorer's error, if it failed because of that.
     """
 
     failures: tuple[BeamFailure, ...]
@@ -135,12 +135,12 @@ class Outcome:
 
     Attributes:
         rank: of the expansion.
-        continuations: by sample index; fewer than asked for if something went wrong.
-        candidates: made elsewhere, instead of continuations; they need not continue the beam, and what they
-            cost is counted there.
-        errors: what went wrong, in the order of the samples; empty if it was cancelled.
-        cancelled: whether it was cancelled because of a sibling, or from outside.
-        exhausted: whether one of its requests was not sent because of the budget.
+        continuations: by sample index; fewer than requested if some requests failed.
+        candidates: complete beams instead of continuations; they need not extend the beam, and their
+            cost is counted by their creator.
+        errors: errors of failed requests, in sample order; empty if cancelled.
+        cancelled: whether it was cancelled, because of a sibling or from outside.
+        exhausted: whether a request was not sent because of the budget.
     """
 
     rank: int
@@ -152,12 +152,12 @@ class Outcome:
 
     @property
     def blocks(self) -> list[Continuation]:
-        """The continuations, in the order of the samples."""
+        """The continuations in sample order."""
         return [block for _, block in sorted(self.continuations.items())]
 
     @property
     def generated(self) -> int:
-        """Tokens that were generated for them."""
+        """Number of tokens generated for them."""
         return sum(block.generated for block in self.continuations.values())
 
 
@@ -166,8 +166,8 @@ class Reaction:
     """The consequences of an outcome.
 
     Attributes:
-        events: to be emitted.
-        cancel: ranks of the expansions of the same round that are to be cancelled.
+        events: to emit.
+        cancel: ranks of the round's expansions to cancel.
     """
 
     events: tuple[Event, ...] = ()

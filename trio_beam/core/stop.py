@@ -1,9 +1,9 @@
-"""Stop strings, cut on our side.
+"""Apply stop strings on the client side.
 
-The server is never told of them: servers cut the text inside a token, drop that token's
-log-probability or guess which tokens to drop. Here the text ends before the stop string, while the
-tokens up to and including the one that completes it stay and count in the score: the model did
-generate them, and a score without them would favour texts that were cut.
+They are never sent to the server: servers cut the text inside a token, drop that token's log-probability
+or guess which tokens to drop. Here the text ends before the stop string, but the tokens up to and
+including the one that completes it are kept and scored: the model did generate them, and a score without
+them would favour truncated texts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from trio_beam.core.block import STOP, Continuation
 
 
 def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
-    """Extend a beam, and end it where the first of the stop strings is complete."""
+    """Extend a beam, ending it at the first completed stop string."""
     child = beam.extend(continuation)
     if not stop:
         return child
@@ -29,18 +29,18 @@ def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
 
 
 def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:
-    """Find the stop string that is complete first, the longest of those: (start, end)."""
+    """Return (start, end) of the stop string completed first, the longest if several are."""
     spans = [(at, at + len(word)) for word in stop if (at := text.find(word)) >= 0]
     return min(spans, key=lambda span: (span[1], span[0]), default=None)
 
 
 def _cut(continuation: Continuation, pending: bytes, characters: int) -> Continuation:
-    """Cut a block behind the token that completes so many characters (after the pending bytes).
+    """Cut a block after the token that completes `characters` characters (following `pending`).
 
-    Its data stays whole: the text is cut by characters, not by tokens.
+    Its data is kept complete: the text is cut by characters, not by tokens.
     """
     tokens = continuation.tokens
-    # Tokens that do not spell the text are all kept: which of them ends it cannot be known.
+    # If the tokens do not spell the text, keep all of them: which one ends it is unknown.
     if b"".join([token.data for token in tokens]) == continuation.data:
         seen = count = 0
         while seen < characters:

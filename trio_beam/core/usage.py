@@ -1,4 +1,4 @@
-"""The cost of a search so far, and what it may still spend."""
+"""The cost of a search and its budget."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from trio_beam.errors import BudgetExhausted
 
 @attrs.frozen(kw_only=True)
 class Usage:
-    """The cost of a search, failed and cancelled requests included.
+    """The cost of a search, including failed and cancelled requests.
 
     Attributes:
-        prompt_tokens: sum over all responses of what the server counted as prompt (0 where it
-            does not count).
-        cached_tokens: how many of them the server read from its cache; None where it does not say.
-        completion_tokens: tokens generated, counted from the continuations themselves.
-        reasoning_tokens: how many of them were reasoning; None where that is not known.
-        requests: requests sent, retries and hedges included.
-        retries: how many of them repeated one that had failed.
-        cancelled: how many of them were given up before their response was whole.
-        cost: in US dollars; None where no price is known.
+        prompt_tokens: prompt tokens by the server's count, over all responses (0 without a count).
+        cached_tokens: prompt tokens read from the server's cache; None if unknown.
+        completion_tokens: generated tokens, counted from the continuations.
+        reasoning_tokens: generated tokens that were reasoning; None if unknown.
+        requests: requests sent, including retries and hedges.
+        retries: requests that repeated a failed one.
+        cancelled: requests abandoned before their response was complete.
+        cost: in US dollars; None if no price is known.
     """
 
     prompt_tokens: int = 0
@@ -36,7 +35,7 @@ class Usage:
     cost: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
-        """The sum; an unknown number is left out of it."""
+        """Return the sum; unknown values are ignored."""
         names = [field.name for field in attrs.fields(Usage)]
         sums: dict[str, Any] = {n: _sum(getattr(self, n), getattr(other, n)) for n in names}
         return Usage(**sums)
@@ -50,12 +49,12 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 @attrs.frozen(kw_only=True)
 class Budget:
-    """The most that a search may spend; None: no limit.
+    """Limits on a search's cost; None: no limit.
 
     Attributes:
         total_tokens: prompt and completion tokens of all requests.
-        completion_tokens: tokens generated.
-        requests: requests sent, retries and hedges included.
+        completion_tokens: generated tokens.
+        requests: requests sent, including retries and hedges.
     """
 
     total_tokens: int | None = None
@@ -63,7 +62,7 @@ class Budget:
     requests: int | None = None
 
     def share(self, parts: int, spent: Usage) -> Budget:
-        """An equal share, among so many, of what is left after `spent`."""
+        """Return one of `parts` equal shares of what is left after `spent`."""
 
         def part(limit: int | None, used: int) -> int | None:
             return None if limit is None else max(0, limit - used) // parts
@@ -76,10 +75,10 @@ class Budget:
 
 
 class UsageMeter:
-    """Counts one search's requests and tokens while they happen, within its budget.
+    """Counts a search's requests and tokens as they occur, within its budget.
 
     Attributes:
-        prompt_length: tokens of the search's prompt, or an upper bound; 0 while nothing is known.
+        prompt_length: length of the search's prompt in tokens, or an upper bound; 0 while unknown.
     """
 
     def __init__(self, budget: Budget | None = None) -> None:
@@ -94,7 +93,7 @@ class UsageMeter:
         self._committed_prompt = 0
 
     def usage(self) -> Usage:
-        """The counts as they stand."""
+        """Return the current counts."""
         return Usage(
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
@@ -105,84 +104,84 @@ class UsageMeter:
 
     @property
     def tokens_left(self) -> float:
-        """Completion tokens that may still be generated; infinity without a limit.
+        """Number of completion tokens left; infinite without a limit.
 
-        What the prompts of their requests cost is not taken off: see `total_left`.
+        Excludes the cost of prompts: see `total_left`.
         """
         limit = self._budget.completion_tokens
         return math.inf if limit is None else max(0, limit - self._completion)
 
     @property
     def total_left(self) -> float:
-        """Prompt and completion tokens that may still be spent; infinity without a limit."""
+        """Number of prompt and completion tokens left; infinite without a limit."""
         limit = self._budget.total_tokens
         prompt = max(self._committed_prompt, self.prompt_tokens)
         return math.inf if limit is None else max(0, limit - self._completion - prompt)
 
     @property
     def _completion(self) -> int:
-        # A model in this process need not reserve; then what came back is all that is known.
+        # An in-process model need not reserve; then only returned tokens are known.
         return max(self._committed, self.completion_tokens)
 
     def reservation(self, prompt_tokens: int = 0) -> Reservation:
-        """A part of the budget, to be reserved before a request is sent.
+        """Return a reservation, to be made before requests are sent.
 
         Args:
-            prompt_tokens: of each request that reads the prompt, or an upper bound.
+            prompt_tokens: per request that reads the prompt, or an upper bound.
         """
         return Reservation(self, prompt_tokens)
 
     def allows(self, tokens: int, prompt_tokens: int = 0) -> bool:
-        """Whether another request of so many completion and prompt tokens may be sent."""
+        """Return whether another request with these completion and prompt tokens may be sent."""
         limit = self._budget.requests
         requests = limit is None or self.requests < limit
         return requests and tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
 
     def commit(self, tokens: int, prompt_tokens: int = 0) -> None:
-        """Count tokens as spent or about to be (negative: no longer)."""
+        """Count tokens as spent or reserved; negative numbers undo that."""
         self._committed += tokens
         self._committed_prompt += prompt_tokens
 
 
 class Reservation:
-    """The most that the requests of one exchange may cost, until their true cost is known."""
+    """The maximum cost of one exchange's requests, until the true cost is known."""
 
     def __init__(self, meter: UsageMeter, prompt_tokens: int = 0) -> None:
         self._meter = meter
         self._prompt_tokens = prompt_tokens
-        self._answered = 0
-        self._answered_prompt = 0
+        self._responded = 0
+        self._responded_prompt = 0
 
     def allows(self, tokens: int) -> bool:
-        """Whether `reserve` would succeed."""
+        """Return whether `reserve` would succeed."""
         return self._meter.allows(tokens, self._prompt(tokens))
 
     def reserve(self, tokens: int) -> None:
-        """Set aside the most that a request may cost, before it is sent.
+        """Reserve the maximum cost of a request before it is sent.
 
         Args:
-            tokens: the most that it may generate; with 0 the request costs no tokens at all.
+            tokens: maximum number of generated tokens; 0: the request costs no tokens at all.
 
         Raises:
-            BudgetExhausted: the search may not send it.
+            BudgetExhausted: the budget does not allow the request.
         """
         if not self.allows(tokens):
             raise BudgetExhausted("the search has used up its budget")
         self._meter.commit(tokens, self._prompt(tokens))
 
     def refund(self, tokens: int) -> None:
-        """Give back what a request surely did not cost."""
+        """Release the reservation of a request that certainly cost nothing."""
         self._meter.commit(-tokens, -self._prompt(tokens))
 
-    def answered(self, tokens: int) -> None:
-        """Note the response to a request that had reserved so many; `settle` says what it cost."""
-        self._answered += tokens
-        self._answered_prompt += self._prompt(tokens)
+    def responded(self, tokens: int) -> None:
+        """Note the response to a request that reserved `tokens`; `settle` sets its true cost."""
+        self._responded += tokens
+        self._responded_prompt += self._prompt(tokens)
 
     def settle(self, generated: int, prompt_tokens: int = 0) -> None:
-        """Replace the reservations of all requests that were answered by their true cost."""
-        self._meter.commit(generated - self._answered, prompt_tokens - self._answered_prompt)
-        self._answered = self._answered_prompt = 0
+        """Replace the reservations of all requests with a response by their true cost."""
+        self._meter.commit(generated - self._responded, prompt_tokens - self._responded_prompt)
+        self._responded = self._responded_prompt = 0
 
     def _prompt(self, tokens: int) -> int:
         return self._prompt_tokens if tokens else 0

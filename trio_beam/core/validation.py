@@ -1,8 +1,8 @@
-"""Parameters, declared once: default, bounds, unit and help.
+"""Declare parameters once: default, bounds, unit and help.
 
-`integer`, `number`, `boolean`, `one_of` and `part` each make an attrs field that checks its value and
-carries its `Parameter` in the metadata; a field with a converter names both itself (`check_declared`). The
-command line, benchmark keys and the tables in the docs are made from those declarations
+`integer`, `number`, `boolean`, `one_of` and `part` each return an attrs field that validates its value and
+carries its `Parameter` as metadata; a field with a converter sets both explicitly (`check_declared`). The
+command line, benchmark keys and tables in the docs are generated from these declarations
 (`core.parameters`).
 """
 
@@ -20,7 +20,7 @@ from trio_beam.errors import ConfigError
 
 T = TypeVar("T")
 
-#: Where a field keeps its `Parameter`.
+#: Metadata key of a field's `Parameter`.
 PARAMETER = "trio_beam.parameter"
 Kind: TypeAlias = Literal[
     "integer", "number", "boolean", "choice", "text", "texts", "part", "function"
@@ -33,18 +33,18 @@ class Parameter:
     """A declared parameter.
 
     Attributes:
-        kind: of value.
-        help: one line for whoever sets it.
-        unit: such as ``"tokens"``, ``"seconds"`` or ``"nats"``; "" for a plain number or a word.
-        minimum: smallest value allowed.
+        kind: kind of value.
+        help: one line for users.
+        unit: such as ``"tokens"``, ``"seconds"`` or ``"nats"``; "" without a unit.
+        minimum: smallest allowed value.
         above: whether `minimum` itself is excluded.
-        maximum: largest value allowed.
+        maximum: largest allowed value.
         optional: whether None is allowed.
-        choices: the values allowed, for ``"choice"``; beside a number, words that are allowed as well.
-        registry: names of the parts allowed.
-        part: class of the parts allowed; without a registry, the one that is made of its parameters.
-        accepts: whether an object that is no instance of `part` will do as well.
-        accepted: the objects allowed, in words.
+        choices: the allowed values of a ``"choice"``; for a number, words allowed as well.
+        registry: names of the allowed parts.
+        part: class of the allowed parts; without a registry, the class to build from parameters.
+        accepts: whether an object that is not an instance of `part` is allowed too.
+        accepted: the allowed objects, in words.
     """
 
     kind: Kind
@@ -62,16 +62,16 @@ class Parameter:
 
     @property
     def bound(self) -> str:
-        """The values allowed, in words."""
+        """The allowed values, in words."""
         return _describe(self)
 
     def check(self, field: str, value: object) -> None:
-        """Raise `ConfigError` in the name of `field` unless `value` is allowed."""
+        """Raise `ConfigError` about `field` unless `value` is allowed."""
         if not (self._is_choice(value) or (self.optional and value is None) or self._fits(value)):
             raise ConfigError(field, self.bound, value)
 
     def _is_choice(self, value: object) -> bool:
-        # `is` beside `==`, because 1 == True and 0 == False.
+        # `is` for non-strings, because 1 == True and 0 == False.
         return any(
             value is choice or (isinstance(value, str) and value == choice)
             for choice in self.choices
@@ -119,7 +119,7 @@ def _is_finite(value: object) -> bool:
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer beyond the range of floats
         return False
 
 
@@ -162,7 +162,7 @@ def check_declared(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 def field(parameter: Parameter, default: Any) -> Any:
-    """Make an attrs field that checks its value against a parameter and keeps it as metadata."""
+    """Return an attrs field that validates its value against a parameter and keeps it as metadata."""
     return attrs.field(default=default, validator=check_declared, metadata={PARAMETER: parameter})
 
 
@@ -174,9 +174,9 @@ def integer(
     optional: bool = False,
     choices: tuple[str, ...] = (),
     unit: str = "",
-    help: str = "",  # noqa: A002  # the word that everybody uses for it
+    help: str = "",  # noqa: A002  # the usual word
 ) -> Any:
-    """Declare a whole number (no bool, no float)."""
+    """Declare an integer (not a bool or float)."""
     parameter = Parameter(
         kind="integer",
         help=help,
@@ -221,7 +221,7 @@ def boolean(default: Any = attrs.NOTHING, *, help: str = "") -> Any:  # noqa: A0
 
 
 def one_of(*choices: Any, default: Any = attrs.NOTHING, help: str = "") -> Any:  # noqa: A002
-    """Declare one of a few values, the first of them the default if no other is given."""
+    """Declare one of a few values; the first is the default unless given."""
     chosen = choices[0] if default is attrs.NOTHING else default
     return field(Parameter(kind="choice", help=help, choices=choices), chosen)
 
@@ -239,13 +239,13 @@ def part(
     """Declare a part: a registered name, or an object with parameters of its own.
 
     Args:
-        kind: class of the objects.
+        kind: class of allowed objects.
         default: a name, an object or None.
-        registry: the names.
-        accepts: whether another object will do as well.
-        accepted: the objects, in words.
+        registry: allowed names.
+        accepts: whether another object is allowed too.
+        accepted: the allowed objects, in words.
         optional: whether None is allowed.
-        help: one line.
+        help: one line for users.
     """
     parameter = Parameter(
         kind="part",
@@ -260,7 +260,7 @@ def part(
 
 
 def parameters_of(owner: type) -> dict[str, Parameter]:
-    """The declared parameters of a class, in the order of their declaration."""
+    """Return the declared parameters of a class, in order of declaration."""
     return {
         attribute.name: attribute.metadata[PARAMETER]
         for attribute in attrs.fields(owner)
@@ -281,14 +281,14 @@ def documented(owner: type[T]) -> type[T]:
 
 
 def as_tuple(value: Any) -> Any:
-    """A string as a tuple of one, a list as a tuple; anything else as it is."""
+    """Convert a string to a tuple of one and a list to a tuple; return anything else unchanged."""
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
 
 
 def check_integer(field: str, value: object, minimum: int, maximum: float = math.inf) -> None:
-    """Raise `ConfigError` unless a value is a whole number within its bounds."""
+    """Raise `ConfigError` unless a value is an integer within its bounds."""
     Parameter(kind="integer", minimum=minimum, maximum=maximum).check(field, value)
 
 

@@ -1,4 +1,4 @@
-"""Weights of particles: normalising, effective sample size, resampling.
+"""Particle weights: normalisation, effective sample size, resampling.
 
 Log-weights are natural logarithms (nats), unnormalised.
 """
@@ -41,15 +41,15 @@ def effective_size(log_weights: Sequence[float]) -> float:
 
 
 def systematic_resample(weights: Sequence[float], count: int, offset: float) -> list[int]:
-    """Draw `count` particles by weight: their places, in order.
+    """Draw `count` particles by weight; return their indices in order.
 
-    One uniform number serves all: particle k is drawn at (k + offset) / count of the cumulated weights,
-    so that a weight w is drawn floor(count w) or one more times, and count w times in the mean
-    (Kitagawa 1996; Douc, Cappé and Moulines 2005, arXiv cs/0507025).
+    A single uniform number determines all draws: particle k is drawn at (k + offset) / count of the
+    cumulative weights, so a weight w is drawn floor(count w) or one more times, and count w times on
+    average (Kitagawa 1996; Douc, Cappé and Moulines 2005, arXiv cs/0507025).
 
     Args:
-        weights: that sum to 1.
-        count: how many to draw.
+        weights: summing to 1.
+        count: number of draws.
         offset: uniform on [0, 1).
     """
     places: list[int] = []
@@ -57,7 +57,7 @@ def systematic_resample(weights: Sequence[float], count: int, offset: float) -> 
     last = max((place for place, weight in enumerate(weights) if weight > 0), default=0)
     for place, weight in enumerate(weights):
         cumulated += weight
-        # The last weight takes what rounding leaves, so that none of zero ever does.
+        # The last positive weight takes any rounding remainder, so that no zero weight is drawn.
         limit = count if place == last else min(count, math.ceil(cumulated * count - offset))
         places += [place] * (limit - len(places))
     return places

@@ -1,14 +1,14 @@
-"""The server of llama-cpp-python: text in, text and legacy log-probabilities out.
+"""llama-cpp-python's server: text in, text and legacy log-probabilities out.
 
-One continuation a request, whatever `n` says, one request at a time. It puts the begin-of-text
-token in front of every prompt. A chat cannot be searched: a last assistant message is closed and a
-new turn opened behind it, and no call renders the template, so nothing could be continued.
+It serves one request at a time, with one continuation whatever `n` is, and prepends the begin-of-text
+token to every prompt. A chat cannot be searched: the server closes a final assistant message and opens
+a new turn, and no call renders the template.
 
-A token that ends a text is neither in its log-probabilities nor in its counts, so a block that
-ended is not exact.
+The end-of-text token appears neither in the log-probabilities nor in the counts, so a block that ended
+is inexact.
 
-Recorded: 0.2.60. From its source (``llama.py``, ``server/types.py``, ``server/app.py``): the
-defaults of the sampling fields, the owner in ``/v1/models``, the refusal without ``logits_all``.
+Recorded: 0.2.60. From its source (``llama.py``, ``server/types.py``, ``server/app.py``): the defaults of
+the sampling fields, the owner in ``/v1/models``, the refusal without ``logits_all``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import attrs
 from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Exchange
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Exchange, ExchangeResult
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.openai import OpenAI, PreparedPrompt
@@ -30,19 +30,19 @@ from trio_beam.errors import ConfigError, LogprobsUnavailable
 _LOGPROBS = OptionalField(
     name="logprobs",
     ways=(Way(fields={"logprobs": VALUE}),),
-    advice="start the server with `--logits_all true`: without it, it has no log-probabilities",
+    advice="start the server with `--logits_all true`: it has no log-probabilities otherwise",
     unavailable=LogprobsUnavailable,
 )
 
 
 @DIALECTS.register("llama_cpp_python")
 class LlamaCppPython(OpenAI):
-    """Strings only; one choice a request."""
+    """Strings only; one choice per request."""
 
     name: ClassVar[str] = "llama_cpp_python"
     owner: ClassVar[str | None] = "me"
-    #: What would change the distribution unless it is sent: top-k 40, min-p 0.05 and, in 0.2.60, a
-    #: penalty of 1.1 for repetitions.
+    #: Overrides of defaults that change the distribution: top-k 40, min-p 0.05 and, in 0.2.60, a
+    #: repetition penalty of 1.1.
     plain: ClassVar[dict[str, Any]] = {"top_k": 0, "min_p": 0, "repeat_penalty": 1}
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
@@ -56,12 +56,12 @@ class LlamaCppPython(OpenAI):
         """Encode the prompt; sends nothing.
 
         Raises:
-            ConfigError: it is a chat.
+            ConfigError: the prompt is a chat.
         """
         if prompt.messages is not None:
             bound = (
-                "a string with llama-cpp-python, whose server opens a new turn where a chat is to be"
-                " continued: write the model's chat template into a string, or use another server"
+                "a string with llama-cpp-python, whose server opens a new turn instead of continuing a"
+                " chat: render the model's chat template into a string, or use another server"
             )
             raise ConfigError("prompt", bound, "chat messages")
         if self.api == "chat":
@@ -69,11 +69,11 @@ class LlamaCppPython(OpenAI):
         prepared = yield from super().prepare(prompt)
         return prepared
 
-    def _answer(
+    def _result(
         self, completion: Any, prepared: PreparedPrompt, request: SampleRequest, n: int
-    ) -> Answer:
-        answer = super()._answer(completion, prepared, request, n)
-        return attrs.evolve(answer, continuations=tuple(map(_mark_inexact, answer.continuations)))
+    ) -> ExchangeResult:
+        result = super()._result(completion, prepared, request, n)
+        return attrs.evolve(result, continuations=tuple(map(_mark_inexact, result.continuations)))
 
 
 def _mark_inexact(continuation: Continuation) -> Continuation:

@@ -1,4 +1,4 @@
-"""What llama.cpp's own calls send and answer, as data; streams are joined to what they amount to."""
+"""Requests and responses of llama.cpp's native calls as data, with streams joined."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 from trio_beam.core.block import CONTEXT, LENGTH, STOP, Token
 from trio_beam.dialects.common.encoding import Byte, decoder_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprob
-from trio_beam.dialects.common.sse import cut_short, decoder_of_stream
+from trio_beam.dialects.common.sse import decoder_of_stream, truncated_stream
 
-#: What of an answer is needed; the rest (the settings, the prompt) is longer than the block.
+#: The response fields needed; the rest (settings, prompt) is longer than the block.
 FIELDS = [
     "tokens",
     "stop_type",
@@ -21,9 +21,9 @@ FIELDS = [
     "completion_probabilities",
     "index",
 ]
-#: What tells, besides, that a stream has come to its end, and how much of it was not shown.
+#: Also needed of a stream: whether it ended, and how many tokens it omitted.
 STREAM_FIELDS = [*FIELDS, "stop", "tokens_predicted"]
-#: The only sampler that may run; all others would change the distribution that is searched.
+#: Only the temperature sampler may run; the others would change the searched distribution.
 SAMPLING: dict[str, Any] = {
     "samplers": ["temperature"],
     "top_p": 1,
@@ -53,13 +53,13 @@ class Entry(msgspec.Struct):
 
 
 class EntryWithTop(Entry):
-    """The same with its alternatives."""
+    """One token with its alternatives."""
 
     top_logprobs: list[Top] = []
 
 
-class Native(msgspec.Struct):
-    """One continuation. `missing`: tokens that a stream did not show."""
+class Completion(msgspec.Struct):
+    """One continuation. `missing`: number of tokens that a stream omitted."""
 
     tokens: list[int]
     stop_type: str = "limit"
@@ -70,14 +70,14 @@ class Native(msgspec.Struct):
     missing: int = 0
 
 
-class NativeWithTop(Native):
-    """The same with alternatives."""
+class CompletionWithTop(Completion):
+    """One continuation with alternatives."""
 
     completion_probabilities: list[EntryWithTop] = []  # type: ignore[assignment]  # the same, and more
 
 
-class Event(Native):
-    """A piece of a stream: some tokens, or the end of a choice with the counts of all of it."""
+class Event(Completion):
+    """A streamed event: some tokens, or the end of a choice with its total counts."""
 
     tokens: list[int] = []
     stop: bool = False
@@ -85,19 +85,19 @@ class Event(Native):
 
 
 class EventWithTop(Event):
-    """The same with alternatives."""
+    """A streamed event with alternatives."""
 
     completion_probabilities: list[EntryWithTop] = []  # type: ignore[assignment]  # as above
 
 
 class SampledEntry(msgspec.Struct):
-    """One token, with its probability after all samplers."""
+    """One token's probability after all samplers."""
 
     prob: float
 
 
-class SampledNative(msgspec.Struct):
-    """One continuation, with the probabilities that its tokens were sampled with."""
+class SampledCompletion(msgspec.Struct):
+    """One continuation with its sampling probabilities."""
 
     tokens: list[int]
     tokens_evaluated: int = 0
@@ -127,60 +127,63 @@ class _Slot(msgspec.Struct):
     is_processing: bool
 
 
-def join_events(events: Sequence[Event], _done: bool) -> list[Native]:
-    """The continuations that a stream amounts to.
+def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
+    """Join streamed events into continuations.
 
-    Tokens inside a character are counted in a stream, and not shown.
+    A stream counts tokens inside an incomplete character but does not send them.
 
     Raises:
-        MalformedResponse: it ended before each of them had.
+        MalformedResponse: the stream ended before every continuation had.
     """
-    found: dict[int, Native] = {}
+    found: dict[int, Completion] = {}
     ended = set()
     for event in events:
-        native = found.setdefault(event.index, Native([], index=event.index))
-        native.tokens += event.tokens
-        native.completion_probabilities = [
-            *native.completion_probabilities,
+        completion = found.setdefault(event.index, Completion([], index=event.index))
+        completion.tokens += event.tokens
+        completion.completion_probabilities = [
+            *completion.completion_probabilities,
             *event.completion_probabilities,
         ]
         if event.stop:
             ended.add(event.index)
-            native.stop_type, native.truncated = event.stop_type, event.truncated
-            native.tokens_evaluated = event.tokens_evaluated
-            native.missing = max(0, event.tokens_predicted - len(native.tokens))
+            completion.stop_type, completion.truncated = event.stop_type, event.truncated
+            completion.tokens_evaluated = event.tokens_evaluated
+            completion.missing = max(0, event.tokens_predicted - len(completion.tokens))
     if not found or ended != found.keys():
-        raise cut_short()
+        raise truncated_stream()
     return list(found.values())
 
 
-decode_sampled = decoder_of(list[SampledNative] | SampledNative)
+decode_sampled = decoder_of(list[SampledCompletion] | SampledCompletion)
 decode_template = decoder_of(_Templated)
 decode_tokens = decoder_of(_Tokenized)
 decode_props = decoder_of(_Props)
 decode_slots = decoder_of(list[_Slot])
-decode_with_top = decoder_of(list[NativeWithTop] | NativeWithTop)
-_decode_without_top = decoder_of(list[Native] | Native)
+decode_with_top = decoder_of(list[CompletionWithTop] | CompletionWithTop)
+_decode_without_top = decoder_of(list[Completion] | Completion)
 _stream_with_top = decoder_of_stream(decoder_of(EventWithTop), join_events, decode_with_top)
 _stream_without_top = decoder_of_stream(decoder_of(Event), join_events, _decode_without_top)
 
 
-def decoder(*, top: bool, stream: bool) -> Callable[[bytes], list[Native] | Native]:
-    """What reads an answer, with alternatives or without, as a stream or as JSON."""
+def decoder(*, top: bool, stream: bool) -> Callable[[bytes], list[Completion] | Completion]:
+    """Return the decoder for a response with or without alternatives, streamed or as JSON."""
     if stream:
         return _stream_with_top if top else _stream_without_top
     return decode_with_top if top else _decode_without_top
 
 
-def reason_of(native: Native, asked: int) -> str:
-    """Why a block of at most so many tokens ended, in our words."""
-    if native.stop_type in ("eos", "word"):
+def reason_of(completion: Completion, asked: int) -> str:
+    """Return the finish reason of a block requested with at most `asked` tokens."""
+    if completion.stop_type in ("eos", "word"):
         return STOP
-    return CONTEXT if native.truncated or len(native.tokens) < asked else LENGTH
+    return CONTEXT if completion.truncated or len(completion.tokens) < asked else LENGTH
 
 
 def token_of(entry: Entry, silent: Sequence[Token], top: int) -> Token:
-    """A token; its entry has the whole character, so the bytes of those before it are taken off."""
+    """Build a token from its entry.
+
+    An entry holds the whole character, so the bytes of the `silent` tokens before it are removed.
+    """
     data = bytes(entry.bytes)
     for before in silent:
         data = data.removeprefix(before.bytes or b"")
@@ -192,5 +195,5 @@ def token_of(entry: Entry, silent: Sequence[Token], top: int) -> Token:
 
 
 def token_of_top(top: Top) -> Token:
-    """An alternative."""
+    """Build a token from an alternative."""
     return Token(top.token, checked_logprob(top.logprob), top.id, bytes(top.bytes))

@@ -1,18 +1,17 @@
-"""Ollama's own generate call: text in, text and raw log-probabilities out.
+"""Ollama's native generate call: text in, text and raw log-probabilities out.
 
-A string goes out with ``raw``, past the model's template. A chat is rendered once by the server's
-own template (``_debug_render_only``) and goes on as a string, for whether a last assistant message
-is continued is up to each model's template: some close it and open a new turn. No token ids go in
-or come back, so a beam is continued by its text.
+A string is sent with ``raw``, bypassing the model's template. A chat is rendered once by the server's
+template (``_debug_render_only``) and then sent as a string, because only some models' templates
+continue a final assistant message; others close it and open a new turn. The call takes and returns no
+token ids, so a beam is continued by its text.
 
-One continuation a request; at most 20 alternatives a token. Bytes that are no whole character
-come as U+FFFD, and those at the end of a block are left out of its text. The token that ends a
-text is counted and not reported, so a block that ended is not exact. Log-probabilities are
-computed before temperature; since Ollama has more than one engine and that was read of only some,
-a block at a temperature other than 1 is not exact either.
+One continuation per request; at most 20 alternatives per token. Incomplete characters are sent as
+U+FFFD and dropped from the end of a block's text. The end-of-text token is counted but not reported, so
+a block that ended is inexact. Log-probabilities are computed before temperature in the engines whose
+source was read; because Ollama has others, a block at a temperature other than 1 is inexact too.
 
-The context is the server's own ``num_ctx`` (to change it would load the model anew). A prompt that
-does not fit is refused, where by default its beginning would be dropped without a word.
+The context is the server's ``num_ctx`` (changing it would reload the model). A prompt that does not fit
+is refused; the server's default would silently drop its beginning.
 
 From documentation: ``docs/api.md``, ``docs/openapi.yaml``; and source: ``api/types.go``,
 ``server/routes.go``, ``runner/common/logprob.go``, ``openai/openai.go``; versions 0.12.11 (the
@@ -29,7 +28,7 @@ import msgspec
 from trio_beam.core.block import CONTEXT, LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Exchange, WireRequest
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Exchange, ExchangeResult, WireRequest
 from trio_beam.dialects.common.encoding import PrefixEncoder, decoder_of, encode_string, splice
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI, PreparedPrompt
@@ -42,9 +41,9 @@ from trio_beam.dialects.openai_wire import (
 )
 from trio_beam.errors import ConfigError, LogprobsUnavailable, MalformedResponse
 
-#: The server refuses to give more alternatives.
-_MOST_TOP = 20
-#: Everything that a model's own file or the server's defaults could turn on, turned off.
+#: Maximum number of alternatives that the server accepts.
+_MAX_TOP = 20
+#: Turns off everything that a model file or the server's defaults may turn on.
 _PLAIN: dict[str, Any] = {
     "top_p": 1,
     "top_k": 0,
@@ -80,10 +79,10 @@ _decode_rendered = decoder_of(_Rendered)
 
 @DIALECTS.register("ollama")
 class Ollama(OpenAI):
-    """Strings, and chats rendered by the server; one choice a request."""
+    """Strings, and chats rendered by the server; one choice per request."""
 
     name: ClassVar[str] = "ollama"
-    #: Of its own library's models; models from elsewhere have other owners.
+    #: Owner of models from Ollama's library; others have other owners.
     owner: ClassVar[str | None] = "library"
     shape = "native"
     can_stream: ClassVar[bool] = False
@@ -91,13 +90,13 @@ class Ollama(OpenAI):
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self.limits.n = 1
-        self.limits.logprobs = self.limits.cap_logprobs(_MOST_TOP)
+        self.limits.logprobs = self.limits.cap_logprobs(_MAX_TOP)
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
-        """Chat messages become text by the server's own template; a string stays as it is.
+        """Render chat messages to text by the server's template; keep a string.
 
         Raises:
-            ConfigError: the messages have images, which do not go into a text.
+            ConfigError: the messages contain images, which text cannot represent.
             MalformedResponse: the server did not render them.
         """
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
@@ -127,14 +126,14 @@ class Ollama(OpenAI):
         return WireRequest(path="/api/chat", decode=_decode_rendered, body=body, at_root=True)
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
-        """Nothing: its own call has the same fields everywhere."""
+        """Return nothing: the native call has no optional fields."""
         del request, n, top
         return {}
 
     def _request(
-        self, prepared: PreparedPrompt, request: SampleRequest, spelt: dict[str, Any], n: int
+        self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[Any]:
-        del spelt
+        del optional
         options = {
             "num_predict": request.max_tokens,
             "temperature": request.temperature,
@@ -146,7 +145,7 @@ class Ollama(OpenAI):
             "model": self.model,
             "raw": True,
             "stream": False,
-            "think": False,  # else what a model thinks would be cut out of its text
+            "think": False,  # otherwise reasoning would be cut out of the text
             "truncate": False,
             "shift": False,
             "logprobs": True,
@@ -159,27 +158,27 @@ class Ollama(OpenAI):
             decode=_decode,
             body=splice("prompt", b'"%s%s"' % (prepared.json, prefix), fields),
             at_root=True,
-            most_tokens=n * request.max_tokens,
+            max_tokens=n * request.max_tokens,
         )
 
-    def _answer(
+    def _result(
         self, completion: Any, prepared: PreparedPrompt, request: SampleRequest, n: int
-    ) -> Answer:
+    ) -> ExchangeResult:
         choice = completion.choices[0]
         if choice.text and choice.logprobs is None:
             raise LogprobsUnavailable(
-                "the server sent a text without log-probabilities; Ollama has them since 0.12.11"
+                "the server sent text without log-probabilities; Ollama has them since 0.12.11"
             )
-        answer = super()._answer(completion, prepared, request, n)
-        (continuation,) = answer.continuations
-        return attrs.evolve(answer, continuations=(_mark_inexact(continuation, request),))
+        result = super()._result(completion, prepared, request, n)
+        (continuation,) = result.continuations
+        return attrs.evolve(result, continuations=(_mark_inexact(continuation, request),))
 
 
 def _decode(body: bytes) -> Completion[LogprobsWithTop]:
-    """An answer, in the shape that all of the OpenAI family is read in."""
+    """Decode a response into the shape of the OpenAI family."""
     generated: _Generated = _decode_generated(body)
     if not generated.done:
-        raise msgspec.ValidationError("the answer is not whole: `done` is false")
+        raise msgspec.ValidationError("the response is incomplete: `done` is false")
     entries = generated.logprobs
     logprobs = LogprobsWithTop(content=entries) if entries is not None else None
     counts = Counts(generated.prompt_eval_count, generated.eval_count)
@@ -190,6 +189,6 @@ def _decode(body: bytes) -> Completion[LogprobsWithTop]:
 def _mark_inexact(continuation: Continuation, request: SampleRequest) -> Continuation:
     reason = continuation.finish_reason
     if reason == LENGTH and continuation.generated < request.max_tokens:
-        reason = CONTEXT  # which is not shifted, for it was asked not to be
+        reason = CONTEXT  # the request disables context shifting
     exact = continuation.exact and request.temperature == 1
     return attrs.evolve(continuation, finish_reason=reason, exact=exact)

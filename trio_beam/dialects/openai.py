@@ -1,8 +1,8 @@
 """The OpenAI protocol, as hosted APIs and most servers speak it.
 
-Text goes out and comes back: a beam is continued by resending its text, which a server may cut
-into other tokens than it sampled (``exact=False``). Three shapes of response are read: completions
-with the legacy arrays, completions with a chat-style ``content``, and chat completions.
+Text in, text out: a beam is continued by resending its text, which a server may tokenize differently
+(``exact=False``). Three response shapes are supported: completions with the legacy arrays, completions
+with a chat-style ``content``, and chat completions.
 
 Recorded: vLLM 0.32, llama.cpp (b11549), llama-cpp-python 0.2.60. From documentation and public reports:
 hosted APIs and gateways.
@@ -20,7 +20,14 @@ import msgspec
 from trio_beam.core.block import LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.dialect import (
+    DIALECTS,
+    Api,
+    Dialect,
+    Exchange,
+    ExchangeResult,
+    WireRequest,
+)
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
     encode_string,
@@ -32,23 +39,23 @@ from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
 from trio_beam.dialects.openai_blocks import continuation_of
-from trio_beam.dialects.openai_chat import WAYS, ChatContinuation
+from trio_beam.dialects.openai_chat import CONTINUATION_STYLES, ChatContinuation
 from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
     AnyCompletion,
     Counts,
-    admitted,
     count_of,
     decode_with_top,
     decoder,
+    keep_good_choices,
 )
 from trio_beam.errors import ConfigError, MalformedResponse
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class PreparedPrompt:
-    """A prompt in JSON, up to the place where the beam's text goes."""
+    """A prompt in JSON, up to where the beam's text follows."""
 
     api: Literal["completions", "chat"]
     json: bytes
@@ -62,7 +69,7 @@ class OpenAI(Dialect):
     name: ClassVar[str] = "openai"
     can_stream: ClassVar[bool] = True
 
-    #: Fields beside ``top_p`` that keep a server of this kind from changing the distribution.
+    #: Further fields that, like ``top_p``, keep such a server from changing the distribution.
     plain: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
@@ -72,18 +79,18 @@ class OpenAI(Dialect):
             "completions": Negotiation((*COMPLETION_FIELDS, *plain)),
             "chat": Negotiation((*CHAT_FIELDS, *plain)),
         }
-        #: Blocks whose end was not believed.
+        #: Blocks reported as ended exactly at the length limit, which the dialect did not believe.
         self._doubted: WeakSet[Continuation] = WeakSet()
         self._continuation = ChatContinuation(model, self._fields["chat"])
 
     def configure(self) -> Exchange[int | None]:
-        """Asks nothing: there is no call for that. A server that nobody has named may be anything."""
+        """Query nothing, since there is no call for it; note that the dialect was not named."""
         self._continuation.guessed = True
         slots = yield from super().configure()
         return slots
 
     def continues_chat(self) -> Exchange[bool | None]:
-        """By the server's count: what is continued adds its own token to the prompt, and no new turn."""
+        """Decide by prompt tokens: a continued message adds its own token, not those of a new turn."""
         known = yield from self._continuation.find()
         return known
 
@@ -91,7 +98,7 @@ class OpenAI(Dialect):
         """Encode the prompt; sends nothing.
 
         Raises:
-            ConfigError: these are messages, and the api is completions.
+            ConfigError: the prompt is chat messages and the api is completions.
         """
         yield from ()
         if prompt.messages is not None and self.api == "completions":
@@ -107,21 +114,21 @@ class OpenAI(Dialect):
         return PreparedPrompt(api="chat", json=json, prefix=prefix)
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
-        """An upper bound, by its bytes; what a chat template adds is about as long as the messages' JSON."""
+        """Return an upper bound from its bytes; a chat template is about as long as the messages' JSON."""
         return max_tokens_of(prepared.json)
 
-    def is_open(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
-        """Whether a second block of a chat is wanted of a server that nobody has named."""
+    def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
+        """Return whether this is the first request to continue a chat and the dialect was guessed."""
         chat = self._continuation
         continues = prepared.api == "chat" and request.beam.continuation is not None
         return continues and chat.guessed and not chat.asked
 
     def settle(self) -> Exchange[None]:
-        """Find out whether, and how, the server continues a chat."""
+        """Find out whether and how the server continues a chat."""
         yield from self._continuation.find()
 
-    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
-        """One request, or a few while it is learnt what the server takes."""
+    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Send one request, or a few while learning what the server accepts."""
         continues = prepared.api == "chat" and request.beam.continuation is not None
         if continues:
             self._continuation.check()
@@ -131,14 +138,14 @@ class OpenAI(Dialect):
             self._fields[prepared.api],
             lambda n, top: self._values(request, n, top),
             lambda fields, n: self._request(prepared, request, fields, n),
-            mend=self._continuation.refused if continues else None,
-            grown=not continues or self._continuation.proved,
+            recover=self._continuation.refused if continues else None,
+            refusal_means_full=not continues or self._continuation.proved,
         )
         self._continuation.proved |= continues
-        return self._answer(completion, prepared, request, n)
+        return self._result(completion, prepared, request, n)
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
-        """The optional fields of a request, by our names; None: not sent."""
+        """Return the optional fields under our names; None leaves a field out."""
         return {
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
@@ -151,9 +158,9 @@ class OpenAI(Dialect):
         }
 
     def _request(
-        self, prepared: PreparedPrompt, request: SampleRequest, spelt: dict[str, Any], n: int
+        self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[AnyCompletion]:
-        fields: dict[str, Any] = {"model": self.model, **spelt}
+        fields: dict[str, Any] = {"model": self.model, **optional}
         if self.stream:
             fields["stream"] = True
         prefix = prepared.prefix(request.beam)
@@ -162,22 +169,22 @@ class OpenAI(Dialect):
         else:
             path, name, value = "/chat/completions", "messages", b"[%s]" % prepared.json
             if request.beam.continuation is not None:
-                way = WAYS[self._continuation.way]
-                more = msgspec.json.encode(way.message)[1:-1]
+                style = CONTINUATION_STYLES[self._continuation.style]
+                more = msgspec.json.encode(style.message)[1:-1]
                 last = b'{"role":"assistant","content":"%s"%s}' % (prefix, more and b"," + more)
                 value = b"[%s,%s]" % (prepared.json, last)
-                fields |= way.request
+                fields |= style.request
         return WireRequest(
             path=path,
             decode=decoder(top=request.top_logprobs > 0, stream=self.stream, n=n),
             body=splice(name, value, fields),
-            most_tokens=n * request.max_tokens,
+            max_tokens=n * request.max_tokens,
         )
 
-    def _is_honest(self, choices: Sequence[AnyChoice], request: SampleRequest) -> bool:
-        """Whether the server says so when it cuts a text, as far as this beam and response tell.
+    def _reports_truncation(self, choices: Sequence[AnyChoice], request: SampleRequest) -> bool:
+        """Return whether the server reports truncation, judging by this beam and response.
 
-        Nothing else may count: it would depend on the order in which responses come.
+        Evidence from other requests would make the result depend on the order of responses.
         """
         before = request.beam.continuation
         if before is not None and before not in self._doubted:
@@ -190,43 +197,43 @@ class OpenAI(Dialect):
             if given is not None:
                 self.shape = "content" if given.content is not None else "legacy"
 
-    def _answer(
+    def _result(
         self, completion: AnyCompletion, prepared: PreparedPrompt, request: SampleRequest, n: int
-    ) -> Answer:
+    ) -> ExchangeResult:
         if completion.body and request.top_logprobs == 0 and _has_floor(completion):
-            completion = decode_with_top(
-                completion.body
-            )  # its alternatives bound what it leaves out
-            admitted(completion)
+            # The alternatives bound the missing log-probabilities.
+            completion = decode_with_top(completion.body)
+            keep_good_choices(completion)
         given: Sequence[AnyChoice] = completion.choices or ()
         self._note_shape(given)
         if not given:
-            raise MalformedResponse("the response holds no choices")
+            raise MalformedResponse("the response has no choices")
         if len(given) < n:
-            self.limits.fewer(len(given))  # n was ignored, or cut down without a word
+            self.limits.reduce_n(len(given))  # n was ignored or silently reduced
         choices = given[:n]
         usage = completion.usage or Counts()
-        # The server's count of generated tokens is only sure to be this choice's if it is alone.
+        # The count of generated tokens is certain to be this choice's only if it is the only one.
         counted = count_of(usage.completion_tokens) if len(choices) == 1 else 0
         generated = min(counted, request.max_tokens)
         echo = request.beam if prepared.api == "chat" else None
-        honest = self._is_honest(choices, request)
+        reports_truncation = self._reports_truncation(choices, request)
         blocks = [
-            continuation_of(choice, request, echo, generated, honest=honest) for choice in choices
+            continuation_of(choice, request, echo, generated, reports_truncation=reports_truncation)
+            for choice in choices
         ]
         for choice, block in zip(choices, blocks, strict=True):
             if block.finish_reason == LENGTH and is_end(choice.finish_reason):
                 self._doubted.add(block)
         if self._fields[prepared.api].inexact:
             blocks = [attrs.evolve(block, exact=False) for block in blocks]
-        return Answer(
+        return ExchangeResult(
             continuations=tuple(blocks),
             prompt_tokens=count_of(usage.prompt_tokens),
         )
 
 
 def _has_floor(completion: AnyCompletion) -> bool:
-    """Whether a token has a value that stands for "no log-probability"."""
+    """Return whether any token has the sentinel for "no log-probability"."""
     for choice in completion.choices or ():
         logprobs = choice.logprobs
         if logprobs is None:

@@ -1,4 +1,4 @@
-"""A choice of the OpenAI protocol as a block: its tokens, its bytes, and how sure they are."""
+"""Turn a choice of the OpenAI protocol into a block: tokens, bytes and exactness."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def continuation_of(
     echo: Beam | None,
     generated: int,
     *,
-    honest: bool,
+    reports_truncation: bool,
 ) -> Continuation:
-    """Make a block of a choice.
+    """Turn a choice into a block.
 
     Args:
-        choice: as it came.
-        request: what was asked for.
-        echo: the beam, where the server may have sent it back in front of what it added.
-        generated: the server's count of the choice's tokens; 0 if it is not known.
-        honest: whether the server is known to say so when it cuts a text.
+        choice: the choice as received.
+        request: the sampling request.
+        echo: the beam, if the server may have repeated it before the new text.
+        generated: the server's count of the choice's tokens; 0 if unknown.
+        reports_truncation: whether the server is known to report when it truncates a text.
 
     Raises:
-        LogprobsUnavailable: there is text without its log-probabilities.
-        MalformedResponse: the log-probabilities are not those of the tokens, tokens were generated that are
-            no text, or it is not clear whether the text has ended.
+        LogprobsUnavailable: there is text without log-probabilities.
+        MalformedResponse: the log-probabilities do not belong to the tokens, generated tokens are not shown
+            as text, or it is unclear whether the text has ended.
     """
     text = (choice.message.text if choice.message and not choice.text else choice.text) or ""
     sampled = _sampled(choice.logprobs, request.top_logprobs) if choice.logprobs else None
@@ -61,12 +61,12 @@ def continuation_of(
     data, spelt = _data(sampled, text, echo, ends)
     count = len(sampled)
     proved = ends and sampled.pieces[-1] == b""
-    believed = proved or (ends and honest)
+    believed = proved or (ends and reports_truncation)
     reason = reason_of(choice.finish_reason, count, request.max_tokens, proved=believed)
-    # Fewer tokens than it had room for: some have no log-probability, or the context is full.
+    # Fewer tokens than allowed: some have no log-probability, or the context is full.
     short = generated > count or (reason != STOP and count < request.max_tokens)
-    # An end of text that is not among the tokens was sampled, and is missing in the score: in the streams
-    # of llama.cpp's chat, for one.
+    # An end-of-text token that is not reported was sampled and is missing from the score, as in the
+    # streams of llama.cpp's chat.
     silent_end = reason == STOP and not proved
     continuation = Continuation(
         tokens=sampled.tokens,
@@ -85,20 +85,20 @@ def continuation_of(
 def _check_nothing_is_hidden(
     choice: AnyChoice, sampled: SampledTokens | None, generated: int
 ) -> None:
-    """Refuse a choice whose tokens are no text: they would be an answer by accident."""
+    """Reject a choice whose tokens are not text: it would become an empty answer by accident."""
     count = max(generated, len(sampled) if sampled else 0)
     elsewhere = choice.message.elsewhere if choice.message else ""
     if elsewhere:
         raise MalformedResponse(
             f"no text: the server put all {count or 'its'} tokens into {elsewhere!r}; a search over the"
-            " answer alone needs a model that does not reason first, or the server's own way to turn that off"
+            " answer alone needs a model that does not reason first, or reasoning turned off at the server"
         )
     shown = [piece.decode("utf-8", "replace") for piece in sampled.pieces] if sampled else []
     unexplained = count > 1 and not sampled and not is_end(choice.finish_reason)
     if unexplained or not agrees(shown, ""):
         raise MalformedResponse(
-            f"no text: the server generated {count} tokens, and shows none of them as text"
-            " (is it reasoning, or a filter?)"
+            f"no text: the server generated {count} tokens but shows none of them as text"
+            " (reasoning, or a filter?)"
         )
 
 
@@ -107,8 +107,8 @@ def _without_tokens(
 ) -> Continuation:
     if text:
         raise LogprobsUnavailable(
-            "the server sent a text without log-probabilities; it cannot be searched over"
-            " (some servers have to be started with them enabled)"
+            "the server sent text without log-probabilities, which a search needs"
+            " (some servers must be started with them enabled)"
         )
     reason = reason_of(choice.finish_reason, 0, request.max_tokens, proved=False)
     return Continuation(
@@ -117,10 +117,10 @@ def _without_tokens(
 
 
 def _disambiguate_keys(continuation: Continuation) -> Continuation:
-    """Return the block with keys of its own, so that it is not taken for another.
+    """Return the block with keys that distinguish it from others.
 
-    A server without token ids shows the tokens inside a character as "" or as U+FFFD: two blocks
-    may then differ by nothing but their text, which is made a part of the last key.
+    A server without token ids shows tokens inside a character as "" or U+FFFD, so two blocks may differ
+    only in their text, which therefore becomes the last key.
     """
     shown = b"".join([key for key in continuation.keys if isinstance(key, bytes)])
     if shown == continuation.data or not len(continuation):
@@ -129,16 +129,16 @@ def _disambiguate_keys(continuation: Continuation) -> Continuation:
 
 
 def _data(sampled: SampledTokens, text: str, echo: Beam | None, ends: bool) -> tuple[bytes, bool]:
-    """Return the bytes that a block adds, and whether its tokens spell them.
+    """Return the bytes a block adds, and whether its tokens spell them.
 
     Raises:
-        LogprobsUnavailable: the tokens are those of another text.
+        LogprobsUnavailable: the tokens belong to another text.
     """
     readings = [text]
     if sampled.spell(_encode(text), ended=ends):
         return _encode(text), True
     if echo is not None and echo.continuation is not None:
-        # llama.cpp sends the prefix back in front of what it added; the log-probabilities know.
+        # llama.cpp repeats the prefix before the new text; the log-probabilities tell.
         prefix = "".join(beam.fragment for beam in echo.lineage())
         if text.startswith(prefix):
             readings.append(text[len(prefix) :])
@@ -148,8 +148,8 @@ def _data(sampled: SampledTokens, text: str, echo: Beam | None, ends: bool) -> t
     readings = [reading for reading in readings if agrees(shown, reading)]
     if not readings:
         raise LogprobsUnavailable(
-            "the log-probabilities are not those of the text: they belong to"
-            f" {''.join(shown)[:60]!r}, and the text is {text[:60]!r}"
+            "the log-probabilities do not belong to the text: they are for"
+            f" {''.join(shown)[:60]!r}, but the text is {text[:60]!r}"
         )
     return _closest(b"".join(sampled.pieces), readings), False
 
@@ -159,9 +159,9 @@ def _encode(text: str) -> bytes:
 
 
 def _closest(joined: bytes, readings: list[str]) -> bytes:
-    """The text of a block whose tokens do not spell it, for one of them is a part of a character.
+    """Return the text of a block whose tokens do not spell it, without incomplete characters.
 
-    Such a character shows as U+FFFD at the end; sent back, it would spoil the prompt.
+    An incomplete character shows as U+FFFD at the end; resending it would corrupt the prompt.
     """
     whole = [_encode(text.rstrip("\ufffd")) for text in readings]
     if joined in whole:
@@ -196,10 +196,10 @@ def _row(
 def _values(
     given: Sequence[float | None], alternatives: Callable[[int], list[float | None]]
 ) -> tuple[list[float], bool]:
-    """Return log-probabilities, and whether some had to be bounded.
+    """Return the log-probabilities, and whether some had to be bounded.
 
-    A token whose log-probability the server does not know, since it is not among the most probable, has at
-    most the least that is shown beside it.
+    A token outside the most probable ones, for which the server sends a sentinel, has at most the least
+    log-probability among its alternatives.
     """
     try:
         if min(given, default=0.0) >= NO_LOGPROB:  # type: ignore[type-var, operator]  # None is caught
@@ -217,7 +217,7 @@ def _values(
 
 
 def _encoded(texts: list[str]) -> list[bytes]:
-    # All at once takes half the time of one by one.
+    # Encoding all at once takes half the time.
     pieces = "\0".join(texts).encode("utf-8", "replace").split(b"\0")
     if len(pieces) == len(texts):
         return pieces
@@ -247,14 +247,14 @@ def _from_content(entries: Sequence[Entry], top: int) -> SampledTokens:
 
 
 def _others(entry: Entry) -> list[float | None]:
-    """The log-probabilities beside an entry; only its own, if it is among them."""
+    """Return the log-probabilities of an entry's alternatives, or only its own if it is among them."""
     shown = _alternatives(entry)
     own: list[float | None] = [other.logprob for other in shown if other.token == entry.token]
     return own[:1] or [other.logprob for other in shown]
 
 
 def _alternatives(entry: Entry) -> list[TopEntry]:
-    """The alternatives of an entry that have a log-probability."""
+    """Return an entry's alternatives that have a log-probability."""
     if not isinstance(entry, EntryWithTop) or not entry.top_logprobs:
         return []
     return [other for other in entry.top_logprobs if is_logprob(other.logprob)]

@@ -1,9 +1,9 @@
-"""How a chat's last message, the assistant's, is continued: servers have different ways, and some have none.
+"""Continue a chat's final assistant message, for which servers have different conventions or none.
 
-Each way is tried in turn: vLLM's flags (SGLang has them, llama.cpp ignores them), ``prefix`` on the message
-(DeepSeek, Mistral), and the bare message. A server that nobody has named is asked, when a second block
-first needs it, whether it really continues: by its count of prompt tokens, to which one more token of the
-message adds one, and a new turn several.
+The styles are tried in turn: vLLM's flags (SGLang has them, llama.cpp ignores them), ``prefix`` on the
+message (DeepSeek, Mistral), and the bare message. If the dialect was guessed, the first request for a
+second block checks whether the server really continues the message: one more token in it must add one
+prompt token, whereas a new turn adds several.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.openai_wire import AnyCompletion, count_of, decode_without_top
 from trio_beam.errors import EndpointError, RequestRejected
 
-#: Most tokens that a word of one token may add to a prompt without a new turn.
+#: Maximum number of prompt tokens that a one-token word may add without a new turn.
 _OWN_TOKENS = 3
 _ABOUT_CONTINUING = re.compile(
     r"continue_final_message|add_generation_prompt|\bprefix\b|prefill|(last|final|trailing) message"
@@ -30,70 +30,74 @@ _ABOUT_CONTINUING = re.compile(
 
 
 @attrs.frozen(kw_only=True)
-class Way:
-    """Fields of the request, and fields of its last message."""
+class ContinuationStyle:
+    """Fields to add to the request, and to its last message."""
 
     request: Mapping[str, Any] = attrs.field(factory=dict)
     message: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-WAYS = (
-    Way(request={"continue_final_message": True, "add_generation_prompt": False}),
-    Way(message={"prefix": True}),
-    Way(),
+CONTINUATION_STYLES = (
+    ContinuationStyle(request={"continue_final_message": True, "add_generation_prompt": False}),
+    ContinuationStyle(message={"prefix": True}),
+    ContinuationStyle(),
 )
 
 
 @attrs.define(eq=False)
 class ChatContinuation:
-    """What is known of one server.
+    """How one server continues chats, as far as known.
 
     Attributes:
-        model: its name.
-        fields: the optional fields of its chat call.
-        guessed: whether nobody has named the dialect, so that the server may be anything.
-        way: number of the way that is used.
-        known: whether messages are continued; None: the server does not tell, or was not asked.
-        proved: whether a message was continued.
-        asked: whether the server was asked.
+        model: the model's name.
+        fields: the optional fields of the chat call.
+        guessed: whether the dialect was guessed rather than named.
+        style: index of the style in use.
+        known: whether messages are continued; None if the server has not shown it.
+        proved: whether a request that continues a message has succeeded.
+        asked: whether the server has been tested.
     """
 
     model: str
     fields: Negotiation
     guessed: bool = attrs.field(default=False, init=False)
-    way: int = attrs.field(default=0, init=False)
+    style: int = attrs.field(default=0, init=False)
     known: bool | None = attrs.field(default=None, init=False)
     proved: bool = attrs.field(default=False, init=False)
     asked: bool = attrs.field(default=False, init=False)
 
     def refused(self, refusal: EndpointError) -> bool:
-        """Go on to the next way after a refusal of this one; return whether there is one."""
-        if self.proved or not _is_about_continuing(refusal) or self.way + 1 == len(WAYS):
+        """Switch to the next style after a refusal; return whether there is one."""
+        if (
+            self.proved
+            or not _is_about_continuing(refusal)
+            or self.style + 1 == len(CONTINUATION_STYLES)
+        ):
             return False
-        self.way += 1
+        self.style += 1
         return True
 
     def check(self) -> None:
-        """Raise `RequestRejected` if the server opens a new turn, whatever the way."""
+        """Raise `RequestRejected` if the server opens a new turn in every style."""
         if self.known is False:
             raise RequestRejected(
-                "this server opens a new turn where the assistant's message is to be continued: search in a"
+                "this server opens a new turn instead of continuing the assistant's message: search in a"
                 " single block (tokens_per_step >= max_tokens), or over a string (api='completions'), or name"
                 " the dialect if that is wrong",
                 status=400,
             )
 
     def find(self) -> Exchange[bool | None]:
-        """Find out whether messages are continued, and how; None if the server does not tell.
+        """Find out whether and how messages are continued; return None if inconclusive.
 
         Raises:
             EndpointError: the server refuses for another reason.
         """
         before = yield from self._count(None)
         found: list[tuple[int, bool | None]] = []
-        for number, way in enumerate(WAYS):
+        for number, style in enumerate(CONTINUATION_STYLES):
             try:
-                count = yield from self._count(way)
+                count = yield from self._count(style)
             except RequestRejected as refusal:
                 if not _is_about_continuing(refusal):
                     raise
@@ -103,37 +107,37 @@ class ChatContinuation:
             if told and added == 1:
                 found = [(number, True)]
                 break
-            if not told or added <= _OWN_TOKENS:  # inconclusive: take it that it continues
+            if not told or added <= _OWN_TOKENS:  # inconclusive: assume that it continues
                 found.append((number, None))
-        self.way, self.known = found[0] if found else (0, False)
+        self.style, self.known = found[0] if found else (0, False)
         self.asked = True
         return self.known
 
-    def _count(self, way: Way | None) -> Exchange[int | None]:
-        """The server's count of a prompt with a message of one token to be continued, or without."""
+    def _count(self, style: ContinuationStyle | None) -> Exchange[int | None]:
+        """Return the server's prompt count, with a one-token message to continue or without one."""
         messages: list[dict[str, Any]] = [{"role": "user", "content": "Count."}]
-        if way is not None:
-            messages.append({"role": "assistant", "content": "One", **way.message})
-        plain = {"model": self.model, "messages": messages, **(way.request if way else {})}
+        if style is not None:
+            messages.append({"role": "assistant", "content": "One", **style.message})
+        plain = {"model": self.model, "messages": messages, **(style.request if style else {})}
         attempt = self.fields.attempt()
         while True:
             body = msgspec.json.encode(plain | attempt.spell({"max_tokens": 1}))
             request = WireRequest(
-                path="/chat/completions", decode=decode_without_top, body=body, most_tokens=1
+                path="/chat/completions", decode=decode_without_top, body=body, max_tokens=1
             )
             try:
-                answer: AnyCompletion = yield request
+                response: AnyCompletion = yield request
             except RequestRejected as refusal:
                 if _is_about_continuing(refusal) or not attempt.next_spelling(refusal):
                     raise attempt.first_refusal(refusal) from None
             else:
                 attempt.accepted()
-                counted = answer.usage.prompt_tokens if answer.usage else None
+                counted = response.usage.prompt_tokens if response.usage else None
                 return None if counted is None else count_of(counted)
 
 
 def _is_about_continuing(refusal: EndpointError) -> bool:
-    """Whether a refusal is about the flags, or about the last message."""
+    """Return whether a refusal is about the flags or the last message."""
     if not isinstance(refusal, RequestRejected) or refusal.status not in (400, 404, 422):
         return False
     named = " ".join(refusal.fields)

@@ -1,7 +1,7 @@
-"""The optional fields of the OpenAI protocol, with the ways in which servers take them.
+"""Optional fields of the OpenAI protocol and the ways in which servers accept them.
 
-From refusals of hosted APIs and gateways in public reports. What would change the distribution is never
-left out without a word: the block is then marked inexact, or the error says what to set.
+Based on public reports of refusals by hosted APIs and gateways. A field that affects the distribution is
+never dropped silently: either the block is marked inexact or the error says what to set.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TEMPERATURE = OptionalField(
     name="temperature",
     ways=(
         Way(fields={"temperature": VALUE}),
-        # Servers that refuse even 1 have no other temperature.
+        # A server that refuses even 1 supports no other temperature.
         Way(fields={}, inexact=True, only=1),
     ),
     advice="set proposal_temperature to what the server allows, mostly 1",
@@ -40,11 +40,11 @@ _N = OptionalField(name="n", ways=(Way(fields={"n": VALUE}), Way(fields={})))
 _SEED = OptionalField(
     name="seed",
     ways=(Way(fields={"seed": VALUE}), Way(fields={"random_seed": VALUE})),  # Mistral
-    advice="the server takes no seed: search without a seed (seed=None)",
+    advice="the server does not support seeds: search without one (seed=None)",
 )
 _NO_LOGPROBS = (
-    "a search needs log-probabilities: use another model or server, or api='chat' or 'completions' if the"
-    " server has them in one of the two calls only"
+    "a search needs log-probabilities: use another model or server, or set api='chat' or 'completions' if"
+    " only one of the two calls has them"
 )
 _LOGPROBS = OptionalField(
     name="logprobs",
@@ -62,14 +62,14 @@ _CHAT_LOGPROBS = OptionalField(
     advice=_NO_LOGPROBS,
     unavailable=LogprobsUnavailable,
 )
-#: In the order of the trials, the least harmful first.
+#: In the order of trials, least harmful first.
 _SHARED = (_TOP_P, _STREAM_OPTIONS)
 COMPLETION_FIELDS = (*_SHARED, _LOGPROBS, MAX_TOKENS, _SEED, _N, _TEMPERATURE)
 CHAT_FIELDS = (*_SHARED, _CHAT_LOGPROBS, MAX_TOKENS, _SEED, _N, _TEMPERATURE)
 
 
 def plain_fields(values: Mapping[str, Any]) -> tuple[OptionalField, ...]:
-    """Fields that keep a server from truncating the distribution, and that it may refuse."""
+    """Return fields that keep a server from truncating the distribution but that it may refuse."""
     return tuple(
         OptionalField(name=name, ways=(Way(fields={name: VALUE}), Way(fields={}, inexact=True)))
         for name in values

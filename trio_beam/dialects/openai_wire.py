@@ -1,7 +1,7 @@
-"""Responses of the OpenAI protocol as data; streams are joined to what they amount to.
+"""Responses of the OpenAI protocol as data, with streams joined.
 
-What is scored is read strictly, all else leniently: servers send counts as floats, an index of null,
-content as a list of parts, infinite alternatives.
+Fields that affect the score are parsed strictly, everything else leniently: servers send counts as
+floats, a null index, content as a list of parts, infinite alternatives.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
 from trio_beam.errors import EndpointError
 
-#: More tokens than any request has.
+#: Counts at or above this are nonsense.
 _MAX_COUNT = 2**53
 
 
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct):
 
 
 class EntryWithTop(Entry):
-    """The same with its alternatives."""
+    """One token with its alternatives."""
 
     top_logprobs: list[TopEntry] | None = None
 
@@ -55,7 +55,7 @@ class Logprobs(msgspec.Struct):
 
 
 class LogprobsWithTop(msgspec.Struct):
-    """The same with the alternatives, which are most of a response: decoded only where asked for."""
+    """`Logprobs` with alternatives: most of a response, so decoded only if requested."""
 
     content: list[EntryWithTop] | None = None
     tokens: list[str] | None = None
@@ -64,7 +64,7 @@ class LogprobsWithTop(msgspec.Struct):
 
 
 class Part(msgspec.Struct):
-    """A part of a message: ``text``, or something else that is no text."""
+    """A part of a message: ``text`` or something else."""
 
     type: str = "text"
     text: str | None = None
@@ -80,14 +80,14 @@ class Message(msgspec.Struct):
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """The text of the content."""
         if isinstance(self.content, list):
             return "".join(part.text or "" for part in self.content if part.type == "text")
         return self.content or ""
 
     @property
     def elsewhere(self) -> str:
-        """The name of the field that has what is no text; "" if there is none."""
+        """Name of the field that holds non-text output; empty if there is none."""
         for name in ("reasoning_content", "reasoning", "refusal"):
             if getattr(self, name):
                 return name
@@ -110,19 +110,19 @@ class Choice(msgspec.Struct, Generic[L]):
 
 
 class Counts(msgspec.Struct):
-    """The server's own count; some have it as floats."""
+    """The server's token counts, which some send as floats."""
 
     prompt_tokens: float | None = None
     completion_tokens: float | None = None
 
 
 def count_of(number: float | None) -> int:
-    """A server's count as a whole number; 0 where it has none."""
+    """Return a server's count as an integer, 0 if missing or nonsense."""
     return int(number) if number is not None and 0 < number < _MAX_COUNT else 0
 
 
 class Completion(msgspec.Struct, Generic[L]):
-    """The response to either call; `body`: as it came."""
+    """The response to either call; `body` is its raw form."""
 
     choices: list[Choice[L]] | None = None
     usage: Counts | None = None
@@ -142,7 +142,7 @@ class ChunkChoice(msgspec.Struct, Generic[L]):
 
 
 class Chunk(msgspec.Struct, Generic[L]):
-    """One event of a stream; one that closes may hold the server's count and no choice."""
+    """One streamed event; the last may hold the counts and no choice."""
 
     choices: list[ChunkChoice[L]] | None = None
     usage: Counts | None = None
@@ -157,19 +157,19 @@ _AnyLogprobs = TypeVar("_AnyLogprobs", Logprobs, LogprobsWithTop)
 def join_chunks(
     chunks: Sequence[Chunk[_AnyLogprobs]], done: bool, n: int
 ) -> Completion[_AnyLogprobs]:
-    """Join a stream of n choices to a response.
+    """Join a stream of n choices into a response.
 
     Raises:
-        MalformedResponse: it ended before ``[DONE]`` and before all of them had.
+        MalformedResponse: it ended before ``[DONE]`` and before every choice had ended.
     """
     pieces = [piece for chunk in chunks for piece in chunk.choices or ()]
     for piece in pieces:
         piece.index = piece.index or 0
-    choices = join_choices(pieces, _longer, done=done, n=n)  # type: ignore[type-var]  # no index is None now
+    choices = join_choices(pieces, _append, done=done, n=n)  # type: ignore[type-var]  # no index is None now
     return Completion(choices=choices, usage=_usage_of(chunks))
 
 
-def _longer(
+def _append(
     whole: Choice[_AnyLogprobs] | None, piece: ChunkChoice[_AnyLogprobs]
 ) -> Choice[_AnyLogprobs]:
     if whole is None:
@@ -188,10 +188,10 @@ def _longer(
 
 
 def _usage_of(chunks: Sequence[Chunk[Any]]) -> Counts | None:
-    """The counts of a stream.
+    """Return the counts of a stream.
 
-    They come once for all choices (vLLM), once for each, beside it or behind it (llama.cpp), or in every
-    chunk, as they stand so far. The prompt is the same in all of them.
+    Servers send them once for all choices (vLLM), once per choice, with or after it (llama.cpp), or as
+    running totals in every chunk. The prompt count is the same in all of them.
     """
     prompt = alone = 0.0
     beside: dict[int, float] = {}
@@ -216,7 +216,7 @@ _chunk_without_top = decoder_of(Chunk[Logprobs])
 
 
 def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompletion]:
-    """Make the decoder of a response, with alternatives or without, as a stream of n choices or as JSON."""
+    """Return the decoder for a response with or without alternatives, streamed (n choices) or as JSON."""
     plain = decode_with_top if top else decode_without_top
     read: Callable[[bytes], AnyCompletion] = plain
     if stream:
@@ -226,17 +226,17 @@ def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompleti
     def decode(body: bytes) -> AnyCompletion:
         completion = read(body)
         completion.body = body
-        return admitted(completion)
+        return keep_good_choices(completion)
 
     return decode
 
 
-def admitted(completion: AnyCompletion) -> AnyCompletion:
-    """Return a response without the choices from the first bad one on.
+def keep_good_choices(completion: AnyCompletion) -> AnyCompletion:
+    """Drop the first failed choice and all choices after it.
 
     Raises:
-        EndpointError: it holds an error, or its first choice is bad.
-        msgspec.ValidationError: it holds no choices.
+        EndpointError: the response is an error, or its first choice failed.
+        msgspec.ValidationError: it has no choices.
     """
     if completion.error is not None and not completion.choices:
         raise error_inside(completion.error)
@@ -252,7 +252,7 @@ def admitted(completion: AnyCompletion) -> AnyCompletion:
         if failure is not None:
             if place == 0:
                 raise failure
-            del choices[place:]  # the others are asked for again, with their own seeds
+            del choices[place:]  # these are requested again, with their own seeds
             break
     return completion
 

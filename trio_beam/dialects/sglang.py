@@ -1,19 +1,19 @@
-"""SGLang's own generate call: token ids in and out.
+"""SGLang's native generate call: token ids in and out.
 
-A prompt becomes token ids by the server's ``/tokenize``, a chat by its own template, and the beam's
-ids go behind them. That call came in the autumn of 2025 (pull request 9545), for strings only; for
-messages it is there in the summer of 2026 (29444 tells of it).
+The server's ``/tokenize`` turns a prompt into token ids, a chat by its own template; the beam's ids
+follow. The call appeared in autumn 2025 for strings (pull request 9545) and by summer 2026 for messages
+(29444 mentions it).
 
-Log-probabilities of what was sampled are scaled by the temperature, unless the server was started
-with ``SGLANG_RETURN_ORIGINAL_LOGPROB``, which a client cannot see. Those of a prompt are not. So
-at a temperature other than 0 (which is sampled as 1, from the best) and 1, the blocks are sent once
-more behind their prompt, and read with it (`_read_again`): one more request, and exact.
+Log-probabilities of sampled tokens are scaled by the temperature, unless the server was started with
+``SGLANG_RETURN_ORIGINAL_LOGPROB``, which a client cannot see. Those of a prompt are not. At a
+temperature other than 1 and 0 (which is greedy and reported as at 1), the blocks are therefore sent
+again as part of the prompt and read from there (`_score_as_prompt`): one more request, and exact.
 
-The text is decoded with the tokens before it, but not by halves of characters: where a block may
-begin or end inside one, its ids are detokenized together with some before them (`_spell`).
+The server decodes text with the tokens before it, but not partial characters: where a block may begin
+or end inside a character, its ids are detokenized together with some before them (`_spell`).
 
-Seeds count only with ``--enable-deterministic-inference``. Such a server gives all requests without
-a seed the same (42), so a search without one finds one and the same continuation everywhere.
+Seeds take effect only with ``--enable-deterministic-inference``. Such a server uses the same seed (42)
+for every request without one, so a search without a seed finds the same continuation everywhere.
 
 From documentation: docs.sglang.io, "Sampling Parameters", "SGLang Native APIs" and "Deterministic
 Inference"; and source, as of the summer of 2026: ``managers/io_struct.py``,
@@ -35,18 +35,18 @@ from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.detokenize import (
     BROKEN,
+    added_bytes,
     ids_of,
     last_ids,
     last_text,
     more_ids,
-    whole_part,
 )
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
-    Answer,
     Api,
     Dialect,
     Exchange,
+    ExchangeResult,
     WireRequest,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
@@ -69,7 +69,7 @@ from trio_beam.errors import (
     RequestRejected,
 )
 
-#: Everything that the model's own file or the server's preferences could turn on, turned off.
+#: Turns off everything that a model file or the server's preferences may turn on.
 _PLAIN: dict[str, Any] = {
     "top_p": 1,
     "top_k": -1,
@@ -87,7 +87,7 @@ _TOP_LOGPROBS = OptionalField(
 
 @attrs.frozen(kw_only=True, eq=False)
 class PreparedPrompt:
-    """A prompt as token ids, in JSON too."""
+    """A prompt as token ids, also in JSON."""
 
     ids: Sequence[int]
     json: bytes
@@ -109,16 +109,16 @@ class SGLang(Dialect):
         self._next_tokens = NextTokens(model)
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
-        """Have the prompt made into token ids.
+        """Have the server tokenize the prompt.
 
         Raises:
-            RequestRejected: the server is too old for it.
+            RequestRejected: the server is too old.
         """
         messages = self._messages_of(prompt)
         what = {"prompt": prompt.text} if messages is None else {"messages": messages}
         body = msgspec.json.encode({"model": self.model, **what})
         try:
-            answer: Tokenized = yield WireRequest(
+            response: Tokenized = yield WireRequest(
                 path="/tokenize", decode=decode_tokens, body=body, at_root=True
             )
         except ContextOverflow:
@@ -135,61 +135,63 @@ class SGLang(Dialect):
                 url=refusal.url,
                 attempts=refusal.attempts,
             ) from refusal
-        if not answer.tokens:
-            raise MalformedResponse("the tokenizer makes no tokens of this prompt")
+        if not response.tokens:
+            raise MalformedResponse("the tokenizer turns this prompt into no tokens")
         return PreparedPrompt(
-            ids=answer.tokens,
-            json=",".join(map(str, answer.tokens)).encode(),
+            ids=response.tokens,
+            json=",".join(map(str, response.tokens)).encode(),
             prefix=PrefixEncoder(ids_of),
         )
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
-        """The number of its ids."""
+        """Return the number of ids."""
         return len(prepared.ids)
 
-    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
-        """One request, and up to two more: for log-probabilities, and for cut characters."""
+    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Send one request, and up to two more for log-probabilities and partial characters."""
         prompt = prepared.json + prepared.prefix(request.beam)
-        answer, n = yield from self._negotiate(
+        response, n = yield from self._negotiate(
             request,
             request.top_logprobs,
             self._negotiation,
             lambda _, top: {"top_logprobs": top},
             lambda fields, n: self._request(prompt, request, n, fields["top_logprobs"]),
         )
-        generated: list[Generated] = (answer if isinstance(answer, list) else [answer])[:n]
+        generated: list[Generated] = (response if isinstance(response, list) else [response])[:n]
         if not generated:
-            raise MalformedResponse("the answer holds no continuation")
+            raise MalformedResponse("the response has no continuation")
         if len(generated) < n:
-            self.limits.fewer(len(generated))
+            self.limits.reduce_n(len(generated))
         blocks = [block_of(one, request) for one in generated]
         prompt_tokens = max(0, generated[0].meta_info.prompt_tokens)
         if request.temperature not in (0, 1):
-            prompt_tokens += yield from self._read_again(prompt, prepared, request, blocks)
+            prompt_tokens += yield from self._score_as_prompt(prompt, prepared, request, blocks)
         yield from self._spell(prepared, request.beam, blocks)
-        return Answer(
+        return ExchangeResult(
             continuations=tuple(continuation_of(block, request) for block in blocks),
             prompt_tokens=prompt_tokens,
         )
 
-    def enumerate(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
-        """The alternatives of one sampled token, each decoded behind the tokens before it."""
+    def enumerate(
+        self, prepared: PreparedPrompt, request: SampleRequest
+    ) -> Exchange[ExchangeResult]:
+        """Read the alternatives of one sampled token, each decoded after the tokens before it."""
         one = attrs.evolve(request, n=1, max_tokens=1, temperature=1.0, enumerate=False)
         prompt = prepared.json + prepared.prefix(request.beam)
-        answer, _ = yield from self._negotiate(
+        response, _ = yield from self._negotiate(
             one,
             max(request.n, request.top_logprobs),
             self._negotiation,
             lambda _, top: {"top_logprobs": top},
             lambda fields, n: self._request(prompt, one, n, fields["top_logprobs"]),
         )
-        generated: Generated = answer[0] if isinstance(answer, list) else answer
+        generated: Generated = response[0] if isinstance(response, list) else response
         before = last_ids(prepared.ids, request.beam)
         blocks, asked = yield from self._next_tokens.blocks(generated, before, request)
-        return Answer(
+        return ExchangeResult(
             continuations=blocks,
             prompt_tokens=max(0, generated.meta_info.prompt_tokens) + asked,
-            generated_besides=1 + asked,
+            extra_generated=1 + asked,
         )
 
     def _request(self, prompt: bytes, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
@@ -201,7 +203,7 @@ class SGLang(Dialect):
         ids = b"[%s]" % prompt
         each: Any = sampling
         if request.seed is not None and n > 1:
-            # `n` would sample all of them with the same seed; a batch has one for each.
+            # `n` would use the same seed for all samples; a batch has one per sample.
             ids = b"[%s]" % b",".join([ids] * n)
             each = [{**sampling, "sampling_seed": request.seed + place} for place in range(n)]
         elif request.seed is not None:
@@ -213,22 +215,22 @@ class SGLang(Dialect):
             decode=decode,
             body=splice("input_ids", ids, request_fields(self.model, each, top)),
             at_root=True,
-            most_tokens=n * request.max_tokens,
+            max_tokens=n * request.max_tokens,
         )
 
-    def _read_again(
+    def _score_as_prompt(
         self, prompt: bytes, prepared: PreparedPrompt, request: SampleRequest, blocks: list[Block]
     ) -> Exchange[int]:
-        """Give the blocks their log-probabilities as parts of prompts; returns the prompt tokens."""
+        """Read the blocks' log-probabilities as parts of prompts; return the prompt tokens spent."""
         read = [block for block in blocks if block.rows]
         if not read:
             return 0
         ids = b",".join([b"[%s%s]" % (prompt, more_ids(block.ids)) for block in read])
-        # The first of what is asked for has none, so the token before the block is asked for too.
+        # The first token of the requested range has none, so start one token before the block.
         start = len(prepared.ids) + request.beam.length - 1
         sampling = {"max_new_tokens": 0, "temperature": 1, **_PLAIN}
         top = self.limits.cap_logprobs(request.top_logprobs)
-        answer = yield WireRequest(
+        response = yield WireRequest(
             path="/generate",
             decode=decode,
             body=splice(
@@ -236,7 +238,7 @@ class SGLang(Dialect):
             ),
             at_root=True,
         )
-        given: list[Generated] = answer if isinstance(answer, list) else [answer]
+        given: list[Generated] = response if isinstance(response, list) else [response]
         if len(given) != len(read):
             raise MalformedResponse(f"{len(given)} answers to {len(read)} prompts")
         for block, one in zip(read, given, strict=True):
@@ -244,7 +246,7 @@ class SGLang(Dialect):
             count = len(block.rows)
             rows = (one.meta_info.input_token_logprobs or [])[-count:]
             if not rows:
-                raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
+                raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
             if [number for _, number, _ in rows] != block.ids:
                 raise MalformedResponse("the log-probabilities are not those of the tokens")
             block.rows = rows
@@ -252,7 +254,7 @@ class SGLang(Dialect):
         return sum(max(0, one.meta_info.prompt_tokens) for one in given)
 
     def _spell(self, prepared: PreparedPrompt, beam: Beam, blocks: list[Block]) -> Exchange[None]:
-        """Give the blocks their bytes, so that joined to the beam's they spell whole characters."""
+        """Set the blocks' bytes so that, joined to the beam's, they form complete characters."""
         begins_inside = (last_text(beam) or "").endswith(BROKEN)
         unclear: list[Block] = []
         for block in blocks:
@@ -265,9 +267,9 @@ class SGLang(Dialect):
         lists = [before, *([*before, *block.visible] for block in unclear)]
         known, *texts = yield from detokenize(self.model, lists)
         for block, text in zip(unclear, texts, strict=True):
-            data = whole_part(known, text, open_ended=block.reason == LENGTH)
+            data = added_bytes(known, text, open_ended=block.reason == LENGTH)
             if data is not None:
                 block.data = data
-            else:  # a tokenizer that changes what is before: its ids are right, its text is close
+            else:  # the tokenizer alters the preceding text: the ids are right, the text is close
                 block.data = block.text.rstrip(BROKEN).encode("utf-8", "replace")
                 block.exact = False

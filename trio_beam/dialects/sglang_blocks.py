@@ -1,4 +1,4 @@
-"""A block of SGLang's: its tokens, its log-probabilities, and its bytes once they are known. Pure."""
+"""Turn SGLang's generated text into blocks and continuations. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
 @attrs.define(eq=False)
 class Block:
-    """A sampled block, with its log-probabilities and its bytes once they are known.
+    """A sampled block whose log-probabilities and bytes are filled in later.
 
     Attributes:
         text: as the server decoded it.
-        rows: its tokens, each with its log-probability (nats).
+        rows: its tokens with their log-probabilities (nats).
         tops: their alternatives.
         reason: why it ended.
-        ended: whether the last token ends the text and is none of it.
-        generated: how many tokens the server says it has.
+        ended: whether the last token is the end of text.
+        generated: number of tokens by the server's count.
         data: its bytes.
-        exact: whether tokens, log-probabilities and bytes are those that were sampled.
+        exact: whether tokens, log-probabilities and bytes are exactly those sampled.
     """
 
     text: str
@@ -44,16 +44,16 @@ class Block:
 
     @property
     def visible(self) -> list[int]:
-        """The ids that make text."""
+        """The ids without the end of text."""
         return self.ids[:-1] if self.ended else self.ids
 
 
 def block_of(one: Generated, request: SampleRequest) -> Block:
-    """Read one continuation; its bytes are found by the dialect.
+    """Read one continuation; the dialect sets its bytes afterwards.
 
     Raises:
         LogprobsUnavailable: it has text without log-probabilities.
-        MalformedResponse: it is longer than was asked for.
+        MalformedResponse: it is longer than requested.
     """
     meta = one.meta_info
     reason = reason_of(meta)
@@ -75,7 +75,7 @@ def block_of(one: Generated, request: SampleRequest) -> Block:
 
 
 def continuation_of(block: Block, request: SampleRequest) -> Continuation:
-    """Make a block whose bytes are known a continuation."""
+    """Turn a completed block into a continuation."""
     values = checked_logprobs(value for value, _, _ in block.rows)
     top = request.top_logprobs
     shown = [tops_of(row, top) for row in block.tops] if top else []

@@ -1,6 +1,6 @@
-"""SGLang's most probable next tokens, with the bytes that each adds.
+"""SGLang's most probable next tokens and the bytes each adds.
 
-They come by their ids; ``/detokenize`` takes many lists at a time.
+The server lists them by id; ``/detokenize`` decodes many lists at once.
 
 From documentation and source, as of the summer of 2026 (see `sglang`). Not run.
 """
@@ -14,7 +14,7 @@ import msgspec
 
 from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.dialects.common.detokenize import whole_part
+from trio_beam.dialects.common.detokenize import added_bytes
 from trio_beam.dialects.common.dialect import Exchange, WireRequest
 from trio_beam.dialects.common.encoding import splice
 from trio_beam.dialects.common.next_tokens import Candidate, Endings, blocks_of
@@ -31,22 +31,22 @@ from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
 
 def detokenize(model: str, lists: Sequence[Sequence[int]]) -> Exchange[list[str]]:
-    """The texts of lists of token ids."""
+    """Decode lists of token ids."""
     body = msgspec.json.encode({"model": model, "tokens": lists})
-    answer: Detokenized = yield WireRequest(
+    response: Detokenized = yield WireRequest(
         path="/detokenize", decode=decode_texts, body=body, at_root=True
     )
-    if len(answer.text) != len(lists):
-        raise MalformedResponse(f"{len(answer.text)} texts for {len(lists)} lists of tokens")
-    return answer.text
+    if len(response.text) != len(lists):
+        raise MalformedResponse(f"{len(response.text)} texts for {len(lists)} lists of tokens")
+    return response.text
 
 
 @attrs.define(eq=False)
 class NextTokens:
-    """What is known of single tokens, for all searches of an endpoint.
+    """Enumerates next tokens and remembers which end the text, for all searches of an endpoint.
 
     Attributes:
-        model: its name.
+        model: the model's name.
     """
 
     model: str
@@ -58,22 +58,22 @@ class NextTokens:
     def blocks(
         self, generated: Generated, before: list[int], request: SampleRequest
     ) -> Exchange[tuple[tuple[Continuation, ...], int]]:
-        """Continuations of one token each, and how many tokens had to be forced for them.
+        """Return one-token continuations and the number of tokens that had to be forced.
 
         Args:
             generated: one sampled token with its alternatives.
-            before: the last ids in front of it.
-            request: with n, the number of continuations.
+            before: the last ids before it.
+            request: its `n` is the number of continuations.
 
         Raises:
-            LogprobsUnavailable: the server shows fewer.
+            LogprobsUnavailable: the server lists fewer.
         """
         meta = generated.meta_info
         for _, number, _ in (meta.output_token_logprobs or [])[:1]:
             self._endings.note(number, ends=_ended(generated, number))
         rows = (meta.output_top_logprobs or [None])[0] or []
         if not rows:
-            raise LogprobsUnavailable("the server shows no next tokens")
+            raise LogprobsUnavailable("the server lists no next tokens")
         rows = rows[: max(request.n, request.top_logprobs)]
         values = checked_logprobs(value for value, _, _ in rows)
         lists = [before, *([*before, number] for _, number, _ in rows)]
@@ -87,26 +87,26 @@ class NextTokens:
         return blocks_of(candidates, ends, request.n, request.top_logprobs), len(asked)
 
     def _ends(self, number: int) -> Exchange[bool]:
-        """Force a token, and see whether it ends the text."""
+        """Force a token and return whether it ends the text."""
         sampling = {"max_new_tokens": 1, "temperature": 0, "logit_bias": {str(number): 1000}}
-        answer = yield WireRequest(
+        response = yield WireRequest(
             path="/generate",
             decode=decode,
             body=splice("input_ids", b"[%d]" % number, request_fields(self.model, sampling, 0)),
             at_root=True,
-            most_tokens=1,
+            max_tokens=1,
         )
-        return _ended(answer[0] if isinstance(answer, list) else answer, number)
+        return _ended(response[0] if isinstance(response, list) else response, number)
 
 
 def _ended(generated: Generated, number: int) -> bool:
-    """Whether a block ended at this token."""
+    """Return whether a block ended at this token."""
     reason = reason_of(generated.meta_info)
     return reason.type == STOP and reason.matched in (number, [number])
 
 
 def _added(before: str, text: str) -> bytes:
-    data = whole_part(before, text, open_ended=True)
+    data = added_bytes(before, text, open_ended=True)
     if data is None:
         raise MalformedResponse("the detokenizer changes the text in front of a token")
     return data

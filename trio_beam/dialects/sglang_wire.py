@@ -1,4 +1,4 @@
-"""What SGLang's own calls answer, as data."""
+"""Responses of SGLang's native calls as data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row: TypeAlias = tuple[float | None, int, str | None]
 
 
 class Reason(msgspec.Struct):
-    """Why a block ended, and the token or text at which it did."""
+    """Why a block ended, and at which token or text."""
 
     type: str
     matched: Any = None
@@ -25,7 +25,7 @@ class Reason(msgspec.Struct):
 
 
 class Meta(msgspec.Struct):
-    """All but the text of a block; `input_...`: of its prompt, as far as that was asked for."""
+    """Everything but a block's text; `input_...` fields describe the requested part of its prompt."""
 
     finish_reason: Reason | None = None
     prompt_tokens: int = 0
@@ -61,20 +61,20 @@ decode_texts = decoder_of(Detokenized)
 
 
 def reason_of(meta: Meta) -> Reason:
-    """Why a block ended.
+    """Return why a block ended.
 
     Raises:
-        ServerError: the server gave it up.
+        ServerError: the server gave up on it.
     """
     reason = meta.finish_reason or Reason(LENGTH)
     if reason.type == "abort":
-        message = f"the server gave the request up: {reason.message or 'without a reason'}"
+        message = f"the server gave up on the request: {reason.message or 'no reason given'}"
         raise ServerError(message, status=reason.status_code or 500)
     return reason
 
 
 def tops_of(rows: list[Row] | None, top: int) -> tuple[Token, ...]:
-    """The first so many alternatives of a place that have a log-probability."""
+    """Return the first `top` alternatives that have a log-probability."""
     given = [row for row in rows or [] if row[0] is not None][:top]
     values = checked_logprobs(value for value, _, _ in given)
     return tuple(
@@ -86,13 +86,13 @@ def tops_of(rows: list[Row] | None, top: int) -> tuple[Token, ...]:
 
 
 def request_fields(model: str, sampling: Any, top: int, start: int = -1) -> dict[str, Any]:
-    """The fields of a ``/generate`` call beside its prompt.
+    """Return the fields of a ``/generate`` call other than its prompt.
 
     Args:
-        model: its name.
-        sampling: the sampling parameters, or a list of them, one for each prompt.
-        top: alternatives of each token.
-        start: from which token of the prompt on log-probabilities are wanted; -1: from none.
+        model: the model's name.
+        sampling: the sampling parameters, or a list with one set per prompt.
+        top: number of alternatives per token.
+        start: index of the first prompt token to return log-probabilities for; -1 for none.
     """
     return {
         "model": model,

@@ -1,11 +1,11 @@
 """vLLM's completions call: token ids in and out.
 
-A string goes out as it is in the first round; the answer tells its token ids, and from then on prompt
-and beam travel as ids. A chat becomes ids by the server's own template (``/tokenize``). A
-log-probability that is missing is asked for again with the block as a part of the prompt (``echo``).
+A string is sent verbatim in the first round; the response contains its token ids, and from then on
+prompt and beam are sent as ids. ``/tokenize`` renders a chat to ids by the server's template. A missing
+log-probability is requested again with the block as part of the prompt (``echo``).
 
-vLLM leaves a character out of the text until it is whole, and shows the tokens inside it as "". Where a
-block begins or ends inside one, its ids are detokenized together with some before them.
+vLLM omits a character from the text until it is complete and shows the tokens inside it as "". Where a
+block begins or ends inside a character, its ids are detokenized together with some before them.
 
 Recorded: 0.32.0.
 """
@@ -21,8 +21,15 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, whole_part
-from trio_beam.dialects.common.dialect import DIALECTS, Answer, Api, Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.detokenize import added_bytes, ids_of, last_ids, last_text
+from trio_beam.dialects.common.dialect import (
+    DIALECTS,
+    Api,
+    Dialect,
+    Exchange,
+    ExchangeResult,
+    WireRequest,
+)
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
@@ -42,7 +49,7 @@ from trio_beam.errors import (
     MalformedResponse,
 )
 
-#: Whatever the model's own generation_config.json says, nothing but the temperature may shape the samples.
+#: Overrides the model's generation_config.json: only the temperature may shape the samples.
 _PLAIN: dict[str, Any] = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
 _TOKEN_IDS = OptionalField(
     name="return_token_ids", ways=(Way(fields={"return_token_ids": VALUE}), Way(fields={}))
@@ -51,17 +58,17 @@ _TOKEN_IDS = OptionalField(
 
 @attrs.define(kw_only=True, eq=False)
 class PreparedPrompt:
-    """A prompt: its text in JSON, its ids as far as they are known, or both."""
+    """A prompt: its text in JSON, its ids once known, or both."""
 
     text: bytes | None
     ids: list[int] | None
     prefix: PrefixEncoder
 
     def json(self, beam: Beam) -> bytes:
-        """The prompt with a beam behind it."""
+        """Encode the prompt followed by a beam."""
         if self.ids is None:
             if beam.continuation is not None or self.text is None:
-                raise MalformedResponse("the server has not told the token ids of the prompt")
+                raise MalformedResponse("the server did not send the token ids of the prompt")
             return self.text
         return b"[%s%s]" % (",".join(map(str, self.ids)).encode(), self.prefix(beam))
 
@@ -82,21 +89,21 @@ class VLLM(Dialect):
         self._next_tokens = NextTokens(model)
 
     def configure(self) -> Exchange[int | None]:
-        """Its version; how many sequences it works on is not told, and it queues the rest."""
+        """Query the version; vLLM does not report its number of slots, and queues excess requests."""
         try:
-            answer = yield WireRequest(path="/version", decode=decode_version, at_root=True)
+            response = yield WireRequest(path="/version", decode=decode_version, at_root=True)
         except EndpointError:
             return None
-        self.server = f"vLLM {answer.version}"
+        self.server = f"vLLM {response.version}"
         return None
 
     def running(self) -> Exchange[int | None]:
-        """Its own gauge."""
+        """Read the server's gauge."""
         running: int | None = yield WireRequest(path="/metrics", decode=read_running, at_root=True)
         return running
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
-        """A chat becomes token ids by the server's own template; a string stays one."""
+        """Render a chat to token ids by the server's template; keep a string."""
         prefix = PrefixEncoder(ids_of)
         messages = self._messages_of(prompt)
         if messages is None:
@@ -104,20 +111,20 @@ class VLLM(Dialect):
             return PreparedPrompt(text=text, ids=None, prefix=prefix)
         fields = {"model": self.model, "messages": messages, "add_generation_prompt": True}
         body = msgspec.json.encode(fields)
-        answer = yield WireRequest(
+        response = yield WireRequest(
             path="/tokenize", decode=decode_tokenized, body=body, at_root=True
         )
-        self.context_tokens = answer.max_model_len
-        if not answer.tokens:
-            raise MalformedResponse("the chat template makes no tokens of these messages")
-        return PreparedPrompt(text=None, ids=answer.tokens, prefix=prefix)
+        self.context_tokens = response.max_model_len
+        if not response.tokens:
+            raise MalformedResponse("the chat template renders these messages to no tokens")
+        return PreparedPrompt(text=None, ids=response.tokens, prefix=prefix)
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
-        """The number of its ids; of a text whose ids are not known yet, its bytes."""
+        """Return the number of ids, or an upper bound from the bytes of a text whose ids are unknown."""
         return max_tokens_of(prepared.text or b"") if prepared.ids is None else len(prepared.ids)
 
-    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
-        """One request, or a few while the server's limits are being learnt, and the repairs."""
+    def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Send one request, a few more while learning the server's limits, and the repairs."""
         completion, n = yield from self._negotiate(
             request,
             request.top_logprobs,
@@ -127,27 +134,29 @@ class VLLM(Dialect):
         )
         choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)[:n]
         if not choices:
-            raise MalformedResponse("the answer holds no choices")
+            raise MalformedResponse("the response has no choices")
         if len(choices) < n:
-            self.limits.fewer(len(choices))
+            self.limits.reduce_n(len(choices))
         if prepared.ids is None:
             prepared.ids = choices[0].prompt_token_ids or None
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
-        known: list[str] = []  # what stands before the blocks, once somebody needs it
+        known: list[str] = []  # the text before the blocks, decoded on demand
         for choice in choices:
             continuation = yield from self._continuation(choice, prepared, request, spent, known)
             continuations.append(continuation)
         counted = completion.usage.prompt_tokens if completion.usage else None
         if self._fields.inexact:
             continuations = [attrs.evolve(block, exact=False) for block in continuations]
-        return Answer(
+        return ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=max(0, counted or 0) + sum(spent),
         )
 
-    def enumerate(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[Answer]:
-        """The alternatives of one sampled token, by their ids."""
+    def enumerate(
+        self, prepared: PreparedPrompt, request: SampleRequest
+    ) -> Exchange[ExchangeResult]:
+        """Read the alternatives of one sampled token, by id."""
         one = attrs.evolve(request, n=1, max_tokens=1, temperature=1.0, enumerate=False)
         completion, _ = yield from self._negotiate(
             one,
@@ -158,20 +167,20 @@ class VLLM(Dialect):
         )
         choice: Choice | None = next(iter(completion.choices), None)
         if choice is None:
-            raise MalformedResponse("the response holds no choices")
+            raise MalformedResponse("the response has no choices")
         if prepared.ids is None:
             prepared.ids = choice.prompt_token_ids or None
         before = last_ids(prepared.ids or [], request.beam)
         blocks, asked = yield from self._next_tokens.blocks(choice, before, request)
         counted = completion.usage.prompt_tokens if completion.usage else None
-        return Answer(
+        return ExchangeResult(
             continuations=blocks,
             prompt_tokens=max(0, counted or 0) + asked,
-            generated_besides=1 + asked,
+            extra_generated=1 + asked,
         )
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
-        """The optional fields of a request, by our names; None: not sent."""
+        """Return the optional fields under our names; None leaves a field out."""
         return {
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
@@ -185,16 +194,16 @@ class VLLM(Dialect):
         }
 
     def _request(
-        self, prepared: PreparedPrompt, request: SampleRequest, spelt: dict[str, Any], n: int
+        self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[Any]:
-        fields: dict[str, Any] = {"model": self.model, **spelt}
+        fields: dict[str, Any] = {"model": self.model, **optional}
         if self.stream:
             fields["stream"] = True
         return WireRequest(
             path="/completions",
             decode=decoder(stream=self.stream, n=n),
             body=splice("prompt", prepared.json(request.beam), fields),
-            most_tokens=n * request.max_tokens,
+            max_tokens=n * request.max_tokens,
         )
 
     def _continuation(
@@ -208,7 +217,7 @@ class VLLM(Dialect):
         ids = choice.token_ids
         if ids is None:
             raise MalformedResponse(
-                "the server does not tell token ids: use a newer vLLM, or dialect='openai'"
+                "the server sends no token ids: use a newer vLLM, or dialect='openai'"
             )
         if len(ids) > request.max_tokens:
             raise MalformedResponse(too_long(len(ids), request.max_tokens))
@@ -220,7 +229,7 @@ class VLLM(Dialect):
             raise LogprobsUnavailable("the server sent tokens without log-probabilities")
         given = logprobs.token_logprobs
         if len(given) != len(ids) or None in given:
-            given = yield from self._read_again(prepared, request.beam, ids, spent)
+            given = yield from self._score_as_prompt(prepared, request.beam, ids, spent)
         values = checked_logprobs(given)
         texts = logprobs.tokens
         rows = logprobs.top_logprobs or []
@@ -234,16 +243,16 @@ class VLLM(Dialect):
         sampled = SampledTokens(pieces, [*ids], values, make)
         data = choice.text.encode("utf-8", "replace")
         ended = reason == STOP and choice.stop_reason is None
-        spelt = sampled.spell(data, ended=ended)
-        if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
+        optional = sampled.spell(data, ended=ended)
+        if not optional or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
             visible = ids[:-1] if ended else ids
             before = last_ids(prepared.ids or [], request.beam)
             if not known:
                 known.append((yield from detokenize(self.model, before)))
             text = yield from detokenize(self.model, [*before, *visible])
-            part = whole_part(known[0], text, open_ended=reason == LENGTH)
+            part = added_bytes(known[0], text, open_ended=reason == LENGTH)
             if part is None:
-                raise MalformedResponse("the detokenizer changes the text in front of a block")
+                raise MalformedResponse("the detokenizer alters the text before a block")
             data = part
         return Continuation(
             tokens=sampled.tokens,
@@ -253,24 +262,24 @@ class VLLM(Dialect):
             logprob=sum(values),
         )
 
-    def _read_again(
+    def _score_as_prompt(
         self, prepared: PreparedPrompt, beam: Beam, ids: list[int], spent: list[int]
     ) -> Exchange[list[float | None]]:
-        """The log-probabilities of a block as a part of a prompt."""
+        """Request a block's log-probabilities as part of a prompt."""
         if prepared.ids is None:
             raise LogprobsUnavailable("the server sent tokens without log-probabilities")
         whole = b"%s,%s]" % (prepared.json(beam)[:-1], ",".join(map(str, ids)).encode())
         fields = {"model": self.model, "max_tokens": 0, "echo": True, "logprobs": 0}
-        answer = yield WireRequest(
+        response = yield WireRequest(
             path="/completions",
             decode=decoder(stream=False),
             body=splice("prompt", whole, fields),
         )
-        choice: Choice | None = next(iter(answer.choices), None)
+        choice: Choice | None = next(iter(response.choices), None)
         if choice is None or choice.logprobs is None:
-            raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
-        spent.append(max(0, (answer.usage and answer.usage.prompt_tokens) or 0))
+            raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
+        spent.append(max(0, (response.usage and response.usage.prompt_tokens) or 0))
         given = choice.logprobs.token_logprobs[-len(ids) :]
         if len(given) < len(ids):
-            raise LogprobsUnavailable("the server has no log-probabilities of a prompt")
+            raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
         return given

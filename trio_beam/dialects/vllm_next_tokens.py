@@ -1,7 +1,7 @@
-"""vLLM's most probable next tokens by their ids, with the text that each adds.
+"""vLLM's most probable next tokens, by id, and the text each adds.
 
-The alternatives of a token come by their texts, and those of the same text as one; with
-``return_tokens_as_token_ids`` they come by their ids. ``/detokenize`` has their texts.
+By default vLLM lists alternatives by text and merges those of equal text; with
+``return_tokens_as_token_ids`` it lists them by id. ``/detokenize`` returns their texts.
 
 Recorded: 0.32.0.
 """
@@ -15,7 +15,7 @@ import msgspec
 
 from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.dialects.common.detokenize import BROKEN, last_text, whole_part
+from trio_beam.dialects.common.detokenize import BROKEN, added_bytes, last_text
 from trio_beam.dialects.common.dialect import Exchange, WireRequest
 from trio_beam.dialects.common.next_tokens import Candidate, Endings, blocks_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
@@ -27,23 +27,23 @@ _PREFIX = "token_id:"
 
 
 def detokenize(model: str, ids: list[int]) -> Exchange[str]:
-    """The text of token ids."""
+    """Decode token ids."""
     if not ids:
         return ""
     body = msgspec.json.encode({"model": model, "tokens": ids})
-    answer = yield WireRequest(
+    response = yield WireRequest(
         path="/detokenize", decode=decode_detokenized, body=body, at_root=True
     )
-    text: str = answer.prompt
+    text: str = response.prompt
     return text
 
 
 @attrs.define(eq=False)
 class NextTokens:
-    """What is known of single tokens, for all searches of an endpoint.
+    """Enumerates next tokens and remembers their texts and endings, for all searches of an endpoint.
 
     Attributes:
-        model: its name.
+        model: the model's name.
     """
 
     model: str
@@ -57,15 +57,15 @@ class NextTokens:
     def blocks(
         self, choice: Choice, before: list[int], request: SampleRequest
     ) -> Exchange[tuple[tuple[Continuation, ...], int]]:
-        """Continuations of one token each, and how many tokens had to be forced for them.
+        """Return one-token continuations and the number of tokens that had to be forced.
 
         Args:
-            choice: one sampled token with its alternatives, by their ids.
-            before: the last ids in front of it.
-            request: with n, the number of continuations.
+            choice: one sampled token with its alternatives, by id.
+            before: the last ids before it.
+            request: its `n` is the number of continuations.
 
         Raises:
-            LogprobsUnavailable: the server shows fewer.
+            LogprobsUnavailable: the server lists fewer.
         """
         found = _alternatives(choice)
         if choice.token_ids:
@@ -82,16 +82,16 @@ class NextTokens:
                 known = yield from detokenize(self.model, before)
             if known is not None and (inside or BROKEN in text):
                 longer = yield from detokenize(self.model, [*before, number])
-                data = whole_part(known, longer, open_ended=True)
+                data = added_bytes(known, longer, open_ended=True)
                 if data is None:
-                    raise MalformedResponse("the detokenizer changes the text in front of a token")
+                    raise MalformedResponse("the detokenizer alters the text before a token")
             candidates.append(Candidate(number, value, text, data or b""))
         asked: list[int] = []
         ends = yield from self._endings.of(candidates, asked)
         return blocks_of(candidates, ends, request.n, request.top_logprobs), len(asked)
 
     def _text_of(self, number: int) -> Exchange[str]:
-        """The text of a token behind one of whole characters; by itself it may lose a blank."""
+        """Decode a token after one of complete characters; alone it may lose a leading space."""
         if number not in self._texts:
             plain, before = yield from self._plain_token()
             text = yield from detokenize(self.model, [plain, number])
@@ -101,20 +101,20 @@ class NextTokens:
     def _plain_token(self) -> Exchange[tuple[int, str]]:
         if self._plain is None:
             fields = {"model": self.model, "prompt": "a", "add_special_tokens": False}
-            answer = yield WireRequest(
+            response = yield WireRequest(
                 path="/tokenize",
                 decode=decode_tokenized,
                 body=msgspec.json.encode(fields),
                 at_root=True,
             )
-            if not answer.tokens:
-                raise MalformedResponse("the tokenizer makes no token of a letter")
-            number: int = answer.tokens[-1]
+            if not response.tokens:
+                raise MalformedResponse("the tokenizer turns a letter into no tokens")
+            number: int = response.tokens[-1]
             self._plain = number, (yield from detokenize(self.model, [number]))
         return self._plain
 
     def _ends(self, number: int) -> Exchange[bool]:
-        """Force a token, and see whether it ends the text."""
+        """Force a token and return whether it ends the text."""
         plain, _ = yield from self._plain_token()
         fields = {
             "model": self.model,
@@ -123,24 +123,24 @@ class NextTokens:
             "temperature": 0,
             "allowed_token_ids": [number],
         }
-        answer = yield WireRequest(
+        response = yield WireRequest(
             path="/completions",
             decode=decoder(stream=False),
             body=msgspec.json.encode(fields),
-            most_tokens=1,
+            max_tokens=1,
         )
-        return bool(answer.choices) and answer.choices[0].finish_reason == STOP
+        return bool(response.choices) and response.choices[0].finish_reason == STOP
 
 
 def _alternatives(choice: Choice) -> list[tuple[int, float]]:
-    """The ids and log-probabilities (nats) of the next tokens, the most probable first."""
+    """Return the ids and log-probabilities (nats) of the next tokens, most probable first."""
     rows = choice.logprobs.top_logprobs if choice.logprobs else None
     row = rows[0] if rows else None
     if not row:
-        raise LogprobsUnavailable("the server shows no next tokens")
+        raise LogprobsUnavailable("the server lists no next tokens")
     if not all(name.startswith(_PREFIX) for name in row):
         raise LogprobsUnavailable(
-            "the server does not show its next tokens by their ids: use a newer vLLM, or"
+            "the server does not list its next tokens by id: use a newer vLLM, or"
             " dialect='openai' (inexact)"
         )
     checked = checked_logprobs(row.values())

@@ -1,4 +1,4 @@
-"""What vLLM answers, as data; streams are joined to what they amount to."""
+"""vLLM's responses as data, with streams joined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_beam.dialects.common.stream_join import join_choices, join_lists
 
 
 class Logprobs(msgspec.Struct):
-    """Parallel lists, one entry a token."""
+    """Parallel lists with one entry per token."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -21,7 +21,7 @@ class Logprobs(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
-    """One continuation, or, in a stream, a piece of it."""
+    """One continuation, or a streamed piece of one."""
 
     index: int = 0
     text: str = ""
@@ -33,13 +33,13 @@ class Choice(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """The server's own count."""
+    """The server's token counts."""
 
     prompt_tokens: int | None = None
 
 
 class Completion(msgspec.Struct):
-    """The answer, or an event of a stream."""
+    """A response, or a streamed event."""
 
     choices: list[Choice]
     usage: Counts | None = None
@@ -59,19 +59,19 @@ class _Version(msgspec.Struct):
 
 
 def join_chunks(chunks: Sequence[Completion], done: bool, n: int) -> Completion:
-    """The answer that a stream of n choices amounts to.
+    """Join a stream of n choices into a response.
 
     Raises:
-        MalformedResponse: it ended before ``[DONE]`` and before all of them had.
+        MalformedResponse: it ended before ``[DONE]`` and before every choice had ended.
     """
     usage: Counts | None = None
     for chunk in chunks:
         usage = chunk.usage or usage
     pieces = [piece for chunk in chunks for piece in chunk.choices]
-    return Completion(join_choices(pieces, _longer, done=done, n=n), usage)
+    return Completion(join_choices(pieces, _append, done=done, n=n), usage)
 
 
-def _longer(whole: Choice | None, piece: Choice) -> Choice:
+def _append(whole: Choice | None, piece: Choice) -> Choice:
     if whole is None:
         return piece
     whole.text += piece.text
@@ -93,13 +93,13 @@ _RUNNING = re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([0-9.e+]+)$",
 
 
 def read_running(body: bytes) -> int | None:
-    """The requests under way, of Prometheus metrics."""
+    """Read the number of running requests from Prometheus metrics."""
     found = _RUNNING.findall(body)
     return int(sum(map(float, found))) if found else None
 
 
 def decoder(*, stream: bool, n: int = 1) -> Callable[[bytes], Completion]:
-    """What reads an answer, as a stream of n choices or as JSON."""
+    """Return the decoder for a response, streamed (n choices) or as JSON."""
     if not stream:
         return _decode
     return decoder_of_stream(_decode, lambda chunks, done: join_chunks(chunks, done, n), _decode)

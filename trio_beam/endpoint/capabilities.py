@@ -1,4 +1,4 @@
-"""The abilities of a server, as far as a search depends on them. Pure data."""
+"""The server capabilities that searches depend on. Pure data."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Capabilities:
-    """The abilities of a server, found out by asking it and by trying. None: it could not be told.
+    """Capabilities of a server, found by querying and testing it. None means inconclusive.
 
     Attributes:
-        base_url: where it is.
-        dialect: how it is spoken to.
+        base_url: the server's base URL.
+        dialect: name of the dialect in use.
         model: the model's name.
-        server: what it calls itself, with its version.
-        context_tokens: longest sequence, prompt included, in tokens.
-        slots: sequences that it works on at the same time.
-        max_n: most choices that one request may ask for; 1 if it ignores or refuses ``n``; None: no limit
-            met up to what was tried.
-        choices_differ: whether the choices of one request are samples of their own.
-        seed_repeats: whether the same seed gives the same tokens again.
-        seed_plus_index: whether choice i is what a request with seed + i gives.
+        server: name and version of the server.
+        context_tokens: context length in tokens, including the prompt.
+        slots: number of sequences processed at the same time.
+        max_n: maximum number of choices per request; 1 if ``n`` is ignored or refused; None: no limit
+            found.
+        choices_differ: whether the choices of one request are independent samples.
+        seed_repeats: whether the same seed reproduces the same tokens.
+        seed_plus_index: whether choice i equals the result of a request with seed + i.
         logprobs: shape of the log-probabilities: ``"native"``, ``"content"`` or ``"legacy"``.
-        max_logprobs: most alternatives that it shows for a token; None: no limit met.
-        raw_logprobs: whether they are the model's own, whatever the temperature.
-        end_of_text_counted: whether the token that ends a text comes with its log-probability.
-        token_ids_in: whether a prompt may be token ids.
-        token_ids_out: whether the tokens' ids come back.
-        continues_chat: whether the last message of a chat, the assistant's, is continued.
-        streams: whether it answers with a stream where asked to.
-        stops_when_closed: whether a connection that is closed stops the work, on a server with nothing
-            else to do.
-        notes: what else is known of servers of this kind.
-        inexact: why a search on it is not exact, in plain words; empty if it is.
+        max_logprobs: maximum number of alternatives per token; None: no limit found.
+        raw_logprobs: whether log-probabilities are the model's own at any temperature.
+        end_of_text_counted: whether the end-of-text token has a log-probability.
+        token_ids_in: whether the server accepts token ids as a prompt.
+        token_ids_out: whether the server returns token ids.
+        continues_chat: whether the server continues a final assistant message.
+        streams: whether the server streams on request.
+        stops_when_closed: whether an otherwise idle server stops working when the connection is closed.
+        notes: known caveats of such servers.
+        inexact: reasons why a search is not exact; empty if it is.
     """
 
     base_url: str
@@ -69,7 +68,7 @@ class Capabilities:
         return self.max_n != 1
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return it as JSON-compatible values."""
         return attrs.asdict(self)
 
 
@@ -77,23 +76,23 @@ def _reasons(found: Capabilities) -> list[str]:
     reasons = []
     if not (found.token_ids_in and found.token_ids_out):
         reasons.append(
-            "beams are continued by their text, which the server may cut into other tokens than it sampled"
+            "beams are continued by their text, which the server may tokenize differently than it sampled it"
         )
     if found.raw_logprobs is False:
         reasons.append(
-            "log-probabilities are scaled by the temperature: they are the model's own only with"
+            "log-probabilities are scaled by the temperature: they are the model's own only at"
             " proposal_temperature=1"
         )
     if found.end_of_text_counted is False:
         reasons.append(
-            "the token that ends a text has no log-probability, so an ended beam scores too high by it"
+            "the token that ends a text has no log-probability, so finished beams score too high"
         )
     if found.choices_differ is False:
         reasons.append("the choices of one request are all the same: set max_n=1")
     if found.seed_repeats is False:
-        reasons.append("the same seed gave other tokens: a search cannot be repeated")
+        reasons.append("the same seed gave different tokens: a search cannot be repeated")
     if found.continues_chat is False:
         reasons.append(
-            "an assistant's message is not continued, so a chat cannot be searched; a string can"
+            "an assistant message is not continued, so a chat cannot be searched; a string can"
         )
     return reasons

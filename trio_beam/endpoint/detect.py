@@ -1,4 +1,4 @@
-"""Finding out about a server: its dialect, its model, and as many slots as it says it has."""
+"""Detect a server's dialect, model and number of slots."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _decode_either = decoder_of(list[ModelEntry] | ModelList)
 
 
 def _decode_models(body: bytes) -> ModelList:
-    answer: list[ModelEntry] | ModelList = _decode_either(body)
-    if isinstance(answer, ModelList):
-        if answer.data is None and answer.models is None:
+    response: list[ModelEntry] | ModelList = _decode_either(body)
+    if isinstance(response, ModelList):
+        if response.data is None and response.models is None:
             raise msgspec.ValidationError("Object missing required field `data`")
-        return answer
-    return ModelList(data=answer)
+        return response
+    return ModelList(data=response)
 
 
-#: Spoken to a server of which nothing else is known.
+#: The dialect for servers that no other dialect recognises.
 _FALLBACK = "openai"
 
 
 def _is_misfit(dialect: Dialect, error: EndpointError) -> bool:
-    """Whether an error means that a server does not know a dialect's calls, or answers them otherwise."""
+    """Return whether an error means that the server does not speak a dialect."""
     if dialect.name == _FALLBACK:
         return False
     match error:
@@ -64,19 +64,19 @@ def _is_misfit(dialect: Dialect, error: EndpointError) -> bool:
 
 @attrs.define(kw_only=True, eq=False)
 class DialectFinder:
-    """Finds the dialect of one endpoint's server, once.
+    """Detects the dialect of an endpoint's server, once.
 
     Attributes:
-        name: a registered name; ``"auto"`` asks the server.
+        name: a registered name; ``"auto"``: detect it.
         model: the model's name; None: the only one that the server lists.
-        api: which of the two OpenAI calls to use.
-        max_n: most choices a request; None: to be found out.
-        stream: whether answers are asked for as streams.
-        max_concurrent: most requests in flight, as the caller wants it.
-        limiter: resized to the slots of a server that was found and tells them.
-        exchanges: with the server.
-        models_url: named where the model is not clear.
-        found: the dialect, once it is known.
+        api: which OpenAI call to use.
+        max_n: maximum number of choices per request; None: learn it.
+        stream: whether to request streamed responses.
+        max_concurrent: the caller's limit on requests in flight.
+        limiter: resized to the number of slots that a detected server reports.
+        exchanges: runs exchanges with the server.
+        models_url: for the error about an ambiguous model.
+        found: the dialect, once known.
     """
 
     name: str
@@ -93,11 +93,11 @@ class DialectFinder:
     _lock: trio.Lock = attrs.field(factory=trio.Lock, init=False)
 
     async def find(self, context: RequestContext) -> Dialect:
-        """The dialect. Tasks that want it at the same time wait for the first one.
+        """Return the dialect; concurrent callers wait for the first one.
 
         Raises:
-            ConfigError: streams are wanted, and it reads none.
-            EndpointError: the server does not answer, or the model is not clear.
+            ConfigError: streams are requested but the dialect does not support them.
+            EndpointError: the server does not respond, or the model is ambiguous.
         """
         async with self._lock:
             if self.found is None:
@@ -110,10 +110,10 @@ class DialectFinder:
             return self._make(name, model)
         models = await self._list_models(context)
         if name != "auto":
-            return self._make(name, self._only(models))
+            return self._make(name, self._only_model(models))
         known = [DIALECTS[word] for word in DIALECTS.names()]
         kind = next((kind.name for kind in known if kind.recognises(models)), _FALLBACK)
-        dialect = self._make(kind, model or self._only(models))
+        dialect = self._make(kind, model or self._only_model(models))
         slots = await self.exchanges.run(dialect.configure(), context, context.meter.reservation())
         if slots is not None:
             wanted = self.max_concurrent
@@ -124,37 +124,37 @@ class DialectFinder:
         kind = DIALECTS[name]
         if self.stream and not kind.can_stream:
             raise ConfigError(
-                "stream", f"False with the dialect {name!r}, which reads no streams", True
+                "stream", f"False with the dialect {name!r}, which does not support streams", True
             )
         return kind(model, self.api, Limits(n=self.max_n), self.stream)
 
     async def fall_back(
         self, dialect: Dialect, error: EndpointError, context: RequestContext
     ) -> Dialect:
-        """Return the dialect to speak instead of one that was found and does not fit.
+        """Return the dialect to use instead of a detected one that turned out wrong.
 
         Args:
-            dialect: it was found, not named, and has not had a response yet.
-            error: of a request in it.
-            context: of the search that met it.
+            dialect: the dialect in use.
+            error: of a request in that dialect.
+            context: of the search whose request failed.
 
         Raises:
-            EndpointError: this one, if it does not say that the dialect does not fit.
+            EndpointError: `error` itself, unless it means that a detected, unproved dialect is wrong.
         """
         async with self._lock:
             if self.found is not None and self.found is not dialect:
-                return self.found  # another search has met it before
+                return self.found  # another search has replaced it
             if self.name != "auto" or dialect.proved or not _is_misfit(dialect, error):
                 raise error
             other = self._make(_FALLBACK, dialect.model)
-            reason = f"it lists its models as {dialect.name!r} does, but does not speak it: {error.message}"
+            reason = f"its model list looks like {dialect.name!r}, but it does not speak it: {error.message}"
             other.notes = (*other.notes, reason)
             await self.exchanges.run(other.configure(), context, context.meter.reservation())
             self.found = other
         return other
 
     async def by_text(self, dialect: Dialect, context: RequestContext) -> Dialect:
-        """Return the dialect that continues a beam without token ids, where `dialect` speaks in them.
+        """Return a dialect that continues beams without token ids, for use beside `dialect`.
 
         Raises:
             EndpointError: as `find`.
@@ -178,14 +178,14 @@ class DialectFinder:
                 context.meter.reservation(),
             )
         except (MalformedResponse, RequestRejected, ServerError) as error:
-            # Without such a list, or not for this key; the search's own requests will tell.
+            # There is no list, or not for this key; the search's own requests will show more.
             lasting = not isinstance(error, ServerError) or error.status == 501
             if self.model is None or not lasting:
                 raise
             return ModelList(data=[])
 
-    def _only(self, models: ModelList) -> str:
-        names = [entry.called for entry in models.rows]
+    def _only_model(self, models: ModelList) -> str:
+        names = [entry.model_name for entry in models.rows]
         if len(names) == 1:
             return names[0]
         listed = shorten(", ".join(names[:20])) or "none"

@@ -1,7 +1,7 @@
-"""From a request to its response: slots, retries, the server's pauses, and hedging.
+"""Send requests: slots, retries, pauses that a server asks for, and hedging.
 
-Everything runs in the task that asks (and, for a hedge, in a nursery of that call). A request that
-waits, for a slot or to be repeated or for a pause to end, holds no slot.
+Everything runs in the caller's task, and hedges in a nursery of that call. A request that waits for a
+slot, a retry or the end of a pause holds no slot.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from trio_beam.errors import (
 from trio_beam.http.client import HttpClient
 
 T = TypeVar("T")
-#: Most hedges of one attempt.
+#: Maximum number of hedges per attempt.
 _MAX_HEDGES = 2
 
 
@@ -49,13 +49,13 @@ class _Racer(NamedTuple):
 
 
 @attrs.define(eq=False)
-class _Call(Generic[T]):
-    """One request on its way.
+class _PendingRequest(Generic[T]):
+    """A request with the state of its attempts.
 
     Attributes:
-        failed: attempts that have failed.
-        waited: seconds that were waited between attempts.
-        generation: of the limiter, when the slot for the current attempt was lent.
+        failed: number of failed attempts.
+        waited: seconds waited between attempts.
+        generation: the limiter's generation when the slot for the current attempt was taken.
     """
 
     request: WireRequest[T]
@@ -68,16 +68,16 @@ class _Call(Generic[T]):
 
 @attrs.define(kw_only=True)
 class Dispatcher:
-    """Carries out requests for all searches of an endpoint.
+    """Sends requests for all searches of an endpoint.
 
     Attributes:
-        http: its connections.
-        limiter: its slots.
-        retry: how often a request is sent, and when.
-        hedge_after: seconds without an answer after which a request is sent once more, and a last
-            time after as many again; ``"p95"``: as long as 95 % of the last answers took; None: never.
-        hedge_share: most hedges, as a share of all attempts.
-        attempts, retries, cancelled, hedges: counted since the endpoint was made.
+        http: sends single attempts.
+        limiter: lends slots.
+        retry: the retry policy.
+        hedge_after: seconds without a response after which a request is sent again, and once more after
+            the same time; ``"p95"``: the 95th percentile of recent latencies; None: never.
+        hedge_share: maximum share of hedges among all attempts.
+        attempts, retries, cancelled, hedges: counts since the endpoint was created.
     """
 
     http: HttpClient
@@ -95,23 +95,23 @@ class Dispatcher:
     _resume_at: float = attrs.field(default=-math.inf, init=False)
 
     def restart(self) -> None:
-        """Forget a pause that a server asked for: under another `trio.run` its end means nothing."""
+        """Forget any pause: its end is meaningless under another `trio.run`."""
         self._resume_at = -math.inf
 
     async def send(
         self, request: WireRequest[T], context: RequestContext, reservation: Reservation
     ) -> T:
-        """Send a request, again if need be, and return its decoded response.
+        """Send a request, with retries, and return its decoded response.
 
         Raises:
             EndpointError: the last attempt's, with the number of attempts.
-            BudgetExhausted: the search may not send it (again).
+            BudgetExhausted: the budget does not allow another attempt.
         """
-        call = _Call(request, context, reservation)
+        call = _PendingRequest(request, context, reservation)
         context.attempts = 0
         while True:
             try:
-                return await self._once(call)
+                return await self._send_once(call)
             except EndpointError as error:
                 retried = self._note_failure(call, error)
                 if retried is None:
@@ -119,8 +119,10 @@ class Dispatcher:
             context.emit(retried)
             await trio.sleep(retried.wait)
 
-    def _note_failure(self, call: _Call[Any], error: EndpointError) -> RequestRetried | None:
-        """Count a failed attempt; return the retry that it is worth, None to let its error stand."""
+    def _note_failure(
+        self, call: _PendingRequest[Any], error: EndpointError
+    ) -> RequestRetried | None:
+        """Count a failed attempt; return the retry to make, or None to raise its error."""
         call.failed += 1
         error.attempts = call.failed
         call.context.last_error = error
@@ -142,23 +144,23 @@ class Dispatcher:
             wait=decision.seconds,
         )
 
-    async def _once(self, call: _Call[T]) -> T:
-        """Take a slot and send a call, with its hedges; give the slot back."""
+    async def _send_once(self, call: _PendingRequest[T]) -> T:
+        """Send a request once, with its hedges, while holding a slot."""
         if self._pausing() or not self.limiter.try_acquire():
             await self._wait_for_slot(call.context)
         call.generation = self.limiter.generation
         try:
             delay = self._hedge_delay()
-            if delay is None or not call.request.most_tokens:
+            if delay is None or not call.request.max_tokens:
                 return await self._attempt(call, again=call.failed > 0)
             return await self._race(call, delay)
         finally:
             self.limiter.release()
 
     async def _wait_for_slot(self, context: RequestContext) -> None:
-        """Wait for a slot, and for the end of a pause, in which nobody holds one.
+        """Wait for a slot and for the end of any pause, during which no slot is held.
 
-        Neither counts against the beam's time.
+        Neither wait counts against the beam's timeout.
         """
         with context.deadline.paused():
             while True:
@@ -174,21 +176,23 @@ class Dispatcher:
         return trio.current_time() < self._resume_at
 
     def _note_pause(self, error: EndpointError, context: RequestContext) -> None:
-        """Make a pause that the server asked one request for hold for all of them."""
+        """Apply a pause that the server asked of one request to all requests."""
         if not isinstance(error, (RateLimited, ServerError)) or not error.retry_after:
             return
         if error.retry_after > self.retry.wait_total:
-            return  # nobody is to wait so long; each request finds out for itself
+            return  # too long to wait; each request meets the error itself
         until = trio.current_time() + error.retry_after
         if until > self._resume_at:
             self._resume_at = until
             context.emit(EndpointPaused(seconds=error.retry_after, error=error))
 
-    async def _attempt(self, call: _Call[T], *, again: bool, hedge_after: float | None = None) -> T:
-        """Send a call once, in a slot that is held; count it and its outcome."""
+    async def _attempt(
+        self, call: _PendingRequest[T], *, again: bool, hedge_after: float | None = None
+    ) -> T:
+        """Send a request once, in a slot already held, and count it and its outcome."""
         request, context, reservation = call.request, call.context, call.reservation
-        reservation.reserve(request.most_tokens)
-        # Counted when it is sent, not when that is decided: it may be cancelled before.
+        reservation.reserve(request.max_tokens)
+        # Counted when it is sent, since it may be cancelled before.
         if hedge_after is not None:
             self.hedges += 1
             context.emit(RequestHedged(after=hedge_after))
@@ -200,7 +204,7 @@ class Dispatcher:
             self._count_cancelled(context)
             raise
         except EndpointError as error:
-            self._note_pause(error, context)  # at once: the other attempt of a race may take long
+            self._note_pause(error, context)  # now: the other attempt of a race may take long
             if isinstance(error, AttemptTimeout):
                 self._count_cancelled(context)
             if _is_overload(error):
@@ -208,14 +212,14 @@ class Dispatcher:
                 self.limiter.overloaded(call.generation)
                 self._note_limit(limit, context)
             if not _may_have_generated(error):
-                reservation.refund(request.most_tokens)
+                reservation.refund(request.max_tokens)
             raise
-        reservation.answered(request.most_tokens)
-        if request.most_tokens:
+        reservation.responded(request.max_tokens)
+        if request.max_tokens:
             if self.hedge_after == "p95":
                 self._latencies.add(trio.current_time() - start)
             limit = self.limiter.size
-            self.limiter.answered()
+            self.limiter.succeeded()
             self._note_limit(limit, context)
         return response
 
@@ -239,20 +243,21 @@ class Dispatcher:
     def _hedge_delay(self) -> float | None:
         return self._latencies.quantile(0.95) if self.hedge_after == "p95" else self.hedge_after
 
-    def _may_hedge(self, call: _Call[Any]) -> bool:
-        """Whether a hedge is allowed now; if so, a slot was taken for it."""
+    def _may_hedge(self, call: _PendingRequest[Any]) -> bool:
+        """Return whether a hedge is allowed; if so, a slot has been taken for it."""
         return (
             not self._pausing()
             and self._hedges_begun < self.hedge_share * self.attempts
-            and call.reservation.allows(call.request.most_tokens)
-            # Only where a slot is free: a hedge must not make others wait.
+            and call.reservation.allows(call.request.max_tokens)
+            # Only if a slot is free: a hedge must not make others wait.
             and self.limiter.try_acquire()
         )
 
-    async def _race(self, call: _Call[T], delay: float) -> T:
-        """Send a call, and once more when there is no response after a delay; the first one wins.
+    async def _race(self, call: _PendingRequest[T], delay: float) -> T:
+        """Send a request, and hedge it after each delay without a response; the first response wins.
 
-        The hedge may straggle too: in a search of some hundred requests one in twenty is enough.
+        There is more than one hedge because a hedge may straggle too: in a search of a few hundred requests
+        one straggler in twenty is enough.
         """
         racers: list[_Racer] = []
         begun = 1
@@ -265,7 +270,7 @@ class Dispatcher:
             else:
                 racers.append(_Racer(response, None))
             if racers[-1].error is None or len(racers) == begun:
-                # Shielded: a response that came just before a cancellation from outside is kept.
+                # Shielded, to keep a response that arrived just before an outside cancellation.
                 nursery.cancel_scope.shield = True
                 nursery.cancel_scope.cancel(reason="the race is over")
 
@@ -298,7 +303,7 @@ def _is_overload(error: EndpointError) -> bool:
 
 
 def _may_have_generated(error: EndpointError) -> bool:
-    """Whether the server may have done the work all the same, so that its tokens are spent."""
+    """Return whether the server may have done the work, so that its tokens are spent."""
     broken = isinstance(error, (AttemptTimeout, MalformedResponse))
     lost = isinstance(error, ConnectionFailed) and not error.never_sent
     return broken or lost

@@ -1,7 +1,7 @@
 """A completion server: one base URL with its model.
 
-An endpoint owns connections, slots and what it has learnt of its server, and no task: every request
-runs in the task that asks for it.
+An endpoint owns connections, slots and knowledge about its server, but no task: every request runs in
+its caller's task.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from trio_beam.http.client import HttpClient
 from trio_beam.http.clients import AsyncClient
 
 T = TypeVar("T")
-#: With ``max_concurrent="auto"``: where to begin, and how far to go at most.
-_FIRST_SIZE = 8
-_GREATEST_SIZE = 1024
+#: Initial and maximum number of slots with ``max_concurrent="auto"``.
+_INITIAL_SIZE = 8
+_MAX_SIZE = 1024
 
 
 @attrs.frozen(kw_only=True)
 class EndpointStatistics:
-    """The present and past work of an endpoint, in numbers.
+    """Counts of an endpoint's current and past work.
 
     Attributes:
-        in_flight: requests that hold a slot now.
-        waiting: requests that wait for one.
-        limit: most requests in flight, now.
-        attempts: requests sent so far, retries included.
-        retries: how many of them repeated one that had failed.
-        hedges: how many of them were sent because another had no answer yet.
-        cancelled: how many of them were given up before their response was whole.
-        open_connections: sockets open now, idle ones included; None with an ``http_client`` of your own.
+        in_flight: requests that hold a slot.
+        waiting: requests that wait for a slot.
+        limit: current maximum number of requests in flight.
+        attempts: requests sent so far, including retries and hedges.
+        retries: attempts that repeated a failed one.
+        hedges: attempts sent because another had no response yet.
+        cancelled: attempts abandoned before their response was complete.
+        open_connections: open sockets, including idle ones; None with your own ``http_client``.
     """
 
     in_flight: int
@@ -65,7 +65,7 @@ class EndpointStatistics:
 
 @attrs.define(kw_only=True)
 class _Settings:
-    """The arguments that are checked by declarations like those of a configuration."""
+    """Arguments validated by the same declarations as configurations."""
 
     api: Api = one_of("auto", "completions", "chat")
     max_concurrent: int | Literal["auto"] = integer(minimum=1, choices=("auto",))
@@ -82,45 +82,43 @@ class _Settings:
 class Endpoint:
     """A completion server, as an async context manager.
 
-    Leaving the block closes every connection. It may be entered again afterwards, also under another
-    `trio.run`. An endpoint may serve any number of searches at the same time; what it learns of its
-    server (its dialect, its limits) serves all of them.
+    Leaving the block closes all connections. The endpoint may be entered again, also under another
+    `trio.run`. It can serve any number of searches at the same time, and they share what it learns about
+    its server (dialect, limits).
 
     Args:
         base_url: for example ``http://127.0.0.1:8000/v1``.
-        model: the model's name; None takes the only one that the server lists.
-        api_key: sent as a bearer token; shown nowhere.
+        model: the model's name; None: the only one that the server lists.
+        api_key: sent as a bearer token; never shown.
         headers: sent with every request.
-        extra_body: further fields of every request, as JSON values: arguments of a chat template,
-            ``reasoning_effort``, a router's preferences. What the search sets itself is refused; with
-            fields that shape the samples no block is ``exact``.
+        extra_body: further JSON fields of every request: chat template arguments, ``reasoning_effort``,
+            routing preferences. Fields that the search itself sets are refused; with fields that shape
+            sampling no block is ``exact``.
         api: ``"completions"`` or ``"chat"``; ``"auto"``: chat for messages, completions for a string.
-        dialect: a registered name; ``"auto"`` asks the server what it is.
-        max_concurrent: most requests in flight, all searches together. A server that was found
-            (not named) and that says how many slots it has gets no more than that. ``"auto"`` finds a
-            limit: it grows while the server answers in time, and is halved by a 429, a 503 or a timeout.
-        max_n: most continuations that one request may ask for; None: to be found out.
+        dialect: a registered name; ``"auto"``: detect it.
+        max_concurrent: maximum number of requests in flight, over all searches. For a detected (not named)
+            server that reports its slots, never more than those. ``"auto"`` adapts the limit: it grows
+            while the server responds in time, and is halved by a 429, a 503 or a timeout.
+        max_n: maximum number of continuations per request; None: learn it.
         attempt_timeout: seconds for one attempt, from connecting to the last byte; None: no limit.
-        connect_timeout: seconds for connecting; None: no limit of its own.
-        keepalive_expiry: seconds after which an idle connection is not used again.
-        max_answer_bytes: longest body that is read, decompressed.
-        hedge_after: seconds without an answer after which a request is sent once more, if a slot is
-            free, and a last time after as many again; the first answer wins and the other attempts'
-            sockets are closed. ``"p95"``: after the time within which 95 % of the last answers came.
-            None: never.
-        hedge_share: most such extra requests, as a share of all.
-        stream: ask for answers as streams of server-sent events. The results are the same; it costs more
-            work on both sides, and is for servers that notice only while they stream that a request was
-            cancelled (llama.cpp, when it is busy).
-        retry: how often a request is sent, and when.
-        http_client: an `httpx.AsyncClient` of your own (certificates, hooks, a mock); it is
-            used as it is and not closed. Its own timeouts hold: httpx's default of 5 seconds is shorter
-            than many a block takes. If its pool is smaller than ``max_concurrent``, that is the limit.
-            None: a client over `TrioTransport`, with the proxies of the environment
-            (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``; never for the loopback).
+        connect_timeout: seconds for connecting; None: no separate limit.
+        keepalive_expiry: seconds after which an idle connection is no longer used.
+        max_answer_bytes: maximum size of a decompressed response body.
+        hedge_after: seconds without a response after which a request is sent again, if a slot is free, and
+            once more after the same time; the first response wins and the other attempts' sockets are
+            closed. ``"p95"``: the 95th percentile of recent latencies. None: never.
+        hedge_share: maximum share of hedges among all requests.
+        stream: request server-sent events. The results are the same at more cost for both sides; it helps
+            with servers that notice a cancelled request only while streaming (llama.cpp, when busy).
+        retry: the retry policy.
+        http_client: your own `httpx.AsyncClient` (certificates, hooks, a mock); it is used as it is and
+            not closed. Its own timeouts apply: httpx's default of 5 seconds is too short for many blocks.
+            A pool smaller than ``max_concurrent`` bounds the limit. None: a client over `TrioTransport`
+            with the environment's proxies (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``,
+            ``NO_PROXY``; never for loopback addresses).
 
     Raises:
-        ConfigError: an argument is out of its bounds.
+        ConfigError: an argument is out of bounds.
     """
 
     def __init__(
@@ -145,7 +143,7 @@ class Endpoint:
         retry: RetryPolicy | None = None,
         http_client: AsyncClient | None = None,
     ) -> None:
-        _Settings(  # made only to be checked
+        _Settings(  # only to validate them
             api=api,
             max_concurrent=max_concurrent,
             max_n=max_n,
@@ -170,14 +168,14 @@ class Endpoint:
             attempt_timeout=attempt_timeout,
             connect_timeout=connect_timeout,
             keepalive_expiry=keepalive_expiry,
-            most_bytes=max_answer_bytes,
+            max_bytes=max_answer_bytes,
             client=http_client,
         )
         adaptive = max_concurrent == "auto"
         self._limiter = FairLimiter(
-            _FIRST_SIZE if max_concurrent == "auto" else max_concurrent,
+            _INITIAL_SIZE if max_concurrent == "auto" else max_concurrent,
             adaptive=adaptive,
-            most=_GREATEST_SIZE if adaptive else None,
+            max_size=_MAX_SIZE if adaptive else None,
             ceiling=self._http.pool_size,
         )
         self._dispatcher = Dispatcher(
@@ -208,31 +206,31 @@ class Endpoint:
 
     @property
     def base_url(self) -> str:
-        """Where the server is, without credentials."""
+        """The base URL, without credentials."""
         return self._address.base_url
 
     @property
     def model(self) -> str | None:
-        """The model's name; None if it is not known yet."""
+        """The model's name; None if not yet known."""
         found = self._finder.found
         return found.model if found else self._finder.model
 
     @property
     def is_open(self) -> bool:
-        """Whether it was entered, and not left again."""
+        """Whether the endpoint is entered."""
         return self._http.is_open
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.base_url} model={self.model!r}>"
 
     async def __aenter__(self) -> Self:
-        """Open; sends nothing. What was closed may be opened again, also under another `trio.run`.
+        """Open the endpoint, without sending anything. It may be reopened, also under another `trio.run`.
 
         Raises:
-            TrioBeamError: it is open.
-            ConfigError: the environment names a proxy that cannot be used.
+            TrioBeamError: the endpoint is already open.
+            ConfigError: the environment specifies an unsupported proxy.
         """
-        await trio.lowlevel.checkpoint()  # first: a cancelled entry leaves nothing open
+        await trio.lowlevel.checkpoint()  # first, so that a cancelled entry leaves nothing open
         self._http.open()
         self._dispatcher.restart()
         return self
@@ -243,13 +241,13 @@ class Endpoint:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close every connection; a client of the caller's stays open."""
-        # Sockets are closed without waiting for anything, so the shield is short.
+        """Close all connections; leave a caller's client open."""
+        # Closing sockets does not wait, so a short shield suffices.
         with trio.move_on_after(1, shield=True):
             await self._http.aclose()
 
     def statistics(self) -> EndpointStatistics:
-        """Return the counts as they stand."""
+        """Return the current counts."""
         done = self._dispatcher
         return EndpointStatistics(
             in_flight=self._limiter.in_flight,
@@ -263,21 +261,21 @@ class Endpoint:
         )
 
     async def start(self, prompt: Prompt, context: RequestContext) -> DialectSampler:
-        """Find out what the server is, unless that is known, and let its dialect prepare the prompt.
+        """Detect the server's dialect, unless known, and prepare the prompt.
 
         Raises:
-            EndpointError: as its attributes say.
+            EndpointError: the server does not respond, or cannot be used for this prompt.
         """
         return await DialectSampler.start(self._exchanges, self._finder, prompt, context)
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
-        """Find out what the server can do, by some twenty small requests; the second call sends none.
+        """Test the server with about twenty small requests; the result is cached.
 
         Args:
-            progress: told in a few words what is being tried.
+            progress: called with a short description of each step.
 
         Raises:
-            EndpointError: the server cannot be reached, or not be searched over.
+            EndpointError: the server cannot be reached or cannot be searched over.
         """
         async with self._probing:
             if self._capabilities is None:
@@ -309,13 +307,13 @@ class Endpoint:
     async def run_exchange(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
     ) -> T:
-        """Carry out the requests of a dialect's exchange.
+        """Run a dialect's exchange.
 
         Raises:
-            EndpointError: the dialect did not know what to do about it, or found it.
+            EndpointError: a request failed and the dialect did not handle it, or the dialect raised it.
         """
         return await self._exchanges.run(exchange, context, reservation)
 
 
 def _ignore(_: object) -> None:
-    """An observer of nothing."""
+    """Discard a message or an event."""

@@ -1,4 +1,4 @@
-"""Exchanges with a server: send the requests that a dialect yields, and give it their responses."""
+"""Run exchanges: send the requests that a dialect yields, and send their responses back to it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True, eq=False)
 class Exchanges:
-    """Carries out the exchanges of one endpoint.
+    """Runs the exchanges of one endpoint.
 
     Attributes:
         dispatcher: sends the requests.
-        base_url: named by an error that no single request is to blame for.
-        extra_body: fields that the caller adds to every request with a body.
-        learning: held while something is found out for all searches.
+        base_url: for errors that no single request caused.
+        extra_body: the caller's fields for every request with a body.
+        learning: lock held while learning something for all searches.
     """
 
     dispatcher: Dispatcher
@@ -36,10 +36,10 @@ class Exchanges:
     async def run(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
     ) -> T:
-        """Carry out the requests of a dialect's exchange.
+        """Run a dialect's exchange.
 
         Raises:
-            EndpointError: the dialect did not know what to do about it, or found it.
+            EndpointError: a request failed and the dialect did not handle it, or the dialect raised it.
         """
         try:
             request = next(exchange)
@@ -57,7 +57,7 @@ class Exchanges:
             result: T = stop.value
             return result
         except EndpointError as error:
-            if not error.url:  # found by the dialect in a response that looked well
+            if not error.url:  # found by the dialect in a successful response
                 error.url = self.base_url
             error.attempts = error.attempts or 1
             raise

@@ -1,24 +1,24 @@
-"""The latest latencies of an endpoint. Pure."""
+"""Recent latencies of an endpoint. Pure."""
 
 from __future__ import annotations
 
 import bisect
 from collections import deque
 
-#: Latencies that are remembered, and the least number that have a quantile.
+#: Number of latencies remembered, and the minimum needed for a quantile.
 _WINDOW = 256
 _MIN_COUNT = 20
 
 
 class Latencies:
-    """The latencies of the last responses, in seconds."""
+    """Latencies of the most recent responses, in seconds."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque()
         self._sorted: list[float] = []
 
     def add(self, seconds: float) -> None:
-        """Note one."""
+        """Add a latency."""
         if len(self._recent) == _WINDOW:
             oldest = self._recent.popleft()
             del self._sorted[bisect.bisect_left(self._sorted, oldest)]
@@ -26,10 +26,9 @@ class Latencies:
         bisect.insort(self._sorted, seconds)
 
     def quantile(self, share: float) -> float | None:
-        """Return the latency that such a share of the responses did not exceed; None if they are too few.
+        """Return a quantile of the latencies, at most twice the median; None if there are too few.
 
-        No more than twice the median, so that stragglers, should they be more than the rest of the
-        share, do not pass for what is usual.
+        The bound keeps frequent stragglers from counting as normal.
         """
         count = len(self._sorted)
         if count < _MIN_COUNT:

@@ -1,11 +1,11 @@
-"""The limit on requests in flight: fair between searches, and able to find its own size.
+"""A limit on requests in flight that is fair between searches and can adapt its size.
 
-A slot is lent for one attempt. Waiting requests stand in one line for each search, and free slots go
-to the lines in turn, so that a search of 200 beams does not starve one of 2.
+A slot is lent for one attempt. Each search has its own queue of waiting requests, and free slots go to
+the queues in turn, so a search of 200 beams does not starve one of 2.
 
-The size may adapt (additive increase, multiplicative decrease; Chiu and Jain 1989, as in TCP): it
-grows by one for each full round of slots answered in time, and is halved when the server is
-overloaded, once for each round of slots.
+The size may adapt (additive increase, multiplicative decrease; Chiu and Jain 1989, as in TCP): it grows
+by one per full round of slots with responses in time, and is halved at most once per round of slots
+when the server is overloaded.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class FairLimiter:
     """Lends slots to requests.
 
     Args:
-        size: most slots lent at the same time; with `adaptive` the size to begin with.
-        adaptive: whether `answered` and `overloaded` change the size.
-        most: greatest size that it may grow to.
-        ceiling: bounds any size, whatever is asked for; None: nothing does.
+        size: number of slots; with `adaptive`, the initial number.
+        adaptive: whether `succeeded` and `overloaded` change the size.
+        max_size: maximum size to grow to.
+        ceiling: upper bound on any size, including explicit ones; None: no bound.
     """
 
     def __init__(
@@ -32,42 +32,42 @@ class FairLimiter:
         size: int,
         *,
         adaptive: bool = False,
-        most: int | None = None,
+        max_size: int | None = None,
         ceiling: int | None = None,
     ) -> None:
         self._ceiling = math.inf if ceiling is None else ceiling
         self._size = float(min(size, self._ceiling))
-        self._most = max(size, most or size)
+        self._max_size = max(size, max_size or size)
         self._adaptive = adaptive
         self._lines: OrderedDict[Hashable, deque[trio.lowlevel.Task]] = OrderedDict()
-        #: Counts the decreases; see `overloaded`.
+        #: Number of decreases; see `overloaded`.
         self.generation = 0
         self.in_flight = 0
 
     @property
     def size(self) -> int:
-        """Most slots that are lent at the same time, now."""
+        """Current number of slots."""
         return int(self._size)
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a slot."""
+        """Number of requests waiting for a slot."""
         return sum(map(len, self._lines.values()))
 
-    def resize(self, size: int, *, most: int | None = None) -> None:
-        """Give the limit another size, and another bound for growing if it adapts."""
-        self._most = max(size, most or size)
+    def resize(self, size: int, *, max_size: int | None = None) -> None:
+        """Set the size, and the bound for growing if it adapts."""
+        self._max_size = max(size, max_size or size)
         self._set(size)
 
     def try_acquire(self) -> bool:
-        """Take a slot if one is free that nobody waits for; give it back with `release`."""
+        """Take a slot if one is free and nobody waits for it; return it with `release`."""
         if self._lines or self.in_flight >= self.size:
             return False
         self.in_flight += 1
         return True
 
     async def acquire(self, search: Hashable) -> None:
-        """Wait for a slot in the line of a search; give it back with `release`."""
+        """Wait for a slot in the queue of a search; return it with `release`."""
         task = trio.lowlevel.current_task()
         self._lines.setdefault(search, deque()).append(task)
 
@@ -77,26 +77,26 @@ class FairLimiter:
                 del self._lines[search]
             return trio.lowlevel.Abort.SUCCEEDED
 
-        # Whoever gives a slot wakes its new owner, so none can be lost between the two.
+        # Handing out a slot wakes its new owner in one step, so no slot can be lost in between.
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def release(self) -> None:
-        """Give a slot back."""
+        """Return a slot."""
         self.in_flight -= 1
         self._hand_out()
 
-    def answered(self) -> None:
-        """The server has answered in time."""
+    def succeeded(self) -> None:
+        """Note a response in time."""
         if self._adaptive and self.in_flight >= self.size:
-            # Only a limit that is used says anything about a larger one.
-            self._set(min(self._most, self._size + 1 / self._size))
+            # Only a limit that is reached says anything about a larger one.
+            self._set(min(self._max_size, self._size + 1 / self._size))
 
     def overloaded(self, generation: int) -> None:
-        """The server has refused for being busy (429, 503), or has not answered in time.
+        """Note that the server was busy (429, 503) or did not respond in time.
 
         Args:
-            generation: `generation` when the slot was lent. Slots lent before the last decrease do
-                not count again: what they met is what it was for.
+            generation: value of `generation` when the slot was taken. Slots taken before the last
+                decrease are ignored, since that decrease already accounts for them.
         """
         if self._adaptive and generation == self.generation:
             self.generation += 1
@@ -111,6 +111,6 @@ class FairLimiter:
             search, line = self._lines.popitem(last=False)
             task = line.popleft()
             if line:
-                self._lines[search] = line  # to the end: the other lines come first
+                self._lines[search] = line  # at the end: the other queues come first
             self.in_flight += 1
             trio.lowlevel.reschedule(task)

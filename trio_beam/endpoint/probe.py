@@ -1,7 +1,7 @@
-"""Trying a server by a handful of small requests, made in the very way that a search makes them.
+"""Test a server with small requests, built in the same way as those of a search.
 
-About twenty requests: some 200 tokens, and a longer one that is given up to see whether the server
-notices.
+About twenty requests with some 200 tokens in total, and a longer one that is cancelled to see whether
+the server notices.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _TEXT = "The best thing about"
 _CHAT = ({"role": "user", "content": "Answer with one word: which colour has the sky?"},)
 _SEED = 7
 _BLOCK = 8
-#: How many choices and alternatives are tried: more than a search has use for.
+#: Numbers of choices and alternatives to try: more than a search can use.
 _MANY_CHOICES = 64
 _MANY_LOGPROBS = 1000
-#: Tokens in which a short answer should have ended.
+#: Tokens within which a short answer should end.
 _SHORT_ANSWER = 32
-#: Nats by which the same log-probability may differ from one request to the next (bfloat16: 0.08).
+#: Nats by which the same log-probability may differ between requests (bfloat16: 0.08).
 _NOISE = 0.15
-#: Tokens of the request that is given up; seconds that it runs, and that the server has to notice.
-_LONG, _RUNS, _NOTICES = 512, 0.5, 2.0
+#: Length in tokens of the cancelled request; seconds it runs, and seconds the server has to notice.
+_LONG_TOKENS, _RUNS, _NOTICES = 512, 0.5, 2.0
 
 
 class Ask(Protocol):
-    """Carries out an exchange; raises `EndpointError`."""
+    """Runs an exchange; raises `EndpointError`."""
 
     async def __call__(self, exchange: Exchange[T]) -> T:
         """Return the result of an exchange."""
@@ -45,14 +45,14 @@ class Ask(Protocol):
 
 @attrs.define(eq=False)
 class Probe:
-    """Tries one server.
+    """Tests one server.
 
     Attributes:
-        ask: carries out what a dialect wants to know.
-        dialect: how the server is spoken to.
-        streaming: makes the same dialect, with streams.
-        base_url: where it is.
-        progress: told in a few words what is being tried.
+        ask: runs an exchange.
+        dialect: the server's dialect.
+        streaming: creates the same dialect with streams.
+        base_url: the server's base URL.
+        progress: called with a short description of each step.
     """
 
     ask: Ask
@@ -62,12 +62,12 @@ class Probe:
     progress: Callable[[str], None]
 
     async def run(self) -> Capabilities:
-        """All of it, one request after the other.
+        """Run all tests, one request after the other.
 
         Raises:
-            EndpointError: not even a plain request could be carried out.
+            EndpointError: not even a plain request succeeded.
         """
-        self.progress("asking the server what it is")
+        self.progress("server and version")
         slots = await self.ask(self.dialect.configure())
         self.progress("choices, seeds and log-probabilities")
         start = trio.current_time()
@@ -78,9 +78,9 @@ class Probe:
             "token_ids_in": self.dialect.takes_ids,
             "logprobs": self.dialect.shape,
             **await self._seeds(first),
-            "max_n": await self._most_choices(),
+            "max_n": await self._max_choices(),
             "raw_logprobs": await self._maybe(self._raw()),
-            "max_logprobs": await self._maybe(self._most_logprobs()),
+            "max_logprobs": await self._maybe(self._max_logprobs()),
         }
         self.progress("chat, and how texts end")
         found |= await self._chat()
@@ -111,11 +111,11 @@ class Probe:
         request = SampleRequest(
             beam=Beam(), n=1, max_tokens=_BLOCK, temperature=1.0, top_logprobs=2, seed=_SEED
         )
-        answer = await self.ask(dialect.sample(prepared, attrs.evolve(request, **changes)))
-        return answer.continuations
+        result = await self.ask(dialect.sample(prepared, attrs.evolve(request, **changes)))
+        return result.continuations
 
     async def _maybe(self, trying: Any) -> Any:
-        """Return the result of an attempt; None if the server refused."""
+        """Return the result of a test, or None if the server refused."""
         try:
             return await trying
         except EndpointError:
@@ -133,14 +133,14 @@ class Probe:
             "seed_plus_index": _same(first[1:2], next_one or ()) if repeats else None,
         }
 
-    async def _most_choices(self) -> int | None:
+    async def _max_choices(self) -> int | None:
         limits = self.dialect.limits
         if limits.n is None:
             await self._maybe(self._sample(self.dialect, n=_MANY_CHOICES, max_tokens=1))
         return limits.n
 
     async def _raw(self) -> bool | None:
-        """Whether the same tokens are as probable when they are sampled at another temperature."""
+        """Return whether log-probabilities are the same at another temperature."""
         shown = []
         for temperature in (1.0, 2.0):
             (one,) = await self._sample(
@@ -152,7 +152,7 @@ class Probe:
             return None
         return max(abs(shown[0][text] - shown[1][text]) for text in both) < _NOISE
 
-    async def _most_logprobs(self) -> int | None:
+    async def _max_logprobs(self) -> int | None:
         (one,) = await self._sample(self.dialect, max_tokens=1, top_logprobs=_MANY_LOGPROBS)
         if self.dialect.limits.logprobs is not None:
             return self.dialect.limits.logprobs
@@ -184,19 +184,19 @@ class Probe:
             request = SampleRequest(
                 beam=Beam(), n=1, max_tokens=_BLOCK, temperature=1.0, top_logprobs=2, seed=_SEED
             )
-            await self.ask(_noting(dialect.sample(prepared, request), bodies))
+            await self.ask(_recording(dialect.sample(prepared, request), bodies))
         except EndpointError:
             return False
         return bodies[0].lstrip()[:1] not in (b"{", b"[")
 
     async def _stops(self, seconds_a_token: float) -> bool | None:
-        """Give a long request up and look, a little later, whether the server still works on it."""
+        """Cancel a long request and check a little later whether the server still works on it."""
         before = await self.ask(self.dialect.running())
-        if before is None or _LONG * seconds_a_token < _RUNS + _NOTICES:
-            return None  # it does not tell; or it would have ended by itself
+        if before is None or _LONG_TOKENS * seconds_a_token < _RUNS + _NOTICES:
+            return None  # not reported, or the request would have ended by itself
         prepared = await self.ask(self.dialect.prepare(check_prompt(_TEXT)))
         with trio.move_on_after(_RUNS) as scope:
-            await self._continue(self.dialect, prepared, max_tokens=_LONG, top_logprobs=0)
+            await self._continue(self.dialect, prepared, max_tokens=_LONG_TOKENS, top_logprobs=0)
         if not scope.cancelled_caught:
             return None
         await trio.sleep(_NOTICES)
@@ -208,10 +208,10 @@ def _same(some: Sequence[Continuation], others: Sequence[Continuation]) -> bool:
     return [list(one.keys) for one in some] == [list(one.keys) for one in others]
 
 
-def _noting(exchange: Exchange[T], bodies: list[bytes]) -> Exchange[T]:
-    """The same exchange; the bodies of its answers are noted."""
+def _recording(exchange: Exchange[T], bodies: list[bytes]) -> Exchange[T]:
+    """Wrap an exchange to record the bodies of its responses."""
 
-    def noting(request: WireRequest[Any]) -> WireRequest[Any]:
+    def recording(request: WireRequest[Any]) -> WireRequest[Any]:
         def decode(body: bytes) -> Any:
             bodies.append(body)
             return request.decode(body)
@@ -222,11 +222,11 @@ def _noting(exchange: Exchange[T], bodies: list[bytes]) -> Exchange[T]:
         request = next(exchange)
         while True:
             try:
-                answer = yield noting(request)
+                response = yield recording(request)
             except EndpointError as error:
                 request = exchange.throw(error)
             else:
-                request = exchange.send(answer)
+                request = exchange.send(response)
     except StopIteration as stop:
         result: T = stop.value
         return result

@@ -1,4 +1,4 @@
-"""The decision whether a request is worth another attempt, and after how long. Pure."""
+"""Decide whether and when to retry a request. Pure."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from trio_beam.errors import (
     ServerError,
 )
 
-#: Refusals that another attempt can mend: request timeout, too early, conflict of a lock.
+#: Refusals worth a retry: request timeout, lock conflict, too early.
 _TRANSIENT_STATUS = frozenset({408, 409, 425})
-#: Server errors that it cannot: not implemented, version not supported.
+#: Server errors not worth a retry: not implemented, version not supported.
 _PERMANENT_STATUS = frozenset({501, 505})
 
 
 @documented
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often a request is sent, and how long is waited in between.
+    """How often to send a request, and how long to wait between attempts.
 
-    The wait before attempt k + 1 is drawn evenly from the upper half of
-    ``min(wait_max, wait_initial * 2 ** (k - 1))``, or is what the server asked for if that is longer.
+    The wait before attempt k + 1 is drawn uniformly from the upper half of
+    ``min(wait_max, wait_initial * 2 ** (k - 1))``; a longer wait that the server asks for takes precedence.
 
     Raises:
-        ConfigError: a value is out of its bounds.
+        ConfigError: a value is out of bounds.
     """
 
-    attempts: int = integer(4, minimum=1, help="Most attempts, the first one included.")
+    attempts: int = integer(4, minimum=1, help="Maximum number of attempts, including the first.")
     wait_initial: float = number(
         0.5, minimum=0, unit="seconds", help="Wait before the second attempt."
     )
@@ -43,13 +43,13 @@ class RetryPolicy:
         30.0,
         minimum=0,
         unit="seconds",
-        help="Longest wait between two attempts (the server may ask for more).",
+        help="Maximum wait between two attempts (the server may ask for more).",
     )
     wait_total: float = number(
         3600.0,
         minimum=0,
         unit="seconds",
-        help="Longest time that a request waits between its attempts, all waits together.",
+        help="Maximum total of a request's waits between attempts.",
     )
 
     def __attrs_post_init__(self) -> None:
@@ -61,20 +61,20 @@ class RetryPolicy:
 
 @attrs.frozen
 class RetryIn:
-    """Send it again after so many seconds."""
+    """Retry after `seconds`."""
 
     seconds: float
 
 
 @attrs.frozen
 class GiveUp:
-    """Let the error stand."""
+    """Raise the error."""
 
     reason: str
 
 
 def is_transient(error: EndpointError) -> bool:
-    """Whether the same request may fare better another time."""
+    """Return whether the same request may succeed another time."""
     match error:
         case BeamTimeout():
             return False
@@ -99,18 +99,18 @@ def decide(
     remaining: float,
     waited: float = 0.0,
 ) -> RetryIn | GiveUp:
-    """Decide what to do about an error.
+    """Decide whether to retry after an error.
 
     Args:
-        error: what the attempt ended in.
-        attempt: its number, from 1.
-        policy: the limits.
+        error: the failed attempt's error.
+        attempt: number of the attempt, from 1.
+        policy: the retry policy.
         jitter: a random number from 0 to 1.
-        remaining: seconds that the beam has left; a wait that is longer is not begun.
-        waited: seconds that the request has waited between its attempts so far.
+        remaining: seconds until the beam's deadline; a longer wait is not started.
+        waited: seconds that the request has already waited between attempts.
     """
     if not is_transient(error):
-        return GiveUp("another attempt would end the same way")
+        return GiveUp("a retry would fail the same way")
     if attempt >= policy.attempts:
         return GiveUp("that was the last attempt")
     ceiling = min(policy.wait_max, policy.wait_initial * 2.0 ** min(attempt - 1, 60))
@@ -118,7 +118,7 @@ def decide(
     asked = error.retry_after if isinstance(error, (RateLimited, ServerError)) else None
     wait = max(wait, asked or 0.0)
     if wait >= remaining:
-        return GiveUp("the wait would outlast the beam's time")
+        return GiveUp("the wait would exceed the beam's timeout")
     if waited + wait > policy.wait_total:
-        return GiveUp("the waits would be longer than wait_total")
+        return GiveUp("the waits would exceed wait_total")
     return RetryIn(wait)

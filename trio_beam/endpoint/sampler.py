@@ -1,4 +1,4 @@
-"""A server with a prompt prepared: the `Sampler` of an endpoint."""
+"""The `Sampler` of an endpoint: a server with a prepared prompt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import Answer, Dialect
+from trio_beam.dialects.common.dialect import Dialect, ExchangeResult
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.errors import EndpointError, MalformedResponse
@@ -19,9 +19,9 @@ from trio_beam.errors import EndpointError, MalformedResponse
 
 @attrs.define(eq=False)
 class DialectSampler:
-    """Samples in the dialect of the server; in another one, if that turns out not to fit.
+    """Samples in the server's dialect, or in another one if that turns out wrong.
 
-    A beam that came as text, without token ids, is continued by text where the dialect would need them.
+    A beam without token ids is continued by its text if the dialect would need ids.
     """
 
     _exchanges: Exchanges
@@ -36,10 +36,10 @@ class DialectSampler:
     async def start(
         cls, exchanges: Exchanges, finder: DialectFinder, prompt: Prompt, context: RequestContext
     ) -> DialectSampler:
-        """Find the dialect, and let it prepare the prompt.
+        """Detect the dialect and prepare the prompt.
 
         Raises:
-            EndpointError: the server does not answer, or cannot be used for this prompt.
+            EndpointError: the server does not result, or cannot be used for this prompt.
         """
         dialect = await finder.find(context)
         sampler = cls(exchanges, finder, prompt, dialect, None, 0)
@@ -54,21 +54,21 @@ class DialectSampler:
 
     @property
     def max_per_request(self) -> int | None:
-        """The limit on choices, as far as the dialect has learnt it."""
+        """The maximum number of choices per request, if the dialect has learnt it."""
         return self._dialect.limits.n
 
     @property
     def prompt_length(self) -> int:
-        """Tokens of the prompt as the server has counted them; before its first response an upper bound."""
+        """Prompt length in tokens by the server's count; an upper bound before the first response."""
         return self._length
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
-        """Sample, and count the cost.
+        """Sample continuations and account for their cost.
 
         Raises:
-            EndpointError: none could be had.
+            EndpointError: the request failed.
         """
         if self._dialect.takes_ids and _came_as_text(request.beam):
             sampler = await self._text_sampler(context)
@@ -103,7 +103,7 @@ class DialectSampler:
         return self._by_text
 
     async def _fall_back(self, error: EndpointError, context: RequestContext) -> None:
-        """Change to another dialect, if the error says that this one does not fit; else raise it."""
+        """Switch to another dialect if the error means that this one is wrong; else raise it."""
         self._dialect = await self._finder.fall_back(self._dialect, error, context)
         await self._prepare(context)
 
@@ -116,26 +116,26 @@ class DialectSampler:
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.proposal_logprobs:
             ask = dialect.sample_with_proposal_logprobs
-        answer: Answer = await self._exchanges.run(
+        result: ExchangeResult = await self._exchanges.run(
             ask(self._prepared, request), context, reservation
         )
         dialect.proved = True
-        generated = sum(continuation.generated for continuation in answer.continuations)
-        reservation.settle(generated + answer.generated_besides, answer.prompt_tokens)
-        context.meter.prompt_tokens += answer.prompt_tokens
-        context.meter.completion_tokens += answer.generated_besides
-        if answer.prompt_tokens > request.beam.length:
-            self._length = min(self._length, answer.prompt_tokens - request.beam.length)
+        generated = sum(continuation.generated for continuation in result.continuations)
+        reservation.settle(generated + result.extra_generated, result.prompt_tokens)
+        context.meter.prompt_tokens += result.prompt_tokens
+        context.meter.completion_tokens += result.extra_generated
+        if result.prompt_tokens > request.beam.length:
+            self._length = min(self._length, result.prompt_tokens - request.beam.length)
         if self._exchanges.extra_body.shapes:
-            return [attrs.evolve(block, exact=False) for block in answer.continuations]
-        return answer.continuations
+            return [attrs.evolve(block, exact=False) for block in result.continuations]
+        return result.continuations
 
     async def _settle(self, request: SampleRequest, context: RequestContext) -> None:
-        """Let the dialect find out what it must know before this request, once for all searches."""
-        if not self._dialect.is_open(self._prepared, request):
+        """Let the dialect settle what it must know before this request, once for all searches."""
+        if not self._dialect.needs_settling(self._prepared, request):
             return
         async with self._exchanges.learning:
-            if self._dialect.is_open(self._prepared, request):
+            if self._dialect.needs_settling(self._prepared, request):
                 reservation = context.meter.reservation()
                 await self._exchanges.run(self._dialect.settle(), context, reservation)
 
@@ -147,7 +147,7 @@ def _came_as_text(beam: Beam) -> bool:
 
 def _neither(first: EndpointError, second: EndpointError) -> MalformedResponse:
     return MalformedResponse(
-        f"{first.message}; spoken to as 'openai' instead, the server says: {second.message};"
+        f"{first.message}; with dialect='openai' instead: {second.message};"
         " use a newer server, or name the dialect (dialect=...)",
         url=second.url or first.url,
         attempts=second.attempts,

@@ -1,1 +1,1 @@
-"""Searches on Trio: one round as a nursery, the loops around it, and many prompts at once. Private."""
+"""Searches on Trio: rounds as nurseries, the search loops, and many prompts at once. Private."""

@@ -1,4 +1,4 @@
-"""The loop between the machine of a beam search and its rounds."""
+"""The loop that drives a beam search machine and runs its rounds."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class BeamSearchRun(Run[BeamSearchConfig]):
     """One block-level beam search.
 
     Args:
-        model: is searched over.
+        model: as for `Run`.
         prompt: as for `Run`.
         strategy: as for `Run`.
         observers: as for `Run`.
-        runner: carries out its rounds.
+        runner: runs its rounds.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         self._machine = BeamSearchMachine(strategy, secrets.randbits(ENTROPY_BITS))
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
-        """The beams as they stand; what came back of an open round counts too."""
+        """Return the current beams, including the received part of an open round."""
         try:
             return self._machine.result(stop_reason)
         except VoteError as error:
@@ -63,7 +63,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         return self._failure((failure,))
 
     async def _search(self, sampler: Sampler) -> StopReason:
-        """One step after the other, until the machine says that it is over."""
+        """Take steps until the machine has finished."""
         while True:
             step = self._machine.step()
             if isinstance(step, ScoreCandidates):
@@ -77,7 +77,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
                 )
                 self._meter.prompt_length = prompt_length(sampler)
             elif isinstance(step, Failed):
-                raise self._error_of(step)
+                raise self._failure_error(step)
             else:
                 return step.stop_reason
 
@@ -97,7 +97,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         else:
             self._machine.take_scores(step.beams, scores)
 
-    def _error_of(self, step: Failed) -> SearchFailed:
+    def _failure_error(self, step: Failed) -> SearchFailed:
         if step.cause is None:
             return self._failure(step.failures)
         error = self._failed_by(step.cause)

@@ -1,4 +1,4 @@
-"""The deadline of a beam's request, paused while it waits for a free slot."""
+"""The deadline of a beam's request, paused while it waits for a slot."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import trio
 class PausableDeadline:
     """Moves the deadline of a cancel scope so that waiting for a slot does not count.
 
-    The time runs from the moment it is made, also while a request waits to be repeated.
+    Time runs from creation, including waits between retries.
 
     Args:
-        scope: its deadline belongs to this object.
-        seconds: the time allowed; infinity for no limit.
+        scope: the scope whose deadline this object manages.
+        seconds: the time allowed; infinite for no limit.
     """
 
     def __init__(self, scope: trio.CancelScope, seconds: float) -> None:
@@ -25,12 +25,12 @@ class PausableDeadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left; infinity while it is paused."""
+        """Seconds left; infinite while paused."""
         return self._scope.deadline - trio.current_time()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the time while the block runs."""
+        """Pause the deadline inside the ``with`` block."""
         left = self.remaining
         self._scope.deadline = math.inf
         try:

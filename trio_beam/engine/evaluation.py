@@ -1,4 +1,4 @@
-"""A scorer's questions, asked of a model as if they were expansions."""
+"""Ask a model a scorer's questions in the form of expansions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trio_beam.core.prompt import Prompt
 
 @attrs.frozen
 class QuestionSampler:
-    """Samples the answers about each candidate, by a prompt of its own.
+    """Samples answers about candidates, each with its own prompt.
 
     Attributes:
-        model: answers.
-        scorer: asks.
-        prompt: of the search.
+        model: the model to ask.
+        scorer: builds the questions.
+        prompt: the prompt of the search.
     """
 
     model: LanguageModel
@@ -33,7 +33,7 @@ class QuestionSampler:
         """Sample the answer about ``request.beam``.
 
         Raises:
-            EndpointError: none could be had.
+            EndpointError: a request failed.
         """
         question = self.scorer.ask(self.prompt, request.beam)
         sampler = await self.model.start(question, context)

@@ -1,4 +1,4 @@
-"""Exceptions that arrive as themselves, however many nurseries they came through."""
+"""Unwrap exceptions from the groups that nurseries put around them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import NoReturn
 
 @contextmanager
 def unwrapped(*kinds: type[BaseException]) -> Iterator[None]:
-    """Raise the only exception of a group bare, if it is one of `kinds`; other groups pass as they are.
+    """Raise a group's only exception bare if it is one of `kinds`; let other groups pass.
 
-    Nurseries wrap whatever leaves them. An exception that a caller catches by its type must not arrive in
-    a group.
+    Nurseries wrap all exceptions, but one that callers catch by type must not arrive in a group.
     """
     try:
         yield
@@ -26,8 +25,8 @@ def unwrapped(*kinds: type[BaseException]) -> Iterator[None]:
 
 
 @contextmanager
-def one_nursery_less() -> Iterator[None]:
-    """Raise a lone exception as it was before the nursery of the block wrapped it."""
+def without_nursery_group() -> Iterator[None]:
+    """Raise a lone exception as it was before the block's nursery wrapped it."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -37,7 +36,7 @@ def one_nursery_less() -> Iterator[None]:
 
 
 def _raise(error: BaseException) -> NoReturn:
-    """Raise an exception with the context that it had, not with the group that it comes from."""
+    """Raise an exception with its original context instead of the group."""
     context = error.__context__
     try:
         raise error

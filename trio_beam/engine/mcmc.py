@@ -1,4 +1,4 @@
-"""The chains of a Metropolis-Hastings run: a nursery, and in it a task and a cancel scope for each chain."""
+"""Run Metropolis-Hastings chains: a nursery with a task and a cancel scope per chain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trio_beam.engine.run import ENTROPY_BITS, Run, search_failed
 
 
 class ChainsRun(Run[McmcConfig]):
-    """One run of `mcmc`."""
+    """One Metropolis-Hastings run."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class ChainsRun(Run[McmcConfig]):
         self._state = McmcRun(strategy, secrets.randbits(ENTROPY_BITS))
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
-        """The texts as they stand."""
+        """Return the chains' current texts."""
         return self._state.result(stop_reason)
 
     def _started(self) -> Event:
@@ -74,7 +74,7 @@ class ChainsRun(Run[McmcConfig]):
         scope: trio.CancelScope,
         ended: trio.MemorySendChannel[None],
     ) -> None:
-        """Make one request after the other, and say when the chain has ended, whatever happens."""
+        """Make the chain's requests in sequence; signal its end whatever happens."""
         try:
             with scope:
                 while (wanted := chain.step()) is not None:

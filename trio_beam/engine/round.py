@@ -1,8 +1,8 @@
-"""One round: a nursery, and in it a task and a cancel scope for each beam.
+"""One round: a nursery with a task and a cancel scope per beam.
 
-The scope of a beam is made here by the parent and entered in the child; the parent only cancels
-it. A request's failure becomes data in the child (`Outcome.errors`); the machine decides what it means.
-Anything unexpected is a bug and leaves as the nursery's group.
+The parent creates a beam's scope, the child enters it, and the parent only cancels it. A failed request
+becomes data in the child (`Outcome.errors`); the machine decides what it means. Anything unexpected is a
+bug and leaves as the nursery's group.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from trio_beam.errors import (
 
 
 class OutcomeReceiver(Protocol):
-    """Takes the outcomes of a round: a machine."""
+    """Receives the outcomes of a round: a machine."""
 
     def receive(self, outcome: Outcome) -> Reaction:
-        """Take the outcome of one expansion."""
+        """Process the outcome of one expansion."""
 
 
-#: Carries out a round as `run_round` does, whose arguments it is given.
+#: Runs a round, with the arguments of `run_round`.
 RoundRunner: TypeAlias = Callable[
     [Sampler, Round, OutcomeReceiver, UsageMeter, Observer], Awaitable[None]
 ]
@@ -49,17 +49,17 @@ RoundRunner: TypeAlias = Callable[
 async def run_round(
     sampler: Sampler, current: Round, receiver: OutcomeReceiver, meter: UsageMeter, emit: Observer
 ) -> None:
-    """Carry out all expansions of a round at the same time, and give `receiver` every outcome.
+    """Run all expansions of a round concurrently, and pass every outcome to `receiver`.
 
-    When this returns or raises, no task of the round is left, and `receiver` has all that came back:
-    also if it was cancelled from outside.
+    When this returns or raises, even after a cancellation, no task of the round is left and `receiver`
+    has everything that arrived.
 
     Args:
-        sampler: answers the requests.
+        sampler: performs the requests.
         current: the round.
-        receiver: takes the outcomes, and says whom to cancel.
+        receiver: receives the outcomes and says which expansions to cancel.
         meter: counts the requests.
-        emit: takes events.
+        emit: receives events.
     """
     scopes = [trio.CancelScope() for _ in current.expansions]
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
@@ -73,7 +73,7 @@ async def run_round(
                 for rank in reaction.cancel:
                     scopes[rank].cancel(reason="a sibling failed")
     finally:
-        # A cancelled round still hands over what had arrived: it was paid for.
+        # A cancelled round still delivers everything that arrived: it was paid for.
         for outcome in _buffered(receive):
             _deliver(receiver, outcome, emit)
         send.close()
@@ -96,7 +96,7 @@ def _buffered(receive: trio.MemoryReceiveChannel[Outcome]) -> Iterator[Outcome]:
 
 
 class _BeamTask:
-    """The expansion of one beam, by as many requests as the server makes it take."""
+    """The expansion of one beam, by as many requests as the server requires."""
 
     def __init__(
         self,
@@ -137,20 +137,20 @@ class _BeamTask:
         )
 
     async def _ask(self, first: int, count: int) -> None:
-        """Get samples `first` to `first + count - 1`, by as many requests as it takes."""
+        """Request samples `first` to `first + count - 1`, by as many requests as needed."""
         enumerates = self._sampling.enumerate
-        most = count if enumerates else max_per_request(self._sampler) or count
-        if count <= most:  # nearly always: it needs no nursery
+        limit = count if enumerates else max_per_request(self._sampler) or count
+        if count <= limit:  # the usual case, which needs no nursery
             got = await self._request(first, count)
             if 0 < got < count and not enumerates:
                 await self._ask(first + got, count - got)
             return
         async with trio.open_nursery() as nursery:
-            for start in range(first, first + count, most):
-                nursery.start_soon(self._ask, start, min(most, first + count - start))
+            for start in range(first, first + count, limit):
+                nursery.start_soon(self._ask, start, min(limit, first + count - start))
 
     async def _request(self, first: int, count: int) -> int:
-        """Ask for samples once; return how many came, 0 if it failed."""
+        """Make one request; return the number of samples received, 0 if it failed."""
         try:
             got = await self._sample(first, count)
         except BudgetExhausted:
@@ -165,7 +165,7 @@ class _BeamTask:
         return len(got)
 
     async def _sample(self, first: int, count: int) -> Sequence[Continuation]:
-        """Return at least one and at most `count` continuations, within the beam's time."""
+        """Return between 1 and `count` continuations, within the beam's timeout."""
         request = self._sample_request(first, count)
         context = RequestContext(meter=self._meter, emit=self._emit, deadline=NO_DEADLINE)
         limit = self._sampling.beam_timeout
@@ -174,7 +174,7 @@ class _BeamTask:
         else:
             got = await self._sample_within(limit, request, context)
         if not got:
-            raise MalformedResponse("the response holds no continuation", attempts=1)
+            raise MalformedResponse("the response has no continuation", attempts=1)
         self._check_proposal(got)
         longest = max(map(len, got))
         if longest > self._expansion.max_tokens:
@@ -199,7 +199,7 @@ class _BeamTask:
         wanted = self._sampling.proposal_logprobs
         if wanted and any(block.proposal is None and len(block) for block in got):
             raise LogprobsUnavailable(
-                "the model does not say how probable its samples were at"
+                "the model does not report the log-probabilities of its samples at"
                 f" proposal_temperature={self._sampling.temperature:g}: it has to be 1"
             )
 

@@ -1,4 +1,4 @@
-"""The frame of every run: how it begins, ends, and fails."""
+"""The base of every run: how it starts, ends and fails."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from trio_beam.core.validation import check_number
 from trio_beam.engine.groups import unwrapped
 from trio_beam.errors import BudgetExhausted, ConfigError, EndpointError, TrioBeamError
 
-#: Bits of chance for a strategy without a seed.
+#: Random bits drawn for a strategy without a seed.
 ENTROPY_BITS = 62
 S = TypeVar("S", bound=Strategy)
 
 
 class Run(ABC, Generic[S]):
-    """One search by some strategy; it runs once.
+    """One search by some strategy; it can run only once.
 
     Args:
-        model: is searched over.
+        model: the model to search.
         prompt: a string or chat messages.
-        strategy: says which search, and how.
-        observers: are called with every event.
+        strategy: the configuration of the search.
+        observers: called with every event.
 
     Raises:
-        ConfigError: an argument is not usable.
+        ConfigError: an argument is invalid.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Run(ABC, Generic[S]):
 
         Raises:
             SearchFailed: from an `ExceptionGroup` of the causes.
-            TrioBeamError: it has run before.
+            TrioBeamError: it has already run.
         """
         if self._ran:
             raise TrioBeamError("a search runs once; make another")
@@ -62,11 +62,11 @@ class Run(ABC, Generic[S]):
             return await self._run()
 
     async def run_within(self, seconds: float) -> SearchResult:
-        """Search to the end, or until `seconds` are over; then the best so far is returned.
+        """Search to the end, or for `seconds`; then return the best result so far.
 
         Raises:
             SearchFailed, TrioBeamError: as `run`.
-            ConfigError: `seconds` is no number from 0 up.
+            ConfigError: `seconds` is not a number from 0 up.
         """
         check_seconds(seconds)
         with trio.move_on_after(seconds):
@@ -83,39 +83,39 @@ class Run(ABC, Generic[S]):
 
     @abstractmethod
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
-        """The result as it stands, also while `run` is under way or after it was cancelled.
+        """Return the best result so far, also while `run` is running or after it was cancelled.
 
         Raises:
-            SearchFailed: the final beams could not be voted on.
+            SearchFailed: the final beams cannot be voted on.
         """
 
     @abstractmethod
     def _started(self) -> Event:
-        """The first event."""
+        """Return the first event."""
 
     @property
     @abstractmethod
     def _meter(self) -> UsageMeter:
-        """Counts the preparation of the prompt."""
+        """Meter for preparing the prompt."""
 
     @abstractmethod
     def _note_failure(self, failure: BeamFailure) -> SearchFailed:
-        """Note a failure before the first request, and make the error of it."""
+        """Record a failure before the first request, and return the resulting error."""
 
     @abstractmethod
     async def _search(self, sampler: Sampler) -> StopReason:
-        """Search to the end, and say why it ended.
+        """Search to the end, and return why it ended.
 
         Raises:
-            SearchFailed: it cannot go on.
+            SearchFailed: the search failed.
         """
 
     async def _start(self) -> Sampler:
         """Let the model prepare the prompt.
 
         Raises:
-            BudgetExhausted: there was no budget for it.
-            SearchFailed: it could not.
+            BudgetExhausted: the budget does not allow it.
+            SearchFailed: the preparation failed.
         """
         context = RequestContext(meter=self._meter, emit=self._emit)
         try:
@@ -140,7 +140,7 @@ _CAUSES = "the causes of the failure"
 
 
 def check_seconds(seconds: Any) -> None:
-    """Raise `ConfigError` unless it is a number from 0 up, or infinity."""
+    """Raise `ConfigError` unless `seconds` is a number from 0 up, or infinity."""
     if seconds != math.inf:
         check_number("seconds", seconds, 0)
 
@@ -149,7 +149,7 @@ def check_observers(observers: Any) -> tuple[Observer, ...]:
     """Return the observers as a tuple.
 
     Raises:
-        ConfigError: one of them is no function, or a coroutine function, which nobody would await.
+        ConfigError: one of them is not a function, or is a coroutine function, which would never be awaited.
     """
     given = tuple(observers) if isinstance(observers, (list, tuple)) else observers
     if not isinstance(given, tuple):
@@ -167,13 +167,13 @@ def check_observers(observers: Any) -> tuple[Observer, ...]:
 def search_failed(
     failures: Sequence[BeamFailure], partial: SearchResult, *, what: str, unit: str
 ) -> SearchFailed:
-    """Make the error in which all failures are, with its cause.
+    """Build the error with all failures and their group as its cause.
 
     Args:
         failures: at least one.
-        partial: the best so far.
-        what: has failed, in words.
-        unit: the word for what is numbered in it: round, block.
+        partial: the best result so far.
+        what: the failed search, in words.
+        unit: its numbered unit: round or block.
     """
     last = failures[-1]
     when = f"in {unit} {last.round}" if last.round else f"before its first {unit}"

@@ -1,4 +1,4 @@
-"""The public verbs: search by any strategy, and the same under the names of the two that there are."""
+"""The public search functions: by any strategy, and by name for beam search and MCMC."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUNS: dict[type[Strategy], type[Run[Any]]] = {
 
 
 class Search:
-    """One search by any strategy, for callers who want the best so far after they cancelled it themselves.
+    """One search by any strategy, for callers that cancel it themselves and want the best result so far.
 
     Args:
         endpoint: an open `Endpoint`, or any other `LanguageModel`.
@@ -33,7 +33,7 @@ class Search:
         observers: as for `search`.
 
     Raises:
-        ConfigError: an argument is not usable.
+        ConfigError: an argument is invalid.
     """
 
     def __init__(
@@ -47,36 +47,36 @@ class Search:
         self._run = _run_of(self.strategy)(endpoint, prompt, self.strategy, observers)
 
     async def run(self) -> SearchResult:
-        """Search to the end; once only.
+        """Search to the end; only once.
 
         Raises:
-            SearchFailed, TrioBeamError: it failed; it was run before.
+            SearchFailed, TrioBeamError: it failed, or has already run.
         """
         return await self._run.run()
 
     async def run_within(self, seconds: float) -> SearchResult:
-        """Search to the end, or until `seconds` are over; once only.
+        """Search to the end or for `seconds`; only once.
 
         Raises:
             SearchFailed, TrioBeamError: as `run`.
-            ConfigError: `seconds` is no number from 0 up.
+            ConfigError: `seconds` is not a number from 0 up.
         """
         return await self._run.run_within(seconds)
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
-        """The result as it stands, also while `run` is under way or after it was cancelled.
+        """Return the best result so far, also while `run` is running or after it was cancelled.
 
         Raises:
-            SearchFailed: the final beams could not be voted on.
+            SearchFailed: the final beams cannot be voted on.
         """
         return self._run.best_so_far(stop_reason)
 
 
 def check_strategy(strategy: Any, kind: type[Strategy] = Strategy) -> Any:
-    """Return a strategy, the default one for None.
+    """Validate a strategy; return the default one for None.
 
     Raises:
-        ConfigError: it is of another kind.
+        ConfigError: it is not an instance of `kind`.
     """
     if strategy is None:
         return BeamSearchConfig() if kind is Strategy else kind()
@@ -84,7 +84,7 @@ def check_strategy(strategy: Any, kind: type[Strategy] = Strategy) -> Any:
         name = "strategy" if kind is Strategy else "config"
         known = " or ".join(f"a {one.__name__}" for one in _RUNS if issubclass(one, kind))
         raise ConfigError(
-            name, f"{known}, or what a preset of trio_beam.strategies returns", strategy
+            name, f"{known}, or the return value of a preset in trio_beam.strategies", strategy
         )
     return strategy
 
@@ -102,20 +102,20 @@ async def search(
 ) -> SearchResult:
     """Search for a continuation of `prompt` by any strategy.
 
-    When this returns, raises or is cancelled, no task and no request of it is left. To bound its
-    time, put it under a cancel scope of your own, or use `search_within`.
+    When this returns, raises or is cancelled, none of its tasks or requests is left. To bound its time, use
+    your own cancel scope or `search_within`.
 
     Args:
         endpoint: an open `Endpoint`, or any other `LanguageModel`.
-        prompt: a string, sent as it is; or chat messages, to which the server's own template is
-            applied and whose next message (the assistant's) is searched for.
+        prompt: a string, sent verbatim; or chat messages, to which the server's template is applied and
+            whose next message (the assistant's) is searched for.
         strategy: a `BeamSearchConfig`, an `McmcConfig`, or the return value of a preset in
             `trio_beam.strategies`; None for ``BeamSearchConfig()``.
-        observers: each is called with every event, inline; it must not block.
+        observers: called inline with every event; must not block.
 
     Raises:
         SearchFailed: from an `ExceptionGroup` of the causes.
-        ConfigError: an argument is not usable.
+        ConfigError: an argument is invalid.
     """
     return await Search(endpoint, prompt, strategy, observers).run()
 
@@ -128,14 +128,13 @@ async def search_within(
     *,
     observers: Sequence[Observer] = (),
 ) -> SearchResult:
-    """The anytime search: `search`, which after `seconds` returns the best so far.
+    """Anytime search: like `search`, but returns the best result so far after `seconds`.
 
-    Then ``stop_reason`` is ``"deadline"``, and what had come back of an unfinished round counts
-    too; ``beams`` is empty if nothing had. A cancellation from outside is not the deadline: it
-    passes through.
+    After the deadline ``stop_reason`` is ``"deadline"``, and the received part of an unfinished round counts
+    too; ``beams`` is empty if nothing arrived. A cancellation from outside propagates.
 
     Raises:
-        SearchFailed, ConfigError: as `search`; `seconds` is no number from 0 up.
+        SearchFailed, ConfigError: as `search`; `seconds` is not a number from 0 up.
     """
     return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
 
@@ -147,7 +146,7 @@ async def beam_search(
     *,
     observers: Sequence[Observer] = (),
 ) -> SearchResult:
-    """`search` by block-level beam search.
+    """Run `search` with block-level beam search.
 
     Raises:
         SearchFailed, ConfigError: as `search`.
@@ -164,7 +163,7 @@ async def beam_search_within(
     *,
     observers: Sequence[Observer] = (),
 ) -> SearchResult:
-    """`search_within` by block-level beam search.
+    """Run `search_within` with block-level beam search.
 
     Raises:
         SearchFailed, ConfigError: as `search_within`.
@@ -182,26 +181,26 @@ async def mcmc(
 ) -> SearchResult:
     """Sample continuations of `prompt` from p^alpha, by Metropolis-Hastings over blocks.
 
-    Each chain adds ``tokens_per_step`` tokens sampled from the proposal q (the model at
-    ``proposal_temperature``), then makes ``steps`` steps: a position of the text is drawn uniformly, all
-    behind it is sampled anew, and the result is accepted with
+    Each chain appends ``tokens_per_step`` tokens sampled from the proposal q (the model at
+    ``proposal_temperature``), then makes ``steps`` steps: it draws a position of the text uniformly,
+    resamples everything after it, and accepts the result with probability
 
         min(1, p(x')^alpha q(x | x') / (p(x)^alpha q(x' | x)))
 
-    (`core.mcmc.metropolis`), until texts have ``max_tokens``. This is algorithm 1 of Karan and Du 2025,
-    "Reasoning with Sampling" (arXiv 2510.14901).
+    (`core.mcmc.metropolis`), until texts have ``max_tokens`` tokens. This is algorithm 1 of Karan and Du
+    2025, "Reasoning with Sampling" (arXiv 2510.14901).
 
-    The target, after block k of B tokens, is p^alpha, normalised over the texts that have ended with at
-    most k B tokens (``max_tokens`` after the last) and the unfinished texts of exactly so many. A text that
-    has ended gets no more blocks, but its steps: at a later position it may grow beyond. The
-    steps leave the target as it is (detailed balance), and with more of them a chain comes nearer to it.
-    Where the model's context is full, a text is as long as it may be.
+    The target after block k of B tokens is p^alpha, normalised over the texts that ended within k B tokens
+    (``max_tokens`` after the last block) and the unfinished texts of exactly that length. An ended text
+    gets no more blocks but still makes steps, in which it may grow. The steps preserve the target (detailed
+    balance), and more of them bring a chain closer to it. A text that fills the model's context counts as
+    having the maximum length.
 
-    The result's ``beams`` are the chains' texts, each of the same ``weight``: first one drawn at random,
-    which is the answer, then the others by chain. ``score`` is ``alpha * logprob``, in nats. ``rounds`` are
-    the blocks that every chain has behind it. ``exact`` says that every text that was compared had true
-    log-probabilities, the rejected ones too. ``stop_reason`` is ``"finished"`` if every text has ended,
-    ``"max_tokens"`` if not, ``"budget"`` if a chain made fewer steps than it should.
+    The result's ``beams`` are the chains' texts with equal ``weight``: first one drawn at random, which is
+    the answer, then the others by chain. ``score`` is ``alpha * logprob``, in nats. ``rounds`` is the number
+    of blocks that every chain has completed. ``exact`` means that all compared texts, including rejected
+    ones, had true log-probabilities. ``stop_reason`` is ``"finished"`` if every text has ended,
+    ``"budget"`` if a chain made fewer steps than configured, else ``"max_tokens"``.
 
     Raises:
         SearchFailed, ConfigError: as `search`.
@@ -218,7 +217,7 @@ async def mcmc_within(
     *,
     observers: Sequence[Observer] = (),
 ) -> SearchResult:
-    """`mcmc`, which after `seconds` returns the texts as they stand (``stop_reason="deadline"``).
+    """Like `mcmc`, but return the current texts after `seconds` (``stop_reason="deadline"``).
 
     Raises:
         SearchFailed, ConfigError: as `search_within`.

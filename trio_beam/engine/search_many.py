@@ -1,4 +1,4 @@
-"""Many prompts on one endpoint."""
+"""Search for many prompts on one endpoint."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import SearchResult
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import check_integer
-from trio_beam.engine.groups import one_nursery_less
+from trio_beam.engine.groups import without_nursery_group
 from trio_beam.engine.run import check_observers
 from trio_beam.engine.search import Search, check_strategy
 from trio_beam.errors import ConfigError, TrioBeamError
 
-#: Read one at a time, as searches end: it may be longer than the memory.
+#: Read one at a time as searches end, so it may be larger than memory.
 Prompts: TypeAlias = Iterable[PromptLike] | AsyncIterable[PromptLike]
 
 
 @attrs.frozen(kw_only=True)
 class SearchOutcome:
-    """The result or the error of one prompt, never neither.
+    """The result or the error for one prompt; exactly one of them is set.
 
     Attributes:
-        index: the place of the prompt, from 0.
-        result: of the search; None if it failed.
-        error: why it failed: `SearchFailed` (whose ``partial`` has the best so far), or `ConfigError`
-            for a prompt that is none; None if it did not.
+        index: index of the prompt, from 0.
+        result: the search's result; None if it failed.
+        error: `SearchFailed`, whose ``partial`` has the best result so far, or `ConfigError` for an invalid
+            prompt; None if the search succeeded.
     """
 
     index: int
@@ -49,22 +49,22 @@ async def search_many(
     max_searches: int = 16,
     observers: Sequence[Observer] = (),
 ) -> AsyncIterator[trio.MemoryReceiveChannel[SearchOutcome]]:
-    """Search for each of many prompts; yields a channel of their outcomes, as they come.
+    """Search for many prompts; yields a channel of their outcomes in order of completion.
 
     ``async with search_many(...) as outcomes: async for outcome in outcomes: ...``. There is exactly one
-    outcome for each prompt. Leaving the block cancels what has not ended. Prompts are read only as
-    searches end and outcomes are taken, so memory is bounded by `max_searches`.
+    outcome per prompt. Leaving the block cancels all unfinished searches. Prompts are read only as
+    searches end and outcomes are received, so memory is bounded by `max_searches`.
 
     Args:
         endpoint: an open `Endpoint`, or any other `LanguageModel`.
-        prompts: as for `search`; any iterable or asynchronous iterable, also an endless one.
-        strategy: for all of them, as for `search`.
-        max_searches: most searches at the same time (the endpoint's own limit on requests is
-            another matter).
-        observers: as for `search`; they see the events of all searches.
+        prompts: as for `search`; any iterable or asynchronous iterable, even an endless one.
+        strategy: for all prompts, as for `search`.
+        max_searches: maximum number of concurrent searches (independent of the endpoint's limit on
+            requests).
+        observers: as for `search`; they receive the events of all searches.
 
     Raises:
-        ConfigError: an argument is not usable.
+        ConfigError: an argument is invalid.
     """
     check_integer("max_searches", max_searches, 1)
     strategy = check_strategy(strategy)
@@ -100,13 +100,13 @@ async def search_many(
                     index += 1
         finally:
             if isinstance(prompts, AsyncGenerator):
-                # Nobody else can close it in time.
+                # Nothing else would close it in time.
                 with trio.move_on_after(1, shield=True):
                     await prompts.aclose()
 
     raised: list[Exception] = []
     with receive:
-        with one_nursery_less():
+        with without_nursery_group():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(feed, nursery)
                 try:
@@ -114,12 +114,12 @@ async def search_many(
                 except Exception as error:
                     raised.append(error)
                 nursery.cancel_scope.cancel(reason="the block was left")
-        if raised:  # as it was: the nursery is no business of the caller's
+        if raised:  # raised here so that the nursery does not wrap it
             raise raised[0]
 
 
 class _Each:
-    """An iterable, read as an asynchronous one."""
+    """An iterable as an asynchronous iterable."""
 
     def __init__(self, prompts: Iterable[PromptLike]) -> None:
         self._prompts = iter(prompts)

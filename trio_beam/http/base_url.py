@@ -1,4 +1,4 @@
-"""The base URL of an endpoint and its headers; keeps secrets out of whatever is shown."""
+"""The base URL and headers of an endpoint; redacts secrets."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from trio_beam.errors import ConfigError
 
 _URL = "a URL with its scheme and host, such as http://127.0.0.1:8000/v1"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-#: Parameters of a query that carry no secret.
+#: Query parameters that hold no secret.
 _PLAIN_PARAMETERS = frozenset({"api-version", "version"})
-#: Headers that carry no secret; the values of all others are kept out of messages.
+#: Headers that hold no secret; the values of all others are redacted.
 _PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Address:
-    """A base URL without credentials, and the headers that carry them.
+    """A base URL without credentials, and the headers that hold them.
 
     Attributes:
         base_url: without a trailing slash.
-        root: the base URL without its ``/v1``, where servers keep their own calls.
-        query: goes behind the path of every request, with its ``?``; may hold a key, so it is shown nowhere.
+        root: the base URL without ``/v1``, the root of servers' native calls.
+        query: appended to every path, including its ``?``; never shown, since it may hold a key.
         headers: sent with every request.
-        secrets: texts that must never be shown, the longest first.
+        secrets: texts to redact, longest first.
     """
 
     base_url: str
@@ -42,10 +42,10 @@ class Address:
     def parse(
         cls, base_url: str, *, api_key: str | None, headers: Mapping[str, str] | None
     ) -> Self:
-        """Check a base URL; a user and password in it become a header.
+        """Parse a base URL; user and password become a header.
 
         Raises:
-            ConfigError: an argument is not usable; the message holds no secret.
+            ConfigError: an argument is invalid; the message holds no secret.
         """
         parts = _split(base_url)
         if api_key is not None and not _is_header_value(api_key):
@@ -74,7 +74,7 @@ class Address:
             root=url.removesuffix("/v1"),
             query=f"?{parts.query}" if parts.query else "",
             headers=sent,
-            # The longest first, so that a secret inside another leaves nothing of it.
+            # Longest first, so that a secret containing another is redacted completely.
             secrets=tuple(sorted((s for s in secrets if len(s) > 3), key=len, reverse=True)),
         )
 
@@ -83,7 +83,7 @@ class Address:
         return (self.root if at_root else self.base_url) + path
 
     def redact(self, text: str) -> str:
-        """Return the text without the secrets, in case a server repeats one."""
+        """Replace secrets, in case a server repeats one."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
@@ -98,7 +98,7 @@ def _split(base_url: object) -> SplitResult:
     try:
         parts = urlsplit(base_url.strip())
         host, port = parts.hostname or "", parts.port
-        # As name services want it: every label non-empty and short enough.
+        # The form name services require: no label empty or too long.
         ascii_host = host.encode("idna").decode() if host else ""
     except ValueError:
         raise ConfigError("base_url", _URL, _shown(base_url)) from None
@@ -111,14 +111,14 @@ def _split(base_url: object) -> SplitResult:
 
 
 def _secrets_in(query: str) -> Iterator[str]:
-    """The values of a query's parameters, as they are and as a URL spells them."""
+    """Yield the values of a query's parameters, plain and URL-encoded."""
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _PLAIN_PARAMETERS:
             yield from (value, quote(value), quote(value, safe=""), quote_plus(value))
 
 
 def _shown(url: str) -> str:
-    """Return the part of a URL that may be shown: neither credentials nor query nor fragment."""
+    """Return a URL without credentials, query and fragment."""
     return re.split(r"[?#]", url.rpartition("@")[2])[0]
 
 

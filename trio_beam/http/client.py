@@ -1,4 +1,4 @@
-"""One attempt of a request: the border to httpx, whose errors become ours here and nowhere else."""
+"""Send one attempt of a request through httpx, and translate httpx's errors into ours."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from trio_beam.errors import (
 )
 from trio_beam.http.base_url import Address
 from trio_beam.http.clients import Content, OwnClient, check_client, pool_size
-from trio_beam.http.content import BoundedBody, accepted, coding_of, unpack
+from trio_beam.http.content import BoundedBody, coding_of, decompress, supported_codings
 from trio_beam.http.transport import BODY, Body
 
 T = TypeVar("T")
 
 
 class _Response(NamedTuple):
-    """A response that was read as a whole.
+    """A response read to its end.
 
     Attributes:
-        head: with its status and its headers.
-        content: the body, decompressed; None if it is too long.
+        head: the response with its status and headers.
+        content: the decompressed body; None if too long.
     """
 
     head: httpx.Response
@@ -44,19 +44,19 @@ class _Response(NamedTuple):
 
 
 class HttpClient:
-    """The way to an endpoint's server: an `httpx.AsyncClient`, its own or the caller's.
+    """Sends an endpoint's requests through an `httpx.AsyncClient`, its own or the caller's.
 
     Args:
-        address: where it is, and the headers to send.
+        address: base URL and headers.
         attempt_timeout: seconds for one attempt, from connecting to the last byte; None: no limit.
-        connect_timeout: seconds for connecting; None: no limit of its own.
-        keepalive_expiry: seconds after which an idle connection is not used again.
-        most_bytes: longest body that is read, decompressed.
-        client: the caller's, used as it is, its own timeouts included, and not closed; None: one over
+        connect_timeout: seconds for connecting; None: no separate limit.
+        keepalive_expiry: seconds after which an idle connection is no longer used.
+        max_bytes: maximum size of a decompressed body.
+        client: the caller's client, used with its own timeouts and never closed; None: a client over
             `TrioTransport`.
 
     Raises:
-        ConfigError: the client is something else.
+        ConfigError: the client is not an `httpx.AsyncClient`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class HttpClient:
         attempt_timeout: float | None,
         connect_timeout: float | None,
         keepalive_expiry: float,
-        most_bytes: int,
+        max_bytes: int,
         client: httpx.AsyncClient | None,
     ) -> None:
         check_client(client)
@@ -74,17 +74,17 @@ class HttpClient:
         self._limit = math.inf if attempt_timeout is None else attempt_timeout
         self._connect_timeout = connect_timeout
         self._keepalive_expiry = keepalive_expiry
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._given = client
         self._client: httpx.AsyncClient | None = None
         self._built: dict[tuple[str, str], httpx.Request] = {}
 
     def open(self) -> None:
-        """Make ready; sends nothing.
+        """Prepare for requests, without sending any.
 
         Raises:
-            TrioBeamError: it is open.
-            ConfigError: the environment names a proxy that cannot be used.
+            TrioBeamError: the client is already open.
+            ConfigError: the environment specifies an unsupported proxy.
         """
         if self._client is not None:
             raise TrioBeamError("this endpoint is open already")
@@ -96,7 +96,7 @@ class HttpClient:
         self._built.clear()
 
     async def aclose(self) -> None:
-        """Close every connection; a client of the caller's stays open."""
+        """Close all connections; leave a caller's client open."""
         client, self._client = self._client, None
         if isinstance(client, OwnClient):
             await client.aclose()
@@ -105,22 +105,22 @@ class HttpClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether requests may be sent."""
+        """Whether requests can be sent."""
         return self._client is not None
 
     @property
     def open_connections(self) -> int | None:
-        """Sockets open now, idle ones included; None with a client of the caller's."""
+        """Number of open sockets, including idle ones; None with a caller's client."""
         if self._given is not None:
             return None
         return self._client.transport.open_connections if isinstance(self._client, OwnClient) else 0
 
     @property
     def pool_size(self) -> int | None:
-        """The most connections of a caller's client, if it has a limit that is known.
+        """Maximum number of connections of a caller's client, if known.
 
-        httpx's pool loses connections when requests are cancelled while they wait for one
-        (encode/httpcore#1093), so none must ever wait there.
+        httpx's pool loses connections when requests are cancelled while waiting for one
+        (encode/httpcore#1093), so no request may ever wait there.
         """
         return pool_size(self._given, self._address.base_url) if self._given else None
 
@@ -128,7 +128,7 @@ class HttpClient:
         """Send a request once and decode its response.
 
         Raises:
-            EndpointError: whatever went wrong.
+            EndpointError: the attempt failed.
         """
         url = self._address.url(request.path, at_root=request.at_root)
         with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
@@ -139,7 +139,7 @@ class HttpClient:
         if not 200 <= head.status_code < 300:
             raise self._refusal(request, head, content or b"", url)
         if content is None:
-            raise MalformedResponse(f"the answer is longer than {self._most_bytes} bytes", url=url)
+            raise MalformedResponse(f"the response is longer than {self._max_bytes} bytes", url=url)
         return self._decoded(request, head, content, url)
 
     async def _exchange(self, request: WireRequest[Any], url: str) -> _Response:
@@ -152,11 +152,11 @@ class HttpClient:
         try:
             response = await client.send(self._build(client, request, url), stream=True)
             return _Response(response, await self._read(response))
-        except httpx.HTTPStatusError as error:  # of a hook, which is as good as the response
+        except httpx.HTTPStatusError as error:  # raised by a hook; handled like the response itself
             return _Response(error.response, _read_already(error.response))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             if client is not self._client or client.is_closed:
-                message = "the endpoint was closed while a request was under way"
+                message = "the endpoint was closed while a request was in progress"
                 raise EndpointClosed(message, url=url) from error
             raise self._translated(error, url) from error
 
@@ -166,7 +166,7 @@ class HttpClient:
         body = request.body
         target = url + self._address.query
         if client is self._given:
-            # Anew: its headers, cookies and timeouts may have changed since the last request.
+            # Rebuilt: its headers, cookies and timeouts may have changed since the last request.
             headers = self._headers(client)
             made = client.build_request(request.method, target, content=body, headers=headers)
             made.stream = Content(body or b"")
@@ -176,7 +176,7 @@ class HttpClient:
             built = client.build_request(request.method, target, headers=self._headers(client))
             built.headers.pop("content-length", None)  # the transport adds the body's
             self._built[request.method, url] = built
-        # A stream instead of content: httpx would look at every header again.
+        # A stream rather than content, for which httpx would inspect every header again.
         stream = Content(body or b"")
         return httpx.Request(
             request.method,
@@ -187,21 +187,21 @@ class HttpClient:
         )
 
     def _headers(self, client: httpx.AsyncClient) -> dict[str, str]:
-        codings = accepted(client.headers.get("accept-encoding", ""))
+        codings = supported_codings(client.headers.get("accept-encoding", ""))
         return {"accept-encoding": codings, **self._address.headers}
 
     async def _read(self, response: httpx.Response) -> bytes | None:
-        """Read the body; None if it is too long, and then the connection is closed."""
-        limit = self._most_bytes
+        """Read the body; if it is too long, close the connection and return None."""
+        limit = self._max_bytes
         if response.is_stream_consumed:  # by a hook
             return response.content if len(response.content) <= limit else None
         body = response.extensions.get(BODY)
         if isinstance(body, Body):
-            packed = await body.read_whole(limit)
-            # What httpx put around it refers to the response: a cycle, left to the collector.
+            packed = await body.read_all(limit)
+            # httpx's wrapper refers to the response: drop it to avoid a reference cycle.
             response.stream = body
-            return None if packed is None else unpack(packed, response.headers.raw, limit)
-        # httpx's own generator; of the others that `aiter_raw` adds, one would be left behind.
+            return None if packed is None else decompress(packed, response.headers.raw, limit)
+        # httpx's innermost generator: `aiter_raw` wraps it in others and leaves one unfinished.
         pieces = cast(
             "AsyncGenerator[bytes]", aiter(cast("httpx.AsyncByteStream", response.stream))
         )
@@ -234,30 +234,30 @@ class HttpClient:
         error = error_of(
             head.status_code, head.headers, body, url=url, path=request.path, now=time.time()
         )
-        # The words, not the body: JSON may spell a secret in more than one way.
+        # Redact the message, not the body: JSON can encode a secret in several ways.
         error.message = self._address.redact(error.message)
         error.args = (error.message,)
         return error
 
     def _decoded(self, request: WireRequest[T], head: httpx.Response, body: bytes, url: str) -> T:
         if not body:
-            raise MalformedResponse("the answer is empty", url=url, transient=True)
+            raise MalformedResponse("the response is empty", url=url, transient=True)
         try:
             return request.decode(body)
-        except EndpointError as error:  # in the middle of a stream, behind a 200
+        except EndpointError as error:  # in the middle of a stream, after a 200
             error.url = url
             error.message = self._address.redact(error.message)
             error.args = (error.message,)
             raise
         except msgspec.ValidationError as error:
             shown = self._address.redact(describe(body))
-            raise MalformedResponse(f"unexpected answer: {error}: {shown}", url=url) from None
+            raise MalformedResponse(f"unexpected response: {error}: {shown}", url=url) from None
         except msgspec.DecodeError as error:
             shown = self._address.redact(describe(body))
-            # A page of HTML is a wrong address, not a broken body.
+            # An HTML page means a wrong base URL, not a broken body.
             transient = "html" not in head.headers.get("content-type", "")
             raise MalformedResponse(
-                f"the answer is not JSON: {shown} ({error})", url=url, transient=transient
+                f"the response is not JSON: {shown} ({error})", url=url, transient=transient
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""The endpoint's own `httpx.AsyncClient`, and what has to be known of a caller's."""
+"""The endpoint's own `httpx.AsyncClient`, and checks of a caller's."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from httpx._utils import URLPattern, get_environment_proxies
 from trio_beam.errors import ConfigError
 from trio_beam.http.transport import TrioTransport
 
-#: For the rooms that do not know httpx.
+#: For packages that do not import httpx.
 AsyncClient: TypeAlias = httpx.AsyncClient
 
 
 class OwnClient(httpx.AsyncClient):
     """A client over `TrioTransport` that keeps no cookies and adds no credentials.
 
-    Cookies would tie the requests of searches together, and looking for them costs more than the rest of
+    Cookies would link the requests of different searches, and handling them costs more than the rest of
     httpx.
 
     Args:
-        base_url: the only server that is ever asked.
-        keepalive_expiry: seconds after which an idle connection is not used again.
+        base_url: the only server it is used for.
+        keepalive_expiry: seconds after which an idle connection is no longer used.
         connect_timeout: seconds for connecting; None: no limit.
 
     Raises:
-        ConfigError: the environment names a proxy that cannot be used.
+        ConfigError: the environment specifies an unsupported proxy.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class OwnClient(httpx.AsyncClient):
             timeout=httpx.Timeout(None, connect=connect_timeout),
             auth=_NoAuth(),
             event_hooks={"response": [_stop_at_redirect]},
-            trust_env=False,  # what of it counts was read above
+            trust_env=False,  # proxies are read above
         )
 
     @property
     def cookies(self) -> httpx.Cookies:
-        """None, and none are kept."""
+        """Always empty."""
         return _NO_COOKIES
 
     @cookies.setter
@@ -56,15 +56,15 @@ class OwnClient(httpx.AsyncClient):
 
 
 async def _stop_at_redirect(response: httpx.Response) -> None:  # noqa: ASYNC124  # httpx awaits it
-    """End a redirect by its status: httpx would read its location, which may be no URL."""
+    """Raise on a redirect before httpx parses its location, which may not be a URL."""
     if response.status_code >= 300 and response.has_redirect_location:
         raise httpx.HTTPStatusError("", request=response.request, response=response)
 
 
 class Content(httpx.ByteStream):
-    """The body of a request.
+    """A request body with an iterator.
 
-    httpx's own is read by a generator, which a cancellation leaves unfinished: a `ResourceWarning` on Trio.
+    httpx's own has a generator, which a cancellation leaves unfinished: a `ResourceWarning` under Trio.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -88,14 +88,14 @@ class _Once(AsyncIterator[bytes]):
 
 class _NoCookies(httpx.Cookies):
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Keep none."""
+        """Discard them."""
 
 
 _NO_COOKIES = _NoCookies()
 
 
 class _NoAuth(httpx.Auth):
-    """Sends a request as it is; without a generator, which costs as much as sending."""
+    """Sends requests unchanged and without a generator, which would cost as much as sending."""
 
     def async_auth_flow(
         self, request: httpx.Request
@@ -117,14 +117,14 @@ class _OneRequest(AsyncGenerator[httpx.Request, httpx.Response]):
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def environment_proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL, None if it names none.
+    """Return the proxy for a URL from the environment, or None.
 
-    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` mean what they mean to httpx, whose
-    reader is borrowed. Only the loopback is never proxied: no proxy elsewhere could reach it.
+    ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are read by httpx's own function.
+    Loopback addresses are never proxied: a remote proxy could not reach them.
     """
     target = httpx.URL(url)
     if _is_loopback(target.host):
@@ -141,10 +141,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def pool_size(client: httpx.AsyncClient, url: str) -> int | None:
-    """Return the most connections of a client's pool for a URL; None: no limit is known.
+    """Return the maximum number of connections in a client's pool for a URL; None if unknown.
 
-    httpx tells nobody, so it is looked up where httpx 0.28 and httpcore keep it; a transport of
-    another kind has no such attributes.
+    httpx does not expose it, so this reads private attributes of httpx 0.28 and httpcore, which other
+    transports lack.
     """
     transport = client._transport_for_url(httpx.URL(url))  # noqa: SLF001  # see above
     size = getattr(getattr(transport, "_pool", None), "_max_connections", None)

@@ -1,8 +1,8 @@
-"""One socket to a server, and HTTP/1.1 on it, one exchange at a time.
+"""A socket to a server that carries HTTP/1.1 exchanges, one at a time.
 
-h11 decides what is HTTP. It is spared where it would only repeat itself: a head that was sent before
-is not rendered again, and a response whose head can be read in one way only (`fast_head`) is read
-without it. Otherwise h11 is told of the request first, and reads the response from its first byte.
+h11 implements the protocol, except where it would only repeat itself: a request head sent before is not
+rendered again, and an unambiguous response head (`fast_head`) is parsed without it. Otherwise the
+request is replayed to h11, which then reads the response from its first byte.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from trio_beam.http.fast_head import PlainHead, plain_head
 from trio_beam.http.outgoing import Outgoing
 
 _READ_SIZE = 65536
-#: Most pieces of a response that are read while its request is being sent.
+#: Maximum number of response parts read while the request is being sent.
 _MAX_EARLY = 64
-#: Most heads that are read for one response.
+#: Maximum number of heads (1xx included) read for one response.
 _MAX_INTERIM = 100
 
 
 class ClosedWhileIdle(Exception):
-    """A kept-alive connection turned out to be closed before a byte of a response came."""
+    """A reused connection was closed before any byte of the response arrived."""
 
 
 class Head(NamedTuple):
-    """Status line and headers of a response, as they came."""
+    """Status line and headers of a response, as received."""
 
     status: int
     reason: bytes
@@ -42,9 +42,9 @@ class Head(NamedTuple):
 
 
 class Connection:
-    """A socket, closed or open.
+    """A connection, not yet open.
 
-    An exchange is `send`, `read_head`, then `read_body` until None, or `read_whole`.
+    An exchange is `send`, `read_head`, then `read_all`, or `read_body` until None.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -61,19 +61,19 @@ class Connection:
         self._protocol: h11.Connection | None = None
         self._outgoing: Outgoing | None = None
         self._sent = False
-        self._rest = b""  # of what came with a plain head
-        self._length = -1  # of a plain body, in bytes; -1: h11 counts
-        self._missing = -1  # how many of them are still to come
+        self._rest = b""  # bytes received after a plain head
+        self._length = -1  # of a plain body, in bytes; -1: counted by h11
+        self._missing = -1  # bytes of it still to come
         self._early: deque[bytes] = deque()
 
     async def open(self, proxy: ProxyServer | None, context: ssl.SSLContext | None) -> None:
-        """Connect, past a proxy if there is one, and shake hands if the origin's scheme is https.
+        """Connect, through a proxy if given, and start TLS for an https origin.
 
         Args:
-            proxy: to connect to instead.
-            context: for TLS; may be None where none is spoken.
+            proxy: the proxy to connect through.
+            context: for TLS; may be None if neither side uses it.
         """
-        # The socket is ours from the moment it exists, so that a cancelled handshake closes it.
+        # Stored at once, so that a cancelled handshake closes the socket.
         self._socket = await connect(proxy.origin if proxy else self.origin)
         stream: trio.abc.Stream = self._socket
         if proxy is not None and proxy.origin.scheme == b"https":
@@ -95,16 +95,16 @@ class Connection:
             self._poll = select.poll()
             self._poll.register(descriptor, select.POLLIN)
         if plain:
-            # Another object for the same socket: Trio's own offers no call without a checkpoint.
+            # A second object for the same socket: every call on Trio's has a checkpoint.
             self._raw = socket.socket(sock.family, sock.type, sock.proto, descriptor)
             self._raw.setblocking(False)
 
     async def send(self, outgoing: Outgoing) -> None:
-        """Send a request, in one system call if the system takes it.
+        """Send a request, in one system call if possible.
 
-        A server may answer, and close, before it has taken everything in (413, for one): then the
-        rest is not sent, and its response is what `read_head` finds. Always followed by `read_head`,
-        which checkpoints; here there is a checkpoint only where something is waited for.
+        A server may respond and close before reading all of it (with a 413, for example): the rest is then
+        not sent, and `read_head` reads the response. Checkpoints only if it has to wait; the `read_head`
+        that follows always does.
         """
         self._outgoing = outgoing
         data = outgoing.data
@@ -115,7 +115,7 @@ class Connection:
             except BlockingIOError:
                 pass
             except OSError:
-                return  # what was answered is still to be read
+                return  # the response is still to be read
         if data:
             await self._send_and_listen(data)
         else:
@@ -132,7 +132,7 @@ class Connection:
                         self._early.append(part)
                         if len(self._early) == _MAX_EARLY:
                             break
-                nursery.cancel_scope.cancel(reason="the server takes no more of the request in")
+                nursery.cancel_scope.cancel(reason="the server stopped reading the request")
 
             nursery.start_soon(listen)
             with suppress(trio.BrokenResourceError):
@@ -141,12 +141,12 @@ class Connection:
             nursery.cancel_scope.cancel(reason="the request is sent")
 
     async def read_head(self) -> Head:
-        """Read the head of the response, behind any 1xx.
+        """Read the head of the response, skipping any 1xx.
 
         Raises:
-            ClosedWhileIdle: the connection had been used before, and nothing came.
-            trio.BrokenResourceError: it was reset.
-            h11.RemoteProtocolError: what came is not HTTP, or was cut short.
+            ClosedWhileIdle: a reused connection was closed before anything arrived.
+            trio.BrokenResourceError: the connection was reset.
+            h11.RemoteProtocolError: the data is not HTTP, or is truncated.
         """
         assert self._outgoing is not None
         try:
@@ -160,7 +160,7 @@ class Connection:
                 raise ClosedWhileIdle
             message = "the server closed the connection without an answer"
             raise h11.RemoteProtocolError(message)
-        # The head of the response to a HEAD tells the length of a body that does not come.
+        # The head of a response to HEAD states the length of a body that is not sent.
         head = plain_head(data) if self._outgoing.method != "HEAD" else None
         if head is not None:
             return self._begin_plain(head, data)
@@ -180,14 +180,14 @@ class Connection:
             if isinstance(event, h11.Response):
                 headers = event.headers.raw_items()
                 return Head(event.status_code, bytes(event.reason), event.http_version, headers)
-            # 1xx: the response proper is still to come.
-        raise h11.RemoteProtocolError(f"{_MAX_INTERIM} interim answers (1xx) and no other")
+            # 1xx: the final response is still to come.
+        raise h11.RemoteProtocolError(f"{_MAX_INTERIM} interim responses (1xx) and no final one")
 
     async def read_body(self) -> bytes | None:
-        """Read the next piece of the body; None at its end.
+        """Read the next part of the body; None at its end.
 
         Raises:
-            trio.BrokenResourceError, h11.RemoteProtocolError: it was cut short.
+            trio.BrokenResourceError, h11.RemoteProtocolError: it was truncated.
         """
         if self._protocol is not None:
             event = await self._next_event()
@@ -204,8 +204,8 @@ class Connection:
         self._missing -= len(part)
         return part or None
 
-    def take_whole(self, limit: int) -> bytes | None:
-        """Return a body that came with its head, as short ones do; None if it has to be read."""
+    def take_buffered(self, limit: int) -> bytes | None:
+        """Return the body if it arrived with the head, as short ones do; else None."""
         length, content = self._missing, self._rest
         if not 0 <= length <= min(limit, len(content)):
             return None
@@ -216,17 +216,17 @@ class Connection:
         self._rest = content[length:]
         return content[:length]
 
-    async def read_whole(self, limit: int) -> bytes | None:
-        """Read the body to its end; cheaper than piece by piece.
+    async def read_all(self, limit: int) -> bytes | None:
+        """Read the body to its end; cheaper than in parts.
 
         Args:
-            limit: longest body, in bytes.
+            limit: maximum size in bytes.
 
         Returns:
-            The body; None as soon as it is known to be longer.
+            The body; None as soon as it exceeds the limit.
 
         Raises:
-            trio.BrokenResourceError, h11.RemoteProtocolError: it was cut short.
+            trio.BrokenResourceError, h11.RemoteProtocolError: it was truncated.
         """
         if self._protocol is None:
             return await self._read_plain(limit)
@@ -241,7 +241,7 @@ class Connection:
         length = self._missing
         if length > limit:
             return None
-        # A bytearray and not a list of parts: a peer that sends byte by byte costs no more memory.
+        # A bytearray rather than a list of parts bounds memory when a peer sends single bytes.
         content = bytearray(self._rest)
         while len(content) < length:
             self._missing = length - len(content)
@@ -266,7 +266,7 @@ class Connection:
         return event  # type: ignore[return-value]  # h11 does not type its sentinels
 
     async def _receive(self, *, early: bool = True) -> bytes:
-        """Read some bytes, first (unless not `early`) those that came while the request was sent."""
+        """Read some bytes; with `early`, first those that arrived while the request was being sent."""
         if self._early and early:
             await trio.lowlevel.checkpoint()
             return self._early.popleft()
@@ -277,7 +277,7 @@ class Connection:
         while True:
             if raw.fileno() < 0:
                 raise trio.ClosedResourceError
-            # Nothing is there yet: to try first would cost an exception.
+            # Wait first: usually no data is there yet, and trying would cost an exception.
             await trio.lowlevel.wait_readable(raw)
             try:
                 return raw.recv(_READ_SIZE)
@@ -287,13 +287,13 @@ class Connection:
                 raise trio.BrokenResourceError from error
 
     def renew(self) -> bool:
-        """Make ready for another exchange; False if one side wants to close."""
+        """Reset for another exchange; return False if the connection cannot be reused."""
         protocol = self._protocol
         if protocol is None:
             done = self._missing == 0 and not self._rest
         else:
             finished = protocol.our_state is protocol.their_state is h11.DONE
-            # Neither bytes that nobody asked for, nor the end of the stream.
+            # Neither unexpected bytes nor the end of the stream.
             done = finished and protocol.trailing_data == (b"", False)
         done = done and self._sent and not self._early
         self._reset()
@@ -301,14 +301,14 @@ class Connection:
         return done
 
     def is_readable(self) -> bool:
-        """Whether an idle connection has something to read, which means: was closed."""
+        """Return whether an idle connection is readable, which means that it was closed."""
         if self._poll is not None:
             return bool(self._poll.poll(0))
         assert self._socket is not None
         return bool(select.select([self._socket.socket.fileno()], [], [], 0)[0])
 
     def close(self) -> None:
-        """Close the socket now, without any farewell."""
+        """Close the socket immediately, without a TLS shutdown."""
         if self._raw is not None:
             self._raw.detach()  # the descriptor is Trio's to close
         if self._socket is not None:

@@ -1,4 +1,4 @@
-"""The body of a response, decompressed in bounded memory whatever came over the wire."""
+"""Decompress response bodies in bounded memory, whatever the server sends."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterable, Sequence
 
 import httpx
 
-#: What is asked for, by the names that servers give it.
+#: zlib window bits by the names of codings.
 _WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": zlib.MAX_WBITS}
-#: Most bytes that are decompressed in one go.
+#: Maximum number of bytes decompressed at a time.
 _PIECE = 64 * 1024
 
 
-def accepted(codings: str) -> str:
-    """Return those of the codings in an ``Accept-Encoding`` that can be read here."""
+def supported_codings(codings: str) -> str:
+    """Return the codings of an ``Accept-Encoding`` that this module can decompress."""
     names = [name.strip() for name in codings.split(",")]
     known = [name for name in names if name.partition(";")[0].strip().encode() in _WINDOWS]
     return ", ".join(known) or "identity"
 
 
 def coding_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """Return how a body is compressed, None if it is not.
+    """Return how a body is compressed, or None.
 
-    A word that means nothing here counts as none: the decoder of the body will tell.
+    Unknown codings count as none; decoding the body will then fail.
 
     Raises:
-        httpx.DecodingError: one coding in another, so that it could grow a million times.
+        httpx.DecodingError: codings are nested, which could inflate the body a million times.
     """
     values = [value for name, value in headers if name.lower() == b"content-encoding"]
     if not values:
@@ -39,68 +39,68 @@ def coding_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 
 class BoundedBody:
-    """Collects a body piece by piece, and decompresses it on the way.
+    """Collects a body in parts and decompresses it.
 
     Args:
-        coding: as `coding_of` returns it.
-        limit: longest body, in bytes, decompressed.
+        coding: as returned by `coding_of`.
+        limit: maximum decompressed size, in bytes.
     """
 
     def __init__(self, coding: bytes | None, limit: int) -> None:
         self._window = _WINDOWS[coding] if coding else None
-        self._unpacker = zlib.decompressobj(self._window) if self._window else None
+        self._decompressor = zlib.decompressobj(self._window) if self._window else None
         self._limit = limit
         self._content = bytearray()
         self._begun = False
 
     def feed(self, data: bytes) -> bool:
-        """Take the next piece as it came; whether the body is still within the limit.
+        """Add the next received part; return whether the body is still within the limit.
 
         Raises:
-            httpx.DecodingError: it is not what its header says.
+            httpx.DecodingError: it is not compressed as its header says.
         """
-        if self._unpacker is None:
+        if self._decompressor is None:
             self._content += data
         else:
-            self._unpack(data)
+            self._decompress(data)
         return len(self._content) <= self._limit
 
     def finish(self) -> bytes:
-        """Return the whole of it.
+        """Return the complete body.
 
         Raises:
-            httpx.DecodingError: it ends in the middle.
+            httpx.DecodingError: the compressed data is truncated.
         """
-        if self._unpacker is not None and self._begun and not self._unpacker.eof:
-            raise httpx.DecodingError("the compressed body is cut short")
+        if self._decompressor is not None and self._begun and not self._decompressor.eof:
+            raise httpx.DecodingError("the compressed body is truncated")
         return bytes(self._content)
 
-    def _unpack(self, data: bytes) -> None:
-        assert self._unpacker is not None
-        while data and not self._unpacker.eof and len(self._content) <= self._limit:
+    def _decompress(self, data: bytes) -> None:
+        assert self._decompressor is not None
+        while data and not self._decompressor.eof and len(self._content) <= self._limit:
             self._content += self._next_piece(data)
-            data = self._unpacker.unconsumed_tail
+            data = self._decompressor.unconsumed_tail
 
     def _next_piece(self, data: bytes) -> bytes:
-        assert self._unpacker is not None
+        assert self._decompressor is not None
         try:
-            piece = self._unpacker.decompress(data, _PIECE)
+            piece = self._decompressor.decompress(data, _PIECE)
         except zlib.error as error:
             if self._begun or self._window != zlib.MAX_WBITS:
                 raise httpx.DecodingError(str(error)) from error
-            # "deflate" is zlib's format, but some servers send it without its frame.
+            # "deflate" means the zlib format, but some servers send raw deflate data.
             self._window = -zlib.MAX_WBITS
-            self._unpacker = zlib.decompressobj(self._window)
+            self._decompressor = zlib.decompressobj(self._window)
             return self._next_piece(data)
         self._begun = True
         return piece
 
 
-def unpack(content: bytes, headers: Sequence[tuple[bytes, bytes]], limit: int) -> bytes | None:
-    """Return a whole body decompressed; None if it is longer than `limit` bytes.
+def decompress(content: bytes, headers: Sequence[tuple[bytes, bytes]], limit: int) -> bytes | None:
+    """Decompress a complete body; return None if it exceeds `limit` bytes.
 
     Raises:
-        httpx.DecodingError: it cannot be.
+        httpx.DecodingError: it cannot be decompressed.
     """
     coding = coding_of(headers)
     if coding is None:

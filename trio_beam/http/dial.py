@@ -1,7 +1,6 @@
-"""Opening a stream to a server: by address or name, through TLS, past a proxy.
+"""Open a stream to a server: by address or name, over TLS, through a proxy.
 
-What is opened belongs to the caller from the moment it exists, so that a cancellation in the middle
-leaves nothing that only this module knew of.
+Each step returns its stream to the caller, so a cancellation between steps leaks nothing.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ import h11
 import httpx
 import trio
 
-#: Most bytes of status line and headers in a response.
+#: Maximum size of a response's status line and headers, in bytes.
 MAX_HEAD = 128 * 1024
 _PORTS = {b"http": 80, b"https": 443}
 
 
 class Origin(NamedTuple):
-    """Where a connection leads.
+    """The target of a connection.
 
     Attributes:
         scheme: ``http`` or ``https``.
-        host: a name or an address, in ASCII, an IPv6 address without brackets.
-        port: its number.
+        host: name or address in ASCII; IPv6 without brackets.
+        port: port number.
     """
 
     scheme: bytes
@@ -52,8 +51,8 @@ class ProxyServer:
 
     Attributes:
         origin: where it listens.
-        headers: for the proxy itself, its credentials among them.
-        ssl_context: for an https proxy; None: as for servers.
+        headers: for the proxy itself, including its credentials.
+        ssl_context: for an https proxy; None: the same as for servers.
     """
 
     origin: Origin
@@ -62,10 +61,10 @@ class ProxyServer:
 
 
 async def connect(origin: Origin) -> trio.SocketStream:
-    """Connect; an address needs neither a thread that looks it up nor a race between several.
+    """Connect to an origin; an address skips the name lookup and the race between its results.
 
     Raises:
-        OSError: it cannot be reached.
+        OSError: the host cannot be reached.
     """
     try:
         version = ip_address(origin.host).version
@@ -84,10 +83,10 @@ async def connect(origin: Origin) -> trio.SocketStream:
 async def start_tls(
     stream: trio.abc.Stream, context: ssl.SSLContext, host: str
 ) -> trio.SSLStream[trio.abc.Stream]:
-    """Shake hands; closes nothing if that fails.
+    """Start TLS on a stream, which stays open if the handshake fails.
 
     Raises:
-        ssl.SSLError, trio.BrokenResourceError: it fails.
+        ssl.SSLError, trio.BrokenResourceError: the handshake failed.
     """
     tls = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
     await tls.do_handshake()
@@ -95,11 +94,11 @@ async def start_tls(
 
 
 async def open_tunnel(stream: trio.abc.Stream, target: Origin, proxy: ProxyServer) -> None:
-    """Ask a proxy to pass bytes on to a server (``CONNECT``, RFC 9110, 9.3.6).
+    """Open a tunnel through a proxy (``CONNECT``, RFC 9110, 9.3.6).
 
     Raises:
-        httpx.ProxyError: it refuses.
-        h11.RemoteProtocolError: it does not speak HTTP.
+        httpx.ProxyError: the proxy refused.
+        h11.RemoteProtocolError: the proxy does not speak HTTP.
     """
     host = f"[{target.host}]" if ":" in target.host else target.host
     name = f"{host}:{target.port}".encode()

@@ -1,9 +1,9 @@
-"""The one shape of an HTTP head that is read without h11: a status and a body of stated length.
+"""Parse the common, unambiguous HTTP response head without h11: a status and a ``Content-Length``.
 
-Almost every response of a completion server has it, and h11 would cost three times the rest of the
-exchange. Only heads that cannot be read in two ways are taken; for anything else (1xx, chunks, a body
-up to the end of the connection, folded or doubled fields, a server that wants to close) `plain_head`
-returns None, and h11 decides. A test holds that h11 reads the same in every head that is taken.
+Almost every response of a completion server has one, and h11 would cost three times the rest of the
+exchange. For anything else (1xx, chunks, a body until the connection closes, folded or repeated fields,
+a server that wants to close) `plain_head` returns None and h11 decides. A test checks that h11 agrees on
+every head accepted here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HEAD = re.compile(
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:" + _VALUE + rb"\r\n)+)\r\n"
 )
 _LENGTH = re.compile(rb"\d{1,15}")
-#: Statuses without a body, whatever the head says of its length.
+#: Statuses without a body, whatever length the head states.
 _WITHOUT_BODY = (204, 304)
 
 
@@ -26,11 +26,11 @@ class PlainHead(NamedTuple):
     """A head that needs no h11.
 
     Attributes:
-        status: three digits.
-        reason: the words behind the status; may be empty.
-        headers: names in lower case.
-        length: bytes of the body.
-        size: bytes of the head, its empty line included.
+        status: status code.
+        reason: reason phrase; may be empty.
+        headers: with lower-case names.
+        length: size of the body in bytes.
+        size: size of the head in bytes, including its empty line.
     """
 
     status: int
@@ -41,7 +41,7 @@ class PlainHead(NamedTuple):
 
 
 def plain_head(data: bytes) -> PlainHead | None:
-    """Return the head at the beginning of a response; None if h11 has to read it."""
+    """Parse the head at the start of a response; return None if h11 must parse it."""
     found = _HEAD.match(data)
     if found is None:
         return None

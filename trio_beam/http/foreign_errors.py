@@ -1,4 +1,4 @@
-"""Errors of sockets, TLS and h11 as httpx's; the only place where the transport translates."""
+"""Translate errors of sockets, TLS and h11 into httpx's, for the transport."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import h11
 import httpx
 import trio
 
-#: Everything that may happen on the way to a server. `ssl.SSLError` is an OSError.
+#: Errors that connecting and exchanging may raise. `ssl.SSLError` is an OSError.
 FOREIGN_ERRORS = (
     h11.LocalProtocolError,
     h11.RemoteProtocolError,
@@ -21,11 +21,11 @@ FOREIGN_ERRORS = (
 
 
 def as_httpx(error: Exception, *, connecting: bool) -> httpx.TransportError:
-    """Return the error of httpx that stands for one of `FOREIGN_ERRORS`.
+    """Return httpx's counterpart of one of `FOREIGN_ERRORS`.
 
     Args:
-        error: to be translated.
-        connecting: whether it came before anything of the request was sent.
+        error: the error to translate.
+        connecting: whether it occurred before any of the request was sent.
     """
     kind: type[httpx.TransportError] = httpx.ReadError
     if isinstance(error, h11.LocalProtocolError):
@@ -38,14 +38,14 @@ def as_httpx(error: Exception, *, connecting: bool) -> httpx.TransportError:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause in the system's own words: Trio wraps it, once for each address tried."""
+    """Return the innermost cause in the system's words; Trio wraps one per address tried."""
     if isinstance(error, ExceptionGroup):
         return "; ".join(dict.fromkeys(map(_reason, error.exceptions)))
     if error.__cause__ is not None:
         return _reason(error.__cause__)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):  # its number is OpenSSL's, not the system's
+    if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's, not the system's
         return error.reason or str(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno)

@@ -1,14 +1,13 @@
-"""HTTP/1.1 on Trio streams, under `httpx.AsyncClient`.
+"""HTTP/1.1 over Trio streams for `httpx.AsyncClient`.
 
-httpx's own pool rescans every connection for every request and loses slots when requests are
-cancelled under contention (encode/httpcore#1035, #1093). A search cancels as a matter of course, so
-it has a transport of its own:
+httpx's own pool scans every connection for every request and loses slots when requests are cancelled
+under contention (encode/httpcore#1035, #1093). Searches cancel routinely, so they use this transport:
 
-- idle connections lie in a last-in-first-out list for each origin: taking and giving back is O(1);
-- there is no cap here: the limit on concurrency is the endpoint's;
-- whatever is left before the body was read to its end, by an error, by a cancellation or by the
-  caller, closes its socket at once. No cancellation can leave a connection behind, because a
-  connection is in exactly one place: in the list, or in the hands of one request.
+- idle connections are kept in a last-in-first-out list per origin: taking and returning one is O(1);
+- there is no cap here: the endpoint limits concurrency;
+- an exchange that ends before its body is read completely, by an error, a cancellation or the caller,
+  closes its socket at once. A connection is either in the list or owned by one request, so no
+  cancellation can leak it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from trio_beam.http.foreign_errors import FOREIGN_ERRORS, as_httpx
 from trio_beam.http.outgoing import Outgoing, Renderer
 
 T = TypeVar("T")
-#: The extension of a response under which its `Body` is found, past what httpx puts around it.
+#: Key of a response's extension that holds its `Body`, without httpx's wrapper.
 BODY = "trio_beam.body"
 _Timeouts = Mapping[str, float | None]
 _NO_TIMEOUTS: _Timeouts = {}
@@ -45,12 +44,12 @@ class TrioTransport(httpx.AsyncBaseTransport):
     exceptions. Redirects, cookies, authentication and compression stay with httpx.
 
     Args:
-        ssl_context: for https; None for one that trusts what httpx trusts, made once per process.
-        keepalive_expiry: seconds after which an idle connection is not used again.
-        proxy: an HTTP proxy (``http://`` or ``https://``) through which all requests go.
+        ssl_context: for https; None: httpx's default, created once per process.
+        keepalive_expiry: seconds after which an idle connection is no longer used.
+        proxy: HTTP proxy (``http://`` or ``https://``) for all requests.
 
     Raises:
-        ConfigError: the proxy is of another kind.
+            ConfigError: the proxy is of another kind.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
     @property
     def open_connections(self) -> int:
-        """Sockets that are open or being opened, idle ones included that have not expired."""
+        """Number of sockets open or being opened, including idle ones that have not expired."""
         now = time.monotonic()
         for idle in self._idle.values():
             while idle and idle[0].expires <= now:
@@ -77,7 +76,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         return len(self._open)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return its response as soon as the head is in."""
+        """Send a request and return its response as soon as the head has arrived."""
         origin = origin_of(request.url)
         body = await _body_of(request)
         try:
@@ -90,11 +89,11 @@ class TrioTransport(httpx.AsyncBaseTransport):
             try:
                 return await self._exchange(connection, outgoing, timeouts)
             except ClosedWhileIdle:
-                pass  # by the server; once more, on a new one
+                pass  # by the server: send it again on a new connection
         return await self._exchange(Connection(origin), outgoing, timeouts)
 
     async def aclose(self) -> None:
-        """Close every socket, those in use as well."""
+        """Close every socket, including those in use."""
         for connection in list(self._open):
             connection.close()
         self._open.clear()
@@ -164,12 +163,12 @@ class TrioTransport(httpx.AsyncBaseTransport):
         return None
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection now."""
+        """Close a connection immediately."""
         connection.close()
         self._open.discard(connection)
 
     def give_back(self, connection: Connection) -> None:
-        """After a body was read to its end: keep the connection if both sides may go on."""
+        """Keep a connection whose body was read to its end, if both sides allow reuse."""
         if connection not in self._open or not connection.renew():
             self.drop(connection)
             return
@@ -182,9 +181,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
 
 
 class Body(httpx.AsyncByteStream):
-    """The body of a response, still compressed; closing it early closes the connection.
+    """A response body, still compressed; closing it early closes the connection.
 
-    An iterator and not a generator, which Trio could not close in time.
+    An iterator rather than a generator, which Trio could not close in time.
     """
 
     def __init__(
@@ -208,21 +207,21 @@ class Body(httpx.AsyncByteStream):
         self._transport.give_back(self._connection)
         raise StopAsyncIteration
 
-    async def read_whole(self, limit: int) -> bytes | None:
-        """Read a body that nothing was read of yet; leaves nothing to be closed.
+    async def read_all(self, limit: int) -> bytes | None:
+        """Read the complete body, before any of it was read; nothing remains to be closed.
 
         Args:
-            limit: longest body, in bytes.
+            limit: maximum size in bytes.
 
         Returns:
-            The body; None, with the connection closed, if it is longer.
+            The body; None, with the connection closed, if it exceeds the limit.
 
         Raises:
-            httpx.TransportError: it was cut short.
+            httpx.TransportError: it was truncated.
         """
-        content = self._connection.take_whole(limit)  # nearly always
+        content = self._connection.take_buffered(limit)  # usually all of it
         if content is None:
-            content = await self._guarded(self._connection.read_whole, limit)
+            content = await self._guarded(self._connection.read_all, limit)
         if content is None:
             self._transport.drop(self._connection)
         else:
@@ -252,7 +251,7 @@ async def _within(
     call: Callable[..., Awaitable[T]],
     *args: object,
 ) -> T:
-    """Await a call for so many seconds at most; without a limit there is no scope to pay for."""
+    """Await a call for at most `seconds`; without a limit, skip the cost of a scope."""
     if seconds is None:
         return await call(*args)
     with trio.move_on_after(seconds):
@@ -283,5 +282,5 @@ def _proxy_server(given: str | httpx.URL | httpx.Proxy) -> ProxyServer:
 
 @cache
 def _default_ssl_context() -> ssl.SSLContext:
-    """One for the whole process: it reads all the authorities that are trusted."""
+    """Return one context per process: creating it reads all trusted authorities."""
     return httpx.create_ssl_context()

@@ -1,1 +1,1 @@
-"""local."""
+"""The embedded model, run by llama.cpp in a child process."""

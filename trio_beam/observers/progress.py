@@ -1,4 +1,4 @@
-"""Progress for people: one line that changes on a terminal, plain lines elsewhere."""
+"""Show progress: one changing line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trio_beam.core.request_events import RequestRetried
 
 @contextmanager
 def progress(console: Console) -> Iterator[Observer]:
-    """Show progress on a console while the block runs; yields the observer to give to a search."""
+    """Show progress on a console inside the ``with`` block; yields the observer for the search."""
     if not console.is_terminal:
         yield lambda event: _print(console, event)
         return

@@ -1,4 +1,4 @@
-"""Scores of candidates: one scorer a file, found by `core.config.SCORERS`."""
+"""Scorers of candidates, one per file, registered in `core.config.SCORERS`."""
 
 from trio_beam.core.config import SCORERS, AsyncScorer, Scorer
 from trio_beam.core.model_scorer import ModelScorer

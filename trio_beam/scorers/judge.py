@@ -1,7 +1,7 @@
-"""A language model as the judge: of each candidate it is asked a question to be answered by yes or no.
+"""A language model as judge, asked a yes/no question about each candidate.
 
-The score is log p(yes) - log p(no), in nats: the logarithm of the odds, from the probabilities of the
-answer's first token.
+The score is log p(yes) - log p(no), in nats: the log-odds, from the probabilities of the answer's first
+token.
 
 Generative verifiers: Zhang et al. 2024 (arXiv 2408.15240).
 """
@@ -37,7 +37,7 @@ Is the answer correct so far? Reply with one word, yes or no."""
 def _check_question(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, str) or "{text}" not in value:
         raise ConfigError(
-            attribute.name, "a text with {text} (and {prompt}) where they are to stand", value
+            attribute.name, "a text with {text} (and {prompt}) as placeholders", value
         )
 
 
@@ -51,11 +51,10 @@ def _check_words(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 @documented
 @attrs.frozen(kw_only=True)
 class Judge(ModelScorer):
-    """A scorer that asks a model: ``BeamSearchConfig(scorer=Judge(...))``, or ``scorer="judge"`` as it is.
+    """A scorer that asks a model: ``BeamSearchConfig(scorer=Judge(...))``, or ``scorer="judge"``.
 
     Args:
-        endpoint: an open `Endpoint`, or any other `LanguageModel`, that is asked; None: the one that is
-            searched over.
+        endpoint: an open `Endpoint` or another `LanguageModel` to ask; None: the one being searched.
 
     Raises:
         ConfigError: names the field and its bound.
@@ -68,8 +67,8 @@ class Judge(ModelScorer):
         metadata={
             PARAMETER: Parameter(
                 kind="text",
-                help="The yes/no question, with {prompt} and {text} where the prompt and the candidate's text"
-                " are to stand.",
+                help="The yes/no question, with {prompt} and {text} as placeholders for the prompt and the"
+                " candidate's text.",
             )
         },
     )
@@ -78,9 +77,7 @@ class Judge(ModelScorer):
         converter=as_tuple,
         validator=_check_words,
         metadata={
-            PARAMETER: Parameter(
-                kind="texts", help="Words that mean yes, however they are capitalised."
-            )
+            PARAMETER: Parameter(kind="texts", help="Words that mean yes, in any capitalisation.")
         },
     )
     no: tuple[str, ...] = attrs.field(
@@ -91,25 +88,25 @@ class Judge(ModelScorer):
     )
     chat: bool = boolean(
         default=True,
-        help="Whether the question is a user's message, to which the model's template is applied, or a text.",
+        help="Whether to send the question as a user message through the model's template, or as text.",
     )
     top_logprobs: int = integer(
-        20, minimum=2, help="Most alternatives of its first token that the judge shows."
+        20, minimum=2, help="Number of alternatives to request for the answer's first token."
     )
 
     @property
     def model(self) -> LanguageModel | None:
-        """The endpoint that is asked."""
+        """The endpoint to ask."""
         return self.endpoint
 
     @property
     def max_tokens(self) -> int:
-        """One token is all that is read."""
+        """One: only the first token is read."""
         return 1
 
     def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
-        """Make the question about one candidate."""
-        # Both at once: the prompt may contain "{text}".
+        """Build the question about a candidate."""
+        # Replaced separately, because the prompt may contain "{text}".
         first, *rest = self.question.split("{prompt}")
         asked = [piece.replace("{text}", beam.text) for piece in (first, *rest)]
         question = text_of(prompt).join(asked)
@@ -129,11 +126,11 @@ class Judge(ModelScorer):
     def log_odds(self, top: Sequence[Token]) -> float:
         """Return log p(yes) - log p(no), in nats, from the most probable first tokens of the answer.
 
-        One of the two that is not among them has at most the probability of the last of them, and
-        counts as much.
+        If one of the two is not among them, it counts with the least probability among them, its upper
+        bound.
 
         Raises:
-            LogprobsUnavailable: neither of them is.
+            LogprobsUnavailable: neither is among them.
         """
         yes, no = (
             [token.logprob for token in top if _plain(token.text) in set(map(_plain, words))]
@@ -144,8 +141,8 @@ class Judge(ModelScorer):
                 f"the judge answers neither {self.yes[0]!r} nor {self.no[0]!r}: neither is among the"
                 f" {len(top)} most probable beginnings of its answer; ask for one word, or name others"
             )
-        least = min(token.logprob for token in top)
-        return (log_sum(yes) if yes else least) - (log_sum(no) if no else least)
+        lowest = min(token.logprob for token in top)
+        return (log_sum(yes) if yes else lowest) - (log_sum(no) if no else lowest)
 
 
 def _plain(text: str) -> str:
@@ -153,7 +150,7 @@ def _plain(text: str) -> str:
 
 
 def text_of(prompt: Prompt) -> str:
-    """A prompt as a text to be read: a single user's message as it is, others with their roles."""
+    """Return a prompt as text: a single user message verbatim, other messages with their roles."""
     if prompt.messages is None:
         return prompt.text or ""
     messages = [(str(one["role"]), _content(one.get("content"))) for one in prompt.messages]
@@ -163,7 +160,7 @@ def text_of(prompt: Prompt) -> str:
 
 
 def _content(content: Any) -> str:
-    """The text of a message, whose content may be a list of parts."""
+    """Return the text of a message's content, which may be a list of parts."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []

@@ -1,6 +1,6 @@
-"""The mean log-probability of a token: a beam's sum over its length, in nats a token.
+"""The mean log-probability per token, in nats.
 
-As `power` with a length penalty of 1 and alpha 1: no length is favoured.
+Equal to `power` with a length penalty of 1 and alpha 1: it favours no length.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from trio_beam.core.config import SCORERS, BeamSearchConfig
 @SCORERS.register("mean_logprob")
 @attrs.frozen
 class MeanLogprob:
-    """``logprob / length``, in nats a token."""
+    """``logprob / length``, in nats per token."""
 
     #: Beams of the same length rank by their log-probability.
     ranks_siblings: ClassVar[bool] = True
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
-        """Return a score for each beam; minus infinity for a beam without tokens."""
+        """Return a score per beam; minus infinity for a beam without tokens."""
         del config
         return [beam.logprob / beam.length if beam.length else -math.inf for beam in beams]

@@ -1,7 +1,7 @@
 """The score of p^alpha, normalised for length.
 
-``alpha * sum(log p) / m ** length_penalty`` for a beam of m tokens, in nats. The normalisation is
-that of Wu et al. 2016 (arXiv 1609.08144), section 7, in its plain form (as in Hugging Face's).
+``alpha * sum(log p) / m ** length_penalty`` for a beam of m tokens, in nats. The normalisation is that of
+Wu et al. 2016 (arXiv 1609.08144), section 7, in the simplified form that Hugging Face uses.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Power:
     ranks_siblings: ClassVar[bool] = True
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
-        """Return a score for each beam; minus infinity for a beam without tokens."""
+        """Return a score per beam; minus infinity for a beam without tokens."""
         return [_score(beam.logprob, beam.length, config) for beam in beams]
 
     def best_reachable(self, beam: Beam, config: BeamSearchConfig) -> float:
-        """Return an upper bound of the scores of all continuations of a beam.
+        """Return an upper bound on the scores of a beam's continuations.
 
-        Its sum can only fall, so the best case is certainty for every token to come, at the greatest
-        length.
+        The sum of log-probabilities can only fall, so the best case is that all further tokens are certain
+        and the beam reaches the maximum length.
         """
         return _score(beam.logprob, config.max_tokens, config)
 

@@ -1,4 +1,4 @@
-"""Rules for which candidates stay: one selection a file, found by `core.config.SELECTIONS`."""
+"""Selections of candidates, one per file, registered in `core.config.SELECTIONS`."""
 
 from trio_beam.core.config import SELECTIONS, Lookahead, Population, ScoredRound, Selection
 from trio_beam.selection.resample import Resample

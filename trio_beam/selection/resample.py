@@ -1,20 +1,18 @@
-"""Sequential Monte Carlo for p^alpha: beams are particles, drawn by weight.
+"""Sequential Monte Carlo for p^alpha: beams are particles, resampled by weight.
 
-Blocks are sampled from q (the model at ``proposal_temperature``) where p^alpha is wanted, so a block
-multiplies the weight of its particle by p(block)^alpha / q(block). When the weights have become so
-unequal that the particles are worth fewer than ``ess_threshold`` of their number, particles are drawn
-anew by weight, and all weigh the same. Each answer then comes up, over many searches, as often as
-p^alpha says, the more exactly the more particles there are.
+Blocks are sampled from q (the model at ``proposal_temperature``) but the target is p^alpha, so a block
+multiplies its particle's weight by p(block)^alpha / q(block). When the effective sample size falls below
+``ess_threshold`` of the number of particles, they are resampled by weight and get equal weights. Over many
+searches each answer then occurs with its probability under p^alpha, more exactly with more particles.
 
-Where a beam has several continuations (``n_per_beam``), each has its share of its parent's weight. One
-of them is drawn, which takes the weight of all; or, when it is time to resample, all of them stand
-for themselves.
+If a beam has several continuations (``n_per_beam``), they share their parent's weight equally. Either one
+of them is drawn and takes the weight of all, or, when it is time to resample, all of them are particles.
 
-Weights judge a text by its beginning, and p^alpha of a text that has just ended looks better than that
-of one which still has to. With a lookahead each candidate's future, the sum of p^alpha over what
-may follow, is estimated before particles are drawn; they are drawn by the product, and its second
-factor is taken out of their weight again: an auxiliary particle filter (Pitt and Shephard 1999), unbiased
-however rough the estimates are.
+Weights judge a text by its beginning, and a text that has just ended looks better under p^alpha than one
+that has yet to end. With a lookahead, each candidate's future (the sum of p^alpha over its continuations)
+is estimated before resampling; particles are drawn by weight times future, and the future is then divided
+out of their weights: an auxiliary particle filter (Pitt and Shephard 1999), unbiased however rough the
+estimates are.
 
 Power distributions of language models by sampling: Karan and Du 2025 (arXiv 2510.14901). By SMC: arXiv
 2602.10273. By blocks, with estimates of the future: arXiv 2605.02427.
@@ -51,7 +49,7 @@ from trio_beam.core.weights import (
 @documented
 @attrs.frozen
 class Resample(Selection):
-    """``beam_width`` particles, of which those that have ended keep their weight and their place."""
+    """Keeps ``beam_width`` particles; ended ones keep their weights and places."""
 
     weighted: ClassVar[bool] = True
     deduplicates: ClassVar[bool] = False
@@ -61,19 +59,19 @@ class Resample(Selection):
         0.5,
         minimum=0,
         maximum=1,
-        help="Particles are drawn anew when they are worth fewer than this share of their number"
-        " (effective sample size); 0: never.",
+        help="Resample when the effective sample size falls below this share of the number of particles;"
+        " 0: never.",
     )
     lookahead: Lookahead | None = part(
         Lookahead,
         None,
         accepted="a Lookahead",
         optional=True,
-        help="Rollouts that estimate what lies before each candidate, before particles are drawn anew.",
+        help="Rollouts that estimate each candidate's future before resampling.",
     )
 
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
-        """Keep one particle of each family, or draw ``beam_width`` from all."""
+        """Keep one particle of each family, or draw ``beam_width`` particles from all."""
         families = _families(scored, config)
         if self._unequal(families) and not _is_last(scored, config):
             everybody = [member for family in families for member in family.shares()]
@@ -87,11 +85,11 @@ class Resample(Selection):
         return Population.of(drawn)
 
     def lookahead_candidates(self, scored: ScoredRound, config: BeamSearchConfig) -> Sequence[Beam]:
-        """Return every candidate that has a future, if some may be dropped."""
+        """Return the candidates that have a future, if some candidates may be dropped."""
         if self.lookahead is None or _is_last(scored, config):
             return ()
         families = _families(scored, config)
-        # One is to be drawn of each family that has several, whether or not it is time to resample.
+        # From a family of several one is drawn, whether or not it is time to resample.
         if config.n_per_beam == 1 and not self._unequal(families):
             return ()
         return [
@@ -108,20 +106,20 @@ class Resample(Selection):
 
 @attrs.frozen(eq=False)
 class _Member:
-    """A candidate with the logarithm of its future; 0 where that is unknown, or there is none."""
+    """A candidate with the log of its future; 0 if unknown or none."""
 
     beam: Beam
     future: float
 
     @property
     def promise(self) -> float:
-        """Logarithm of weight times future, by which it is drawn."""
+        """Log of weight times future, by which it is drawn."""
         return self.beam.log_weight + self.future
 
 
 @attrs.frozen(eq=False)
 class _Family:
-    """The candidates of one particle, each with its log-weight as if it were alone."""
+    """The candidates of one particle, each with the full log-weight of the particle."""
 
     members: Sequence[_Member]
 
@@ -131,7 +129,7 @@ class _Family:
         return log_mean([member.promise for member in self.members])
 
     def shares(self) -> list[_Member]:
-        """Return the members, each with its share of the weight."""
+        """Return the members, each with an equal share of the weight."""
         less = math.log(len(self.members))
         if not less:
             return list(self.members)
@@ -150,7 +148,7 @@ def _families(scored: ScoredRound, config: BeamSearchConfig) -> list[_Family]:
 
 
 def _is_last(scored: ScoredRound, config: BeamSearchConfig) -> bool:
-    """Whether nothing will be expanded any more, so that resampling would only add noise."""
+    """Return whether nothing will be expanded further, so that resampling would only add noise."""
     return not any(_goes_on(beam, config) for group in scored.groups for beam in group)
 
 
@@ -159,12 +157,12 @@ def _goes_on(beam: Beam, config: BeamSearchConfig) -> bool:
 
 
 def _draw(members: Sequence[_Member], count: int, at: float) -> list[Beam]:
-    """Draw `count` members by their promise; together they have the weight of all."""
+    """Draw `count` members by promise, with the total weight of all members."""
     if len(members) == count == 1:
         return [members[0].beam]
     promises = [member.promise for member in members]
     places = systematic_resample(normalise(promises), count, at)
-    # Equal weights with the same sum: the mean stays an unbiased estimate of the sum of p^alpha.
+    # Equal weights with the same sum keep the mean an unbiased estimate of the sum of p^alpha.
     each = log_sum(promises) - math.log(count)
     return [
         members[place].beam.replace(log_weight=each - members[place].future) for place in places

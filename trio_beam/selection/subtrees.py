@@ -1,9 +1,8 @@
-"""Independent subtrees, of each of which the best candidate stays.
+"""Keep the best candidate of each of several independent subtrees.
 
-The first round makes ``beam_width`` subtrees, each of ``n_per_beam`` candidates; from then on each is
-searched by itself, greedily. No subtree can be crowded out by the children of another, so the answers
-stay diverse, which pays where a verifier scores them (``scorer="judge"``, or one of your own). A subtree
-whose best candidate has ended is done.
+The first round creates ``beam_width`` subtrees of ``n_per_beam`` candidates; from then on each is searched
+greedily on its own. No subtree can crowd out another, so the answers stay diverse, which pays off when a
+verifier scores them (``scorer="judge"``, or your own). A subtree whose best candidate has ended is done.
 
 Diverse verifier tree search: Beeching, Tunstall and Rush 2024, "Scaling test-time compute with open
 models".
@@ -22,9 +21,9 @@ from trio_beam.core.ranking import best_first
 @SELECTIONS.register("subtrees")
 @attrs.frozen
 class Subtrees(Selection):
-    """The best candidate of each of ``beam_width`` independent subtrees."""
+    """Keeps the best candidate of each of ``beam_width`` independent subtrees."""
 
-    # The same tokens in two subtrees are two beams: else one subtree would end the other.
+    # Equal tokens in two subtrees stay two beams, or one subtree would end the other.
     deduplicates: ClassVar[bool] = False
 
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:

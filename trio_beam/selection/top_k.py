@@ -1,4 +1,4 @@
-"""Arg-max selection: the best ``beam_width`` stay."""
+"""Arg-max selection: keep the best ``beam_width`` candidates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trio_beam.core.ranking import best_first
 @SELECTIONS.register("top_k")
 @attrs.frozen
 class TopK(Selection):
-    """Of the candidates that can go on the best ``beam_width``, and as many of those that have ended."""
+    """Keeps the best ``beam_width`` active candidates and the best ``beam_width`` ended ones."""
 
     keeps_best: ClassVar[bool] = True
 

@@ -1,6 +1,6 @@
-"""Strategies by name: the configurations themselves, and presets, plain functions that return one.
+"""Named strategies: the configuration classes, and presets (functions that return a configuration).
 
-The command line, benchmark runs, the gateway and batch runs name strategies by these names.
+The command line and benchmark runs use these names.
 """
 
 from trio_beam.strategies._best_of_n import best_of_n

@@ -1,4 +1,4 @@
-"""The best-scored one of n samples."""
+"""The best-scored of n samples."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from trio_beam.strategies._registry import evolve, one_block, preset
 
 @preset("best_of_n")
 def best_of_n(
-    n: Annotated[int, Parameter(kind="integer", minimum=1, help="Samples.")] = 8,
+    n: Annotated[int, Parameter(kind="integer", minimum=1, help="Number of samples.")] = 8,
     temperature: Annotated[
-        float, Parameter(kind="number", minimum=0, above=True, help="Temperature of the sampling.")
+        float, Parameter(kind="number", minimum=0, above=True, help="Sampling temperature.")
     ] = 1.0,
     **others: Any,
 ) -> BeamSearchConfig:
-    """The best-scored of n independent texts.
+    """Sample n independent texts and return the best-scored.
 
     Args:
-        n: samples.
-        temperature: of the sampling, above 0.
+        n: number of samples.
+        temperature: sampling temperature, above 0.
         others: further parameters of `BeamSearchConfig`, such as ``scorer``.
 
     Raises:
-        ConfigError: one of them is out of bounds, or set here.
+        ConfigError: a parameter is out of bounds, or fixed by the preset.
     """
     fixed = {
         "beam_width": n,

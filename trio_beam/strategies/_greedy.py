@@ -1,4 +1,4 @@
-"""The most probable token, one after the other."""
+"""Greedy decoding: always the most probable next token."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from trio_beam.strategies._registry import evolve, one_block, preset
 
 @preset("greedy")
 def greedy(**others: Any) -> BeamSearchConfig:
-    """One text, sampled at temperature 0.
+    """Sample one text at temperature 0.
 
     Args:
         others: further parameters of `BeamSearchConfig`.
 
     Raises:
-        ConfigError: one of them is out of bounds, or set here.
+        ConfigError: a parameter is out of bounds, or fixed by the preset.
     """
     fixed = {"beam_width": 1, "proposal_temperature": 0.0, **one_block(others)}
     return evolve(BeamSearchConfig, others, **fixed)

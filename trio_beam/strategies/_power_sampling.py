@@ -12,21 +12,23 @@ from trio_beam.strategies._registry import evolve, preset
 
 @preset("power_sampling")
 def power_sampling(
-    particles: Annotated[int, Parameter(kind="integer", minimum=1, help="Particles.")] = 16,
+    particles: Annotated[
+        int, Parameter(kind="integer", minimum=1, help="Number of particles.")
+    ] = 16,
     alpha: Annotated[
         float, Parameter(kind="number", minimum=0, above=True, help="Exponent of p^alpha.")
     ] = 4.0,
     **others: Any,
 ) -> BeamSearchConfig:
-    """A draw from p^alpha, by particles that are resampled by weight.
+    """Draw a text from p^alpha with particles that are resampled by weight.
 
     Args:
-        particles: the more, the nearer the draw is to p^alpha.
+        particles: number of particles; more bring the draw closer to p^alpha.
         alpha: the exponent, above 0.
         others: further parameters of `BeamSearchConfig`; with ``n_per_beam`` 1 by default.
 
     Raises:
-        ConfigError: one of them is out of bounds, or set here.
+        ConfigError: a parameter is out of bounds, or fixed by the preset.
     """
     given = {"n_per_beam": 1, **others}
     selection = given.get("selection")

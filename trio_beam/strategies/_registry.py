@@ -1,4 +1,4 @@
-"""The table of strategies, and how one is made of a name and plain values."""
+"""The registry of strategies, and building one from a name and plain values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STRATEGIES.register("mcmc")(McmcConfig)
 
 
 def preset(name: str) -> Callable[[Callable[P, S]], Callable[P, S]]:
-    """Decorator: register a function that returns a strategy, and check its declared arguments.
+    """Return a decorator that registers a preset and validates its declared arguments.
 
     An argument is declared by a `Parameter` in its annotation.
     """
@@ -48,10 +48,10 @@ def preset(name: str) -> Callable[[Callable[P, S]], Callable[P, S]]:
 
 
 def strategy_options(name: str) -> list[Option]:
-    """All options of a strategy: of a preset its own first, then those of the configuration it returns.
+    """Return all options of a strategy: a preset's own first, then those of its configuration.
 
     Raises:
-        ConfigError: there is no strategy of that name.
+        ConfigError: there is no strategy with that name.
     """
     preset = STRATEGIES[name]
     own = _own_options(preset)
@@ -60,10 +60,10 @@ def strategy_options(name: str) -> list[Option]:
 
 
 def make_strategy(name: str, values: Mapping[str, Any]) -> Strategy:
-    """Make a strategy of plain values, by the names of `strategy_options`.
+    """Build a strategy from plain values, named as in `strategy_options`.
 
     Raises:
-        ConfigError: there is none of that name; a value is out of bounds, unknown, or has no effect.
+        ConfigError: the name is unknown, or a value is out of bounds, unknown or without effect.
     """
     preset = STRATEGIES[name]
     if isinstance(preset, type):
@@ -74,20 +74,20 @@ def make_strategy(name: str, values: Mapping[str, Any]) -> Strategy:
 
 
 def strategy_name(strategy: Strategy) -> str:
-    """The name of a strategy's configuration class."""
+    """Return the name of a strategy's configuration class."""
     return next(name for name in STRATEGIES.names() if STRATEGIES[name] is type(strategy))
 
 
 def evolve(owner: type[S], others: Mapping[str, Any], **fixed: Any) -> S:
-    """Make the configuration of a preset.
+    """Build the configuration of a preset.
 
     Args:
-        owner: its class.
-        others: what the caller gave beside the preset's own parameters.
-        fixed: what the preset sets.
+        owner: the configuration class.
+        others: the caller's further parameters.
+        fixed: the parameters that the preset sets.
 
     Raises:
-        ConfigError: the caller gave what the preset sets, or a value is out of bounds.
+        ConfigError: the caller gave a parameter that the preset sets, or a value is out of bounds.
     """
     for name in others:
         if name in fixed:
@@ -98,13 +98,13 @@ def evolve(owner: type[S], others: Mapping[str, Any], **fixed: Any) -> S:
 
 
 def one_block(others: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a strategy whose texts come in a single block, whatever their length."""
+    """Return the fields that make texts of any length a single block."""
     longest = others.get("max_tokens", BeamSearchConfig().max_tokens)
     return {"tokens_per_step": longest, "n_per_beam": 1}
 
 
 def _own_options(preset: Preset) -> list[Option]:
-    """The parameters of a preset's own, from the annotations of its signature."""
+    """Return a preset's own parameters, from its annotations."""
     if isinstance(preset, type):
         return []
     hints = get_type_hints(preset, include_extras=True)
@@ -117,7 +117,7 @@ def _own_options(preset: Preset) -> list[Option]:
 
 
 def _configuration(preset: Preset) -> type[Strategy]:
-    """The class of the configuration that a preset returns."""
+    """Return the configuration class of a strategy or preset."""
     if isinstance(preset, type):
         return preset
     configuration: type[Strategy] = get_type_hints(preset)["return"]

@@ -1,4 +1,4 @@
-"""One sample."""
+"""A single sample."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from trio_beam.strategies._registry import evolve, one_block, preset
 @preset("sample")
 def sample(
     temperature: Annotated[
-        float, Parameter(kind="number", minimum=0, help="Temperature of the sampling.")
+        float, Parameter(kind="number", minimum=0, help="Sampling temperature.")
     ] = 1.0,
     **others: Any,
 ) -> BeamSearchConfig:
-    """One text, sampled at a temperature.
+    """Sample one text.
 
     Args:
-        temperature: of the sampling, from 0 up.
+        temperature: sampling temperature, from 0 up.
         others: further parameters of `BeamSearchConfig`.
 
     Raises:
-        ConfigError: one of them is out of bounds, or set here.
+        ConfigError: a parameter is out of bounds, or fixed by the preset.
     """
     fixed = {"beam_width": 1, "proposal_temperature": temperature, **one_block(others)}
     return evolve(BeamSearchConfig, others, **fixed)

@@ -1,4 +1,4 @@
-"""The answer that most of n samples come to (Wang et al. 2022, arXiv 2203.11171)."""
+"""The most frequent answer of n samples (Wang et al. 2022, arXiv 2203.11171)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from trio_beam.strategies._registry import evolve, one_block, preset
 
 @preset("self_consistency")
 def self_consistency(
-    n: Annotated[int, Parameter(kind="integer", minimum=1, help="Samples that vote.")] = 8,
+    n: Annotated[
+        int, Parameter(kind="integer", minimum=1, help="Number of samples that vote.")
+    ] = 8,
     key: Annotated[
         VoteKey | str | None,
         Parameter(
@@ -20,7 +22,7 @@ def self_consistency(
             accepts=callable,
             accepted="a function of a text, or a regular expression",
             optional=True,
-            help="Finds the answer in a text; a regular expression, whose last match counts.",
+            help="Extracts the answer from a text; a regular expression's last match counts.",
         ),
     ] = None,
     *,
@@ -29,21 +31,21 @@ def self_consistency(
         Parameter(kind="choice", choices=("count", "score"), help="Weight of a vote."),
     ] = "count",
     temperature: Annotated[
-        float, Parameter(kind="number", minimum=0, above=True, help="Temperature of the sampling.")
+        float, Parameter(kind="number", minimum=0, above=True, help="Sampling temperature.")
     ] = 1.0,
     **others: Any,
 ) -> BeamSearchConfig:
-    """The best of the texts whose answer most of n independent texts come to.
+    """Sample n independent texts and return the best one with the most frequent answer.
 
     Args:
-        n: samples.
+        n: number of samples.
         key: as for `Vote`.
         by: as for `Vote`.
-        temperature: of the sampling, above 0.
+        temperature: sampling temperature, above 0.
         others: further parameters of `BeamSearchConfig`.
 
     Raises:
-        ConfigError: one of them is out of bounds, or set here.
+        ConfigError: a parameter is out of bounds, or fixed by the preset.
     """
     fixed = {
         "beam_width": n,

@@ -1,4 +1,4 @@
-"""For tests of what is built on a search: a model without a server, and checks for models of your own."""
+"""Test helpers: a model without a server, and contract checks for your own models."""
 
 from trio_beam.testing.contract import check_language_model
 from trio_beam.testing.fake import VOCABULARY, FakeEndpoint, distribution

@@ -1,4 +1,4 @@
-"""The contract of a `LanguageModel`, as checks that any implementation must pass."""
+"""The contract of `LanguageModel`, as checks that any implementation must pass."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from trio_beam.core.usage import UsageMeter
 from trio_beam.errors import LogprobsUnavailable
 
 _REQUEST = SampleRequest(beam=Beam(), n=3, max_tokens=4, temperature=1.0, top_logprobs=2, seed=11)
-#: Nats by which a log-probability may exceed 0, and by which a repeated one may differ.
+#: Nats by which a log-probability may exceed 0 or differ when repeated.
 _TOLERANCE = 1e-3
 
 
 async def check_language_model(
     model: LanguageModel, prompt: PromptLike = "Once upon a time", *, repeats: bool = True
 ) -> None:
-    """Check that a model keeps the contract, by a dozen small requests.
+    """Check that a model fulfils the contract, with a dozen small requests.
 
-    Continuations have the shape that was asked for, spell their bytes, carry log-probabilities, and go on
-    from a beam; seeds give the same samples again, continuation i the one of ``seed + i``; requests are
-    counted; a cancelled request ends at once.
+    Continuations have the requested shape, spell their bytes, carry log-probabilities and continue a beam;
+    seeds reproduce samples, and continuation i has ``seed + i``; requests are counted; a cancelled
+    request ends at once.
 
     Args:
-        model: open, and ready for requests.
-        prompt: behind which it has something to say.
-        repeats: whether the same seed is to give the same samples.
+        model: open and ready for requests.
+        prompt: a prompt that the model continues.
+        repeats: whether the same seed must reproduce the same samples.
 
     Raises:
-        AssertionError: it does not; the message says what is wrong.
+        AssertionError: the model violates the contract; the message says how.
         EndpointError: a request failed.
     """
     context = RequestContext(meter=UsageMeter(), emit=_ignore)
@@ -111,7 +111,7 @@ async def _check_enumeration(sampler: Sampler, context: RequestContext) -> None:
     try:
         got = await _sample(sampler, context, max_tokens=1, enumerate=True, seed=None)
     except LogprobsUnavailable:
-        return  # a model need not be able to
+        return  # optional
     assert len({tuple(keys) for keys in _keys(got)}) == len(got), "enumerated tokens are distinct"
     assert all(len(block) == 1 for block in got), "enumerated continuations have one token"
     values = [block.logprob for block in got]
@@ -122,7 +122,7 @@ async def _check_proposal(sampler: Sampler, context: RequestContext) -> None:
     try:
         got = await _sample(sampler, context, temperature=0.7, proposal_logprobs=True)
     except LogprobsUnavailable:
-        return  # a model need not be able to
+        return  # optional
     for block in got:
         assert block.proposal is None or len(block.proposal) == len(block), (
             "`proposal` has a log-probability for each token"
@@ -141,4 +141,4 @@ def _keys(blocks: Sequence[Continuation]) -> list[list[int | bytes]]:
 
 
 def _ignore(_: object) -> None:
-    """An observer of nothing."""
+    """Discard an event."""

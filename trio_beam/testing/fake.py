@@ -20,20 +20,19 @@ VOCABULARY = (" the", " a", " cat", " dog", " sat", " ran", ".", "")
 class FakeEndpoint:
     """A `LanguageModel` that samples from a fixed distribution over eight words.
 
-    The distribution depends on the last token only; sampling depends on the seed, so a search with a
-    seed has the same result every time. Latency is slept on Trio's clock: with an autojump clock,
-    hours pass in no time.
+    The distribution depends only on the last token and sampling on the seed, so a search with a seed always
+    has the same result. Latency is slept on Trio's clock: with an autojump clock, hours pass in no time.
 
     Args:
-        latency: seconds before each answer.
-        max_per_request: most continuations an answer holds; None: as many as were asked for.
-        before: awaited with each request before it is answered; it may raise an `EndpointError`, sleep,
-            or block for ever.
+        latency: seconds before each response.
+        max_per_request: maximum number of continuations per response; None: as many as requested.
+        before: awaited with each request before the response; it may raise an `EndpointError`, sleep, or
+            block for ever.
 
     Attributes:
-        requests: every request so far, in order.
-        in_flight: requests being answered now; 0 again when a search has returned or raised.
-        cancelled: requests that were cancelled.
+        requests: all requests so far, in order.
+        in_flight: number of requests in progress; 0 again when a search has returned or raised.
+        cancelled: number of cancelled requests.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class FakeEndpoint:
         self._before = before
 
     async def start(self, prompt: Prompt, context: RequestContext) -> FakeEndpoint:
-        """Take any prompt."""
+        """Accept any prompt."""
         del prompt, context
         await trio.lowlevel.checkpoint()
         return self
@@ -60,7 +59,7 @@ class FakeEndpoint:
     async def sample(
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
-        """Answer after the latency."""
+        """Sample after the latency."""
         self.requests.append(request)
         context.meter.requests += 1
         self.in_flight += 1
@@ -145,7 +144,7 @@ def _at_temperature(weights: list[float], temperature: float) -> list[float]:
 
 
 def distribution(last: int) -> list[float]:
-    """The probabilities of the next token, given the number of the last one."""
+    """Return the probabilities of the next token, given the id of the last one."""
     weights = [1.0 + (3 * last + 5 * token) % 7 for token in range(len(VOCABULARY))]
     weights[-1] = 1.0
     total = sum(weights)

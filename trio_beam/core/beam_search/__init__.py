@@ -1,1 +1,1 @@
-"""beam_search."""
+"""Beam search as a pure state machine."""

@@ -1,4 +1,4 @@
-"""The length of a round's blocks, so that its budget suffices."""
+"""The block length that the budget allows in a round."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from trio_beam.core.usage import UsageMeter
 def affordable(
     config: BeamSearchConfig, meter: UsageMeter, beams: Sequence[Beam], n: int
 ) -> tuple[int, int]:
-    """Return the tokens of a block, and what they would be with any budget.
+    """Return the block length in tokens, and its value without a budget.
 
     Args:
         config: of the search.
-        meter: with what is left of the budget.
-        beams: that are to be expanded.
-        n: continuations of each.
+        meter: knows the remaining budget.
+        beams: the beams to expand.
+        n: number of continuations per beam.
     """
     usual = config.tokens_per_step
-    # Samples whose log q has to be known may have to be sampled twice.
+    # Samples whose log q is needed may have to be sampled twice.
     times = 2 if config.needs_proposal_logprobs else 1
     prompts = times * sum(meter.prompt_length + beam.length for beam in beams)
     left = min(meter.tokens_left, meter.total_left - prompts)

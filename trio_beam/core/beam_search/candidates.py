@@ -1,4 +1,4 @@
-"""The candidates of a round, from their arrival to the choice of those that stay."""
+"""The candidates of a round, from arrival to selection."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from trio_beam.core.seeds import Chance
 
 
 class CandidatePool:
-    """Candidates of one round, with their scores and futures as these become known.
+    """The candidates of a round, with scores and futures once known.
 
     Args:
         number: of the round, from 1.
         arrived: the candidates of each expanded beam, by rank.
-        ended: beams that ended before, best first.
-        carried: beams that have all the tokens they may have, and were not expanded.
+        ended: beams that ended in earlier rounds, best first.
+        carried: beams at the maximum length, which were not expanded.
         config: of the search.
-        selection: will select.
-        chance: for its draws.
+        selection: the selection to apply.
+        chance: for the selection's draws.
 
     Attributes:
-        arrived: how many candidates came back.
-        scored: whether they have their scores.
+        arrived: number of candidates received.
+        scored: whether they have been scored.
         foreseen: whether futures have been estimated.
     """
 
@@ -61,19 +61,19 @@ class CandidatePool:
         if config.deduplicate and selection.deduplicates:
             everybody = [beam for group in arrived for beam in group]
             self._ended, fresh = merge_duplicates(self._ended, everybody)
-            self._groups = [fresh]  # where duplicates merge only the order counts
+            self._groups = [fresh]  # with merged duplicates only the order matters
 
     @property
     def fresh(self) -> list[Beam]:
-        """The candidates of the round, without the beams carried over it."""
+        """The candidates of the round, without carried beams."""
         return [beam for group in self._groups for beam in group]
 
     @property
     def standing(self) -> list[Beam]:
-        """All beams as they stand, without those still awaited."""
+        """All current beams, without those still awaited."""
         fresh = self.fresh
         if self._selection.weighted:
-            # Each child has its share of its parent's weight.
+            # Each child gets an equal share of its parent's weight.
             fresh = [
                 beam.replace(log_weight=beam.log_weight - math.log(len(group)))
                 for group in self._groups
@@ -95,7 +95,7 @@ class CandidatePool:
         return self.scored
 
     def take_scores(self, scores: Mapping[Beam, float | None]) -> None:
-        """Give each candidate its score; those without one are dropped."""
+        """Set the candidates' scores; drop candidates without one."""
         self._groups = [
             [beam.replace(score=score) for beam in group if (score := scores[beam]) is not None]
             for group in self._groups
@@ -103,13 +103,13 @@ class CandidatePool:
         self.scored = True
 
     def lookahead_candidates(self) -> Sequence[Beam]:
-        """The candidates to roll out before `select`; empty if that is done, or not wanted."""
+        """Return the candidates to roll out before `select`; empty if done or not needed."""
         if self.foreseen:
             return ()
         return self._selection.lookahead_candidates(self.scored_round(), self._config)
 
     def take_futures(self, futures: Mapping[Beam, float | None]) -> None:
-        """Note the futures; candidates whose future was asked for in vain are dropped."""
+        """Set the estimated futures; drop candidates whose estimation failed."""
         dropped = {beam for beam, value in futures.items() if value is None}
         self._groups = [[beam for beam in group if beam not in dropped] for group in self._groups]
         self._carried = [beam for beam in self._carried if beam not in dropped]
@@ -117,7 +117,7 @@ class CandidatePool:
         self.foreseen = True
 
     def scored_round(self) -> ScoredRound:
-        """The view of a selection."""
+        """Return the round as the selection sees it."""
         return ScoredRound(
             number=self._number,
             ended=self._ended,
@@ -128,12 +128,12 @@ class CandidatePool:
         )
 
     def select(self) -> Population:
-        """Choose the beams that stay."""
+        """Choose the beams to keep."""
         return self._selection.select(self.scored_round(), self._config)
 
 
 def merge_duplicates(ended: Sequence[Beam], beams: Sequence[Beam]) -> tuple[list[Beam], list[Beam]]:
-    """Make one of beams with the same tokens, which counts them: (those ended before, the others)."""
+    """Merge beams with the same tokens, adding their multiplicities; return (ended, other) beams."""
     kept = list(ended)
     places: dict[tuple[int, int, bool], list[int]] = {}
     for place, beam in enumerate(kept):

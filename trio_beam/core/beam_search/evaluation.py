@@ -1,8 +1,8 @@
-"""Requests about the candidates of a round, between its expansion and its selection.
+"""Requests about a round's candidates, between expansion and selection.
 
-Rollouts that estimate a candidate's future and the questions of a judge are rounds like any other: sent
-at the same time, each in a cancel scope of its own, under the same limits. An `Evaluation` makes a number
-for each candidate of their outcomes.
+Rollouts that estimate candidates' futures and questions to a judge are rounds like any other: sent
+concurrently, each in its own cancel scope, under the same limits. An `Evaluation` turns their outcomes
+into a number per candidate.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.steps import Expansion, Outcome, Round, Sampling
 from trio_beam.errors import EndpointError
 
-#: Makes a number of the continuations of one candidate, or raises an `EndpointError`.
+#: Turns the continuations of one candidate into a number, or raises an `EndpointError`.
 Reader: TypeAlias = Callable[[Beam, Sequence[Continuation]], float]
 
 
 @attrs.define(kw_only=True, eq=False)
 class Evaluation:
-    """A round of requests about candidates, and a number for each of them.
+    """A round of requests about candidates, and a number for each candidate.
 
     Attributes:
-        round: the requests, an expansion for each candidate.
-        read: makes the numbers.
+        round: the requests, one expansion per candidate.
+        read: turns continuations into a number.
         ignored_error: exception type that means "no continuation", not a failure.
-        values: the number of each candidate, by rank; None where it could not be had.
-        stopped: whether a request was cancelled or failed for good, so that there is nothing to go on with.
-        exhausted: whether the budget ended before all requests were sent.
+        values: the number of each candidate, by rank; None if it could not be obtained.
+        stopped: whether a cancellation or failure ended the evaluation.
+        exhausted: whether the budget prevented some requests.
     """
 
     round: Round
@@ -56,11 +56,11 @@ class Evaluation:
 
     @property
     def dropped(self) -> int:
-        """How many candidates have no number."""
+        """Number of candidates without a value."""
         return sum(value is None for value in self.values.values())
 
     def receive(self, outcome: Outcome) -> list[EndpointError]:
-        """Take the outcome of the requests about one candidate; return what failed."""
+        """Process the outcome for one candidate; return its failures."""
         blocks = outcome.blocks
         self.exhausted = self.exhausted or outcome.exhausted
         self.stopped = self.stopped or outcome.cancelled
@@ -87,7 +87,7 @@ def evaluation_round(
     sampling: Sampling,
     scorer: ModelScorer | None = None,
 ) -> Round:
-    """A round of requests about candidates, announced by its event."""
+    """Build a round of requests about candidates, with its event."""
     started = EvaluationStarted(
         round=number,
         purpose=purpose,
@@ -107,7 +107,7 @@ def evaluation_round(
 def judge(
     number: int, beams: Sequence[Beam], scorer: ModelScorer, config: BeamSearchConfig
 ) -> Evaluation:
-    """A question about each candidate of round `number`."""
+    """Build an evaluation that asks a question about each candidate of round `number`."""
     questions = [
         Expansion(rank=rank, beam=beam, n=1, max_tokens=scorer.max_tokens, seed=None)
         for rank, beam in enumerate(beams)

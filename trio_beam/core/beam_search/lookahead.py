@@ -1,4 +1,4 @@
-"""The future of a candidate, estimated by short rollouts."""
+"""Estimate candidates' futures by short rollouts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def look_ahead(
     config: BeamSearchConfig,
     seed: int | None,
 ) -> Evaluation:
-    """The rollouts of the candidates of a round, which estimate their futures.
+    """Build the evaluation that estimates the candidates' futures.
 
     Args:
         number: of the round, from 1.
-        beams: those that can go on.
-        lookahead: how many rollouts, and how long.
+        beams: the candidates that can go on.
+        lookahead: number and length of rollouts.
         config: of the search.
         seed: of the first sample of the search; None: the server's own randomness.
     """
@@ -37,7 +37,7 @@ def look_ahead(
     return Evaluation(
         round=evaluation_round(number, "rollout", rollouts, sampling),
         read=lambda beam, blocks: future(beam, blocks, config),
-        ignored_error=ContextOverflow,  # where the context is full there is no future
+        ignored_error=ContextOverflow,  # with a full context there is no future
     )
 
 
@@ -50,9 +50,9 @@ def _rollouts(
 ) -> list[Expansion]:
     n = lookahead.rollouts
     if seed is not None:
-        # The search's own samples come first; each candidate of each round has numbers behind them.
-        most = config.samples_per_round + config.beam_width
-        seed += config.rounds * config.samples_per_round + (number - 1) * most * n
+        # Sample numbers after those of the search itself, distinct for each round and candidate.
+        max_candidates = config.samples_per_round + config.beam_width
+        seed += config.rounds * config.samples_per_round + (number - 1) * max_candidates * n
     return [
         Expansion(
             rank=index,
@@ -66,10 +66,11 @@ def _rollouts(
 
 
 def future(beam: Beam, blocks: Sequence[Continuation], config: BeamSearchConfig) -> float:
-    """Estimate the logarithm (nats) of the sum of p^alpha over what may follow a beam.
+    """Estimate the log (nats) of the sum of p^alpha over a beam's continuations.
 
-    The mean of p(y)^alpha / q(y) over rollouts y of q: unbiased for the sum over all y of that length, and
-    for the text's whole future where they reach its end. 0 if there is no room for any.
+    This is the log of the mean of p(y)^alpha / q(y) over rollouts y from q. The mean is unbiased for the
+    sum over all y of that length, and for the complete future if rollouts reach the end of the text.
+    Returns 0 if there is no room for a rollout.
     """
     gained: list[float] = []
     for block in blocks:

@@ -1,12 +1,12 @@
-"""A beam search as a state machine, without any input or output.
+"""Beam search as a state machine without I/O.
 
-Rule 1: nothing here awaits, reads a clock or draws a random number; whatever comes from outside comes by
-`receive` or `take_scores`. Rule 2: nothing that is computed depends on the order in which outcomes
-arrive: candidates are ranked by score, then by their parent's rank, then by sample index.
+Rule 1: nothing here awaits, reads a clock or draws a random number; input arrives through `receive` and
+`take_scores`. Rule 2: no result depends on the order in which outcomes arrive: candidates are ranked by
+score, then by their parent's rank, then by sample index.
 
-``step()`` says what is to be done. A `Round` wants requests, whose outcomes go to ``receive()``;
-`ScoreCandidates` wants an asynchronous scorer, whose scores go to ``take_scores()``. `phases` has the
-phases in between. A round costs as much as its new tokens: beams share their prefixes (`core.beam`).
+``step()`` returns what to do next. A `Round` asks for requests, whose outcomes go to ``receive()``;
+`ScoreCandidates` asks for an asynchronous scorer, whose scores go to ``take_scores()``. `phases` defines
+the phases. A round costs only its new tokens, since beams share their prefixes (`core.beam`).
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class BeamSearchMachine:
     """One search, from the empty beam to its result.
 
     Args:
-        config: its parameters.
-        entropy: a number that stands for chance where the configuration has no seed.
+        config: the configuration.
+        entropy: seed of random decisions if the configuration has none.
 
     Attributes:
-        config: its parameters.
+        config: the configuration.
         meter: its cost so far.
-        phase: where it stands.
+        phase: the current phase.
     """
 
     def __init__(self, config: BeamSearchConfig, entropy: int = 0) -> None:
@@ -62,22 +62,22 @@ class BeamSearchMachine:
         self._base_seed = None if config.seed is None else base_seed(config.seed)
         self._active: list[Beam] = [Beam()]
         self._ended: list[Beam] = []
-        self._failures: list[BeamFailure] = []  # but for those of the open round
+        self._failures: list[BeamFailure] = []  # without those of the open round
         self._completed = 0
-        self._shortened = False  # whether the budget has made a block shorter
+        self._shortened = False  # whether the budget has shortened a block
         self._open: OpenRound | None = None
         self._end: Finished | Failed | None = None
 
     @property
     def failures(self) -> tuple[BeamFailure, ...]:
-        """The failures so far, by round and by rank, whichever came first."""
+        """The failures so far, ordered by round and rank, not by arrival."""
         return (*self._failures, *(self._open.failures if self._open else ()))
 
     def step(self) -> Step:
-        """Say what is next.
+        """Return what to do next.
 
         Raises:
-            TrioBeamError: an outcome or a score that was asked for is still missing.
+            TrioBeamError: a requested outcome or score is still missing.
         """
         if self._end is not None:
             return self._end
@@ -89,23 +89,23 @@ class BeamSearchMachine:
             if self._open.verdict == "failed":
                 return self._fail(self._open.scorer_error)
             if self._open.verdict == "budget":
-                # The round stays open: the beams that it left out stand as they are.
+                # The round stays open: beams it did not expand remain unchanged.
                 return self._finish("budget", ())
             events = (self._close(self._open),)
         return self._open_round(events)
 
     def receive(self, outcome: Outcome) -> Reaction:
-        """Take the outcome of one expansion of the round that `step` has asked for.
+        """Process the outcome of one expansion of the current round.
 
         Raises:
-            TrioBeamError: there is no such round, or that beam was received before.
+            TrioBeamError: no round is open, or the outcome was not expected.
         """
         if self._open is None or self._end is not None:
             raise TrioBeamError(f"unexpected outcome for beam {outcome.rank}: no round is open")
         return self._open.receive(outcome)
 
     def take_scores(self, beams: Sequence[Beam], scores: object) -> None:
-        """Take the scores of the candidates of a `ScoreCandidates`; bad ones fail the search."""
+        """Set the scores requested by `ScoreCandidates`; invalid ones fail the search."""
         assert self._open is not None
         self._open.take_scores(beams, scores)
 
@@ -120,10 +120,10 @@ class BeamSearchMachine:
         self._fail(None)
 
     def result(self, stop_reason: StopReason, *, voted: bool = True) -> SearchResult:
-        """The best so far, at any moment; what came back of an open round counts too.
+        """Return the best result so far, at any moment, including the received part of an open round.
 
         Raises:
-            VoteError: the final beams could not be voted on.
+            VoteError: the final beams cannot be voted on.
         """
         beams = self._best(stop_reason)
         votes: Votes = ()
@@ -148,7 +148,7 @@ class BeamSearchMachine:
         self.phase = phase
 
     def _finish(self, reason: StopReason, events: tuple[Event, ...]) -> Finished:
-        """End the search; the events are in this step only, not in its repetitions."""
+        """End the search; only this step has the events, not its repetitions."""
         self._enter(Phase.FINISHED)
         self._end = Finished(stop_reason=reason)
         return attrs.evolve(self._end, events=events)
@@ -207,7 +207,7 @@ class BeamSearchMachine:
         return [beam for beam in self._active if beam.length < self.config.max_tokens]
 
     def _carried(self) -> list[Beam]:
-        """Active beams that already have all the tokens they may have."""
+        """Return the active beams at the maximum length."""
         return [beam for beam in self._active if beam.length >= self.config.max_tokens]
 
     def _seed(self, number: int, index: int) -> int | None:
@@ -217,7 +217,7 @@ class BeamSearchMachine:
         return self._base_seed + sample_number(number, index, 0, width=width, n=n)
 
     def _block_length(self) -> int:
-        """Tokens a block, shortened so that the round fits into what is left of the budget."""
+        """Return the block length in tokens, shortened so that the round fits the remaining budget."""
         n = self.config.samples_of_beam(self._completed + 1)
         block, usual = affordable(self.config, self.meter, self._expandable(), n)
         self._shortened = self._shortened or block < usual
@@ -271,12 +271,12 @@ class BeamSearchMachine:
         return beams[: self.config.beam_width]
 
     def _standing(self) -> list[Beam]:
-        """All beams as they stand; of an open round, the candidates that have come back."""
+        """Return all current beams, with the received candidates of an open round."""
         before = [*self._ended, *self._active]
         if self._open is None:
             return before
         standing = self._open.standing()
         if standing is not None:
             return standing
-        # Candidates without scores are better than nothing.
+        # Unscored candidates are better than nothing.
         return before if self._completed else [*before, *self._open.unscored()]

@@ -1,4 +1,4 @@
-"""The round that is open: outcomes come in, candidates are scored and evaluated, some of them stay."""
+"""An open round: outcomes arrive, candidates are scored and evaluated, and some are kept."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from trio_beam.errors import ContextOverflow, EndpointError, ScorerError, TrioBe
 
 
 class OpenRound:
-    """One round, from its first request until it is closed, or cannot be.
+    """One round, from its first request until it is closed or has failed.
 
     Args:
         expansions: its requests.
-        ended: beams that ended before, best first.
-        carried: beams that have all the tokens they may have, and are not expanded.
+        ended: beams that ended in earlier rounds, best first.
+        carried: beams at the maximum length, which are not expanded.
         config: of the search.
         meter: of the search.
         chance: for the draws of the round.
@@ -37,8 +37,8 @@ class OpenRound:
 
     Attributes:
         number: of the round, from 1.
-        verdict: why it cannot be closed: ``"failed"`` or ``"budget"``; None while it can.
-        scorer_error: the error of the scorer, if that is why.
+        verdict: why it cannot be closed: ``"failed"`` or ``"budget"``; otherwise None.
+        scorer_error: the scorer's error, if that is why.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class OpenRound:
         self._seed = seed
         self._outcomes: dict[int, list[Beam]] = {}
         self._failures: dict[tuple[int, int, int], BeamFailure] = {}
-        self._pool: CandidatePool | None = None  # once all outcomes are in
-        self._evaluation: Evaluation | None = None  # that is under way
-        self._scoring = False  # whether an asynchronous scorer is
+        self._pool: CandidatePool | None = None  # once all outcomes have arrived
+        self._evaluation: Evaluation | None = None  # while one is running
+        self._scoring = False  # whether an asynchronous scorer is running
 
     @property
     def failures(self) -> list[BeamFailure]:
-        """The failures of this round: of expansions, then of evaluations; each by rank."""
+        """The failures of this round: of expansions, then of evaluations, each by rank."""
         return [failure for _, failure in sorted(self._failures.items(), key=lambda item: item[0])]
 
     @property
     def missing(self) -> frozenset[int]:
-        """Ranks whose outcomes are awaited."""
+        """Ranks whose outcomes are still awaited."""
         if self._evaluation is not None:
             return self._evaluation.missing
         return frozenset(range(len(self._round.expansions))) - self._outcomes.keys()
@@ -85,10 +85,10 @@ class OpenRound:
     # -- receiving
 
     def receive(self, outcome: Outcome) -> Reaction:
-        """Take the outcome of an expansion, or of the requests about a candidate.
+        """Process the outcome of an expansion or an evaluation.
 
         Raises:
-            TrioBeamError: that rank is not awaited.
+            TrioBeamError: no outcome for that rank is awaited.
         """
         if outcome.rank not in self.missing:
             message = (
@@ -124,7 +124,7 @@ class OpenRound:
         events += [self._note_failure(0, parent, outcome.rank, error) for error in failed]
         cancels = bool(failed) and self._round.sampling.cancel_siblings
         if cancels or outcome.cancelled:
-            # Cancelled from outside, or because of a sibling: there is no next round to go on to.
+            # Cancelled from outside, or because of a sibling: there will be no next round.
             self.verdict = "failed"
         return Reaction(tuple(events), self.missing if cancels else frozenset())
 
@@ -138,7 +138,7 @@ class OpenRound:
         return child.replace(log_weight=parent.log_weight + gained)
 
     def _fills_context(self, parent: Beam, rank: int, error: EndpointError) -> bool:
-        """Whether the beam has only grown until it filled the context, which is no failure."""
+        """Return whether the beam has simply filled the context, which is not a failure."""
         if not isinstance(error, ContextOverflow) or parent.continuation is None:
             return False
         if not self._outcomes[rank]:
@@ -158,7 +158,7 @@ class OpenRound:
         return BeamFailed(failure=failure, rank=rank)
 
     def take_scores(self, beams: Sequence[Beam], scores: object) -> None:
-        """Take the scores of the candidates of a `ScoreCandidates`; bad ones fail the search."""
+        """Set the scores requested by `ScoreCandidates`; invalid ones fail the search."""
         assert self._pool is not None
         self._scoring = False
         try:
@@ -177,13 +177,13 @@ class OpenRound:
     # -- towards the selection
 
     def next(self) -> Round | ScoreCandidates | None:
-        """Return the next step required before `close`, or None: it can be closed, or has a verdict.
+        """Return the next step before `close`, or None if it can be closed or has a verdict.
 
         Raises:
-            TrioBeamError: an outcome or a score that was asked for is still missing.
+            TrioBeamError: a requested outcome or score is still missing.
         """
         if self.missing or self._scoring:
-            raise TrioBeamError("step() before all that was asked for was received")
+            raise TrioBeamError("step() was called before all requested outcomes were received")
         if self._evaluation is not None:
             self._absorb(self._evaluation)
         elif self._pool is None and self.verdict is None:
@@ -203,7 +203,7 @@ class OpenRound:
         if isinstance(self._scorer, ModelScorer):
             return self._begin(judge(self.number, pool.fresh, self._scorer, self._config))
         self._scoring = True
-        scorer: AsyncScorer = self._scorer  # type: ignore[assignment]  # else it would have scored
+        scorer: AsyncScorer = self._scorer  # type: ignore[assignment]  # a plain one has already scored
         return ScoreCandidates(scorer=scorer, beams=tuple(pool.fresh))
 
     def _look_ahead(self, pool: CandidatePool) -> Round | None:
@@ -214,7 +214,7 @@ class OpenRound:
         return self._begin(look_ahead(self.number, beams, lookahead, self._config, self._seed))
 
     def _begin(self, evaluation: Evaluation) -> Round | None:
-        """Begin an evaluation if the budget allows all of it: a part would be paid for in vain."""
+        """Start an evaluation if the budget allows all of it: a part of it would be wasted."""
         expansions = evaluation.round.expansions
         wanted = sum(one.n * one.max_tokens for one in expansions)
         prompts = sum(self._meter.prompt_length + one.beam.length for one in expansions)
@@ -232,7 +232,7 @@ class OpenRound:
             self.verdict = "failed" if evaluation.stopped else "budget"
             return
         standing = len(pool.standing)
-        # Before any is dropped: a search that fails keeps what it had.
+        # Checked before any are dropped, so that a failed search keeps them.
         if standing - evaluation.dropped < min(self._config.min_beams, standing):
             self.verdict = "failed"
         elif evaluation.round.purpose == "rollout":
@@ -241,7 +241,7 @@ class OpenRound:
             pool.take_scores(evaluation.results)
 
     def _check_survivors(self) -> None:
-        """Fail unless ``min_beams`` are left; a round that had fewer to begin with needs all of them."""
+        """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them."""
         if not self._failures:
             return
         others = len(self._ended) + len(self._carried)
@@ -264,7 +264,7 @@ class OpenRound:
     # -- the end of it
 
     def close(self) -> tuple[Population, int, float]:
-        """Select: (the beams that stay, how many candidates came back, the best score of a candidate)."""
+        """Select; return the beams to keep, the number of candidates, and their best score."""
         pool = self._pool
         assert pool is not None
         candidates = pool.scored_round().candidates
@@ -272,7 +272,7 @@ class OpenRound:
         return pool.select(), pool.arrived, best
 
     def standing(self) -> list[Beam] | None:
-        """All beams as they stand, those still awaited included; None if they have no scores yet."""
+        """Return all current beams, including those still awaited; None if not yet scored."""
         pool = self._pool or self._make_pool()
         if not self._is_scored(pool):
             return None
@@ -280,7 +280,7 @@ class OpenRound:
         return [*pool.standing, *waiting]
 
     def unscored(self) -> list[Beam]:
-        """The candidates that have come back, without scores."""
+        """Return the received candidates, without scores."""
         return (self._pool or self._make_pool()).fresh
 
     def _is_scored(self, pool: CandidatePool) -> bool:
@@ -288,5 +288,5 @@ class OpenRound:
             return False
         try:
             return pool.score_now(self._scorer)
-        except ScorerError:  # it must not hide what has failed besides
+        except ScorerError:  # must not hide other failures
             return False

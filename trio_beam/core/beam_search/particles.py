@@ -1,4 +1,4 @@
-"""From particles to beams: distinct ones with their shares, and the answer drawn by them."""
+"""Turn particles into distinct beams with weights, and draw the answer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from trio_beam.core.weights import normalise, systematic_resample
 
 
 def draw_answer(particles: Sequence[Beam], at: float) -> list[Beam]:
-    """Return the distinct beams with their weights: first the one that is drawn, then the heaviest.
+    """Return the distinct beams with weights: the drawn answer first, then by weight.
 
-    Particles with the same tokens are one beam of their joint weight, which counts them.
+    Particles with the same tokens become one beam with their total weight and multiplicity.
 
     Args:
-        particles: with their log-weights.
-        at: a uniform number, for the draw.
+        particles: with log-weights.
+        at: a uniform number for the draw.
     """
     particles = [beam for beam in particles if beam.continuation is not None]
     if not particles:

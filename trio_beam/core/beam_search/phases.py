@@ -1,4 +1,4 @@
-"""The phases of a beam search, and which may follow which."""
+"""The phases of a beam search and their transitions."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from enum import Enum
 
 
 class Phase(Enum):
-    """Where a search stands."""
+    """A phase of a search."""
 
     READY = "ready"
     """No round is open."""
     EXPANDING = "expanding"
-    """The outcomes of a round's expansions are awaited."""
+    """Awaiting the outcomes of a round's expansions."""
     SCORING = "scoring"
-    """The scores of an asynchronous scorer are awaited."""
+    """Awaiting the scores of an asynchronous scorer."""
     EVALUATING = "evaluating"
-    """The outcomes of requests about candidates (a judge's, rollouts) are awaited."""
+    """Awaiting the outcomes of requests about candidates (rollouts, a judge)."""
     FINISHED = "finished"
-    """The search has ended by itself; a round that its budget cut short stays open."""
+    """The search has ended; a round cut short by the budget stays open."""
     FAILED = "failed"
-    """The search cannot go on; the round in which it failed stays open."""
+    """The search has failed; the round in which it failed stays open."""
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
@@ -35,7 +35,7 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
 
 
 def diagram() -> str:
-    """The transitions as a Mermaid state diagram."""
+    """Return the transitions as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", f"    [*] --> {Phase.READY.value}"]
     for phase, following in TRANSITIONS.items():
         lines += [f"    {phase.value} --> {other.value}" for other in Phase if other in following]

@@ -1,4 +1,4 @@
-"""Calling a scorer, and checking what it returns."""
+"""Call a scorer and validate its scores."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from trio_beam.errors import ScorerError
 
 
 def is_async(scorer: object) -> bool:
-    """Whether a scorer has to be awaited."""
+    """Return whether a scorer is asynchronous."""
     call = getattr(scorer, "__call__", None)  # noqa: B004  # an object's own, to look at it
     return inspect.iscoroutinefunction(scorer) or inspect.iscoroutinefunction(call)
 
 
 def name_of(scorer: object) -> str:
-    """The name of a scorer in messages."""
+    """Return the name of a scorer for messages."""
     return scorer if isinstance(scorer, str) else getattr(scorer, "__name__", type(scorer).__name__)
 
 
@@ -27,7 +27,7 @@ def call_scorer(scorer: Scorer, beams: Sequence[Beam], config: BeamSearchConfig)
     """Score beams by a plain function.
 
     Raises:
-        ScorerError: it raised, or did not return a number for each beam.
+        ScorerError: the scorer raised, or did not return a number for each beam.
     """
     try:
         scores = scorer(beams, config)
@@ -37,10 +37,10 @@ def call_scorer(scorer: Scorer, beams: Sequence[Beam], config: BeamSearchConfig)
 
 
 def check_scores(scorer: object, scores: object, beams: Sequence[Beam]) -> list[float]:
-    """Return the scores as floats, one for each beam.
+    """Validate scores and return them as floats, one per beam.
 
     Raises:
-        ScorerError: they are not that.
+        ScorerError: they are not a sequence of numbers, one per beam.
     """
     try:
         values = [float(score) for score in cast("Sequence[float]", scores)]

@@ -1,1 +1,1 @@
-"""mcmc."""
+"""Metropolis-Hastings chains for p^alpha, as pure state machines."""

@@ -1,7 +1,7 @@
-"""One Markov chain over texts, as a state machine without any input or output.
+"""A Markov chain over texts, as a state machine without I/O.
 
-``step()`` says what is to be sampled next; ``receive()`` takes its outcome. A move may take more than one
-request, where a server returns fewer tokens than it was asked for.
+``step()`` returns the next request; ``receive()`` takes its outcome. A move may take more than one request
+if a server returns fewer tokens than requested.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ End = Literal["done", "budget", "failed"]
 
 
 class Chain:
-    """One text on its way through the blocks.
+    """A text that grows block by block and moves by Metropolis-Hastings steps.
 
     Args:
-        config: the parameters.
+        config: the configuration.
         number: of the chain, from 0.
-        chance: for its positions and acceptances.
+        chance: for positions and acceptances.
         seed: of the first sample of chain 0; None: the server's own randomness.
-        meter: with the chain's share of the budget.
+        meter: holds the chain's share of the budget.
 
     Attributes:
         meter: its cost so far.
-        beam: the text as it stands; the empty beam at first.
-        blocks: blocks that are behind it, with all their steps.
-        exact: whether every text that was compared had true log-probabilities.
-        end: why it makes no more steps; None while it does.
-        failure: if it failed.
+        beam: the current text; initially the empty beam.
+        blocks: number of blocks completed with all their steps.
+        exact: whether every compared text had true log-probabilities.
+        end: why the chain has ended; None while it runs.
+        failure: its failure, if any.
     """
 
     def __init__(
@@ -68,17 +68,17 @@ class Chain:
         self._samples = 0
         self._step = 0  # 0: the block is being added
         self._position = 0
-        self._growing = Beam()  # what is to be the text, as far as it has been sampled
+        self._growing = Beam()  # the next text, as far as it has been sampled
         self._context_full = False
 
     @property
     def block(self) -> int:
-        """The block that it is at, from 1."""
+        """Number of the current block, from 1."""
         return self.blocks + 1
 
     @property
     def standing(self) -> Beam:
-        """The text as it stands; before the first block is whole, as much of it as there is."""
+        """The current text; before the first block is complete, the part sampled so far."""
         return self._growing if self.beam.continuation is None else self.beam
 
     @property
@@ -86,7 +86,7 @@ class Chain:
         return self._config.limit(self.block)
 
     def step(self) -> Round | None:
-        """Return the next request; None at the end of the chain."""
+        """Return the next request, or None at the end of the chain."""
         wanted = self._limit - self._growing.length
         prompt = self.meter.prompt_length + self._growing.length
         if self.end is None and not self.meter.allows(wanted, prompt):
@@ -95,7 +95,7 @@ class Chain:
             return None
         seed = self._seed
         if seed is not None:
-            # Chains take the numbers of their samples in turn: no two samples have the same.
+            # Chains number their samples in turn, so that no two samples share a seed.
             seed += self._samples * self._config.chains + self._number
         expansion = Expansion(rank=0, beam=self._growing, n=1, max_tokens=wanted, seed=seed)
         return Round(
@@ -103,7 +103,7 @@ class Chain:
         )
 
     def receive(self, outcome: Outcome) -> Reaction:
-        """Take the outcome of the last step; nothing changes if the chain was cancelled."""
+        """Process the outcome of the last step; a cancellation changes nothing."""
         if outcome.continuations:
             return Reaction(self._grow(outcome.continuations[0]))
         if outcome.errors:
@@ -120,11 +120,11 @@ class Chain:
         self._context_full = self._context_full or self._growing.finish_reason == CONTEXT
         if not self._growing.ended and self._growing.length < self._limit:
             return ()
-        event = self._decide() if self._step else self._take_block()
+        event = self._decide() if self._step else self._accept_block()
         self._begin_next()
         return (event,)
 
-    def _take_block(self) -> Event:
+    def _accept_block(self) -> Event:
         self.beam = self._growing
         return ChainExtended(
             chain=self._number,
@@ -150,7 +150,7 @@ class Chain:
         )
 
     def _begin_next(self) -> None:
-        """Go on to the next step that samples anything: a text that has ended gets no block."""
+        """Go on to the next step that samples something; an ended text gets no block."""
         self._step += 1
         places = positions(self.beam)
         if self._step > self._config.steps or not places:
@@ -175,8 +175,7 @@ class Chain:
     def _fail(self, error: EndpointError) -> tuple[Event, ...]:
         standing = self.standing
         if isinstance(error, ContextOverflow) and standing.continuation is not None:
-            # Not a failure: texts have grown until they fill the context. So the chain stays with those
-            # of the block before.
+            # Not a failure: the text has filled the context, so the chain keeps its current text.
             full = standing.replace(finish_reason=CONTEXT)
             self.beam = standing if standing.ended else full
             self.end = "done"

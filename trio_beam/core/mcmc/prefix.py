@@ -1,4 +1,4 @@
-"""The beginning of a beam, cut between any two of its tokens."""
+"""Cut a beam between any two of its tokens."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from trio_beam.core.block import LENGTH, Continuation
 def prefix(beam: Beam, count: int) -> Beam:
     """Return the first `count` tokens of a beam, as a beam that can be continued.
 
-    It shares every whole block with the beam, and costs the block that is cut and the number of blocks.
-    Where the tokens of that block do not spell its text (``exact=False`` already, on a server that is
-    continued by text), its text is what they do spell.
+    It shares all complete blocks with the beam; the cost is that of the cut block and the number of
+    blocks. If the tokens of the cut block do not spell its text (``exact=False`` anyway, on a server that
+    continues by text), the new text is what they spell.
 
     Args:
         beam: may have ended; its prefix has not.

@@ -1,4 +1,4 @@
-"""The chains of a run: their seeds, their shares of the budget, and the result."""
+"""The chains of a run: their seeds, shares of the budget, and result."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from trio_beam.core.usage import Usage, UsageMeter
 
 
 class McmcRun:
-    """One run.
+    """A Metropolis-Hastings run of several chains.
 
     Args:
-        config: its parameters.
-        entropy: a number that stands for chance where the configuration has no seed.
+        config: the configuration.
+        entropy: seed of random decisions if the configuration has none.
 
     Attributes:
         meter: the cost of preparing the prompt.
-        chains: none until `open`.
+        chains: empty until `open`.
     """
 
     def __init__(self, config: McmcConfig, entropy: int = 0) -> None:
@@ -36,7 +36,7 @@ class McmcRun:
         self._before: tuple[BeamFailure, ...] = ()
 
     def open(self) -> None:
-        """Make the chains, and share what is left of the budget among them."""
+        """Create the chains, and share the remaining budget among them."""
         config = self._config
         share = config.budget.share(config.chains, self.meter.usage())
         seed = None if config.seed is None else base_seed(config.seed)
@@ -48,7 +48,7 @@ class McmcRun:
             chain.meter.prompt_length = self.meter.prompt_length
 
     def fail(self, failure: BeamFailure) -> None:
-        """Note a failure before the first block."""
+        """Record a failure before the first block."""
         self._before = (failure,)
 
     @property
@@ -58,21 +58,21 @@ class McmcRun:
 
     @property
     def failed(self) -> bool:
-        """Whether the run cannot go on."""
+        """Whether the run has failed."""
         failures = len(self.failures)
         if not failures or self._before or self._config.on_beam_failure == "cancel_siblings":
             return failures > 0
         return len(self.chains) - failures < self._config.min_beams
 
     def stop_reason(self) -> StopReason:
-        """Why the run has ended."""
+        """Return why the run has ended."""
         left = [chain for chain in self.chains if chain.failure is None]
         if any(chain.end == "budget" for chain in left):
             return "budget"
         return "finished" if all(chain.beam.ended for chain in left) else "max_tokens"
 
     def result(self, stop_reason: StopReason) -> SearchResult:
-        """The texts as they stand, at any moment; of failed chains only if the run has failed."""
+        """Return the current texts, at any moment; those of failed chains only if the run has failed."""
         chains = [chain for chain in self.chains if stop_reason == "failed" or not chain.failure]
         chains = [chain for chain in chains if chain.standing.continuation is not None]
         beams = [self._scored(chain.standing, len(chains)) for chain in chains]

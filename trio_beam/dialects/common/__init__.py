@@ -1,1 +1,1 @@
-"""common."""
+"""Helpers that several dialects share."""

@@ -1,8 +1,8 @@
-"""Whether tokens are those of a text, where they need not spell it byte by byte. Pure.
+"""Check tokens against their text when they need not match byte for byte. Pure.
 
-Servers without token ids or bytes show a token inside a character as "" or as U+FFFD, some show tokens as
-their vocabulary has them ("Ġthe", "▁the"), and some strip the text. All that is allowed; tokens that say
-something else are not those that were sampled, and their log-probabilities mean nothing.
+Servers without token ids or bytes show a token inside a character as "" or U+FFFD, some show tokens in
+their vocabulary's spelling ("Ġthe", "▁the"), and some strip the text. All of that is accepted. Tokens
+that spell something else were not the sampled ones, so their log-probabilities are meaningless.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Sequence
 _BROKEN = "\ufffd"
 #: How vocabularies spell white space (GPT-2's bytes, SentencePiece).
 _MARKERS = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n", "ĉ": "\t"})
-#: vLLM's tokens where it was told to show ids.
+#: How vLLM shows tokens when asked for ids.
 _ID = re.compile(r"token_id:\d+")
-#: Most characters that one token may be a part of without showing any of them.
+#: Maximum number of characters that one invisible token may contribute to.
 _HIDDEN = 2
 
 
 def agrees(tokens: Sequence[str], text: str) -> bool:
-    """Whether a text may have been made of these tokens.
+    """Return whether these tokens can have produced `text`.
 
     Args:
-        tokens: as the server shows them; those shown by their ids alone are believed.
-        text: as the server shows it, perhaps stripped, perhaps without a character that was cut.
+        tokens: as the server shows them; tokens shown only as ids are trusted.
+        text: as the server shows it, possibly stripped or missing a truncated character.
     """
     if tokens and all(map(_ID.fullmatch, tokens)):
         return True
@@ -33,20 +33,20 @@ def agrees(tokens: Sequence[str], text: str) -> bool:
 
 
 def _matches(tokens: Sequence[str], text: str) -> bool:
-    """Whether all that the tokens show is in the text, in order, and the text has little more."""
+    """Return whether the text contains the visible tokens in order and little else."""
     whole = text.replace(_BROKEN, "").strip()
     visible = "".join(tokens).replace(_BROKEN, "").strip()
-    # The last token may be an end of text that is no part of it, or be cut by a stop string.
+    # The last token may be an end-of-text token, or be cut off by a stop string.
     without = "".join(tokens[:-1]).replace(_BROKEN, "").strip()
     if visible.startswith(whole) and whole.startswith(without):
         return True
     hidden = sum(1 for token in tokens if not token or _BROKEN in token) * _HIDDEN
-    return any(_is_spread(part, whole, hidden) for part in (visible, without))
+    return any(_is_subsequence(part, whole, hidden) for part in (visible, without))
 
 
-def _is_spread(part: str, whole: str, more: int) -> bool:
-    """Whether `whole` is `part` with at most so many characters put in between."""
-    if not 0 <= len(whole) - len(part) <= more:
+def _is_subsequence(part: str, whole: str, max_extra: int) -> bool:
+    """Return whether `whole` is `part` with at most `max_extra` characters inserted."""
+    if not 0 <= len(whole) - len(part) <= max_extra:
         return False
     rest = iter(whole)
     return all(character in rest for character in part)

@@ -1,4 +1,4 @@
-"""Text from token ids, where a block may begin or end inside a character. Pure."""
+"""Decode token ids when a block may begin or end inside a character. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from trio_beam.core.beam import Beam
 
-#: Tokens in front of a block that are decoded with it. A character has at most 4, so that between
-#: one cut at their beginning and one open at their end there is at least a whole one.
+#: Tokens before a block that are decoded with it. A character has at most 4 tokens, so at least one
+#: complete character lies between one cut at the start and one left open at the end.
 _CONTEXT_TOKENS = 16
-#: What a decoder makes of bytes that are no character, or not yet.
+#: Replacement character that decoders emit for invalid or incomplete bytes.
 BROKEN = "\ufffd"
 
 
 def last_ids(prompt: Sequence[int], beam: Beam) -> list[int]:
-    """The last ids of a prompt with a beam behind it, as context for decoding."""
+    """Return the last ids of the prompt and the beam, as context for decoding."""
     ids: list[int] = []
     node: Beam | None = beam
     while node is not None and node.continuation is not None and len(ids) < _CONTEXT_TOKENS:
@@ -24,21 +24,21 @@ def last_ids(prompt: Sequence[int], beam: Beam) -> list[int]:
 
 
 def last_text(beam: Beam) -> str | None:
-    """The text of a beam's last token; None if its last block has none."""
+    """Return the text of the beam's last token, or None if its last block is empty."""
     if beam.continuation is None or not len(beam.continuation):
         return None
     return beam.continuation.tokens[-1].text
 
 
-def whole_part(before: str, text: str, *, open_ended: bool) -> bytes | None:
-    """The bytes of the characters that a text has more than what is before it; None if it has other ones.
+def added_bytes(before: str, text: str, *, open_ended: bool) -> bytes | None:
+    """Return the bytes `text` adds to `before`, or None if `text` does not start with `before`.
 
-    Some tokenizers change what is before a block.
+    The latter happens with tokenizers that alter the text in front of a block.
 
     Args:
         before: the context, decoded by itself.
-        text: the same with a block behind it.
-        open_ended: whether a character that is not whole at the end may still become one.
+        text: the context followed by a block, decoded together.
+        open_ended: whether an incomplete character at the end may still be completed.
     """
     whole = text.rstrip(BROKEN) if open_ended else text
     known = before.rstrip(BROKEN)
@@ -48,12 +48,12 @@ def whole_part(before: str, text: str, *, open_ended: bool) -> bytes | None:
 
 
 def ids_of(beam: Beam) -> bytes:
-    """The ids of a beam's last block, to go behind others in a JSON array."""
+    """Encode the ids of the beam's last block for appending to a JSON array."""
     return more_ids(_ids(beam))
 
 
 def more_ids(ids: Iterable[int]) -> bytes:
-    """Ids to go behind others in a JSON array."""
+    """Encode ids for appending to a JSON array."""
     return "".join([f",{number}" for number in ids]).encode()
 
 

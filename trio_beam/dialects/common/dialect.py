@@ -1,4 +1,4 @@
-"""What every dialect is made of."""
+"""The `Dialect` base class and the requests and results its exchanges consist of."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ Api: TypeAlias = Literal["auto", "completions", "chat"]
 
 @attrs.frozen(kw_only=True, eq=False)
 class WireRequest(Generic[T]):
-    """One HTTP request, not yet sent.
+    """An HTTP request to be sent.
 
     Attributes:
-        path: behind the base URL, or behind the server's root (the base URL without ``/v1``).
-        decode: makes the answer's body into what the exchange goes on with; raises
-            `msgspec.DecodeError` (a `msgspec.ValidationError` if it is JSON of another shape).
+        path: relative to the base URL or to the server's root.
+        decode: decodes the response's body for the exchange; raises `msgspec.DecodeError`
+            (`msgspec.ValidationError` for JSON of the wrong shape).
         body: JSON; None for a GET.
-        at_root: which of the two `path` is behind.
-        most_tokens: the most that it may make the server generate, all choices together.
+        at_root: whether `path` is relative to the root: the base URL without ``/v1``.
+        max_tokens: maximum number of tokens generated, over all choices.
     """
 
     path: str
     decode: Callable[[bytes], T]
     body: bytes | None = None
     at_root: bool = False
-    most_tokens: int = 0
+    max_tokens: int = 0
 
     @property
     def method(self) -> str:
@@ -54,27 +54,27 @@ class WireRequest(Generic[T]):
         return "GET" if self.body is None else "POST"
 
 
-#: Yields requests, is sent their decoded answers (or has an `EndpointError` thrown in), returns T.
+#: Yields requests, receives their decoded responses (or an `EndpointError` thrown in), returns T.
 Exchange: TypeAlias = Generator[WireRequest[Any], Any, T]
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Answer:
-    """What an exchange has brought.
+class ExchangeResult:
+    """Result of an exchange: continuations and their cost.
 
     Attributes:
         continuations: at least one.
-        prompt_tokens: what the server counted as prompt, over all requests of the exchange.
-        generated_besides: tokens that were generated to find something out and are in no continuation.
+        prompt_tokens: prompt tokens as the server counts them, over all requests.
+        extra_generated: generated tokens that belong to no continuation (repairs, trials).
     """
 
     continuations: tuple[Continuation, ...]
     prompt_tokens: int = 0
-    generated_besides: int = 0
+    extra_generated: int = 0
 
 
 class ModelEntry(msgspec.Struct):
-    """One row of ``GET /models``; some servers call the name otherwise."""
+    """A row of ``GET /models``; servers differ in the field that holds the name."""
 
     id: str | None = None
     owned_by: str | None = None
@@ -82,48 +82,47 @@ class ModelEntry(msgspec.Struct):
     model: str | None = None
 
     @property
-    def called(self) -> str:
-        """The model's name; "" if the row has none."""
+    def model_name(self) -> str:
+        """The model's name; empty if the row has none."""
         return self.id or self.model or self.name or ""
 
 
 class ModelList(msgspec.Struct):
-    """The response to ``GET /models``; some servers send the list itself."""
+    """The response to ``GET /models``; some servers send a bare list."""
 
     data: list[ModelEntry] | None = None
     models: list[ModelEntry] | None = None
 
     @property
     def rows(self) -> list[ModelEntry]:
-        """The models that have a name."""
-        return [row for row in self.data or self.models or [] if row.called]
+        """The named models."""
+        return [row for row in self.data or self.models or [] if row.model_name]
 
 
 class Dialect(ABC):
-    """One server family. An instance belongs to one endpoint and remembers what it learnt.
+    """One server family. An instance belongs to one endpoint and remembers what it learns.
 
     Args:
         model: the model's name.
-        api: which of the two OpenAI calls to use; ``"auto"``: completions for a string, chat for
-            messages.
-        limits: most choices and log-probabilities a request, as far as they are known.
-        stream: whether answers are asked for as streams.
+        api: which OpenAI call to use; ``"auto"``: completions for a string, chat for messages.
+        limits: known limits on choices and log-probabilities per request.
+        stream: whether to request streamed responses.
     """
 
     name: ClassVar[str]
-    #: Whom such a server names as the owner of its models; None: it cannot be known by that.
+    #: ``owned_by`` in the model list of such servers; None if that does not identify them.
     owner: ClassVar[str | None] = None
-    #: Whether it can ask for answers as streams.
+    #: Whether the dialect supports streamed responses.
     can_stream: ClassVar[bool] = False
-    #: Whether a prompt, and a beam behind it, travel as token ids.
+    #: Whether prompts and beams are sent as token ids.
     takes_ids: ClassVar[bool] = False
-    #: Shape of the log-probabilities: ``"native"``, ``"content"`` or ``"legacy"``, once it is known.
+    #: Shape of the log-probabilities, once known: ``"native"``, ``"content"`` or ``"legacy"``.
     shape: str | None = None
-    #: What is known of servers of this kind and cannot be tried in a minute.
+    #: Known caveats of such servers that a probe cannot detect.
     notes: tuple[str, ...] = ()
-    #: Whether the server has answered a request in this dialect.
+    #: Whether a sampling request in this dialect has succeeded.
     proved: bool = False
-    #: What the server calls itself, and its longest sequence in tokens, once `configure` has asked.
+    #: Name and version of the server, and its context length in tokens, once `configure` has asked.
     server: str | None = None
     context_tokens: int | None = None
 
@@ -135,91 +134,91 @@ class Dialect(ABC):
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
-        """Whether a server with this list of models speaks this dialect: by the owner that it names."""
+        """Return whether the owner in a model list identifies a server of this family."""
         return cls.owner is not None and any(row.owned_by == cls.owner for row in models.rows)
 
     def configure(self) -> Exchange[int | None]:
-        """Ask the server for what it says of itself; returns its slots, if it has a number of them.
+        """Query the server's settings; return its number of slots, or None if it reports none.
 
-        Only for a dialect that was found, not for one that was named.
+        Runs only for a detected dialect, not for a named one.
         """
         yield from ()
         return None
 
     def continues_chat(self) -> Exchange[bool | None]:
-        """Whether the last message of a chat, the assistant's, is continued; None if it cannot be told."""
+        """Return whether the server continues a final assistant message; None if unknown."""
         yield from ()
         return True
 
     def running(self) -> Exchange[int | None]:
-        """How many requests the server works on now; None if it does not tell."""
+        """Return the number of requests the server is processing; None if it does not report it."""
         yield from ()
         return None
 
     @abstractmethod
     def prepare(self, prompt: Prompt) -> Exchange[Any]:
-        """What `sample` needs of a prompt, made once for a search."""
+        """Prepare a prompt for `sample`, once per search."""
 
     @abstractmethod
     def prompt_length(self, prepared: Any) -> int:
-        """Tokens of a prepared prompt, or an upper bound where only the server could count them."""
+        """Return the length of a prepared prompt in tokens, or an upper bound if only the server knows."""
 
-    def is_open(self, prepared: Any, request: SampleRequest) -> bool:
-        """Whether `settle` has to find something out before this request, once for all searches."""
+    def needs_settling(self, prepared: Any, request: SampleRequest) -> bool:
+        """Return whether `settle` must run before this request, once for all searches."""
         del prepared, request
         return False
 
     def settle(self) -> Exchange[None]:
-        """Find out what `is_open` has asked for."""
+        """Find out what the server must be asked before the request that needs it."""
         yield from ()
 
     @abstractmethod
-    def sample(self, prepared: Any, request: SampleRequest) -> Exchange[Answer]:
-        """Ask for continuations of a beam behind a prompt that `prepare` has prepared."""
+    def sample(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Sample continuations of a beam after a prepared prompt."""
 
     def sample_with_proposal_logprobs(
         self, prepared: Any, request: SampleRequest
-    ) -> Exchange[Answer]:
-        """`sample`, with the log-probability of each token at the temperature that it was sampled at.
+    ) -> Exchange[ExchangeResult]:
+        """Sample with each token's log-probability at the sampling temperature.
 
-        Bounded from its alternatives, and therefore inexact, unless a dialect has a better way.
+        This default bounds it from the alternatives and is therefore inexact.
 
         Raises:
-            LogprobsUnavailable: the server shows no alternatives.
+            LogprobsUnavailable: the server sends no alternatives.
         """
         shown = max(request.top_logprobs, SHOWN)
-        answer = yield from self.sample(prepared, attrs.evolve(request, top_logprobs=shown))
+        result = yield from self.sample(prepared, attrs.evolve(request, top_logprobs=shown))
         blocks = [
             bounded(block, request.temperature, request.top_logprobs)
-            for block in answer.continuations
+            for block in result.continuations
         ]
-        return attrs.evolve(answer, continuations=tuple(blocks))
+        return attrs.evolve(result, continuations=tuple(blocks))
 
-    def enumerate(self, prepared: Any, request: SampleRequest) -> Exchange[Answer]:
-        """The most probable next tokens of a beam, ``request.n`` of them, each a continuation.
+    def enumerate(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Return the ``request.n`` most probable next tokens, each as a continuation.
 
-        Read from the alternatives of a sample of one token, unless a dialect has a better way. Inexact:
-        by its text alone nobody can tell the token that ends a text.
+        This default reads the alternatives of one sampled token. It is inexact: text alone does not
+        identify the end-of-text token.
 
         Raises:
-            LogprobsUnavailable: the server shows fewer.
+            LogprobsUnavailable: the server sends fewer alternatives.
         """
         one = attrs.evolve(
             request, n=1, max_tokens=1, top_logprobs=request.n, temperature=1.0, enumerate=False
         )
-        answer = yield from self.sample(prepared, one)
-        block = answer.continuations[0]
+        result = yield from self.sample(prepared, one)
+        block = result.continuations[0]
         tokens = block.tokens
         if len(tokens) != 1:
-            raise LogprobsUnavailable("the server shows no next tokens: it sampled none")
+            raise LogprobsUnavailable("the server lists no next tokens: it sampled none")
         return attrs.evolve(
-            answer,
+            result,
             continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
-            generated_besides=answer.generated_besides + 1,
+            extra_generated=result.extra_generated + 1,
         )
 
     def _messages_of(self, prompt: Prompt) -> tuple[Mapping[str, Any], ...] | None:
-        """The prompt as chat messages; None where it goes out as a string."""
+        """Return the prompt as chat messages, or None if it is sent as a string."""
         if prompt.text is not None and self.api == "chat":
             return ({"role": "user", "content": prompt.text},)
         return prompt.messages
@@ -232,51 +231,51 @@ class Dialect(ABC):
         values: Callable[[int, int], Mapping[str, Any]],
         wire: Callable[[dict[str, Any], int], WireRequest[T]],
         *,
-        mend: Callable[[EndpointError], bool] | None = None,
-        grown: bool = True,
+        recover: Callable[[EndpointError], bool] | None = None,
+        refusal_means_full: bool = True,
     ) -> Exchange[tuple[T, int]]:
-        """Send one request, or a few while it is learnt what the server takes.
+        """Send a request, repeatedly while learning what the server accepts.
 
         Args:
-            request: what is asked for.
-            top: the alternatives of each token that are wanted.
-            negotiation: knows the optional fields of the call.
-            values: makes the optional fields for so many choices and alternatives.
-            wire: makes the request of the spelt fields, for so many choices.
-            mend: does something else about a refusal; returns whether the request may be sent again.
-            grown: whether an unexplained refusal of a longer beam means that the context is full.
+            request: the sampling request.
+            top: number of alternatives per token.
+            negotiation: knows the call's optional fields.
+            values: returns the optional fields' values for a number of choices and of alternatives.
+            wire: builds the request from the spelled fields and a number of choices.
+            recover: handles a refusal in another way; returns whether to send the request again.
+            refusal_means_full: whether an unexplained refusal of a longer beam means a full context.
 
         Returns:
-            The response, and the choices that it was asked for.
+            The response, and the number of choices requested.
 
         Raises:
-            ContextOverflow: a beam has grown until it filled the context, whatever the server calls it.
+            ContextOverflow: the beam has filled the context, whatever the server's wording.
         """
         attempt = negotiation.attempt()
         while True:
             n, capped_top = self.limits.cap_n(request.n), self.limits.cap_logprobs(top)
             try:
-                answer: T = yield wire(attempt.spell(values(n, capped_top)), n)
+                response: T = yield wire(attempt.spell(values(n, capped_top)), n)
             except ContextOverflow:
                 raise
             except (RequestRejected, ServerError, ConnectionFailed) as refusal:
                 if isinstance(refusal, RequestRejected):
                     if self.limits.learn(refusal, n=n, logprobs=capped_top):
                         continue
-                    if mend is not None and mend(refusal):
+                    if recover is not None and recover(refusal):
                         continue
-                    grew = grown and request.beam.continuation is not None
+                    grew = refusal_means_full and request.beam.continuation is not None
                     if grew and not attempt.blames(refusal) and _fills_context(refusal):
                         raise _overflow(refusal) from None
                 if not attempt.next_spelling(refusal):
                     raise attempt.first_refusal(refusal) from None
             else:
                 attempt.accepted()
-                return answer, n
+                return response, n
 
 
 def _fills_context(refusal: RequestRejected) -> bool:
-    """Whether a refusal, of a beam whose shorter self was accepted, must be about its length."""
+    """Return whether a refused beam, accepted when it was shorter, must now be too long."""
     return refusal.status in (400, 413, 422) and not is_about_content(refusal)
 
 
@@ -292,36 +291,36 @@ def _overflow(refusal: RequestRejected) -> ContextOverflow:
 
 
 def check_enough(shown: int, n: int) -> None:
-    """Raise `LogprobsUnavailable` if a server shows fewer next tokens than needed."""
+    """Raise `LogprobsUnavailable` if a server sends fewer next tokens than needed."""
     if shown < n:
         raise LogprobsUnavailable(
-            f"the server shows {shown} next tokens, where {n} are needed: n_per_beam (in the first round"
-            " beam_width * n_per_beam), but no more than beam_width + 1"
+            f"the server shows {shown} next tokens, where {n} are needed: n_per_beam (beam_width * n_per_beam"
+            " in the first round), but no more than beam_width + 1"
         )
 
 
 def one_token_blocks(
-    tokens: Sequence[Token], n: int, *, exact: bool, going: Collection[int] = ()
+    tokens: Sequence[Token], n: int, *, exact: bool, continuing_ids: Collection[int] = ()
 ) -> tuple[Continuation, ...]:
-    """A continuation for each token; one without bytes ends the text.
+    """Turn each token into a continuation; a token without bytes ends the text.
 
     Args:
         tokens: best first.
-        n: how many of them are wanted.
-        exact: whether they are sure to be what they look like.
-        going: ids of tokens without bytes that do not end the text.
+        n: number of continuations to return.
+        exact: whether the tokens are certain to be what their text shows.
+        continuing_ids: ids of tokens without bytes that do not end the text.
 
     Raises:
-        LogprobsUnavailable: they are fewer than asked for.
+            LogprobsUnavailable: there are fewer than `n`.
     """
     check_enough(len(tokens), n)
     return tuple(
         Continuation(
             tokens=(token,),
             data=token.data,
-            finish_reason=LENGTH if token.data or token.id in going else STOP,
+            finish_reason=LENGTH if token.data or token.id in continuing_ids else STOP,
             exact=exact and token.id is not None,
-            generated=0,  # the server chose one, and only showed the others
+            generated=0,  # the server generated one token and only listed the others
         )
         for token in tokens[:n]
     )

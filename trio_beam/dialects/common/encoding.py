@@ -1,4 +1,4 @@
-"""JSON in and out: typed decoders, and requests of which most was encoded before."""
+"""Typed JSON decoders, and request bodies assembled from already encoded parts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trio_beam.core.beam import Beam
 
 
 class PrefixEncoder:
-    """The bytes in which a beam stands in a request, each block encoded once.
+    """Encodes beams for requests, each block once.
 
-    A beam's bytes are its parent's with its own block's behind them, so a round costs an encoding of
-    the new tokens and a copy. Only the last two generations are kept.
+    A beam's bytes are its parent's plus those of its own block, so a round encodes only the new tokens
+    and copies the rest. Only the last two generations are cached.
     """
 
     def __init__(self, encode: Callable[[Beam], bytes]) -> None:
@@ -25,7 +25,7 @@ class PrefixEncoder:
         self._known: WeakKeyDictionary[Beam, bytes] = WeakKeyDictionary()
 
     def __call__(self, beam: Beam) -> bytes:
-        """All blocks of the beam, encoded and joined."""
+        """Return all blocks of the beam, encoded and joined."""
         parts: list[bytes] = []
         node: Beam | None = beam
         while node is not None and node.continuation is not None:
@@ -44,13 +44,13 @@ class PrefixEncoder:
 
 
 _NOT_FINITE = re.compile(rb"\bNaN\b|\bInfinity\b")
-#: Tokens that a server may put around a prompt: the beginning of a text, a turn.
-_AROUND = 16
+#: Tokens that a server may add around a prompt, such as begin-of-text or a turn.
+_SPECIAL_TOKENS = 16
 
 
 def max_tokens_of(json: bytes) -> int:
-    """An upper bound of the tokens of a text, or of messages, in JSON: a token has at least a byte."""
-    return len(json) + _AROUND
+    """Return an upper bound on the tokens of JSON text or messages: a token has at least one byte."""
+    return len(json) + _SPECIAL_TOKENS
 
 
 #: A byte in a JSON list of bytes.
@@ -58,9 +58,9 @@ Byte: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 def decoder_of(shape: Any) -> Callable[[bytes], Any]:
-    """Make a decoder of JSON of a certain shape, whose only error is `msgspec.DecodeError`.
+    """Return a decoder of typed JSON that raises only `msgspec.DecodeError`.
 
-    NaN and Infinity, which Python's own `json` writes, are read where a number is expected.
+    NaN and Infinity, which Python's `json` emits, are accepted where a number is expected.
     """
     decode = msgspec.json.Decoder(shape).decode
 
@@ -68,7 +68,7 @@ def decoder_of(shape: Any) -> Callable[[bytes], Any]:
         try:
             return decode(body)
         except RecursionError:
-            raise msgspec.ValidationError("it is nested too deeply") from None
+            raise msgspec.ValidationError("nested too deeply") from None
         except UnicodeDecodeError as error:
             raise msgspec.DecodeError(str(error)) from None
         except msgspec.ValidationError:
@@ -91,11 +91,11 @@ def _decode_leniently(body: bytes, shape: Any) -> Any:
 
 
 def encode_string(text: str) -> bytes:
-    """The inside of a JSON string, without its quotes. Pieces can be joined."""
+    """Encode text as the inside of a JSON string, without quotes; results can be concatenated."""
     return msgspec.json.encode(text)[1:-1]
 
 
 def splice(name: str, value: bytes, fields: Mapping[str, Any]) -> bytes:
-    """A JSON object of one member that is encoded already, and others that are not."""
+    """Build a JSON object from one encoded member and further plain fields."""
     rest = msgspec.json.encode(fields)
     return b'{"%s":%s%s%s' % (name.encode(), value, b"," if fields else b"", rest[1:])

@@ -1,4 +1,4 @@
-"""Error responses, from an HTTP status or from inside a 200: one error for each, for all dialects."""
+"""Turn error responses, from an HTTP status or inside a 200, into typed errors for all dialects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HINTS = {
     404: "is the base URL right (it usually ends in /v1), and the model's name?",
     405: "is the base URL right? It usually ends in /v1",
 }
-#: Words in a code or a type where an error has no status of its own, and the status they stand for.
+#: Statuses implied by the words of an error that carries none.
 _STATUS_WORDS = (
     (re.compile(r"rate.?limit|too.?many.?requests|quota.?exceeded|throttl", re.IGNORECASE), 429),
     (re.compile(r"overloaded|unavailable|capacity|busy", re.IGNORECASE), 503),
@@ -53,31 +53,35 @@ def error_of(
     path: str = "",
     now: float,
 ) -> EndpointError:
-    """Make the error of a response with an error status, with the server's own words.
+    """Return the error for a response with an error status, including the server's message.
 
     Args:
-        status: HTTP status, anything but 2xx.
+        status: HTTP status other than 2xx.
         headers: lower-case names.
-        body: as it came.
-        url: where the request went.
-        path: the end of the URL that is the call's own, behind the base URL.
-        now: seconds since 1970, to read a date in ``Retry-After``.
+        body: raw.
+        url: of the request.
+        path: the part of the URL after the base URL.
+        now: seconds since 1970, for a date in ``Retry-After``.
     """
     if status in _REDIRECTS:
         message = f"HTTP {status}: {_redirect(headers.get('location', ''), url, path)}"
         return RequestRejected(message, url=url, status=status)
     try:
         return _error(status, headers, msgspec.json.decode(body), url=url, now=now)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deeply
+    except (
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+    ):  # RecursionError: deep nesting
         return _error(status, headers, describe(body), url=url, now=now)
 
 
 def error_inside(failure: Any, status: int | None = None) -> EndpointError:
-    """Make the error of a response that says 200 and holds one, or of a choice that does.
+    """Return the error for one inside a 200 response or inside a choice.
 
     Args:
-        failure: the member ``error``, of any shape.
-        status: if it is known; else the error's own code, or the one that its words stand for.
+        failure: the value of ``error``, of any shape.
+        status: if known; else the error's own code, or one inferred from its words.
     """
     return _error(status or _status_in(failure), {}, {"error": failure}, url="", now=0.0)
 
@@ -91,7 +95,7 @@ def _status_in(failure: Any) -> int:
         if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
             return code
     said = " ".join(str(details.get(name, "")) for name in ("code", "type", "status"))
-    for text in (said, _words_of(failure)):
+    for text in (said, _message_of(failure)):
         for pattern, status in _STATUS_WORDS:
             if pattern.search(text):
                 return status
@@ -99,14 +103,14 @@ def _status_in(failure: Any) -> int:
 
 
 def _error(
-    status: int, headers: Mapping[str, str], answer: Any, *, url: str, now: float
+    status: int, headers: Mapping[str, str], response: Any, *, url: str, now: float
 ) -> EndpointError:
-    words, codes, fields = _words_of(answer), _codes_of(answer), tuple(_fields_of(answer))
+    words, codes, fields = _message_of(response), _codes_of(response), tuple(_fields_of(response))
     message = f"HTTP {status}: {words}" if words else f"HTTP {status} without a word"
     if status == 429:
-        return RateLimited(message, url=url, retry_after=asked_wait(headers, answer, now))
+        return RateLimited(message, url=url, retry_after=asked_wait(headers, response, now))
     if status >= 500:
-        wait = asked_wait(headers, answer, now)
+        wait = asked_wait(headers, response, now)
         return ServerError(message, url=url, status=status, retry_after=wait)
     code = next(iter(codes), "")
     too_long = status in (400, 413, 422) and _CONTEXT_WORDS.search(words)
@@ -118,13 +122,13 @@ def _error(
 
 
 def _redirect(location: str, url: str, path: str) -> str:
-    """Say where a redirect leads, and what to set."""
+    """Describe where a redirect leads and which base URL to set."""
     if not location:
-        return "redirects to another place, without saying where"
+        return "redirects without a location"
     try:
         target = urljoin(url, location)
     except ValueError:
-        return f"redirects to {shorten(location)}, which is no URL"
+        return f"redirects to {shorten(location)}, which is not a URL"
     base = target.partition("?")[0].removesuffix(path)
     if path and base != target.partition("?")[0]:
         return f"redirects to {shorten(target)}; set the base URL to {shorten(base)}"
@@ -132,23 +136,23 @@ def _redirect(location: str, url: str, path: str) -> str:
 
 
 def describe(body: bytes) -> str:
-    """The beginning of a body of the wrong shape, on one line."""
+    """Return the beginning of an unexpected body, on one line."""
     text = " ".join(body.decode("utf-8", "replace").split())
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _error_member(answer: Any) -> Any:
-    """The part of a response that speaks of the error, from any of the shapes in use."""
-    if isinstance(answer, list) and answer and isinstance(answer[0], dict):
-        return _error_member(answer[0])
-    if isinstance(answer, dict):
-        error = answer.get("error")
-        return error if isinstance(error, dict) else answer
-    return answer
+def _error_member(response: Any) -> Any:
+    """Return the part of a response that describes the error, in any common shape."""
+    if isinstance(response, list) and response and isinstance(response[0], dict):
+        return _error_member(response[0])
+    if isinstance(response, dict):
+        error = response.get("error")
+        return error if isinstance(error, dict) else response
+    return response
 
 
-def _words_of(answer: Any) -> str:
-    error = _error_member(answer)
+def _message_of(response: Any) -> str:
+    error = _error_member(response)
     if not isinstance(error, dict):
         return _short(error)
     for name in ("message", "detail", "error", "error_message", "msg"):
@@ -157,30 +161,30 @@ def _words_of(answer: Any) -> str:
     return _short(error)
 
 
-def _codes_of(answer: Any) -> list[str]:
-    """Its machine-readable words, the most specific first."""
-    error = _error_member(answer)
+def _codes_of(response: Any) -> list[str]:
+    """Return its machine-readable codes, most specific first."""
+    error = _error_member(response)
     details = error if isinstance(error, dict) else {}
     return [str(details[key]) for key in ("code", "type") if details.get(key) is not None]
 
 
-def _fields_of(answer: Any) -> Iterator[str]:
-    """Fields of the request that a refusal names by itself: ``param``, or ``loc`` of a validation error."""
-    if isinstance(answer, dict):
-        for name, value in answer.items():
+def _fields_of(response: Any) -> Iterator[str]:
+    """Yield the request fields that a refusal names in ``param`` or in a validation error's ``loc``."""
+    if isinstance(response, dict):
+        for name, value in response.items():
             if name == "param" and isinstance(value, str):
                 yield value.removeprefix("body.")
             elif name == "loc" and isinstance(value, list):
                 yield from (part for part in value if isinstance(part, str) and part != "body")
             else:
                 yield from _fields_of(value)
-    elif isinstance(answer, list):
-        for value in answer:
+    elif isinstance(response, list):
+        for value in response:
             yield from _fields_of(value)
 
 
 def shorten(text: str) -> str:
-    """A text of a server's, short enough for a message."""
+    """Shorten a server's text for use in a message."""
     return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "..."
 
 

@@ -1,4 +1,4 @@
-"""Fields that a caller adds to every request: template arguments, reasoning effort, routing. Pure."""
+"""Fields added to every request: template arguments, reasoning effort, routing. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: What a search asks for itself, in any dialect: another value would make another search.
+#: Fields that the search itself sets in some dialect; overriding one would change the search.
 RESERVED = _names(
     "prompt messages model n n_cmpl best_of max_tokens max_completion_tokens n_predict temperature seed"
     " random_seed top_p top_k min_p typical_p samplers repeat_penalty repetition_penalty sampling_params"
@@ -24,7 +24,7 @@ RESERVED = _names(
     " stream stream_options stop echo input_ids tokens content add_special parse_special cache_prompt raw"
     " think truncate shift add_generation_prompt continue_final_message _debug_render_only"
 )
-#: What shapes the samples and not the log-probabilities that a server reports.
+#: Fields that change what is sampled but not the log-probabilities a server reports.
 _SHAPING = _names(
     "frequency_penalty presence_penalty repeat_last_n mirostat mirostat_tau mirostat_eta tfs_z top_a"
     " dry_multiplier xtc_probability dynatemp_range length_penalty min_tokens ignore_eos bad_words"
@@ -33,11 +33,11 @@ _SHAPING = _names(
 
 @attrs.frozen
 class ExtraBody:
-    """Checked fields.
+    """Validated extra fields.
 
     Attributes:
-        json: members of a JSON object, with a comma in front; empty if there are none.
-        shapes: whether they change the distribution that is sampled, so that no block is exact.
+        json: members of a JSON object after a leading comma; empty if there are none.
+        shapes: whether they change the sampled distribution, so that no block is exact.
     """
 
     json: bytes = b""
@@ -45,10 +45,10 @@ class ExtraBody:
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any] | None) -> ExtraBody:
-        """Check the fields of a caller's.
+        """Validate the caller's fields.
 
         Raises:
-            ConfigError: they are no JSON object, or have a field that the search sets itself.
+            ConfigError: they are not a JSON object, or contain a field that the search itself sets.
         """
         if not fields:
             return cls()
@@ -65,5 +65,5 @@ class ExtraBody:
         return cls(b"," + encoded[1:-1], bool(_SHAPING & fields.keys()))
 
     def added_to(self, body: bytes) -> bytes:
-        """Return the JSON object with these fields behind its own."""
+        """Return the JSON object with these fields appended."""
         return body[:-1] + self.json + b"}"

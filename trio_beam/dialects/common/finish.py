@@ -1,8 +1,8 @@
-"""Why a continuation ended, in the words of many servers. Pure.
+"""Classify the finish reasons of many servers. Pure.
 
-Words fall into three kinds: ended (the model is done), cut (there was no room for more) and failed (the
-server gave up, or kept the text back). A word of no kind is not believed without proof, nor is an end at
-exactly the length that was asked for: some servers always say "stop".
+A finish reason means ended (the model is done), cut (no room for more) or failed (the server gave up or
+withheld the text). An unknown one needs proof, and so does an end at exactly the requested length, since
+some servers always report "stop".
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CUT = _words(
     "length max_tokens max_length max_new_tokens max_output_tokens token_limit limit truncated model_length"
     " model_context_window_exceeded incomplete"
 )
-#: The server kept the text back: another attempt would end the same way.
+#: The server withheld the text: another attempt would end the same way.
 _WITHHELD = _words(
     "content_filter content_filtered safety recitation blocklist refusal prohibited_content spii language"
     " guardrail_intervened sensitive moderation"
 )
-#: The server gave up: another attempt may fare better.
+#: The server gave up: another attempt may succeed.
 _GAVE_UP = _words(
     "error abort aborted cancelled canceled timeout network_error failed insufficient_system_resource"
     " server_error malformed_function_call unknown_error"
@@ -36,14 +36,14 @@ _GAVE_UP = _words(
 
 
 def failure_of(word: str | None) -> EndpointError | None:
-    """The error that a finish reason stands for; None if it stands for none."""
+    """Return the error a finish reason stands for, if any."""
     plain = _plain(word)
     if plain in _WITHHELD:
         return RequestRejected(
             f"the server withheld the text: finish_reason {word!r}", status=200, code=plain
         )
     if plain in _GAVE_UP:
-        return ServerError(f"the server gave the request up: finish_reason {word!r}", status=500)
+        return ServerError(f"the server gave up on the request: finish_reason {word!r}", status=500)
     return None
 
 
@@ -51,13 +51,13 @@ def reason_of(word: str | None, tokens: int, asked: int, *, proved: bool) -> str
     """Return why a continuation ended: ``"stop"`` or ``"length"``.
 
     Args:
-        word: the server's own; None: it said nothing, so the continuation may go on.
-        tokens: that it has.
-        asked: most tokens that were asked for.
-        proved: whether the token that ends the text is among them.
+        word: the server's finish reason; None if it gave none, so the continuation may go on.
+        tokens: length of the continuation.
+        asked: maximum number of tokens requested.
+        proved: whether it contains the end-of-text token.
 
     Raises:
-        MalformedResponse: the word is unknown, and nothing else tells.
+            MalformedResponse: the word is unknown and nothing else settles the matter.
     """
     plain = _plain(word)
     if proved:
@@ -70,12 +70,12 @@ def reason_of(word: str | None, tokens: int, asked: int, *, proved: bool) -> str
 
 
 def is_end(word: str | None) -> bool:
-    """Whether a finish reason says that the model is done."""
+    """Return whether a finish reason means that the model is done."""
     return _plain(word) in _ENDED
 
 
 def is_cut(word: str | None) -> bool:
-    """Whether a finish reason says that there was no room for more."""
+    """Return whether a finish reason means that there was no room for more."""
     return _plain(word) in _CUT
 
 

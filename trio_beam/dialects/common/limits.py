@@ -1,4 +1,4 @@
-"""What a server allows in one request, learnt from its refusals, so that the lesson is paid once."""
+"""Per-request limits of a server, learnt once from its refusals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from trio_beam.errors import RequestRejected
 
-#: How servers name the field of the number of choices in a refusal.
+#: How refusals refer to the number of choices.
 _ABOUT_N = re.compile(
     r"""['"`]n['"`]|\bn_cmpl\b|\bn must\b|\bparameter:? n\b|\bn=|\bbest_of\b|"param": "n\""""
 )
@@ -14,16 +14,16 @@ _ABOUT_LOGPROBS = re.compile(r"log_?probs", re.IGNORECASE)
 _ABOUT_SIZE = re.compile(
     r"\d|max|at most|greater|exceed|between|less|limit|too (large|many)", re.IGNORECASE
 )
-#: A refusal of the type of a value: no smaller number would do.
+#: The refusal is about a value's type: a smaller number would not help.
 _ABOUT_TYPE = re.compile(r"\b(bool|boolean|type|integer|int|string)\b", re.IGNORECASE)
 
 
 class Limits:
-    """The most that one request may ask for; None where nothing is known to be too much.
+    """Maximum that one request may ask for; None where no limit is known.
 
     Attributes:
-        n: choices.
-        logprobs: top log-probabilities a token.
+        n: number of choices.
+        logprobs: number of top log-probabilities per token.
     """
 
     def __init__(self, n: int | None = None, logprobs: int | None = None) -> None:
@@ -31,22 +31,21 @@ class Limits:
         self.logprobs = logprobs
 
     def cap_n(self, n: int) -> int:
-        """As many of `n` choices as one request may ask for."""
+        """Return `n`, capped at the number of choices allowed per request."""
         return n if self.n is None else min(n, self.n)
 
     def cap_logprobs(self, count: int) -> int:
-        """As many of `count` top log-probabilities as one request may ask for."""
+        """Return `count`, capped at the number of top log-probabilities allowed per request."""
         return count if self.logprobs is None else min(count, self.logprobs)
 
-    def fewer(self, n: int) -> None:
-        """The server sent only so many choices, where more were asked for."""
+    def reduce_n(self, n: int) -> None:
+        """Note that the server sent only `n` choices when asked for more."""
         self.n = n if self.n is None else min(self.n, n)
 
     def learn(self, refusal: RequestRejected, *, n: int, logprobs: int) -> bool:
-        """Learn from a refusal of a request for so many; return whether a smaller one may do.
+        """Learn from a refused request; return whether a smaller one may succeed.
 
-        The limit is the largest number in the server's own words that is smaller than what was
-        asked for; else 1.
+        The limit is the largest number in the server's message below the number requested, else 1.
         """
         if refusal.status not in (400, 422):
             return False
@@ -61,7 +60,7 @@ class Limits:
             self.logprobs = self.cap_logprobs(_limit_in(words, logprobs))
             return True
         if n > 1 and (_ABOUT_N.search(words) or named & {"n", "best_of"}):
-            self.fewer(_limit_in(words, n))
+            self.reduce_n(_limit_in(words, n))
             return True
         return False
 

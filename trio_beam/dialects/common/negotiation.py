@@ -1,10 +1,10 @@
-"""Optional fields of a request: which spelling of each a server takes, learnt by trying. Pure.
+"""Learn by trial which spelling of each optional request field a server accepts. Pure.
 
-A server may call a field by another name, want it of another type, or not want it at all. An
-`OptionalField` lists the ways to send it, and a `Negotiation` remembers which one works, so that an endpoint
-pays for the lesson once. A refusal that names a field moves it to its next way. One that names none is
-answered by trials: each way by itself, then all together. Fields that the server has taken before
-are not tried: the refusal is about something else.
+A server may expect another name or type for a field, or refuse it altogether. An `OptionalField` lists
+the ways to send it and a `Negotiation` remembers which one works, so an endpoint pays for the lesson
+once. A refusal that names a field moves that field to its next way. One that names none starts trials:
+each way by itself, then all together. Fields that the server has accepted before are not tried, since
+the refusal must be about something else.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from trio_beam.errors import (
     ServerError,
 )
 
-#: Statuses of a refusal that another spelling may mend.
+#: Statuses of refusals that another spelling may avoid.
 _MENDABLE = frozenset({400, 403, 404, 422})
-#: Refusals of what is asked, of who asks, or of the model: no field is to blame.
+#: Refusals of the content, the caller or the model: no field is to blame.
 _ABOUT_CONTENT = re.compile(
     r"flagged|polic(y|ies)|moderation|safety|content.?filter|invalid.?prompt|api.?key|credential|unauthor"
     r"|quota|billing|credit|payment|balance|region|model.{0,80}(not exist|not found|not available)"
     r"|(no such|unknown|invalid) model|does not exist",
     re.IGNORECASE,
 )
-#: Refusals of a number: another name would not make it smaller.
+#: Refusals of a number: another name would not make it acceptable.
 _ABOUT_SIZE = re.compile(
     r"too (large|many|long|big)|at most|less than|greater than|<=|maximum|exceed|must be between",
     re.IGNORECASE,
 )
-#: Most trials after a refusal that names no field.
+#: Maximum number of trials after a refusal that names no field.
 _MAX_TRIALS = 8
-#: Stands for the value of a field in a `Way`.
+#: Placeholder for a field's value in a `Way`.
 VALUE = object()
 _ANY = object()
 
@@ -50,9 +50,9 @@ class Way:
     """One way to send a field.
 
     Attributes:
-        fields: by their names on the wire; `VALUE` stands for the value.
-        inexact: whether the server may then shape the distribution by itself.
-        only: the one value that may be sent in this way.
+        fields: wire names and their values; `VALUE` stands for the field's value.
+        inexact: whether it leaves the server free to shape the distribution.
+        only: the only value that may be sent this way.
     """
 
     fields: Mapping[str, Any]
@@ -60,7 +60,7 @@ class Way:
     only: Any = _ANY
 
     def takes(self, value: Any) -> bool:
-        """Whether a value may be sent in this way."""
+        """Return whether a value may be sent this way."""
         return self.only is _ANY or value == self.only
 
 
@@ -69,10 +69,10 @@ class OptionalField:
     """A field that a server may refuse.
 
     Attributes:
-        name: ours.
-        ways: the first is what the protocol says.
-        advice: what to set if no way works.
-        unavailable: the error if no way works.
+        name: our name for the field.
+        ways: in the order to try; the first follows the protocol.
+        advice: tells the user what to set if no way works.
+        unavailable: error to raise if no way works.
         is_limit: whether a refusal may mean that the value is too large.
     """
 
@@ -84,13 +84,13 @@ class OptionalField:
 
     @property
     def wire_names(self) -> Collection[str]:
-        """Names that a refusal may use for it."""
+        """Names by which a refusal may refer to it."""
         return {self.name, *(name for way in self.ways for name in way.fields)}
 
 
 @attrs.define(eq=False)
 class Negotiation:
-    """The ways in which one server takes the fields of one call."""
+    """How one server accepts the fields of one call."""
 
     fields: Sequence[OptionalField]
     _chosen: dict[str, int] = attrs.field(factory=dict, init=False)
@@ -98,13 +98,13 @@ class Negotiation:
 
     @property
     def inexact(self) -> bool:
-        """Whether the server has to be left to shape the distribution by itself."""
+        """Whether a chosen way leaves the server free to shape the distribution."""
         return any(field.ways[self._chosen.get(field.name, 0)].inexact for field in self.fields)
 
     def spell(
         self, values: Mapping[str, Any], chosen: Mapping[str, int] | None = None
     ) -> dict[str, Any]:
-        """Spell the values of a request's optional fields; None leaves a field out."""
+        """Return the wire fields for our values; None leaves a field out."""
         chosen = self._chosen if chosen is None else chosen
         sent: dict[str, Any] = {}
         for field in self.fields:
@@ -120,22 +120,22 @@ class Negotiation:
         return Attempt(self, dict(self._chosen))
 
     def way_of(self, name: str) -> int:
-        """The number of the way chosen for a field."""
+        """Return the index of the way chosen for a field."""
         return self._chosen.get(name, 0)
 
     def accept(self, chosen: Mapping[str, int], names: Collection[str]) -> None:
-        """Note that the server has taken these fields in these ways."""
+        """Note that the server accepted these fields in these ways."""
         self._chosen.update(chosen)
         self._proved.update((name, chosen.get(name, 0)) for name in names)
 
     def is_proved(self, name: str, way: int) -> bool:
-        """Whether the server has taken a field in this way before."""
+        """Return whether the server has accepted a field this way before."""
         return (name, way) in self._proved
 
 
 @attrs.define(eq=False)
 class Attempt:
-    """One request on its way through the spellings."""
+    """One request, retried with different spellings."""
 
     _negotiation: Negotiation
     _chosen: dict[str, int]
@@ -144,19 +144,19 @@ class Attempt:
     _refusal: EndpointError | None = attrs.field(default=None, init=False)
 
     def spell(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields to send for these values; None leaves a field out."""
+        """Return the wire fields for our values; None leaves a field out."""
         self._values = values
         return self._negotiation.spell(values, self._chosen)
 
     def accepted(self) -> None:
-        """Note that the server has taken what was spelt last."""
+        """Note that the server accepted the last spelling."""
         self._negotiation.accept(self._chosen, [field.name for field in self._sent()])
 
     def next_spelling(self, refusal: EndpointError) -> bool:
         """Choose another spelling after a refusal; return whether there is one.
 
         Raises:
-            RequestRejected, LogprobsUnavailable: the refusal names a field that has no other way.
+            RequestRejected, LogprobsUnavailable: the refusal names a field with no way left.
         """
         named = self._named(refusal)
         if named is not None:
@@ -173,21 +173,21 @@ class Attempt:
         return True
 
     def blames(self, refusal: EndpointError) -> bool:
-        """Whether a refusal names a field that the server has not taken in this way before."""
+        """Return whether a refusal names a field that the server has not accepted this way before."""
         named = self._named(refusal)
         if named is None:
             return False
         return not self._negotiation.is_proved(named.name, self._chosen.get(named.name, 0))
 
     def first_refusal(self, refusal: EndpointError) -> EndpointError:
-        """The refusal to raise in the end: those of trials are about the trials."""
+        """Return the refusal to raise: the first one, since later ones are about the trials."""
         return self._refusal or refusal
 
     def _sent(self) -> list[OptionalField]:
         return [one for one in self._negotiation.fields if self._values.get(one.name) is not None]
 
     def _named(self, refusal: EndpointError) -> OptionalField | None:
-        """The field that a refusal names: by itself, or first in its words."""
+        """Return the field that a refusal names explicitly, or first in its message."""
         if isinstance(refusal, RequestRejected):
             if refusal.status not in _MENDABLE:
                 return None
@@ -208,7 +208,7 @@ class Attempt:
     def _next_way(self, field: OptionalField, refusal: EndpointError) -> bool:
         current = self._chosen.get(field.name, 0)
         known = self._negotiation.way_of(field.name)
-        following = known if known > current else None  # another request has learnt it meanwhile
+        following = known if known > current else None  # learnt by another request meanwhile
         if following is None and not (field.is_limit and _ABOUT_SIZE.search(refusal.message)):
             value = self._values[field.name]
             later = range(current + 1, len(field.ways))
@@ -221,7 +221,7 @@ class Attempt:
         return True
 
     def _candidates(self, refusal: EndpointError) -> Iterator[dict[str, int]]:
-        """Spellings to try: each unproved field in each of its other ways, then all of them together."""
+        """Yield spellings to try: each unproved field in each other way, then all of them together."""
         closed = isinstance(refusal, ConnectionFailed)
         base = dict(self._chosen)
         singles = []
@@ -230,7 +230,7 @@ class Attempt:
             if self._negotiation.is_proved(field.name, current):
                 continue
             if closed and field.name != "logprobs":
-                continue  # the one field that servers are known to close the connection for
+                continue  # servers are known to close the connection only over this field
             value = self._values[field.name]
             singles += [
                 (field.name, way)
@@ -240,11 +240,11 @@ class Attempt:
         for name, way in singles:
             yield {**base, name: way}
         if len(singles) > 1:
-            yield {**base, **dict(reversed(singles))}  # of each field its first other way
+            yield {**base, **dict(reversed(singles))}  # each field in its first other way
 
 
 def _mentions(message: str, name: str) -> int | None:
-    """Where a message speaks of a field; a name of one letter must be marked as one."""
+    """Return where a message mentions a field; a one-letter name must be quoted or marked."""
     if len(name) == 1:
         found = re.search(
             rf"""['"`]{name}['"`]|\b{name} must\b|\bparameter:? {name}\b|\b{name}=""", message
@@ -255,7 +255,7 @@ def _mentions(message: str, name: str) -> int | None:
 
 
 def _is_vague(refusal: EndpointError) -> bool:
-    """Whether a refusal may be about a field that it does not name."""
+    """Return whether a refusal may be about a field that it does not name."""
     if isinstance(refusal, ConnectionFailed):
         return not refusal.never_sent
     if not isinstance(refusal, RequestRejected) or refusal.status not in (400, 422):
@@ -264,12 +264,12 @@ def _is_vague(refusal: EndpointError) -> bool:
 
 
 def is_about_content(refusal: RequestRejected) -> bool:
-    """Whether a refusal is about the prompt, the caller or the model."""
+    """Return whether a refusal is about the prompt, the caller or the model."""
     return _ABOUT_CONTENT.search(f"{refusal.code} {refusal.message}") is not None
 
 
 def _advised(refusal: EndpointError, field: OptionalField) -> EndpointError:
-    """The refusal, with what to set."""
+    """Return the refusal with the field's advice added."""
     message = f"{refusal.message}; {field.advice}"
     if field.unavailable is LogprobsUnavailable:
         return LogprobsUnavailable(message, url=refusal.url, attempts=refusal.attempts)

@@ -1,7 +1,7 @@
-"""The most probable next tokens as continuations, where a server shows them by their ids. Pure.
+"""Turn next tokens, listed by id, into continuations. Pure.
 
-What ends the text is known of a token that was sampled. Of another it has to be asked, by forcing it: once
-for an endpoint, and only where its own text looks like a control token's.
+A sampled token shows whether it ends the text. Any other has to be forced to find out, once per
+endpoint, and only if its text looks like a control token's.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import attrs
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.dialects.common.dialect import Exchange, check_enough
 
-#: How the texts of tokens that end a text begin, in all vocabularies that are known.
+#: How end-of-text tokens begin in all known vocabularies.
 _CONTROL = ("<", "[", "\uff5c", "\u2581<")
 
 
 @attrs.frozen
 class Candidate:
-    """A next token.
+    """A possible next token.
 
     Attributes:
         id: in the vocabulary.
         logprob: in nats.
-        text: as the server decodes it by itself.
-        data: the bytes that it adds where it stands; b"" while a character is not complete.
+        text: decoded by itself.
+        data: bytes it adds in context; b"" while a character is incomplete.
     """
 
     id: int
@@ -34,7 +34,7 @@ class Candidate:
     data: bytes
 
     def token(self, *, ends: bool) -> Token:
-        """Return it as a token; one that ends the text is no text."""
+        """Return it as a `Token`; one that ends the text has no text."""
         if ends:
             return Token("", self.logprob, self.id, b"")
         shown = self.text if self.data else ""  # "": inside a character
@@ -43,7 +43,7 @@ class Candidate:
 
 @attrs.define(eq=False)
 class Endings:
-    """Which tokens end the text, for all searches of an endpoint.
+    """Knows which tokens end the text, for all searches of an endpoint.
 
     Attributes:
         ask: forces a token; returns whether it ended the text.
@@ -53,15 +53,15 @@ class Endings:
     _known: dict[int, bool] = attrs.field(factory=dict, init=False)
 
     def note(self, number: int, *, ends: bool) -> None:
-        """Remember what a sampled token did."""
+        """Remember whether a sampled token ended the text."""
         self._known[number] = ends
 
     def of(self, candidates: Sequence[Candidate], asked: list[int]) -> Exchange[list[bool]]:
-        """Whether each of these ends the text.
+        """Return whether each of these ends the text.
 
         Args:
             candidates: next tokens.
-            asked: takes the ids that had to be forced.
+            asked: receives the ids that had to be forced.
         """
         for one in candidates:
             if one.id in self._known:
@@ -77,16 +77,16 @@ class Endings:
 def blocks_of(
     candidates: Sequence[Candidate], ends: Sequence[bool], n: int, top: int
 ) -> tuple[Continuation, ...]:
-    """Make a continuation of each of the first n.
+    """Turn each of the first n candidates into a continuation.
 
     Args:
         candidates: best first.
         ends: whether each ends the text.
-        n: how many are wanted.
-        top: how many are shown beside each.
+        n: number of continuations to return.
+        top: number of alternatives per token.
 
     Raises:
-        LogprobsUnavailable: they are fewer than wanted.
+            LogprobsUnavailable: there are fewer than `n`.
     """
     check_enough(len(candidates), n)
     tokens = [one.token(ends=end) for one, end in zip(candidates, ends, strict=True)]
@@ -97,7 +97,7 @@ def blocks_of(
             data=b"" if end else one.data,
             finish_reason=STOP if end else LENGTH,
             keys=[one.id],
-            generated=0,  # the server chose one, and only showed the others
+            generated=0,  # the server generated one token and only listed the others
         )
         for token, one, end in list(zip(tokens, candidates, ends, strict=True))[:n]
     )

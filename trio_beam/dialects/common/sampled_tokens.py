@@ -1,4 +1,4 @@
-"""The tokens of one choice as an answer has them, before anybody needs them as `Token`."""
+"""The tokens of one choice as parallel lists, converted to `Token` only on demand."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import attrs
 from trio_beam.core.block import Token
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
-#: Rounding may leave a log-probability so much above 0, in nats.
+#: Nats by which rounding may lift a log-probability above 0.
 _LOGPROB_TOLERANCE = 1e-3
-#: Below it no value is a log-probability: OpenAI's -9999 means "not among the most probable".
+#: Lower values are sentinels: OpenAI's -9999 means "not among the most probable".
 NO_LOGPROB = -1000.0
 
 
 @attrs.define(eq=False)
 class SampledTokens:
-    """Parallel lists, one entry a token.
+    """Parallel lists with one entry per token.
 
     Attributes:
-        pieces: the bytes that each adds to the text.
-        keys: what makes it the same as another: its id, else its bytes.
-        values: its log-probability, in nats.
-        make: the `Token` of a place.
-        bounded: whether a log-probability is only bounded by those of its alternatives.
+        pieces: bytes each token adds to the text.
+        keys: identity of each token: its id, else its bytes.
+        values: log-probabilities, in nats.
+        make: returns the `Token` at a position.
+        bounded: whether some log-probability is only bounded by its alternatives.
     """
 
     pieces: list[bytes]
@@ -40,7 +40,7 @@ class SampledTokens:
         return len(self.keys)
 
     def spell(self, data: bytes, *, ended: bool) -> bool:
-        """Whether the tokens spell a text; an end-of-text token, which is no text, is blanked."""
+        """Return whether the tokens spell `data`, blanking a final end-of-text token if needed."""
         joined = b"".join(self.pieces)
         if joined == data:
             return True
@@ -54,7 +54,7 @@ class SampledTokens:
         return True
 
     def tokens(self) -> tuple[Token, ...]:
-        """All of them."""
+        """Return all tokens."""
         made = [self.make(place) for place in range(len(self.keys))]
         if self._blank:
             made[-1] = made[-1]._replace(text="", bytes=b"")
@@ -62,17 +62,17 @@ class SampledTokens:
 
 
 def checked_logprobs(values: Iterable[float | None]) -> list[float]:
-    """Return log-probabilities, in nats, none of them above 0.
+    """Validate log-probabilities and clip them to at most 0 nats.
 
     Raises:
-        LogprobsUnavailable: one is missing, or stands for "none", as -9999 and minus infinity do.
-        MalformedResponse: one is above 0 by more than rounding.
+        LogprobsUnavailable: one is missing or a sentinel such as -9999 or minus infinity.
+        MalformedResponse: one exceeds 0 by more than rounding.
     """
     found = cast("list[float]", list(values))
     try:
         highest, lowest = max(found, default=0.0), min(found, default=0.0)
         positive = highest > 0
-    except TypeError:  # None is not ordered; looking for it would cost more than all the rest
+    except TypeError:  # None is not ordered; searching for it would cost more than everything else
         message = "the server sent a token without its log-probability"
         raise LogprobsUnavailable(message) from None
     if lowest < NO_LOGPROB or math.isnan(sum(found)):
@@ -85,12 +85,12 @@ def checked_logprobs(values: Iterable[float | None]) -> list[float]:
 
 
 def is_logprob(value: float | None) -> bool:
-    """Whether a value is a log-probability, and not one of those that stand for "none"."""
+    """Return whether a value is a log-probability rather than a sentinel."""
     return value is not None and value >= NO_LOGPROB
 
 
 def best_of(row: Mapping[str, float | None] | None, top: int) -> tuple[Token, ...]:
-    """Return the most probable alternatives of a place in the legacy arrays, best first."""
+    """Return the most probable alternatives of one entry of the legacy arrays, best first."""
     if not row or not top:
         return ()
     known = [
@@ -101,5 +101,5 @@ def best_of(row: Mapping[str, float | None] | None, top: int) -> tuple[Token, ..
 
 
 def checked_logprob(value: float | None) -> float:
-    """One log-probability, checked as `checked_logprobs` does."""
+    """Validate one log-probability, as `checked_logprobs` does."""
     return checked_logprobs([value])[0]

@@ -1,8 +1,8 @@
-"""Server-sent events, read from a body that has come as a whole. Pure.
+"""Parse server-sent events from a complete body. Pure.
 
-As the WHATWG HTML standard has them (9.2.6), less what nobody sends here (ids, names, retry times).
-The well-kept parsers are made to sit on an httpx response that is still coming; a search has no use
-for half an answer, so its streams are read to the end first, by the same code as other bodies.
+Follows the WHATWG HTML standard (9.2.6) without the parts that these servers do not send (ids, names,
+retry times). Existing parsers wrap an httpx response that is still arriving; a search has no use for
+half a response, so streams are read to the end by the same code as other bodies.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _look = decoder_of(_MayFail)
 
 
 def read_events(body: bytes) -> Iterator[bytes]:
-    """The data of each event; one that is cut off at the end is none."""
+    """Yield the data of each complete event."""
     data: list[bytes] = []
     lines = body.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
     for line in lines:
@@ -43,7 +43,7 @@ def read_events(body: bytes) -> Iterator[bytes]:
             data = []
         elif name == b"data":
             data.append(value.removeprefix(b" "))
-        elif name == b"error":  # no field of the standard, but of llama.cpp until September 2025
+        elif name == b"error":  # not in the standard; llama.cpp sent it until September 2025
             value = value.removeprefix(b" ")
             data.append(value if b'"error"' in value else b'{"error":%s}' % value)
 
@@ -51,11 +51,11 @@ def read_events(body: bytes) -> Iterator[bytes]:
 def decoder_of_stream(
     chunk: Callable[[bytes], C], join: Callable[[list[C], bool], T], plain: Callable[[bytes], T]
 ) -> Callable[[bytes], T]:
-    """A decoder for a body that is a stream, or, from a server that knows none, plain JSON.
+    """Return a decoder for a streamed body, or for plain JSON from a server that cannot stream.
 
     Args:
         chunk: decodes the data of one event.
-        join: makes an answer of all of them; told whether ``[DONE]`` came.
+        join: combines the events into a response, given whether ``[DONE]`` arrived.
         plain: decodes plain JSON.
     """
 
@@ -74,9 +74,9 @@ def decoder_of_stream(
     return decode
 
 
-def cut_short() -> MalformedResponse:
-    """What a stream without its end is."""
-    return MalformedResponse("the stream ended before the answer did", transient=True)
+def truncated_stream() -> MalformedResponse:
+    """Return the error for a stream that ended early."""
+    return MalformedResponse("the stream ended before the response did", transient=True)
 
 
 def _raise_error(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Answers of several choices that come in pieces, as streams send them, made whole. Pure."""
+"""Join streamed pieces of several choices. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from trio_beam.dialects.common.sse import cut_short
+from trio_beam.dialects.common.sse import truncated_stream
 
 
 class Part(Protocol):
-    """A choice, or a piece of one: which it is, and why it ended if it has."""
+    """A choice or a piece of one."""
 
     @property
     def index(self) -> int:
-        """Its place among the choices."""
+        """Index of the choice."""
 
     @property
     def finish_reason(self) -> str | None:
-        """The server's word."""
+        """The server's finish reason, once the choice has ended."""
 
 
 P = TypeVar("P", bound=Part)
@@ -30,30 +30,30 @@ S = TypeVar("S", bound=msgspec.Struct)
 def join_choices(
     pieces: Iterable[P], add: Callable[[W | None, P], W], *, done: bool, n: int
 ) -> list[W]:
-    """The choices that a stream amounts to; their pieces come interleaved, and each ends with its reason.
+    """Join interleaved pieces into choices.
 
     Args:
-        pieces: in the order of the wire.
-        add: a choice with one more piece; None stands for a choice that only begins.
-        done: whether the stream came to its ``[DONE]``.
-        n: the choices that were asked for.
+        pieces: in the order received.
+        add: adds a piece to a choice; the choice is None for its first piece.
+        done: whether the stream reached ``[DONE]``.
+        n: number of choices requested.
 
     Raises:
-        MalformedResponse: it ended before that, and before all of them had.
+        MalformedResponse: the stream ended before ``[DONE]`` and before every choice had ended.
     """
     choices: dict[int, W] = {}
     for piece in pieces:
         choices[piece.index] = add(choices.get(piece.index), piece)
     ended = sum(choice.finish_reason is not None for choice in choices.values())
     if not done and ended < max(n, len(choices)):
-        raise cut_short()
+        raise truncated_stream()
     return list(choices.values())
 
 
 def join_lists(before: S | None, more: S | None) -> S | None:
-    """A struct of parallel lists, any of which may be None, with those of another behind them.
+    """Append the lists of one struct, each of which may be None, to those of another.
 
-    The first is changed.
+    Changes `before` in place.
     """
     if before is None or more is None:
         return more if before is None else before

@@ -1,13 +1,13 @@
-"""How probable a token was at the temperature that it was sampled at, from what a server shows of it.
+"""Bound a token's log-probability at its sampling temperature from the alternatives a server sends.
 
 At temperature T a token of probability p is sampled with probability q = p^(1/T) / Z, where Z is the sum
-of p^(1/T) over the whole vocabulary. A server shows the most probable tokens. The others have what is left
-of the probability, and none of them more than the least that is shown, m: with the rest R, below T = 1,
+of p^(1/T) over the vocabulary. A server sends the most probable tokens. The hidden ones share the
+remaining probability R, and none exceeds m, the least probability sent. Hence, for T < 1,
 
     0 <= their part of Z <= R m^(1/T - 1)
 
-and above T = 1 it is at least so much. The middle of the two bounds is prepared, or the one bound that
-there is.
+and for T > 1 the right-hand side is a lower bound. The estimate is the middle of the two bounds, or the
+single bound.
 """
 
 from __future__ import annotations
@@ -21,52 +21,52 @@ from trio_beam.core.block import Continuation, Token
 from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
 from trio_beam.errors import LogprobsUnavailable
 
-#: As many alternatives as most servers show.
+#: Number of alternatives that most servers allow.
 SHOWN = 20
 
 
 def log_q(token: Token, temperature: float) -> float:
-    """The log-probability (nats) of a token at a temperature above 0, from its alternatives.
+    """Estimate a token's log-probability (nats) at a temperature above 0 from its alternatives.
 
     Raises:
-        LogprobsUnavailable: it has none.
+        LogprobsUnavailable: it has no alternatives.
     """
     if not token.top or min(other.logprob for other in token.top) < NO_LOGPROB:
         raise LogprobsUnavailable(
-            "the server shows no alternatives beside a token, so that nobody can say how probable it"
-            f" was at temperature {temperature:g}; sample at 1"
+            "the server sends no alternatives for a token, so its probability at temperature"
+            f" {temperature:g} is unknown; sample at 1"
         )
     if token.logprob < NO_LOGPROB:
-        raise LogprobsUnavailable("the server shows no log-probability of a token that it sampled")
-    # Some servers give the sampled token an id, and its alternatives none.
+        raise LogprobsUnavailable("the server sends no log-probability for a token that it sampled")
+    # Some servers give an id to the sampled token but not to its alternatives.
     with_ids = all(other.id is not None for other in (token, *token.top))
     shown = {other.id if with_ids else other.data: other.logprob for other in (*token.top, token)}
     power = 1 / temperature
-    # Everything relative to the most probable, so that no power of it is lost.
+    # Relative to the most probable token, to avoid underflow.
     highest = max(shown.values())
     known = math.fsum(math.exp(power * (value - highest)) for value in shown.values())
     rest = max(0.0, 1 - math.fsum(map(math.exp, shown.values())))
-    # Not the sampled one, which may be less probable than many that are hidden.
-    least = min(other.logprob for other in token.top)
+    # Excludes the sampled token, which may be less probable than many hidden ones.
+    lowest = min(other.logprob for other in token.top)
     share = 0.5 if power > 1 else 1.0
-    hidden = rest * math.exp((power - 1) * (least - highest) - highest)
+    hidden = rest * math.exp((power - 1) * (lowest - highest) - highest)
     return min(0.0, power * (token.logprob - highest) - math.log(known + share * hidden))
 
 
 def bounded(block: Continuation, temperature: float, shown: int) -> Continuation:
-    """A block with what its tokens' log-probabilities were at a temperature; inexact.
+    """Return the block with estimated log-probabilities at its sampling temperature, marked inexact.
 
     Args:
-        block: its tokens have alternatives.
-        temperature: that it was sampled at.
-        shown: how many of the alternatives its tokens are to keep.
+        block: a block whose tokens have alternatives.
+        temperature: at which it was sampled.
+        shown: number of alternatives to keep per token.
     """
     values = [log_q(token, temperature) for token in block.tokens]
-    return attrs.evolve(fewer_shown(block, shown), proposal=values, exact=False)
+    return attrs.evolve(limit_top(block, shown), proposal=values, exact=False)
 
 
-def fewer_shown(block: Continuation, shown: int) -> Continuation:
-    """A block whose tokens show fewer alternatives."""
+def limit_top(block: Continuation, shown: int) -> Continuation:
+    """Return the block with at most `shown` alternatives per token."""
     tokens = tuple([token._replace(top=token.top[:shown]) for token in block.tokens])
     return attrs.evolve(block, tokens=tokens)
 
@@ -74,9 +74,9 @@ def fewer_shown(block: Continuation, shown: int) -> Continuation:
 def reported(
     block: Continuation, ids: Sequence[int], probabilities: Sequence[float], temperature: float
 ) -> tuple[list[float], bool]:
-    """Log-probabilities (nats) of a block's tokens as the server has reported them for the same seed.
+    """Return the log-probabilities (nats) that the server reported when it repeated a block's seed.
 
-    From the first token that it sampled otherwise then, they are bounded.
+    From the first token that differs in the repetition they are estimated.
 
     Returns:
         The log-probabilities, and whether all of them were reported.

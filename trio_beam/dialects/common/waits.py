@@ -1,4 +1,4 @@
-"""How long a server asks to wait, in every spelling that is in use. Pure."""
+"""Read how long a server asks clients to wait, in every common notation. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-#: A reset that lies in the future of this moment (2001) is a time, not a number of seconds.
+#: A reset value above this (2001) is a timestamp, not a number of seconds.
 _EPOCH = 1e9
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
@@ -26,16 +26,16 @@ _LONG_UNITS = re.compile(
 
 
 def asked_wait(headers: Mapping[str, str], body: Any, now: float) -> float | None:
-    """Seconds that a response asks to wait; None if it does not say.
+    """Return the seconds that a response asks the client to wait, or None.
 
-    In this order: ``Retry-After`` (RFC 9110, 10.2.3) and ``retry-after-ms``; a ``RetryInfo`` or
-    ``retry_after`` in the body; the ``...ratelimit-reset...`` headers of the limits that are used up; the
-    server's own words ("try again in 3.2s").
+    Sources in order: ``Retry-After`` (RFC 9110, 10.2.3) and ``retry-after-ms``; ``RetryInfo`` or
+    ``retry_after`` in the body; ``...ratelimit-reset...`` headers of exhausted limits; the message
+    ("try again in 3.2s").
 
     Args:
         headers: of the response, lower-case names.
         body: decoded JSON, or text.
-        now: seconds since 1970, for a time where the response carries no ``Date`` of its own.
+        now: seconds since 1970, used if the response has no ``Date``.
     """
     clock = _timestamp(headers.get("date", "")) or now
     for found in (
@@ -56,7 +56,7 @@ def _milliseconds(text: str) -> float | None:
 
 
 def _after(text: str, clock: float) -> float | None:
-    """Seconds, a duration, or a date."""
+    """Parse seconds, a duration or a date."""
     seconds = _seconds(text)
     if seconds is not None:
         return seconds
@@ -65,7 +65,7 @@ def _after(text: str, clock: float) -> float | None:
 
 
 def _in_body(body: Any) -> Iterator[float | None]:
-    """A google.rpc.RetryInfo, or a member with a name such as ``retry_after``, however deep."""
+    """Yield waits from a google.rpc.RetryInfo or members such as ``retry_after``, at any depth."""
     if isinstance(body, Mapping):
         for name, value in body.items():
             plain = str(name).replace("_", "").replace("-", "").lower()
@@ -81,7 +81,7 @@ def _in_body(body: Any) -> Iterator[float | None]:
 
 
 def _reset(headers: Mapping[str, str], clock: float) -> float | None:
-    """The longest reset of the limits that are used up; where none says so, the shortest of all."""
+    """Return the longest reset of the exhausted limits, or the shortest of all if none is exhausted."""
     used_up: list[float] = []
     others: list[float] = []
     for name, value in headers.items():
@@ -91,7 +91,7 @@ def _reset(headers: Mapping[str, str], clock: float) -> float | None:
         if seconds is None:
             until = _timestamp(value)
             seconds = None if until is None else until - clock
-        elif seconds > _EPOCH:  # a time, in seconds or in milliseconds
+        elif seconds > _EPOCH:  # a timestamp, in seconds or milliseconds
             seconds = (seconds if seconds < _EPOCH * 100 else seconds / 1000) - clock
         if seconds is not None:
             left = _number(headers.get(name.replace("reset", "remaining"), ""))
@@ -113,7 +113,7 @@ def _in_words(body: Any) -> Iterator[float | None]:
 
 
 def _seconds(text: str) -> float | None:
-    """A number of seconds, or a duration such as ``6m0s``, ``20ms`` or ``1h3m2.5s``."""
+    """Parse a number of seconds, or a duration such as ``6m0s``, ``20ms`` or ``1h3m2.5s``."""
     text = text.strip()
     if not text.isascii() or not _DURATION.fullmatch(text):
         return None
@@ -129,7 +129,7 @@ def _number(text: str) -> float | None:
 
 
 def _timestamp(text: str) -> float | None:
-    """Seconds since 1970 of an HTTP date or an ISO time."""
+    """Parse an HTTP date or an ISO time to seconds since 1970."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -137,5 +137,5 @@ def _timestamp(text: str) -> float | None:
             moment = datetime.fromisoformat(text)
         except ValueError:
             return None
-    # An HTTP date is always in UTC; its oldest form does not say so.
+    # HTTP dates are in UTC, although the oldest format does not say so.
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
