@@ -15,7 +15,7 @@ import trio_beam
 
 #: A key whose value is secret, and the end of the part of a word that is not.
 _SECRET_KEY = re.compile(r"\+*model\.headers\b[^=]*=")
-_SECRET_OPTION = "--header"
+_HEADER_OPTION = "--header"
 _HIDDEN = "***"
 
 
@@ -62,9 +62,9 @@ def _without_secrets(words: Iterable[str]) -> Iterator[str]:
             yield f"{word.partition(':')[0]}: {_HIDDEN}"
         elif match := _SECRET_KEY.match(word):
             yield f"{match[0]}{_HIDDEN}"
-        elif word.startswith(f"{_SECRET_OPTION}="):
+        elif word.startswith(f"{_HEADER_OPTION}="):
             yield f"{word.partition(':')[0]}: {_HIDDEN}"
         else:
             hidden = re.sub(r"://[^/@\s]*@", f"://{_HIDDEN}@", word)
             yield re.sub(r"(://[^?\s]*\?).*", rf"\1{_HIDDEN}", hidden, flags=re.DOTALL)
-        is_header = word == _SECRET_OPTION
+        is_header = word == _HEADER_OPTION

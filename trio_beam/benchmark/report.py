@@ -1,4 +1,4 @@
-"""The files of a finished run: ``results.json``, ``results.csv``, the report as Markdown and HTML, and plots."""
+"""The files of a finished run: ``results.json``, ``results.csv``, the report and its plots."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from trio_beam.benchmark.common.problem import Benchmark, Problem
 from trio_beam.benchmark.config import to_yaml
+from trio_beam.benchmark.display import show
 from trio_beam.benchmark.files import file_name, write_atomic
 from trio_beam.benchmark.keys import canonical
 from trio_beam.benchmark.origin import Origin
@@ -24,7 +25,7 @@ from trio_beam.benchmark.report import write_report
 from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
-from trio_beam.benchmark.tables import Results, show
+from trio_beam.benchmark.tables import Results
 from trio_beam.core.language_model import LanguageModel
 
 

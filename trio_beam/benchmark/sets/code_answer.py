@@ -5,8 +5,8 @@ whole function once more, bare or in a fenced block with words around it; or wit
 All become a text that runs behind the prompt, which the official evaluator calls a completion. A function
 that is defined again simply takes the place of the prompt's.
 
-Which part of an answer is the program is found by trying to read parts of it as Python. What is read in all is
-at most a fixed multiple of the answer's length (`_Reader`), so that none takes longer than others like it.
+Which part of an answer is the program is found by trying to read parts of it as Python. What is read in all
+is at most a fixed multiple of the answer's length (`_Reader`), so that none takes longer than others like it.
 """
 
 from __future__ import annotations
