@@ -1,7 +1,7 @@
-"""What a request costs the client: CPU (user + system) of this process, for each request.
+"""Measure client CPU time (user + system) per request.
 
-Answers of about 30 KB (192 tokens with 5 top log-probabilities) over loopback, warm keep-alive, from a
-server in a process of its own. Side by side in one run: our endpoint, AsyncOpenAI, aiohttp with the
+Responses of about 30 KB (192 tokens with 5 top log-probabilities) over loopback, warm keep-alive, from a
+server in a separate process. Compared in one run: our endpoint, AsyncOpenAI, aiohttp with the
 same decoder (the same request, and its answer made into the same scored continuation), the same with
 bare Trio sockets, aiohttp with `json`, and httpx with its own pool. "growth" is against the same
 client's lowest concurrency shown that is at least 100.
@@ -188,7 +188,7 @@ def aiohttp_same_decoder(url: str, concurrency: int, requests: int) -> Measured:
 
 
 def bare_sockets(url: str, concurrency: int, requests: int) -> Measured:
-    """The least that any client on Trio can do; it reads no head but the length."""
+    """The minimum work of any client on Trio: of the head, it parses only the length."""
     dialect = OpenAI("m", "auto", Limits())
     prepared = finish(dialect.prepare(Prompt(text=BODY["prompt"])), None)
     request = sample_request()

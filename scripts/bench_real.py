@@ -1,4 +1,4 @@
-"""Tokens a second of a search on the real model, against plain loads without a search.
+"""Measure tokens per second of a search on the real model, compared with plain loads.
 
 The embedded model on llama.cpp, all slots busy. Two plain loads, by as many clients, each of which sends
 its next request as soon as it has an answer, and looks at nothing but the number of tokens:
@@ -11,8 +11,8 @@ its next request as soon as it has an answer, and looks at nothing but the numbe
 
 All in turn, several times, the median of the ratios.
 
-    uv run --group bench-clients python scripts/bench_real.py
-    uv run --group bench-clients python scripts/bench_real.py --width 8 --n-per-beam 2 --json
+    uv run --group bench-clients --extra local python scripts/bench_real.py
+    uv run --group bench-clients --extra local python scripts/bench_real.py --width 8 --n-per-beam 2 --json
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether our own cost of a round grows with the length of the beams.
+"""Measure whether our own cost of a round grows with the length of the beams.
 
 One search of long beams; the CPU time (user + system) of this process in each round is measured, and
 the rounds near the given lengths are compared. "search" is the state machine and the nursery alone,

@@ -1,4 +1,4 @@
-"""How much faster a search is than one beam after the other, and how near to its ideal.
+"""Measure the speed-up of a search over sequential beams, and its distance from the ideal.
 
 The ideal is rounds x latency: all beams of a round at the same time, and no work of our own. "One
 after the other" is the same search with a single request in flight. Each beam is one request a

@@ -1,4 +1,4 @@
-"""What a few slow answers cost a search, with hedging and without.
+"""Measure the cost of a few slow responses to a search, with and without hedging.
 
 5 % of the requests take 15 times as long. Each row is the median time of a search over its ideal
 (rounds x latency); "against none" is over the same client's time without stragglers. Beside ours the

@@ -1,4 +1,4 @@
-"""What `record_captures.py` asks a server: the cases that the tests' recordings were made of."""
+"""The requests that `record_captures.py` sends to a server for the tests' recordings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BEGUN = {"role": "assistant", "content": "The sum of 2+3 is"}
 CHATML = f"<|im_start|>user\n{QUESTION['content']}<|im_end|>\n<|im_start|>assistant\n"
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 #: A longer context is not filled only to see how its end looks.
-MOST_CONTEXT = 16_384
+MAX_CONTEXT = 16_384
 
 
 class Case(NamedTuple):
@@ -26,7 +26,7 @@ class Case(NamedTuple):
 
 
 class Server(NamedTuple):
-    """What is known of it; `ids` are those of ONCE."""
+    """Known details of a server; `ids` are those of ONCE."""
 
     kind: str
     model: str
@@ -196,6 +196,6 @@ def _errors(server: Server) -> Iterator[Case]:
         yield ask("bad_token_id", prompt=[999_999_999])
     if server.context is not None:
         yield ask("ctx", prompt="word " * (server.context + 1000))
-        if server.context <= MOST_CONTEXT:
+        if server.context <= MAX_CONTEXT:
             nearly = "word " * (server.context - 8)
             yield ask("ctx_plus_max_tokens", prompt=nearly, max_tokens=20, logprobs=1)

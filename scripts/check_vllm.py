@@ -1,4 +1,4 @@
-"""Searches on a real vLLM, held against what the server itself says of their tokens.
+"""Compare searches on a real vLLM with the server's own scores of their tokens.
 
 For each of some random searches (prompts in several scripts, strings and chats, all block lengths) and
 every beam it returns: the server scores the same tokens again as a part of a prompt, detokenizes their
@@ -40,7 +40,7 @@ NOISE = 0.25
 
 @attrs.define
 class Found:
-    """What the searches came to."""
+    """Results of the searches."""
 
     searches: int = 0
     beams: int = 0
@@ -55,7 +55,7 @@ class Found:
 
 @attrs.frozen
 class Server:
-    """The server, asked without trio_beam."""
+    """The server, accessed without trio_beam."""
 
     client: httpx.AsyncClient
     root: str

@@ -24,7 +24,7 @@ if [ ! -x "$folder/venv/bin/vllm" ]; then
 fi
 if [ ! -d "$folder/model" ]; then
     gguf=$(uv run --extra local python -c \
-        "from trio_beam.local.server import find_model_file; print(find_model_file())")
+        "from trio_beam.local.installation import find_model_file; print(find_model_file())")
     "$python" scripts/dequantise.py "$gguf" "$folder/model"
 fi
 port=$("$python" -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")

@@ -1,10 +1,10 @@
-"""What alpha, selection and lookahead change: log-probabilities of answers on the embedded model.
+"""Compare the effect of alpha, selection and lookahead on the embedded model.
 
-    uv run python scripts/compare_searches.py [--seeds 3]
+    uv run --extra local python scripts/compare_searches.py [--seeds 3]
 
-Each way of searching answers the same prompts with the same seeds, in 16 tokens. Printed are, over all of
-them: the mean log p of an answer (nats, the model's own at temperature 1), how many of the answers are
-distinct, and the tokens that were generated for an answer.
+Each strategy answers the same prompts with the same seeds, in 16 tokens. The table shows the mean log p of an
+answer (nats, the model's own at temperature 1), the number of distinct answers, and the generated tokens per
+answer.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ WAYS: dict[str, Way] = {
 
 
 async def compare(seeds: int) -> None:
-    """Run all of them, one after the other, and print a row for each."""
+    """Run all strategies in sequence and print a row for each."""
     async with trio.open_nursery() as nursery:
         base_url = await nursery.start(serve_local)
         async with Endpoint(base_url) as endpoint:

@@ -1,4 +1,4 @@
-"""The embedded model's weights, as a folder that vLLM and transformers read.
+"""Convert the embedded model's weights to a folder for vLLM and transformers.
 
 Run with a Python that has torch, transformers, accelerate and gguf (`check_vllm.sh` makes one):
 

@@ -1,9 +1,9 @@
-"""Write what the docs have from the code: tables of parameters and keys, and the diagram of phases.
+"""Generate the parts of the docs derived from the code: parameter and key tables, the phase diagram.
 
-    uv run python scripts/generate_docs.py
-    uv run python scripts/generate_docs.py --check
+    uv run --group dev python scripts/generate_docs.py
+    uv run --group dev python scripts/generate_docs.py --check
 
-A test runs the second: it changes nothing, and fails where a page is out of date.
+A test runs the second command, which changes nothing and fails if a page is out of date.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def main() -> int:
     ]
     for path in stale:
         if check:
-            print(f"{path.name} is out of date: uv run python scripts/generate_docs.py")
+            print(f"{path.name} is out of date: uv run --group dev python scripts/generate_docs.py")
         else:
             path.write_text(pages()[path], "utf-8")
     return 1 if check and stale else 0

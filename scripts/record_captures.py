@@ -44,14 +44,14 @@ class Recorded(NamedTuple):
 
 
 class Recorder:
-    """Sends a case and writes down what came.
+    """Sends a case and records the response.
 
     Args:
         client: with the key in its headers, if there is one.
         root: the base URL without ``/v1``.
         name: of the server, in the names of the files.
         out: the folder.
-        secret: what must not be written.
+        secret: text that must not be written.
     """
 
     def __init__(
@@ -116,10 +116,10 @@ def abbreviated(value: Any) -> Any:
 
 
 def examined(recorder: Recorder, model: str | None) -> Server:
-    """What has to be known of a server to ask it the right things.
+    """Query the details of a server that the cases depend on.
 
     Raises:
-        httpx.HTTPError: it cannot be reached.
+        httpx.HTTPError: the server cannot be reached.
     """
 
     def get(path: str, method: str = "GET", body: Any = None) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Beams of another implementation, for `tests/e2e/test_against_transformers.py` to be compared with.
+"""Generate reference beams with transformers for `tests/e2e/test_against_transformers.py`.
 
 Runs `generate` of transformers, in float32 on the CPU, on the weights of the embedded model's GGUF file,
 and writes what it found and the next tokens that it chose from, with their log-probabilities:
 
     python3.11 -m venv VENV && VENV/bin/pip install torch transformers accelerate gguf
     GGUF=$(uv run --extra local python -c \\
-        "from trio_beam.local.server import find_model_file; print(find_model_file())")
+        "from trio_beam.local.installation import find_model_file; print(find_model_file())")
     VENV/bin/python scripts/reference_beams.py "$GGUF" tests/e2e/reference_beams.json
 
 It reads the GGUF file itself and not the folder that `dequantise.py` writes: that is in bfloat16, and the
@@ -102,7 +102,7 @@ class Watcher:
 
 
 def search(model: Any, prompt: list[int], width: int, ends: list[int]) -> dict[str, Any]:
-    """What beam search finds behind a prompt, best first, and by what margin it was decided."""
+    """Run beam search on a prompt; return the beams, best first, and the margins of decisions."""
     ids = torch.tensor([prompt])
     watcher = Watcher(prompt, width, ends)
     found = model.generate(

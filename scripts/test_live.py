@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""One small, real beam search, and whether what comes back is right; exit code 1 if it is not.
+"""Run one small, real beam search and check its result; exit code 1 if it is wrong.
 
 It asks the server at OPENAI_BASE_URL, or the model whose key is in the environment or in a file .env
 (XAI_API_KEY, OPENAI_API_KEY), else the embedded one. ``group.key=value`` changes anything, as for
@@ -46,7 +46,7 @@ SECONDS = 300.0
 
 
 def faults_of(result: SearchResult, config: BeamSearchConfig) -> Iterator[str]:
-    """What is wrong with a result, by the documentation's own formulas."""
+    """Return the errors in a result, checked against the documented formulas."""
     if not result.text.strip():
         yield "there is no text"
     if len(result.beams) > config.beam_width:
@@ -104,7 +104,7 @@ async def search(args: Sequence[str]) -> int:
 
 
 def show(result: SearchResult) -> None:
-    """Print what came back."""
+    """Print the result."""
     usage = result.usage
     print(f"\nCompletion: {result.text}")
     print(f"Prompt tokens: {usage.prompt_tokens}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Whether the interface is what the documents say. Calls no model; exit code 1 if something is wrong.
+"""Check that the interface matches the documentation. Calls no model; exit code 1 on errors.
 
 uv run --all-extras python scripts/test_syntax.py
 """
@@ -41,7 +41,7 @@ COMMAND = (
 
 
 def public_names() -> Iterator[str]:
-    """Everything that the package says it has is there, and explained."""
+    """All public names exist and are documented."""
     for name in trio_beam.__all__:
         thing = getattr(trio_beam, name, None)
         if thing is None:
@@ -78,7 +78,7 @@ def coroutines() -> Iterator[str]:
 
 
 def bad_values() -> Iterator[str]:
-    """A value out of its bounds is refused before anything is sent, by name."""
+    """A value out of bounds is refused by name, before anything is sent."""
     refused: list[tuple[str, Callable[[], Any]]] = [
         ("beam_width", lambda: trio_beam.BeamSearchConfig(beam_width=0)),
         ("alpha", lambda: trio_beam.BeamSearchConfig(alpha=-1)),

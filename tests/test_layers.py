@@ -1,6 +1,6 @@
 """Imports point down only, folder by folder, and nowhere in a circle.
 
-A folder is a room; `BELOW` says what each may import, the imports of the type checker included.
+`BELOW` lists what each folder may import, including imports for the type checker only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = Path(trio_beam.__file__).parent
 PURE = ["answers", "scorers", "selection"]
 APPLICATIONS = ["cli", "benchmark"]
 
-#: What each room may import of ours, beside itself.
+#: The packages of ours that each may import besides itself.
 BELOW: dict[str, list[str]] = {
     "errors": [],
     "core": ["errors"],
@@ -34,13 +34,13 @@ BELOW: dict[str, list[str]] = {
     "local": ["errors", "core"],
     "observers": ["errors", "core"],
     "records": ["errors"],
-    "testing": ["errors", "core", "engine"],
-    "compat": ["errors", "core", *PURE, "http", "endpoint", "engine", "observers"],
-    "command": ["errors", "core", *PURE, "strategies"],
+    "testing": ["errors", "core"],
+    "compat": ["errors", "core", "http", "endpoint", "engine", "observers"],
+    "command": ["errors", "core", "strategies"],
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
-BELOW["__main__"] = ["cli"]
+BELOW["__main__"] = APPLICATIONS
 
 
 def name_of(path: Path) -> str:

@@ -21,7 +21,7 @@ from tests.benchmark.words import Notes, Words, plan_of
 from trio_beam.benchmark.run import Run
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.errors import ConnectionFailed
+from trio_beam.errors import MalformedResponse
 from trio_beam.testing import FakeEndpoint
 
 PROBLEMS = 60
@@ -57,7 +57,7 @@ async def _some_fail(request: SampleRequest) -> None:
     await trio.lowlevel.checkpoint()
     greedy = request.n == 1 and request.beam.length == 0
     if greedy and request.seed is not None and request.seed % 5 == 0:
-        raise ConnectionFailed("the line is dead")
+        raise MalformedResponse("the line is dead")
 
 
 def _live(folder: Path, told: int) -> None:

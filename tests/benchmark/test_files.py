@@ -144,7 +144,7 @@ def test_a_column_that_is_missing_is_said_with_those_that_are_there(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("p.jsonl.gz", gzip.compress(b'{"prompt": "q"}')[:-6]),
+        ("p.jsonl.gz", gzip.compress(b'{"prompt": "q"}', mtime=0)[:-6]),
         ("p.jsonl", b"\x1f\x8b broken"),
         ("p.jsonl", '{"prompt"'.encode("utf-16")[:-1]),
         ("p.jsonl", b"[" * 100_000),

@@ -161,10 +161,11 @@ def test_options_about_requests_become_keys(capsys: pytest.CaptureFixture[str]) 
 def test_a_key_of_a_strategy_that_is_off_is_a_warning(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = [*here(tmp_path), "beam_search.alpha=6.0", "sample.temperature=0.5", "greedy.suffix=!"]
+    off = ["beam_search.alpha=6.0", "beam_search.suffix=!", "sample.temperature=0.5"]
+    words = [*here(tmp_path), *off, "greedy.suffix=!"]
     assert run(0, words) == 0
     said = capsys.readouterr().err
-    for word in ("beam_search.alpha=6.0", "sample.temperature=0.5"):
+    for word in off:
         group = word.partition(".")[0]
         assert f"{word} has no effect: {group}.enabled=true switches the strategy on" in said
     assert "greedy.suffix" not in said

@@ -17,7 +17,16 @@ from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import Run, RunStopped
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.errors import ConnectionFailed, EndpointError, RequestRejected
+from trio_beam.errors import (
+    AttemptTimeout,
+    BeamTimeout,
+    ConnectionFailed,
+    EndpointError,
+    MalformedResponse,
+    RateLimited,
+    RequestRejected,
+    ServerError,
+)
 from trio_beam.testing import FakeEndpoint
 
 BOTH = ("beam_search.enabled=true", "beam_search.tokens_per_step=8")
@@ -138,7 +147,7 @@ async def test_a_problem_that_asks_something_else_is_done_anew(tmp_path: Path) -
 
 async def test_a_failure_is_a_record_and_counts_as_not_passed(tmp_path: Path) -> None:
     def lost() -> EndpointError:
-        return ConnectionFailed("the line is dead")
+        return MalformedResponse("the line is dead")
 
     model = FakeEndpoint(before=failing(lost, 1))
     words = ("benchmark.num_problems=3", "benchmark.max_concurrent_problems=1")
@@ -162,7 +171,7 @@ async def test_a_failure_is_a_record_and_counts_as_not_passed(tmp_path: Path) ->
 
 async def test_many_failures_in_a_row_end_the_run(tmp_path: Path) -> None:
     def lost() -> EndpointError:
-        return ConnectionFailed("the line is dead")
+        return MalformedResponse("the line is dead")
 
     model = FakeEndpoint(before=failing(lost, *range(100)))
     words = ("benchmark.stop_after_failures=3", "benchmark.max_concurrent_problems=1")
@@ -336,11 +345,50 @@ async def test_a_server_that_is_off_ends_the_run_without_a_record(tmp_path: Path
         await run(tmp_path, "benchmark.max_concurrent_problems=1", model=model)
     with Store(tmp_path) as store:
         assert len(store) == 0
-    # Once it has answered, it is an error like others.
-    model = FakeEndpoint(before=failing(off, 1))
+
+
+async def test_a_server_that_goes_off_ends_the_run_and_keeps_what_it_had_answered(
+    tmp_path: Path,
+) -> None:
+    def off() -> EndpointError:
+        return ConnectionFailed("nobody listens", never_sent=True)
+
+    model = FakeEndpoint(before=failing(off, *range(1, 100)))
     words = ("benchmark.max_concurrent_problems=1", "benchmark.num_problems=3")
-    records, _ = await run(tmp_path, *words, model=model)
-    assert [bool(record.error) for record in records] == [False, True, False]
+    with pytest.RaisesGroup(pytest.RaisesExc(RunStopped, match="the same command goes on")):
+        await run(tmp_path, *words, model=model)
+    with Store(tmp_path) as store:
+        assert [record.error for record in store] == [""]
+    records, notes = await run(tmp_path, *words)
+    assert len(notes.records) == 2
+    assert not any(record.error for record in records)
+
+
+@pytest.mark.parametrize(
+    ("error", "recorded"),
+    [
+        (ConnectionFailed("cut short"), False),
+        (AttemptTimeout("no answer"), False),
+        (RateLimited("slow down"), False),
+        (ServerError("overloaded", status=503), False),
+        (MalformedResponse("half a body", transient=True), False),
+        (BeamTimeout("the strategy's own limit"), True),
+        (RequestRejected("too long", status=400), True),
+        (MalformedResponse("no choices"), True),
+    ],
+    ids=repr,
+)
+async def test_only_a_failure_that_was_answered_is_a_record(
+    tmp_path: Path, error: EndpointError, recorded: bool
+) -> None:
+    model = FakeEndpoint(before=failing(lambda: error, 1))
+    words = ("benchmark.num_problems=3", "benchmark.max_concurrent_problems=1")
+    records, notes = await run(tmp_path, *words, model=model)
+    assert [bool(record.error) for record in records] == (
+        [False, True, False] if recorded else [False, False]
+    )
+    named = [line for line in notes.lines if line.startswith("problem words/1 has no answer: ")]
+    assert len(named) == (not recorded)
 
 
 async def test_what_was_done_elsewhere_is_adopted(tmp_path: Path) -> None:

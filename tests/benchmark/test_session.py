@@ -25,7 +25,7 @@ from trio_beam.benchmark.run import RunStopped
 from trio_beam.benchmark.session import PlannedRun, Session
 from trio_beam.benchmark.store import FolderInUse, Store, read_records
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.errors import ConfigError, ConnectionFailed
+from trio_beam.errors import ConfigError, ConnectionFailed, EndpointError, MalformedResponse
 from trio_beam.testing import FakeEndpoint
 
 SHORT = ["benchmark.name=words", "benchmark.max_tokens=24", "benchmark.num_problems=6"]
@@ -66,9 +66,9 @@ class Command:
         del plan
         return self.benchmark
 
-    async def run(self) -> Command:
+    async def run(self, code: int = 0) -> Command:
         async with trio.open_nursery() as nursery:
-            assert await self.session(nursery) == 0
+            assert await self.session(nursery) == code
         return self
 
     @property
@@ -388,14 +388,14 @@ def off() -> FakeEndpoint:
     return FakeEndpoint(before=before)
 
 
-def losing(*numbers: int) -> FakeEndpoint:
+def losing(*numbers: int, error: type[EndpointError] = MalformedResponse) -> FakeEndpoint:
     """The requests with these numbers come to nothing."""
     seen = iter(range(10**6))
 
     async def before(request: SampleRequest) -> None:
         await trio.lowlevel.checkpoint()
         if next(seen) in numbers:
-            raise ConnectionFailed("the line is dead")
+            raise error("the line is dead")
 
     return FakeEndpoint(before=before)
 
@@ -408,6 +408,31 @@ async def test_failures_are_counted_and_listed(tmp_path: Path) -> None:
     assert [one["error"].count("the line is dead") for one in done.results()["failures"]] == [1, 1]
     assert "Failures (counted as not passed)" in done.out.getvalue()
     assert done.out.getvalue().count("the line is dead") == 2
+
+
+async def test_failures_of_an_earlier_run_are_named(tmp_path: Path) -> None:
+    await Command(tmp_path, NO_PLOTS, model=losing(1, 3)).run()
+    again = await Command(tmp_path, NO_PLOTS).run()
+    assert again.model.requests == []
+    named = "2 failures of an earlier run are kept as not passed: output.retry_failed=true"
+    assert named in again.err.getvalue()
+    mended = await Command(tmp_path, NO_PLOTS, "output.retry_failed=true").run()
+    assert "earlier run" not in mended.err.getvalue()
+
+
+async def test_answers_that_are_missing_are_named_and_exit_code_1(tmp_path: Path) -> None:
+    some = await Command(tmp_path, NO_PLOTS, model=losing(1, 3, error=ConnectionFailed)).run(1)
+    assert "2 answers are missing: the same command asks for them again" in some.err.getvalue()
+    assert some.err.getvalue().count("has no answer: the line is dead") == 2
+    mended = await Command(tmp_path, NO_PLOTS).run()
+    assert len(mended.model.requests) == 2
+    assert "answers are missing" not in mended.err.getvalue()
+
+
+async def test_a_strategy_that_only_failed_has_measured_nothing(tmp_path: Path) -> None:
+    done = await Command(tmp_path, NO_PLOTS, model=losing(*range(6))).run(1)
+    assert "no problem was answered, so nothing was measured" in done.err.getvalue()
+    assert "the line is dead" in done.err.getvalue()
 
 
 async def test_a_run_that_had_to_stop_keeps_what_it_has(tmp_path: Path) -> None:

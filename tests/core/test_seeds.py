@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.builders import answer, block
@@ -34,7 +34,6 @@ def seeds_of(config: BeamSearchConfig) -> list[list[int]]:
     return rounds
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**80), width=SIZES, n=SIZES, rounds=SIZES)
 def test_no_two_samples_of_a_search_share_a_seed(
     seed: int, width: int, n: int, rounds: int

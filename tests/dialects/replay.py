@@ -47,7 +47,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def sent(request: WireRequest[Any]) -> dict[str, Any]:
-    """What a request asks for; its body must be a JSON object without repeated names."""
+    """Decode a request's body, which must be a JSON object without repeated names."""
     assert request.body is not None
     body = json.loads(request.body.decode("utf-8"), object_pairs_hook=_unique)
     assert isinstance(body, dict)
@@ -95,7 +95,7 @@ class Capture:
         return VLLM("smol", "auto", Limits(), stream=self.stream)
 
     def kinds(self) -> list[Callable[[], Dialect]]:
-        """What makes the dialects that read the answer by itself."""
+        """Factories of the dialects that can read the response by itself."""
         with_ids = self.path == "/v1/completions" and self.asked.get("return_token_ids")
         return [self.dialect, self.vllm] if with_ids else [self.dialect]
 
@@ -115,7 +115,7 @@ class Capture:
         return beam_of(last["content"]) if last["role"] == "assistant" else Beam()
 
     def request(self, **changes: Any) -> SampleRequest:
-        """What the search would have asked for to get this answer."""
+        """The request that a search would have sent to get this response."""
         asked = self.asked
         top = asked.get("top_logprobs", asked.get("n_probs", asked.get("logprobs", 0)))
         values: dict[str, Any] = {
@@ -167,7 +167,7 @@ def completed(*, stream: bool) -> list[str]:
 
 @attrs.frozen
 class Replayed(Generic[T]):
-    """What an exchange came to, and what it sent on the way."""
+    """The result of an exchange, and the requests it sent."""
 
     value: T
     requests: list[WireRequest[Any]]
@@ -239,7 +239,7 @@ def refused(
 
 
 def read(case: str, **changes: Any) -> ExchangeResult:
-    """What a dialect makes of a recorded answer."""
+    """Read a recorded response with its dialect."""
     return ask(capture(case), **changes).value
 
 

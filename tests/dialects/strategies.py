@@ -1,4 +1,4 @@
-"""What hypothesis draws: prompts, beams and wishes."""
+"""Hypothesis strategies for prompts, beams and requests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ids = st.integers(0, 200_000)
 
 def unhurried(examples: int = 100) -> settings:
     """So many examples, however slow the machine is."""
-    return settings(max_examples=examples, deadline=None)
+    return settings(max_examples=examples)
 
 
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
@@ -92,6 +92,6 @@ def wishes(beam: st.SearchStrategy[Beam]) -> st.SearchStrategy[SampleRequest]:
 
 
 def limits() -> st.SearchStrategy[Limits]:
-    """What may be known of a server."""
+    """Possible knowledge about a server."""
     most: st.SearchStrategy[Any] = st.none() | st.integers(1, 5)
     return st.builds(Limits, n=most, logprobs=most)

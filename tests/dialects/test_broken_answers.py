@@ -16,7 +16,7 @@ from trio_beam.errors import EndpointError
 if TYPE_CHECKING:
     from tests.dialects.replay import Capture
 
-#: What the endpoint turns into a `MalformedResponse`, and what is one of ours already.
+#: Errors that the endpoint turns into `MalformedResponse`, and our own.
 EXPECTED = (msgspec.DecodeError, EndpointError)
 COMPLETED = completed(stream=False)
 

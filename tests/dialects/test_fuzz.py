@@ -89,7 +89,7 @@ ANY_JSON = st.recursive(
     ),
     max_leaves=15,
 ).map(lambda value: json.dumps(value).encode())
-#: What stands for a value until it is replaced by raw JSON.
+#: Placeholder of a value that is replaced by raw JSON.
 _HOLE = "a hole"
 _MARK = json.dumps(_HOLE).encode()
 
@@ -119,7 +119,7 @@ def _play_to(dialect: Dialect, recorded: Capture, body: bytes) -> None:
 
 
 def _check(answer: ExchangeResult, n: int) -> None:
-    """What the search relies on."""
+    """Check the properties that searches rely on."""
     assert 0 < len(answer.continuations) <= n
     assert answer.prompt_tokens >= 0
     assert answer.extra_generated >= 0

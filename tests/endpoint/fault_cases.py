@@ -117,7 +117,10 @@ def status_cases() -> dict[str, Case]:
         cases[str(status)] = Case(refusing(status), ServerError, words)
     for status in (501, 505):
         words = f"HTTP {status}: no such luck {status}"
-        cases[str(status)] = Case(refusing(status), ServerError, words, transient=False)
+        spellings = 8 if status == 501 else 1
+        cases[str(status)] = Case(
+            refusing(status), ServerError, words, transient=False, spellings=spellings
+        )
     for status in (301, 302, 303, 307, 308):
         moved = answering(b"", status=f"{status} Moved", headers="location: /other/place\r\n")
         words = (

@@ -96,7 +96,7 @@ def test_a_reservation_gives_back_what_was_not_used() -> None:
     assert meter.tokens_left == 90
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     chance=st.integers(),
     tokens=st.integers(6, 150),

@@ -37,6 +37,6 @@ def shape(result: SearchResult) -> list[tuple[str, float]]:
 
 
 @given(st.integers(), st.integers(1, 20), st.integers(1, 12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_order_of_arrival_changes_nothing(jitter: int, max_concurrent: int, n_cap: int) -> None:
     assert shape(search(jitter, max_concurrent, n_cap)) == shape(search(0, 100, 12))

@@ -1,4 +1,4 @@
-"""What is asked about the candidates of a round: rollouts and a judge, and how they fail and end.
+"""Requests about a round's candidates: rollouts and a judge, and how they fail and end.
 
 All that holds for expansions holds for them: deadlines, timeouts, failures of one, budgets, cancellation.
 """
@@ -258,7 +258,7 @@ async def test_a_judge_that_says_neither_is_a_failure(autojump_clock: MockClock)
 
 
 async def test_rollouts_stop_at_stop_strings(autojump_clock: MockClock) -> None:
-    """What a rollout says behind a stop string is no part of any text."""
+    """The part of a rollout after a stop string belongs to no text."""
     selection = Resample(lookahead=Lookahead(4, 3))
     config = attrs.evolve(ROLLOUTS, selection=selection, stop=" dog", max_tokens=12)
     result = await beam_search(rolling(), "p", config)

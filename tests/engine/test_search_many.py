@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import attrs
+import httpx
 import pytest
 import trio
 from trio.testing import MockClock
@@ -14,9 +15,14 @@ from tests.servers.mock_server import MockServer
 from trio_beam import (
     BeamSearchConfig,
     ConfigError,
+    Event,
+    McmcConfig,
     RequestRejected,
+    RequestRetried,
     SampleRequest,
     SearchFailed,
+    SearchFinished,
+    Strategy,
     beam_search,
     search_many,
 )
@@ -52,6 +58,31 @@ async def test_an_error_is_an_outcome(autojump_clock: MockClock) -> None:
     assert isinstance(found[1].error, ConfigError)
     assert isinstance(found[3].error, ConfigError)
     assert sum(isinstance(outcome.error, SearchFailed) for outcome in found.values()) == 1
+
+
+@pytest.mark.parametrize("strategy", [CONFIG, McmcConfig(chains=2, steps=1, max_tokens=2, seed=1)])
+async def test_events_carry_the_index_of_their_search(
+    autojump_clock: MockClock, strategy: Strategy
+) -> None:
+    ends: list[SearchFinished] = []
+    indices: dict[type, set[int]] = {}
+
+    def observe(event: Event) -> None:
+        indices.setdefault(type(event), set()).add(event.index)
+        if isinstance(event, SearchFinished):
+            ends.append(event)
+
+    async def stumble(number: int, body: dict[str, Any]) -> httpx.Response | None:
+        await trio.lowlevel.checkpoint()
+        return httpx.Response(503) if number < 6 else None
+
+    async with MockServer(stumble).endpoint() as endpoint:
+        prompts = ["a", "b", "c"]
+        async with search_many(endpoint, prompts, strategy, observers=[observe]) as outcomes:
+            found = {outcome.index: outcome.result async for outcome in outcomes}
+    assert {event.index: event.result for event in ends} == found
+    assert RequestRetried in indices
+    assert all(seen == {0, 1, 2} for seen in indices.values())
 
 
 async def test_prompts_are_read_no_faster_than_outcomes_are_taken(

@@ -21,7 +21,7 @@ PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 class Got(NamedTuple):
-    """What a client makes of an answer: headers with names in lower case, the body decompressed."""
+    """A response as a client sees it: lower-case header names, the body decompressed."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -94,7 +94,7 @@ async def talk(ask: Ask, handle: Handler) -> AsyncIterator[Talk]:
 
 
 class Then(Enum):
-    """What a server does after an answer."""
+    """The server's behaviour after a response."""
 
     LISTEN = auto()
     SEND_AT_ONCE = auto()

@@ -1,4 +1,4 @@
-"""What httpx offers its users works on the one path: hooks, log lines, timeouts, status errors."""
+"""httpx's features work on the single path: hooks, log lines, timeouts, status errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a request arrives at the server, byte by byte: one well-formed request, or nothing."""
+"""The bytes of a request as they arrive at the server: one well-formed request, or nothing."""
 
 from __future__ import annotations
 

@@ -116,3 +116,24 @@ async def test_a_handshake_that_hangs_ends_with_the_connect_timeout() -> None:
                 assert endpoint.statistics().open_connections == 0
                 await gone.wait()
             nursery.cancel_scope.cancel()
+
+
+async def test_https_to_a_server_that_speaks_http_says_so() -> None:
+    async def plain(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+
+    with trio.fail_after(20):
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listeners[0].socket.getsockname()[1]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, plain, listeners)
+            async with Endpoint(
+                f"https://127.0.0.1:{port}/v1",
+                model="m",
+                dialect="openai",
+                retry=RetryPolicy(attempts=1),
+            ) as endpoint:
+                with pytest.raises(SearchFailed, match=r"does not speak TLS \(https\) there"):
+                    await beam_search(endpoint, "p", CONFIG)
+            nursery.cancel_scope.cancel()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.console import Console
 
-from trio_beam.core.events import EvaluationStarted
+from tests.core.builders import block, chain
+from trio_beam.core.events import BeamExpanded, EvaluationStarted, RoundFinished, RoundStarted
 from trio_beam.observers.progress import progress
 
 
@@ -27,3 +30,45 @@ def test_an_evaluation_is_shown(event: EvaluationStarted, line: str) -> None:
     with progress(console) as observe:
         observe(event)
     assert console.export_text().strip() == line
+
+
+def finished(number: int, *tokens: str) -> RoundFinished:
+    return RoundFinished(
+        round=number,
+        rounds=3,
+        candidates=4,
+        active=2,
+        ended=0,
+        best_score=-1.0,
+        completion_tokens=8,
+        best=chain([block(*tokens)]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"), [("Once", ["Once upon a time"]), ("Why?\n", ["Why?", " upon a time"])]
+)
+def test_on_a_terminal_the_best_text_grows_behind_the_prompt(prompt: str, shown: list[str]) -> None:
+    console = Console(force_terminal=True, width=60, height=20, file=io.StringIO())
+    with progress(console, prompt) as observe:
+        observe(RoundStarted(round=1, rounds=3, beams=1, samples=4))
+        observe(BeamExpanded(round=1, rank=0, candidates=4, tokens=8))
+        observe(finished(1, " upon"))
+        first = console.render_lines(observe, pad=False)  # type: ignore[arg-type]
+        observe(finished(2, " upon", " a", " time"))
+        second = console.render_lines(observe, pad=False)  # type: ignore[arg-type]
+    lines = ["".join(segment.text for segment in line) for line in second]
+    assert lines[:-1] == shown
+    assert "round 1/3, 1 beam alive, best score -1.0000, 8 tokens" in lines[-1]
+    assert len(first) == len(second)
+    dim = [segment.text for segment in second[0] if segment.style and segment.style.dim]
+    assert dim == [prompt.strip()]
+
+
+def test_of_a_long_text_its_end_is_shown() -> None:
+    console = Console(force_terminal=True, width=20, height=6, file=io.StringIO())
+    with progress(console) as observe:
+        observe(finished(1, *(f"word{k} " for k in range(40))))
+        lines = console.render_lines(observe, pad=False)  # type: ignore[arg-type]
+    assert len(lines) <= 6
+    assert "word39" in "".join(segment.text for line in lines for segment in line)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from trio_beam import BeamSearchConfig, ConfigError, Judge, Resample, Vote
-from trio_beam.strategies import best_of_n, greedy, power_sampling, sample, self_consistency
+from trio_beam.strategies import (
+    best_of_n,
+    greedy,
+    make_strategy,
+    power_sampling,
+    sample,
+    self_consistency,
+)
 
 
 def test_greedy_is_one_text_at_temperature_0() -> None:
@@ -57,3 +66,40 @@ def test_a_bad_value_is_named_as_it_was_given() -> None:
 
 def test_a_preset_is_a_plain_configuration() -> None:
     assert isinstance(best_of_n(), BeamSearchConfig)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "field"),
+    [
+        ("beam_search", {"selection": "resample", "scorer": "mean_logprob"}, "scorer"),
+        ("beam_search", {"selection": "resample", "length_penalty": 1.0}, "length_penalty"),
+        ("beam_search", {"selection": "resample", "judge_chat": False}, "judge_chat"),
+        ("beam_search", {"beam_width": 1, "answer": "vote"}, "answer"),
+        ("beam_search", {"beam_width": 1, "vote_by": "score"}, "vote_by"),
+        ("beam_search", {"scorer": "judge", "alpha": 2.0}, "alpha"),
+        ("beam_search", {"min_beams": 2}, "min_beams"),
+        ("greedy", {"scorer": "judge"}, "scorer"),
+        ("sample", {"answer": "vote"}, "answer"),
+        ("mcmc", {"chains": 3, "min_beams": 2}, "min_beams"),
+        ("power_sampling", {"deduplicate": False}, "deduplicate"),
+    ],
+)
+def test_values_without_effect_are_refused(name: str, values: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{field} has no effect here: "):
+        make_strategy(name, values)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("beam_search", {"selection": "resample", "alpha": 2.0, "scorer": "power"}),
+        ("beam_search", {"scorer": "judge", "alpha": 4.0, "length_penalty": 0.6}),
+        ("beam_search", {"on_beam_failure": "drop_beam", "min_beams": 2}),
+        ("beam_search", {"beam_width": 1, "n_per_beam": 2, "scorer": "mean_logprob"}),
+        ("greedy", {"min_beams": 1, "answer": "best"}),
+        ("best_of_n", {"scorer": "mean_logprob"}),
+        ("self_consistency", {"by": "score"}),
+    ],
+)
+def test_defaults_and_what_has_an_effect_are_taken(name: str, values: dict[str, Any]) -> None:
+    make_strategy(name, values)

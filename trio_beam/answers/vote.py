@@ -69,8 +69,8 @@ class Vote(AnswerRule):
                 accepts=callable,
                 accepted="a function of a text, or a regular expression",
                 optional=True,
-                help="Extracts the answer from a text: a function, or a regular expression whose last match (or"
-                " its first group) counts. None takes the text itself, stripped of white space.",
+                help="Extracts the answer from a text: a function, or a regular expression whose last match"
+                " (or its first group) counts. None takes the text itself, stripped of white space.",
             )
         },
     )

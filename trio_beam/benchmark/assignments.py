@@ -1,4 +1,4 @@
-"""Collects the keys that are set, one after the other, and makes `Settings` of them."""
+"""Collect assigned keys and build `Settings` from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STRATEGIES = "strategies"
 
 
 class Assignments:
-    """Values of keys by their names, over the defaults."""
+    """Assigned values of keys, which override the defaults."""
 
     def __init__(self) -> None:
         self._keys = all_keys()
@@ -31,7 +31,7 @@ class Assignments:
 
         Raises:
             UnknownKey: there is no key of that name.
-            ConfigError: the value is of another type.
+            ConfigError: the value has the wrong type.
         """
         if value is None and any(key.startswith(f"{canonical(name)}.") for key in self._keys):
             return  # a group without any keys
@@ -39,7 +39,7 @@ class Assignments:
         self._put(key, path, value if path else check_value(key, value))
 
     def override(self, override: Override) -> None:
-        """Set or delete a key as the command line says.
+        """Apply an override of the command line: set or delete a key.
 
         Raises:
             UnknownKey, ConfigError: as `set`; the key cannot be deleted.
@@ -52,10 +52,10 @@ class Assignments:
         self._put(key, path, _plain(text) if path else read_text(key, text))
 
     def settings(self) -> Settings:
-        """Make the settings.
+        """Build the settings.
 
         Raises:
-            ConfigError: a value is out of its bounds; parameters of strategies are checked later.
+            ConfigError: a value is out of bounds; parameters of strategies are checked later.
         """
         for name, value in self._values.items():
             key = self._keys[name]
@@ -71,7 +71,7 @@ class Assignments:
         return Settings(**own, strategies=groups)
 
     def _find(self, name: str) -> tuple[Key, list[str]]:
-        """The key of a name, and the steps below it if it is open."""
+        """Return the key for a name, and the path below it if it is open."""
         wanted = canonical(name)
         if wanted in self._keys:
             return self._keys[wanted], []
@@ -89,7 +89,7 @@ class Assignments:
             self._values[key.name] = value
             return
         there = self._values.get(key.name)
-        # A part that was given by its name alone gets a parameter.
+        # A part given by name alone gets a parameter.
         inner: dict[str, Any] = {"name": there} if isinstance(there, str) else dict(there or {})
         self._values[key.name] = inner
         for step in path[:-1]:
@@ -99,7 +99,7 @@ class Assignments:
         inner[path[-1]] = value
 
     def _delete(self, override: Override) -> None:
-        """Take a key back: to null, or to its default where only its strategy needs it."""
+        """Reset a key to null, or to its default if it is a strategy's parameter."""
         name = canonical(override.key)
         if name in strategy_groups():
             self._values[f"{name}.enabled"] = False
@@ -138,7 +138,7 @@ class Assignments:
 
 
 def _filled(owner: Any, prefix: str, values: Mapping[str, Any]) -> Any:
-    """Copy an object, and the objects in it, with the values that were set."""
+    """Return a copy of an object, and of the objects in it, with the assigned values."""
     changes: dict[str, Any] = {}
     for one in attrs.fields(type(owner)):
         name, there = prefix + one.name, getattr(owner, one.name)
@@ -155,7 +155,7 @@ def _filled(owner: Any, prefix: str, values: Mapping[str, Any]) -> Any:
 
 
 def _plain(text: str) -> Any:
-    """A value of a key that nobody has declared: a scalar or a bracketed collection, else a text."""
+    """Parse the value of an undeclared key: a scalar or a bracketed collection, else text."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""From declared defaults, files and a command line to `Settings`, and back to YAML."""
+"""Convert defaults, files and a command line to `Settings`, and settings to YAML."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from trio_beam.benchmark.values import write_value
 
 
 def parse_args(args: Sequence[str]) -> list[Override]:
-    """Parse all ``key=value`` of a command line; whether there are such keys is seen when they are set.
+    """Parse the ``key=value`` arguments of a command line; keys are checked when they are set.
 
     Raises:
-        ConfigError: one is not of that form.
+        ConfigError: an argument is malformed.
     """
     return [parse_override(arg) for arg in args]
 
 
-#: The name by which programs of before call it.
+#: The former name.
 parse_words = parse_args
 
 
 def load_settings(
     overrides: Sequence[Override], files: Path | ConfigFiles | None = None
 ) -> Settings:
-    """Make the settings of one run: the defaults, over them the files, over both the overrides.
+    """Build the settings of one run: overrides take precedence over files, files over defaults.
 
     Raises:
         UnknownKey: there is no key of that name.
-        ConfigError: a value is of another type than its key, or out of its bounds; a file cannot be read.
+        ConfigError: a value has the wrong type or is out of bounds; a file cannot be read.
     """
     if not isinstance(files, ConfigFiles):
         files = ConfigFiles(files, files.parent if files else None)
@@ -59,39 +59,37 @@ def load_settings(
 
 
 def known_keys() -> tuple[str, ...]:
-    """Return every key with its groups, in the order of the groups."""
+    """Return all keys, with their groups, in group order."""
     return tuple(all_keys())
 
 
 def without_effect(settings: Settings, overrides: Sequence[Override]) -> Iterator[tuple[str, str]]:
-    """Yield each override that sets a parameter of a strategy that does not take part, and its group."""
+    """Yield each override of a key whose strategy is not enabled, and its group."""
     for override in overrides:
         group, _, name = canonical(override.key).partition(".")
         strategy = settings.strategies.get(group)
-        if strategy is None or strategy.enabled:
-            continue
-        if name.partition(".")[0] in strategy.given:
+        if strategy is not None and not strategy.enabled and name not in ("", "enabled"):
             yield str(override), group
 
 
 def all_values(settings: Settings) -> dict[str, Any]:
-    """Return the value of every key, set or not."""
+    """Return the values of all keys, set or not."""
     return {name: key.default for name, key in all_keys().items()} | dict(_set_keys(settings))
 
 
 def to_yaml(settings: Settings) -> str:
-    """Write settings as a file that `load_settings` reads; of strategies, the keys that were set.
+    """Write settings as a file for `load_settings`; for strategies, only the keys that were set.
 
-    Values of headers may be secret, and are left out; so are credentials in a base URL.
+    Header values, which may be secret, and credentials in a base URL are omitted.
     """
     return _tree({name: _public(name, value) for name, value in _set_keys(settings)}, {})
 
 
 def describe_keys() -> str:
-    """List every key with its default and its help, in the form of a file.
+    """List all keys with defaults and help, in the form of a file.
 
-    Of a preset those of its own, and of a second group of a strategy those with other defaults: both have
-    the other keys of the strategy as well.
+    A preset lists only its own keys, and a second group of a strategy only those with other defaults; both
+    also accept the strategy's other keys.
     """
     keys = all_keys()
     shown = {name: key for name, key in keys.items() if not _is_inherited(key)}
@@ -122,7 +120,7 @@ def _set_keys(settings: Settings) -> Iterator[tuple[str, Any]]:
 
 
 def _public(name: str, value: Any) -> Any:
-    """A value without its secrets."""
+    """Return a value without its secrets."""
     if name == "model.headers":
         return {}
     if name.endswith(".base_url") and isinstance(value, str) and "@" in value:
@@ -132,7 +130,7 @@ def _public(name: str, value: Any) -> Any:
 
 
 def _tree(values: Mapping[str, Any], keys: Mapping[str, Key]) -> str:
-    """YAML of keys with their groups; with a comment for each of `keys`."""
+    """Return keys with their groups as YAML, with a comment for each of `keys`."""
     lines: list[str] = []
     groups: list[str] = []
     for name, value in values.items():

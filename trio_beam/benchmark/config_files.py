@@ -1,12 +1,12 @@
-"""YAML files of settings: ``defaults`` lists, config groups and packages, as the original's users know them.
+"""Read YAML settings files with ``defaults`` lists, config groups and packages, as in the original.
 
-A file is a mapping of groups to keys. ``defaults`` names what else goes into it, in order::
+A file maps groups to keys. ``defaults`` lists further files to include, in order::
 
     defaults:
       - base                 # base.yaml beside it
       - model: fast          # model/fast.yaml, below the key model
       - optional model: mine # the same, if there is such a file
-      - _self_               # the file's own keys; at the end, if it is left out
+      - _self_               # the file's own keys; at the end by default
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from trio_beam.errors import ConfigError
 
 _SELF = "_self_"
 _GLOBAL = "_global_"
-#: The first line of a file may say where its keys belong: ``# @package _global_``.
+#: The first line of a file may name the package of its keys: ``# @package _global_``.
 _PACKAGE = re.compile(r"\A\s*#\s*@package\s+(\S+)")
 _ENTRY = re.compile(r"(?:(optional|override)\s+)?([^@\s]+)(?:@(\S+))?")
 
@@ -34,10 +34,10 @@ class ConfigFiles:
     """The files of one run.
 
     Attributes:
-        primary: the file that was named; None for none.
-        folder: where groups are looked for; None: there are none.
-        option: how the file was named, for messages.
-        chosen: options of groups that the command line chose, by group.
+        primary: the named file, or None.
+        folder: the folder of config groups; None: there are none.
+        option: the option that named the file, for messages.
+        chosen: group options chosen on the command line, by group.
     """
 
     primary: Path | None = None
@@ -46,10 +46,10 @@ class ConfigFiles:
     chosen: Mapping[str, str] = attrs.field(factory=dict)
 
     def leaves(self) -> Iterator[tuple[str, Any]]:
-        """Yield each key that the files set, with its value; a later one goes over an earlier one.
+        """Yield each key the files set, with its value; later ones take precedence.
 
         Raises:
-            ConfigError: a file cannot be read, or is not of the form.
+            ConfigError: a file cannot be read, or is malformed.
         """
         named: set[str] = set()
         if self.primary is not None:
@@ -58,7 +58,7 @@ class ConfigFiles:
             yield from self._group(group, self.chosen[group], named, ())
 
     def has_group(self, name: str) -> bool:
-        """Return whether a name is that of a config group: a folder with files."""
+        """Return whether a name is a config group, that is, a folder with files."""
         return self.folder is not None and (self.folder / name).is_dir()
 
     @property
@@ -125,7 +125,7 @@ class ConfigFiles:
         yield from self._file(path, "" if below == _GLOBAL else f"{below}.", named, above)
 
     def _read(self, path: Path, package: str) -> tuple[str, dict[str, Any]]:
-        """The package and the content of a file."""
+        """Return the package and the content of a file."""
         try:
             text = decode(path.read_bytes())
             content = yaml.safe_load(text)
@@ -143,12 +143,12 @@ class ConfigFiles:
 
 
 def find_config(name: str | None, path: Path | None, beside: Path) -> ConfigFiles:
-    """Find the file that ``--config-name`` and ``--config-path`` mean.
+    """Find the file specified by ``--config-name`` and ``--config-path``.
 
     Args:
         name: of the file, with or without ``.yaml``; None: ``config``.
         path: its folder; None: ``conf``, or the current one.
-        beside: folder of the program, where relative folders are looked for as well.
+        beside: folder of the program, in which relative folders are searched too.
 
     Raises:
         ConfigError: there is no such file.

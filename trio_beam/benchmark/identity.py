@@ -1,7 +1,6 @@
-"""Descriptions of values that answers depend on, as JSON can carry them, the same in every process.
+"""Describe the values that answers depend on, JSON-compatible and the same in every process.
 
-Defaults are left out: a parameter that the library gets later does not make records of today those of
-another configuration.
+Defaults are omitted, so that adding a parameter to the library later does not invalidate today's records.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from trio_beam.core.validation import PARAMETER
 
 
 def identity_of(value: Any) -> Any:
-    """Describe a value: an attrs object by its class and its fields, a function by its name and source.
+    """Describe a value: an attrs object by class and fields, a function by name and source.
 
-    Two functions with the same source that have closed over different values are not told apart.
+    Functions with the same source but different closures are not distinguished.
     """
     match value:
         case None | bool() | int() | float() | str():
@@ -42,7 +41,7 @@ def identity_of(value: Any) -> Any:
 
 
 def fingerprint(file: Path) -> str | None:
-    """Describe a large file by its size and by samples of its content; None if it cannot be read."""
+    """Describe a large file by its size and samples of its content; None if unreadable."""
     size, samples = 1 << 16, 16
     try:
         length = file.stat().st_size
@@ -66,14 +65,14 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _field(one: attrs.Attribute[Any], value: Any) -> Any:
-    """A part that is given by its name is the same as the object."""
+    """Describe a field; a part given by name equals the object."""
     parameter = one.metadata.get(PARAMETER)
     registry = None if parameter is None else parameter.registry
     return identity_of(value if registry is None else registry.part(value))
 
 
 def _state(value: Any) -> dict[str, Any]:
-    """The state of an object of another kind: its repr, or its public attributes."""
+    """Describe the state of another object: its repr, or its public attributes."""
     shown = repr(value)
     if " at 0x" not in shown:
         return {"repr": shown}

@@ -1,7 +1,7 @@
-"""All keys of a run, made from declarations: the runner's own in `settings`, and those of every strategy.
+"""All keys of a run, generated from declarations: those in `settings` and those of every strategy.
 
-A registered strategy is a group with ``enabled``, ``suffix``, ``debug`` and its options; a new parameter
-is a key by itself.
+A registered strategy is a group with ``enabled``, ``suffix``, ``debug`` and its options, so every new
+parameter becomes a key.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from trio_beam.core.validation import PARAMETER, Parameter
 from trio_beam.errors import ConfigError
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
 
-#: The strategy that others are compared with; it comes first.
+#: The baseline strategy, which comes first.
 _BASELINE = "greedy"
-#: Options that null leaves to the group ``benchmark``.
+#: Options that inherit from the group ``benchmark`` if null.
 _SHARED = ("max_tokens", "seed")
 
 
@@ -33,8 +33,8 @@ class Key:
     Attributes:
         name: with its groups, such as ``beam_search.beam_width``.
         parameter: its bounds, unit and help.
-        default: if it is not set.
-        of_strategy: whether it is a parameter of a strategy, which checks its bounds if it takes part.
+        default: the default value.
+        of_strategy: whether it is a parameter of a strategy, which checks its bounds if enabled.
     """
 
     name: str
@@ -44,18 +44,18 @@ class Key:
 
     @property
     def is_open(self) -> bool:
-        """Return whether there may be keys below it: it is a mapping, or a part with parameters."""
+        """Whether it may have keys below it: it is a mapping, or a part with parameters."""
         return self.parameter.kind == "part" and self.parameter.part is not None
 
 
 def strategy_groups() -> dict[str, str]:
-    """Return the groups of strategies in the order in which they run, each with its strategy's name."""
+    """Return the groups of strategies in running order, each with its strategy's name."""
     names = sorted(STRATEGIES.names(), key=lambda name: name != _BASELINE)
     return {name: name for name in names} | original.MORE_GROUPS
 
 
 def own_parameters(strategy: str) -> dict[str, Any] | None:
-    """Return the parameters that a preset has itself, with their defaults; None for a configuration."""
+    """Return a preset's own parameters with their defaults; None for a configuration."""
     preset = STRATEGIES[strategy]
     if isinstance(preset, type):
         return None
@@ -64,7 +64,7 @@ def own_parameters(strategy: str) -> dict[str, Any] | None:
 
 
 def all_keys() -> dict[str, Key]:
-    """Return all keys by their names, group by group."""
+    """Return all keys by name, group by group."""
     settings = Settings()
     found: list[Key] = []
     for attribute in attrs.fields(Settings):
@@ -78,7 +78,7 @@ def all_keys() -> dict[str, Key]:
 
 
 def all_names(keys: Mapping[str, Key]) -> list[str]:
-    """Return every name that is understood, aliases included."""
+    """Return all accepted names, including aliases."""
     aliases = [alias for alias, name in original.KEYS.items() if name in keys]
     for alias, group in original.GROUPS.items():
         aliases += [
@@ -88,14 +88,14 @@ def all_names(keys: Mapping[str, Key]) -> list[str]:
 
 
 def canonical(name: str) -> str:
-    """Return the key that a name stands for."""
+    """Resolve an alias to its key."""
     group, dot, rest = name.partition(".")
     name = original.GROUPS.get(group, group) + dot + rest
     return original.KEYS.get(name, name)
 
 
 def declared_keys(owner: Any, prefix: str) -> Iterator[Key]:
-    """Walk through an object's declared fields, and those of the objects in it."""
+    """Yield the keys of an object's declared fields, and of those of the objects in it."""
     for attribute in attrs.fields(type(owner)):
         value = getattr(owner, attribute.name)
         name = prefix + attribute.name
@@ -104,7 +104,7 @@ def declared_keys(owner: Any, prefix: str) -> Iterator[Key]:
         elif attrs.has(type(value)):
             yield from declared_keys(value, f"{name}.")
         else:
-            # A table of objects: its rows stand beside the fields.
+            # A table of objects: its rows are keys beside the fields.
             for row, inner in value.items():
                 if attrs.has(type(inner)):
                     yield from declared_keys(inner, f"{prefix}{row}.")
@@ -133,7 +133,7 @@ def _option_keys(prefix: str, strategy: str) -> Iterator[Key]:
 
 
 def _made(strategy: str) -> Strategy | None:
-    """The strategy with its defaults; None if one of its parameters has none."""
+    """Return the strategy with its defaults; None if a parameter has no default."""
     try:
         return make_strategy(strategy, {"max_tokens": BenchmarkGroup().max_tokens})
     except (ConfigError, TypeError):
@@ -141,8 +141,8 @@ def _made(strategy: str) -> Strategy | None:
 
 
 def _default(option: Option, made: Strategy | None) -> Any:
-    """The default of an option, which a preset may have set otherwise than the configuration."""
+    """Return the default of an option, which a preset may set differently from the configuration."""
     missing = option.default in (attrs.NOTHING, inspect.Parameter.empty)
     default = None if missing else option.default
     found = default if option.part else getattr(made, option.name, default)
-    return default if attrs.has(type(found)) else found  # a part that the preset makes itself
+    return default if attrs.has(type(found)) else found  # a part that the preset builds itself

@@ -1,4 +1,4 @@
-"""The command line: ``run_benchmark.py group.key=value ...``."""
+"""The command line: ``trio-beam bench group.key=value ...``, and ``run_benchmark.py``."""
 
 from __future__ import annotations
 
@@ -31,28 +31,31 @@ from trio_beam.errors import ConfigError
 _TITLE = "Compare strategies on a benchmark. The same command goes on where it was interrupted."
 _EXAMPLES = """\
 examples:
-  run_benchmark.py beam_search.enabled=true benchmark.num_problems=10
-  run_benchmark.py beam_search.enabled=true benchmark.allow_code_execution=true
-  run_benchmark.py benchmark.name=reasoning_gym:chain_sum beam_search.enabled=true
-  run_benchmark.py model.provider=vllm model.vllm.name=my-model best_of_n.enabled=true
-  run_benchmark.py -m beam_search.enabled=true beam_search.beam_width=2,5,10
+  {program} beam_search.enabled=true benchmark.num_problems=10
+  {program} beam_search.enabled=true benchmark.allow_code_execution=true
+  {program} benchmark.name=reasoning_gym:chain_sum beam_search.enabled=true
+  {program} model.provider=vllm model.vllm.name=my-model best_of_n.enabled=true
+  {program} -m beam_search.enabled=true beam_search.beam_width=2,5,10
 
 keys, with their defaults (--show-config prints what was given):
 """
-#: In a file, tables are as wide as they have to be.
+#: Tables in files are as wide as needed.
 _WIDTH_OF_FILES = 500
 
 
-def main(argv: Sequence[str] | None = None, beside: Path = Path()) -> int:
+def main(
+    argv: Sequence[str] | None = None, beside: Path = Path(), program: str = "run_benchmark.py"
+) -> int:
     """Run the command and return its exit code: 2 for bad arguments, 130 after Ctrl-C.
 
     Args:
         argv: its arguments; None: those of the process.
-        beside: folder of the program, where ``--config-path`` is looked for as well.
+        beside: folder of the program, in which ``--config-path`` is searched too.
+        program: its name in the help.
     """
     argv = sys.argv[1:] if argv is None else argv
     keys = describe_keys() if {"-h", "--help"} & set(argv) else ""
-    arguments = _parser(keys).parse_intermixed_args(argv)
+    arguments = _parser(keys, program).parse_intermixed_args(argv)
     try:
         with plain_errors():
             planned = _plans(arguments, beside)
@@ -75,15 +78,16 @@ def main(argv: Sequence[str] | None = None, beside: Path = Path()) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except KeyboardInterrupt:  # before or after the run, which has its own answer to it
+    except KeyboardInterrupt:  # before or after the run, which handles it itself
         return 130
 
 
-def _parser(keys: str) -> argparse.ArgumentParser:
+def _parser(keys: str, program: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        prog=program,
         description=_TITLE,
-        # "%" is argparse's own sign.
-        epilog=(_EXAMPLES + _indented(keys)).replace("%", "%%"),
+        # "%" is special in argparse.
+        epilog=(_EXAMPLES.format(program=program) + _indented(keys)).replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -93,10 +97,10 @@ def _parser(keys: str) -> argparse.ArgumentParser:
         "-m",
         "--multirun",
         action="store_true",
-        help="a sweep: values with commas between them, range() and choice() are run one after the other",
+        help="a sweep: run comma-separated values, range() and choice() one after the other",
     )
-    add("--config", type=Path, metavar="FILE", help="YAML that goes over the defaults")
-    add("-cn", "--config-name", metavar="NAME", help="the same, by its name in --config-path")
+    add("--config", type=Path, metavar="FILE", help="YAML file that overrides the defaults")
+    add("-cn", "--config-name", metavar="NAME", help="the same, by name in --config-path")
     add(
         "-cp",
         "-cd",
@@ -114,7 +118,7 @@ def _parser(keys: str) -> argparse.ArgumentParser:
         help="header of every request; may be given several times",
     )
     add("--extra-body", metavar="JSON", help="fields of every request, as a JSON object")
-    add("--show-config", action="store_true", help="print the configuration, and run nothing")
+    add("--show-config", action="store_true", help="print the configuration and exit")
     add("-c", "--cfg", choices=("job",), help="the same as --show-config")
     add("-r", "--run", action="store_true", help="no effect; for old commands")
     return parser
@@ -156,7 +160,7 @@ def _files(arguments: argparse.Namespace, beside: Path) -> ConfigFiles:
 
 
 def _flags(arguments: argparse.Namespace) -> list[Override]:
-    """The options about requests as keys."""
+    """Return the options about requests as keys."""
     found = [("model.headers", *parse_header(header)) for header in arguments.header]
     body = parse_body(arguments.extra_body) if arguments.extra_body else {}
     found += [("model.extra_body", name, value) for name, value in body.items()]

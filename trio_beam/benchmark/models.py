@@ -1,4 +1,4 @@
-"""Which server the group ``model`` means, and an endpoint for it."""
+"""Resolve the group ``model`` to a server, and open an endpoint for it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Model:
 
     Attributes:
         provider: a provider's name, never ``"auto"``.
-        name: for people.
+        name: display name.
         base_url: None for the embedded model.
-        identity: what answers depend on: the same for the same model at another address.
+        identity: everything answers depend on; the same for the same model at another address.
         served_name: the server's name for it; None: the only one that the server lists.
-        why: a line that says why it was chosen, if nobody had named a model; "" otherwise.
+        why: a line that says why it was chosen if no model was named; otherwise "".
     """
 
     provider: str
@@ -51,7 +51,7 @@ class Model:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Endpoint]:
-        """Open an endpoint; for the embedded model also its server, which ends with the block.
+        """Open an endpoint, and for the embedded model also its server until the block ends.
 
         Raises:
             LocalModelError: the embedded model did not start; in an `ExceptionGroup`.
@@ -67,7 +67,7 @@ class Model:
             nursery.cancel_scope.cancel(reason="the run is done")
 
     def check(self) -> None:
-        """Raise `ConfigError` for what an endpoint would refuse, before anything is started."""
+        """Raise `ConfigError` for arguments that an endpoint would refuse, before starting anything."""
         self._endpoint(self.base_url or _HERE)
 
     def _endpoint(self, base_url: str) -> Endpoint:
@@ -86,7 +86,7 @@ class Model:
 
 @attrs.frozen
 class _Choice:
-    """A provider; if nobody had named one, why it was chosen, and its address if that was the reason."""
+    """A provider; if it was not named, why it was chosen, and its address if that was the reason."""
 
     provider: str
     why: str = ""
@@ -94,7 +94,7 @@ class _Choice:
 
 
 def read_environment(folder: Path | None = None) -> dict[str, str]:
-    """Read the environment, and below it the nearest file ``.env`` in a folder or those above it.
+    """Read the environment, completed by the nearest ``.env`` file in a folder or its parents.
 
     Args:
         folder: None: the current one.
@@ -107,7 +107,7 @@ def read_environment(folder: Path | None = None) -> dict[str, str]:
 
 
 def choose_model(settings: Settings, environment: Mapping[str, str]) -> Model:
-    """Choose the model that the settings and the environment mean.
+    """Choose the model specified by the settings and the environment.
 
     Raises:
         ConfigError: a key, a name or a base URL is missing; a name is given for the embedded model.
@@ -125,7 +125,7 @@ def _choose(settings: Settings, environment: Mapping[str, str]) -> _Choice:
 
 
 def _named(group: ModelGroup) -> str | None:
-    """The provider that the settings name, or that follows from what they say."""
+    """Return the provider that the settings name or imply."""
     if group.provider != "auto":
         return group.provider
     if group.base_url is not None:
@@ -136,7 +136,7 @@ def _named(group: ModelGroup) -> str | None:
 
 
 def _found(group: ModelGroup, environment: Mapping[str, str]) -> _Choice:
-    """The provider that the environment names; the embedded model if it names none."""
+    """Return the provider that the environment implies, or the embedded model."""
     if url := environment.get(BASE_URL):
         return _Choice(_provider_at(url), f"{BASE_URL} is set, so its server answers", url)
     if group.name is not None:
@@ -155,7 +155,7 @@ def _found(group: ModelGroup, environment: Mapping[str, str]) -> _Choice:
 
 
 def _provider_at(base_url: str) -> str:
-    """The provider at a host; any other server speaks OpenAI's protocol."""
+    """Return the provider at a host; any other server is assumed to speak OpenAI's protocol."""
     service = service_at(base_url)
     own = [
         name for name, one in PROVIDERS.items() if service and one.api_key_env == service.variable
@@ -200,7 +200,7 @@ def _api_key(
     base_url: str,
     environment: Mapping[str, str],
 ) -> str | None:
-    """The key for a server: of the variable that the settings name, of the host, or of the provider."""
+    """Return the API key from the variable in the settings, or the host's, or the provider's."""
     service = service_at(base_url)
     variable = None if variable == provider.api_key_env else variable
     if variable is not None:
@@ -246,14 +246,14 @@ def _model_file(local: LocalModel) -> Path | None:
 
 
 def _how_it_is_asked(settings: Settings) -> dict[str, Any]:
-    """The part of a model's identity that is no name."""
+    """Return the part of a model's identity other than its name."""
     group = settings.model
     asked: dict[str, Any] = {"api": group.api, "dialect": group.dialect}
     return asked | {"extra_body": dict(group.extra_body)} if group.extra_body else asked
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    """The options of an endpoint; the original's limits, given for a strategy, hold for all requests."""
+    """Return the endpoint's options; the original's per-strategy limits apply to all requests."""
     group = settings.model
     extra = [strategy.extra for strategy in settings.strategies.values()]
 
@@ -278,4 +278,4 @@ def _text_of(file: Path) -> str:
     try:
         return decode(data)
     except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")  # as Windows writes it
+        return data.decode("cp1252", "replace")  # a Windows path

@@ -1,7 +1,7 @@
-"""Names of the original's that differ from ours, and its keys that mean something else here.
+"""The original's names that differ from ours, and its keys with another meaning here.
 
-Its commands and its files of defaults are understood with these. Whatever cannot be had is refused by
-name: a key here by its `Parameter`, a benchmark in `registry`.
+They make its commands and default files work. Unsupported features are refused by name: keys here by
+their `Parameter`, benchmarks in `registry`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import attrs
 
 from trio_beam.core.validation import Parameter
 
-#: Benchmarks of other names.
+#: Aliases of benchmarks.
 BENCHMARKS = {"math": "math500"}
-#: Its benchmarks that cannot be had, with the reason.
+#: Its unsupported benchmarks, with the reason.
 NO_BENCHMARKS = {
     **dict.fromkeys(
         ("swebench", "swebench-verified"),
@@ -24,25 +24,25 @@ NO_BENCHMARKS = {
         ("arcagi2", "arcagi2-train"), "reasoning_gym:arc_agi has puzzles of the kind of ARC-AGI"
     ),
 }
-#: Groups of other names: the original's, and one of ours from before strategies had names.
+#: Aliases of groups: the original's, and one of our earlier names.
 GROUPS = {"temperature_sampling": "sample", "power": "power_sampling"}
-#: Keys of other names.
+#: Aliases of keys.
 KEYS = {
     "mcmc.block_size": "mcmc.tokens_per_step",
     "mcmc_parallel.block_size": "mcmc_parallel.tokens_per_step",
-    # Its proposals of one step are requests that are sent together, and so are the steps of chains.
+    # It sends the proposals of one step concurrently, as our chains send their steps.
     "mcmc_parallel.num_proposals": "mcmc_parallel.chains",
     "self_consistency.vote_by": "self_consistency.by",
 }
-#: Groups beside those of the registered strategies, with the strategy that each of them runs.
+#: Groups besides those of the registered strategies, with the strategy that each runs.
 MORE_GROUPS = {"mcmc_parallel": "mcmc"}
-#: Defaults of the runner that are not those of the declarations.
+#: The runner's defaults that differ from the declared ones.
 DEFAULTS: dict[str, Any] = {
     "greedy.enabled": True,
     "sample.temperature": 0.8,
     "mcmc_parallel.chains": 4,
 }
-#: Labels as it writes them; those of other strategies are made of their own parameters.
+#: Its label formats; labels of other strategies list their own parameters.
 LABELS = {
     "beam_search": "BeamSearch(α={alpha},width={beam_width},n={n_per_beam},tps={tokens_per_step})",
     "greedy": "Greedy",
@@ -54,21 +54,21 @@ LABELS = {
 
 @attrs.frozen
 class Extra:
-    """A key of a strategy's group that is no parameter of the strategy."""
+    """A key of a strategy's group that is not a parameter of the strategy."""
 
     parameter: Parameter
     default: Any = None
 
 
 def _only(value: Any, why: str) -> Extra:
-    """A key with one value that can be had."""
+    """A key with only one supported value."""
     return Extra(Parameter(kind="choice", choices=(value,), help=why), value)
 
 
 _SAME_DISTRIBUTION = "with {} it would sample from another distribution"
 _LIMITS = {
     "max_concurrent": Extra(
-        Parameter(kind="integer", minimum=1, optional=True, help="Goes over model.max_concurrent.")
+        Parameter(kind="integer", minimum=1, optional=True, help="Overrides model.max_concurrent.")
     ),
     "timeout": Extra(
         Parameter(
@@ -77,11 +77,11 @@ _LIMITS = {
             above=True,
             optional=True,
             unit="seconds",
-            help="Goes over model.attempt_timeout.",
+            help="Overrides model.attempt_timeout.",
         )
     ),
 }
-#: Those keys by their groups. Limits hold for all requests of a run, there being one endpoint.
+#: These keys by group. Limits apply to all requests of a run, since it has one endpoint.
 EXTRA: dict[str, dict[str, Extra]] = {
     "beam_search": _LIMITS,
     "mcmc": {
@@ -97,7 +97,7 @@ EXTRA: dict[str, dict[str, Extra]] = {
                 kind="integer",
                 minimum=0,
                 optional=True,
-                help="Retries of a request; goes over model.retry.attempts, less one.",
+                help="Retries of a request; overrides model.retry.attempts, less one.",
             )
         ),
         "use_length_penalty": _only(

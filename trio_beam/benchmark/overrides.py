@@ -1,7 +1,7 @@
-"""The arguments of a command line: ``key=value``, ``+key=value``, ``++key=value``, ``~key``; and sweeps.
+"""Parse overrides on the command line: ``key=value``, ``+key=value``, ``++key=value``, ``~key``; and sweeps.
 
-The grammar is the original's, which is Hydra's as far as its users need it. Hydra itself would not do:
-its parser refuses texts with commas, quotes or letters beyond ASCII in them.
+The grammar is the original's: the part of Hydra's that its users need. Hydra's own parser would not do,
+since it refuses texts with commas, quotes or non-ASCII letters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trio_beam.errors import ConfigError
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "'\""
 _ARGUMENT = re.compile(r"(?P<sign>\+\+|\+|~)?\s*(?P<key>[^=]*?)\s*(?:=(?P<text>.*))?", re.DOTALL)
 _FUNCTION = re.compile(r"\s*([a-z_]+)\((.*)\)\s*", re.DOTALL)
-#: Functions of Hydra's grammar that there are not.
+#: Unsupported functions of Hydra's grammar.
 _OTHER_FUNCTIONS = frozenset(
     [
         "glob",
@@ -35,18 +35,18 @@ _OTHER_FUNCTIONS = frozenset(
         "json_str",
     ]
 )
-#: Values of one range; more are a slip.
+#: Maximum number of values of a range; more are assumed to be a mistake.
 _LONGEST_RANGE = 10_000
 
 
 @attrs.frozen
 class Override:
-    """One argument.
+    """One override.
 
     Attributes:
         key: with its groups.
-        text: behind the first equals sign; None: there was none, which only ``~`` allows.
-        deletes: whether the key is to be deleted (``~``).
+        text: the text after the first equals sign; None without one, which only ``~`` allows.
+        deletes: whether to delete the key (``~``).
     """
 
     key: str
@@ -62,7 +62,7 @@ class UnknownKey(ConfigError):
     """A key that does not exist; the message names the nearest one.
 
     Attributes:
-        nearest: keys that may have been meant, the likeliest first.
+        nearest: suggested keys, likeliest first.
     """
 
     def __init__(self, key: str, known: Collection[str]) -> None:
@@ -78,10 +78,10 @@ class UnknownKey(ConfigError):
 
 
 def parse_override(argument: str) -> Override:
-    """Split an argument. ``+`` and ``++`` set a key, whether or not a file has set it before.
+    """Parse an argument. ``+`` and ``++`` set a key, whether or not a file has set it.
 
     Raises:
-        ConfigError: it is not of the form; it is a setting of Hydra itself.
+        ConfigError: it is malformed, or a setting of Hydra itself.
     """
     match = _ARGUMENT.fullmatch(argument)
     assert match is not None, "any text is of this form"
@@ -97,7 +97,7 @@ def parse_override(argument: str) -> Override:
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[Override]]:
-    """Return every combination of a sweep, in which the last key turns fastest."""
+    """Return all combinations of a sweep; the last key varies fastest."""
     choices = [
         [one]
         if one.text is None
@@ -108,17 +108,16 @@ def combinations(overrides: Sequence[Override]) -> list[list[Override]]:
 
 
 def split_values(text: str) -> list[str]:
-    """Return the values of a sweep: ``a,b``, ``choice(a,b)``, ``range(1,4)``, and mixtures of them.
+    """Return the values of a sweep: ``a,b``, ``choice(a,b)``, ``range(1,4)``, or a mixture.
 
     Raises:
-        ConfigError: nothing stands before or behind a comma; it is a range without an end, or another
-            function of Hydra's.
+        ConfigError: a value is empty, a range has no end, or Hydra's function is unsupported.
     """
     return [value for part in _split(text) for value in _expand(part)]
 
 
 def _split(text: str) -> list[str]:
-    """Split at the commas that stand in no quotes and no brackets."""
+    """Split at commas outside quotes and brackets."""
     values, depth, quote, start = [], 0, "", 0
     for index, character in enumerate(text):
         if quote:
@@ -156,7 +155,7 @@ def _expand(text: str) -> list[str]:
 
 
 def _range(text: str, inner: str) -> list[str]:
-    """The numbers of ``range([start,] stop[, step])``; the stop is not one of them."""
+    """Return the numbers of ``range([start,] stop[, step])``, without the stop."""
     wrong = ConfigError("a sweep", "range(start, stop, step) with a step towards stop", text)
     given = {"start": Decimal(0), "step": Decimal(1)}
     parts = _split(inner)

@@ -1,4 +1,4 @@
-"""The plan of a run, made before anything is started: pure data."""
+"""The plan of a run, made before anything starts: pure data."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """A benchmark, a model, and the strategies to be compared.
+    """A benchmark, a model, and the strategies to compare.
 
     Attributes:
-        folder: of all its files.
-        shared: what the answers of all strategies depend on, besides the problem and the strategy.
+        folder: folder of all files.
+        shared: everything that answers depend on besides the problem and the strategy.
     """
 
     settings: Settings
@@ -34,24 +34,24 @@ class Plan:
     shared: Mapping[str, Any]
 
     def configuration(self, strategy: LabelledStrategy) -> str:
-        """Make the digest of everything but the problem that a strategy's answers depend on."""
+        """Return a digest of everything that a strategy's answers depend on except the problem."""
         return digest_of({**self.shared, "strategy": strategy.depends_on()})
 
     def key(self, problem: Problem, strategy: LabelledStrategy) -> Key:
-        """Return the key of the record of a problem with a strategy."""
+        """Return the key of the record for a problem and a strategy."""
         return Key(
             problem.id, digest_of_problem(problem), strategy.kind, self.configuration(strategy)
         )
 
 
 def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:
-    """Check the settings and make a plan of them.
+    """Validate the settings and make a plan.
 
-    The folder is named after everything that the answers depend on, so that the same command finds its
-    run again, also with more problems or with the permission to execute code.
+    The folder is named after everything that answers depend on, so that the same command finds its run
+    again, also with more problems or with permission to execute code.
 
     Raises:
-        ConfigError: a value is out of its bounds; a key or an address is missing.
+        ConfigError: a value is out of bounds; an API key or an address is missing.
     """
     name = settings.benchmark.name
     group = attrs.evolve(settings.benchmark, name=original.BENCHMARKS.get(name, name))
@@ -90,5 +90,5 @@ def _folder(
 
 
 def _plain(text: str) -> str:
-    """Make a part of a file name of a text."""
+    """Turn a text into part of a file name."""
     return re.sub(r"[^\w.]+", "_", text.rpartition("/")[2]).strip("_.")[:40] or "run"

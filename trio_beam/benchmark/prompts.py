@@ -10,7 +10,7 @@ _PLACE = "{prompt}"
 
 
 def check_template(group: PromptGroup) -> None:
-    """Raise `ConfigError` if the template has no place for the problem."""
+    """Raise `ConfigError` if the template has no placeholder for the problem."""
     if _PLACE not in group.template:
         raise ConfigError("prompt.template", f"a text with {_PLACE} in it", group.template)
 
@@ -18,13 +18,13 @@ def check_template(group: PromptGroup) -> None:
 def build_prompt(
     group: PromptGroup, problem: str, *, instruction: str, suffix: str | None
 ) -> PromptLike:
-    """Build chat messages, or with ``chat=false`` one text, which the model continues.
+    """Build chat messages, or with ``chat=false`` a text to continue.
 
     Args:
         group: the group ``prompt``.
         problem: the problem's own text.
-        instruction: the benchmark's, for the system message if the group has none of its own.
-        suffix: goes over the group's; None: that one.
+        instruction: the benchmark's, for the system message unless the group has one.
+        suffix: replaces the group's; None: use the group's.
     """
     behind = group.suffix if suffix is None else suffix
     text = group.template.replace(_PLACE, f"{group.prefix}{problem}{behind}")

@@ -1,4 +1,4 @@
-"""The providers that ``model.provider`` may name, each with its address, its model and its key's variable."""
+"""The providers of ``model.provider``, each with its address, model and API key variable."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Provider:
     """A kind of server.
 
     Attributes:
-        api_key_env: environment variable with its key.
-        base_url: its address, unless another is given.
-        base_url_env: environment variable that goes over `base_url`; "" for none.
-        model: name of its model, unless another is given; None: the only one that the server lists.
-        elsewhere: whether `model` is also the default at another address than `base_url`.
+        api_key_env: environment variable with its API key.
+        base_url: its default address.
+        base_url_env: environment variable that overrides `base_url`; "" for none.
+        model: its default model; None: the only one that the server lists.
+        elsewhere: whether `model` is also the default at addresses other than `base_url`.
     """
 
     api_key_env: str
@@ -33,7 +33,7 @@ PROVIDERS: dict[str, Provider] = {
     ),
     "vllm": Provider(api_key_env="VLLM_API_KEY", base_url="http://localhost:8000/v1"),
     "runpod": Provider(api_key_env="RUNPOD_API_KEY", base_url=None, base_url_env="RUNPOD_ENDPOINT"),
-    # Also any other OpenAI-compatible server, whose model has another name.
+    # Also any other OpenAI-compatible server, whose model has a different name.
     "openai": Provider(
         api_key_env="OPENAI_API_KEY",
         base_url="https://api.openai.com/v1",

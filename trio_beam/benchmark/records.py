@@ -13,7 +13,7 @@ from trio_beam.benchmark.common.problem import Problem
 
 
 class Key(NamedTuple):
-    """Identifies a record: by the problem, the strategy and the configuration."""
+    """Identifies a record by problem, strategy and configuration."""
 
     problem: str
     digest: str
@@ -25,29 +25,29 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The outcome of a problem with a strategy.
 
     Attributes:
-        problem: its id.
+        problem: id of the problem.
         digest: of the problem's prompt and reference.
-        strategy: its kind, such as ``beam_search``.
-        label: its name for people.
+        strategy: kind of the strategy, such as ``beam_search``.
+        label: its display name.
         configuration: digest of everything else that the answer depends on.
         seed: of the search; None: the server's own randomness.
-        text: the answer, whole.
-        passed: None if it was not graded.
-        score: of the grading, 0 to 1; None if it was not graded.
-        answer: found in the text by the grading.
+        text: the complete answer.
+        passed: None if not graded.
+        score: grade, from 0 to 1; None if not graded.
+        answer: the answer that the grading found in the text.
         detail: why it did not pass.
-        search_score: of the answer, in nats; None if it has none.
+        search_score: the search's score in nats; None if it has none.
         round_scores: the best score of each round, in nats.
-        rounds: rounds that were completed.
-        prompt_tokens: as the server counted, all requests together.
-        completion_tokens: tokens generated, those of beams that were dropped included.
+        rounds: number of completed rounds.
+        prompt_tokens: by the server's count, over all requests.
+        completion_tokens: generated tokens, including those of dropped beams.
         requests: requests sent.
-        seconds: of the search, while other problems were under way; without the grading.
-        stop_reason: the search's; ``"failed"`` with an error.
-        exact: whether all scores are the model's own of the tokens sampled.
-        error: why there is no answer, or why the grading broke; "" if all went well.
-        votes: with a vote: each answer's share.
-        meta: of the problem.
+        seconds: duration of the search, with other problems running; without grading.
+        stop_reason: the search's; ``"failed"`` after an error.
+        exact: whether all scores are the model's own for the sampled tokens.
+        error: why there is no answer, or why grading failed; "" on success.
+        votes: each answer's share of the votes, if there was a vote.
+        meta: metadata of the problem.
     """
 
     problem: str
@@ -57,7 +57,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     configuration: str
     text: str
     passed: bool | None
-    # Whatever else there is may be missing in a record of another version.
+    # Other fields may be missing in records of another version.
     seed: int | None = None
     score: float | None = None
     answer: str | None = None
@@ -77,16 +77,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def key(self) -> Key:
-        """The key that it is found by."""
+        """The key that identifies it."""
         return Key(self.problem, self.digest, self.strategy, self.configuration)
 
 
 def digest_of(value: Mapping[str, Any]) -> str:
-    """Make a stable digest of a value that JSON can carry."""
+    """Return a stable digest of a JSON-compatible value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def digest_of_problem(problem: Problem) -> str:
-    """Make a digest that changes if a problem with the same id has another prompt or reference."""
+    """Return a digest of a problem's prompt and reference."""
     return digest_of({"prompt": problem.prompt, "reference": problem.reference})

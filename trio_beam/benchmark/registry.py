@@ -1,4 +1,4 @@
-"""The benchmarks by their names."""
+"""The benchmarks by name."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ NAMES = ("humaneval", "sums", *_FROM_THE_HUB, "reasoning_gym:TASK", "jsonl:PATH"
 def open_benchmark(
     name: str, *, allow_code_execution: bool = False, data_dir: Path | None = None
 ) -> Benchmark:
-    """Make a benchmark by its name. Nothing is loaded yet, and no package of the extra imported.
+    """Create a benchmark by name, without loading anything or importing packages of the extra.
 
     Args:
         name: one of `NAMES`, or an alias.
-        allow_code_execution: whether programs that a model wrote may be run, in the sandbox.
-        data_dir: a folder with the files that would else come from the hub.
+        allow_code_execution: whether model-written programs may run in the sandbox.
+        data_dir: a folder with files to use instead of the hub's.
 
     Raises:
-        ConfigError: there is none of that name; the message has the nearest, and all.
+        ConfigError: the name is unknown; the message lists the nearest and all names.
     """
     name = original.BENCHMARKS.get(name, name)
     head, colon, rest = name.partition(":")

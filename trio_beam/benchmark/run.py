@@ -1,4 +1,4 @@
-"""A run: every strategy on every problem, several problems at the same time, one record for each."""
+"""Run every strategy on every problem, several problems concurrently, with one record each."""
 
 from __future__ import annotations
 
@@ -19,38 +19,43 @@ from trio_beam.benchmark.strategies import LabelledStrategy
 from trio_beam.core.events import BeamExpanded, Event, Observer, RoundFinished
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed
-from trio_beam.errors import ConnectionFailed, RequestRejected, TrioBeamError
+from trio_beam.endpoint.retry import is_transient
+from trio_beam.errors import ConnectionFailed, EndpointError, RequestRejected, TrioBeamError
 from trio_beam.observers.debug import DebugLines
 
-#: Refusals that every other problem would meet as well: no such key, model or address.
+#: Refusals that every other problem would meet too: wrong key, model or address.
 _HOPELESS = (401, 403, 404)
 
 
 class RunStopped(TrioBeamError):
-    """The run ended before its last problem, because the fault would go on."""
+    """The run stopped early because the fault would persist."""
+
+
+class Unanswered(Exception):
+    """A problem was not answered for a reason that says nothing about the model: there is no record."""
 
 
 class RunObserver(Protocol):
     """Observes a run. Called inline; must not block."""
 
     def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
-        """Called when a strategy begins; `before` are the records that are there already."""
+        """Called when a strategy starts; `before` are the existing records."""
 
     def generated(self, tokens: int) -> None:
         """Called when a search of the strategy that began last has generated tokens."""
 
     def finished(self, record: Record) -> None:
-        """Called when a record of the strategy that began last is on disk."""
+        """Called when a record of the current strategy is on disk."""
 
     def say(self, line: str) -> None:
         """Show a line to the user."""
 
     def debug(self, lines: Sequence[str]) -> None:
-        """Print debug lines of one search."""
+        """Show debug lines of one search."""
 
 
 class Run:
-    """One run. `wanted` and `answered` may be read while it is under way and after it was cancelled."""
+    """One run. `wanted` and `answered` may be read while it runs and after it was cancelled."""
 
     def __init__(
         self, plan: Plan, benchmark: Benchmark, store: Store, observer: RunObserver
@@ -61,10 +66,9 @@ class Run:
         self._observer = observer
         self._problems: Sequence[Problem] = ()
         self._failures_in_a_row = 0
-        self._reached = False  # whether the server has answered at all
 
     async def load(self) -> None:
-        """Load the problems; one that no server can be sent is left out, and named.
+        """Load the problems, skipping and reporting those that cannot be sent to a server.
 
         Raises:
             BenchmarkError: they cannot be loaded, or none is left.
@@ -89,24 +93,36 @@ class Run:
         return self._problems
 
     def records(self, strategy: LabelledStrategy) -> list[Record]:
-        """Return the records of a strategy, in the order of the problems."""
+        """Return the records of a strategy, in problem order."""
         return [record for _, record in self.answered(strategy)]
 
     def answered(self, strategy: LabelledStrategy) -> list[tuple[Problem, Record]]:
-        """Return the problems with a record of a strategy, in their order, each with that record."""
+        """Return the problems that have a record of a strategy, in order, with that record."""
         pairs = self._pairs(strategy)
         return [(problem, record) for problem, record in pairs if record is not None]
 
     def wanted(self) -> int:
-        """Count the problems."""
+        """Number of problems."""
         return len(self._problems)
 
     def unanswered(self) -> int:
-        """Count the answers that are missing, all strategies together."""
+        """Number of answers that are missing or to be retried, over all strategies."""
         return sum(len(self._left(strategy)) for strategy in self._plan.strategies)
 
+    def missing(self) -> int:
+        """Count the problems without a record, all strategies together."""
+        return sum(
+            record is None for one in self._plan.strategies for _, record in self._pairs(one)
+        )
+
+    def failed(self) -> int:
+        """Count the records of failures, all strategies together."""
+        return sum(
+            bool(record.error) for one in self._plan.strategies for record in self.records(one)
+        )
+
     def import_records(self, records: Sequence[Record]) -> None:
-        """Take over from another folder the records that this run would otherwise make again."""
+        """Import records from another folder that this run would otherwise repeat."""
         found = {record.key: record for record in records if not record.error}
         for strategy in self._plan.strategies:
             for problem, old in self._pairs(strategy):
@@ -115,10 +131,10 @@ class Run:
                     self._store.append(found[key])
 
     async def grade(self) -> None:
-        """Grade the answers that have no grade yet.
+        """Grade the answers that have not been graded.
 
         Raises:
-            BenchmarkError: nothing can be graded here; in an `ExceptionGroup`.
+            BenchmarkError: nothing can be graded on this machine; in an `ExceptionGroup`.
         """
         if not self._benchmark.can_grade:
             return
@@ -138,14 +154,15 @@ class Run:
                 nursery.start_soon(self._grade, jobs)
 
     async def answer(self, model: LanguageModel) -> None:
-        """Answer and grade every problem that has no record yet.
+        """Answer and grade every problem without a record.
 
-        Strategies run one after the other, so that each has the model to itself.
+        Strategies run one after the other, so that each has the model to itself. A problem that the
+        server did not answer (no connection, a timeout, 429, 5xx) has no record, and is named.
 
         Raises:
-            RunStopped: the server is off or refuses, or too many problems in a row failed; in an
-                `ExceptionGroup`.
-            BenchmarkError, ConfigError: as the grading and the searches; in an `ExceptionGroup`.
+            RunStopped: the server is unreachable or refuses requests, or too many problems in a row failed;
+                in an `ExceptionGroup`.
+            BenchmarkError, ConfigError: from grading and searches; in an `ExceptionGroup`.
         """
         for strategy in self._plan.strategies:
             left = self._left(strategy)
@@ -185,19 +202,30 @@ class Run:
     async def _work(
         self, model: LanguageModel, strategy: LabelledStrategy, jobs: Iterator[Problem]
     ) -> None:
-        """Take one problem after the other until there is none left."""
+        """Process problems until none is left."""
         for problem in jobs:
+            try:
+                record = await self._answer(model, strategy, problem)
+            except Unanswered as error:
+                self._observer.say(f"problem {ascii(problem.id)[1:-1]} has no answer: {error}")
+                self._count_failures(str(error))
+                continue
             # Paid for, so it is on disk before anything else is done with it.
-            record = self._store.append(await self._answer(model, strategy, problem))
+            record = self._store.append(record)
             if not record.error and self._benchmark.can_grade:
                 record = self._store.append(await self._graded(problem, record))
             self._observer.finished(record)
-            self._count_failures(record)
+            self._count_failures(record.error)
 
     async def _answer(
         self, model: LanguageModel, strategy: LabelledStrategy, problem: Problem
     ) -> Record:
-        """Search, and make a record that has not been graded."""
+        """Search, and return an ungraded record.
+
+        Raises:
+            Unanswered: there is nothing to record.
+            RunStopped: every other problem would fare the same.
+        """
         prompt = build_prompt(
             self._plan.settings.prompt,
             problem.prompt,
@@ -217,14 +245,13 @@ class Run:
                 model, prompt, seed, observers, vote_key=self._benchmark.answer_of
             )
         except SearchFailed as failed:
-            self._stop_if_hopeless(failed)
+            _raise_unless_answered(failed)
             result, error = failed.partial, str(failed)
         finally:
-            if lines:  # all at once: searches are under way side by side
+            if lines:  # in one call, since searches run concurrently
                 self._observer.debug([f"{problem.id}:", *lines])
         seconds = trio.current_time() - start
         watch.has_generated(result.usage.completion_tokens)
-        self._reached = True
         return Record(
             problem=problem.id,
             digest=digest_of_problem(problem),
@@ -252,11 +279,11 @@ class Run:
         )
 
     async def _graded(self, problem: Problem, record: Record) -> Record:
-        """Return the record with its grade; a text that breaks the grader has not passed."""
+        """Return the record with its grade; a text that breaks the grader fails."""
         try:
             grade = await self._benchmark.grade(problem, record.text)
         except TrioBeamError:
-            raise  # nothing can be graded here, whatever the text
+            raise  # nothing can be graded on this machine
         except Exception as error:  # other people's graders, and any text that a model writes
             said = f"the grading broke: {type(error).__name__}: {error}"
             return msgspec.structs.replace(record, passed=False, score=0.0, detail=said, error=said)
@@ -269,24 +296,35 @@ class Run:
             error="",
         )
 
-    def _stop_if_hopeless(self, failed: SearchFailed) -> None:
-        """Raise `RunStopped` for an error that every other problem would meet as well."""
-        for failure in failed.failures:
-            error = failure.error
-            if isinstance(error, RequestRejected) and error.status in _HOPELESS:
-                raise RunStopped(f"the server refuses, so the run stops here: {error}") from failed
-            off = isinstance(error, ConnectionFailed) and error.never_sent
-            if off and not self._reached:
-                raise RunStopped(f"no server answers, so the run stops here: {error}") from failed
-
-    def _count_failures(self, record: Record) -> None:
-        self._failures_in_a_row = self._failures_in_a_row + 1 if record.error else 0
+    def _count_failures(self, error: str) -> None:
+        self._failures_in_a_row = self._failures_in_a_row + 1 if error else 0
         if self._failures_in_a_row >= self._plan.settings.benchmark.stop_after_failures:
             raise RunStopped(
                 f"{self._failures_in_a_row} problems in a row failed, so the run stops here;"
-                f" the last error: {record.error}. Everything is kept: once that is mended, the"
+                f" the last error: {error}. Everything is kept: once that is mended, the"
                 " same command with output.retry_failed=true tries them again"
             )
+
+
+def _raise_unless_answered(failed: SearchFailed) -> None:
+    """Raise for a failure that says nothing about the model's answer to this problem.
+
+    Raises:
+        RunStopped: every other problem would meet it as well.
+        Unanswered: another attempt may end otherwise.
+    """
+    for failure in failed.failures:
+        error = failure.error
+        if isinstance(error, RequestRejected) and error.status in _HOPELESS:
+            raise RunStopped(f"the server refuses, so the run stops here: {error}") from failed
+        if isinstance(error, ConnectionFailed) and error.never_sent:
+            raise RunStopped(
+                f"no server answers, so the run stops here: {error}. Everything finished is kept:"
+                " once it is back, the same command goes on"
+            ) from failed
+    for failure in failed.failures:
+        if isinstance(failure.error, EndpointError) and is_transient(failure.error):
+            raise Unanswered(str(failure.error)) from failed
 
 
 @attrs.define
@@ -311,5 +349,5 @@ class _Watch:
 
 
 def finite(score: float) -> float | None:
-    """Return a score as JSON can carry it: None for minus infinity."""
+    """Return a JSON-compatible score: None for minus infinity."""
     return score if math.isfinite(score) else None

@@ -1,4 +1,4 @@
-"""The data of a plot: one strategy with one configuration."""
+"""The data of the plots: strategies with one configuration each."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from trio_beam.errors import ConfigError
 
 @attrs.frozen(kw_only=True)
 class Series:
-    """One strategy with one configuration, as the plots show it.
+    """One strategy with one configuration.
 
     Attributes:
         label: name in the legend.
-        group: strategies of the same group are joined by a line: they differ by a swept key.
-        passed: problems solved; None if not graded.
-        total: problems graded, failures included.
-        width: beams, samples, particles or chains; None if it has none.
-        tokens: generated, by problem.
-        seconds: of the search, by problem.
-        round_scores: best score of each round in nats, by problem; None where there was none.
+        group: series of the same group differ by a swept key and are joined by a line.
+        passed: number of problems solved; None if not graded.
+        total: number of problems graded, including failures.
+        width: number of beams, samples, particles or chains; None if it has none.
+        tokens: generated tokens, by problem.
+        seconds: duration of the search, by problem.
+        round_scores: best score of each round in nats, by problem; None if there was none.
     """
 
     label: str
@@ -38,7 +38,7 @@ class Series:
 
     @property
     def rate(self) -> float | None:
-        """Return the pass rate in per cent; None if nothing was graded."""
+        """The pass rate in per cent; None if nothing was graded."""
         return 100 * self.passed / self.total if self.passed is not None and self.total else None
 
     def scores_of_round(self, number: int) -> list[float]:
@@ -48,5 +48,5 @@ class Series:
 
     @property
     def rounds(self) -> int:
-        """Return the most rounds of a problem."""
+        """The maximum number of rounds of a problem."""
         return max(map(len, self.round_scores), default=0)

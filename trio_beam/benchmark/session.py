@@ -1,4 +1,4 @@
-"""One command: its run, or the runs of a sweep one after the other, and their results."""
+"""Execute a command: its run, or the runs of a sweep in sequence, and their results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_problems(plan: Plan) -> Benchmark:
     """Open the benchmark of a plan.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: the name is unknown.
     """
     from trio_beam.benchmark.registry import open_benchmark  # noqa: PLC0415  # only when needed
 
@@ -50,17 +50,17 @@ def open_problems(plan: Plan) -> Benchmark:
     )
 
 
-#: Groups whose keys change every strategy.
+#: Groups whose keys affect every strategy.
 _SHARED = ("model", "benchmark", "prompt")
 
 
 @attrs.frozen(kw_only=True)
 class PlannedRun:
-    """A plan, with its place in a sweep.
+    """A plan and its place in a sweep.
 
     Attributes:
-        swept: overrides that the sweep has made for it alone.
-        warnings: lines to be printed before it runs.
+        swept: the overrides of its combination in the sweep.
+        warnings: lines to print before it runs.
     """
 
     plan: Plan
@@ -78,7 +78,7 @@ class Session:
         err: where progress is shown.
         command: as a shell takes it, for the report; "" if there is none.
         open_model: opens the model of a plan.
-        open_problems: opens its benchmark.
+        open_problems: opens the benchmark of a plan.
     """
 
     planned: Sequence[PlannedRun]
@@ -90,11 +90,13 @@ class Session:
     _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
 
     async def __call__(self, nursery: trio.Nursery) -> int:
-        """Run all that is planned, print the table, and return the exit code 0.
+        """Execute all planned runs, print the table, and return the exit code.
+
+        It is 1 if a problem was not answered, or if all problems of a strategy failed.
 
         Raises:
-            FolderInUse, RunStopped, BenchmarkError, ConfigError: some in an `ExceptionGroup`. Everything
-                that had been finished is on disk, and its table was printed.
+            FolderInUse, RunStopped, BenchmarkError, ConfigError: possibly in an `ExceptionGroup`. Everything
+                finished so far is on disk, and its table has been printed.
         """
         del nursery  # each run has its own
         try:
@@ -112,10 +114,27 @@ class Session:
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
                 " to run them in a sandbox; the answers are kept"
             )
-        return 0
+        return self._say_what_is_missing()
+
+    def _say_what_is_missing(self) -> int:
+        """Name the answers that there are not, and return the exit code."""
+        code = 0
+        if missing := sum(run.missing() for _, run in self._runs):
+            self._say(f"{missing} answers are missing: the same command asks for them again")
+            code = 1
+        for planned, run in self._runs:
+            for strategy in planned.plan.strategies:
+                found = run.records(strategy)
+                if found and all(record.error for record in found):
+                    self._say(
+                        f"{strategy.label}: no problem was answered, so nothing was measured"
+                        f" (output.retry_failed=true tries again): {found[-1].error}"
+                    )
+                    code = 1
+        return code
 
     def interrupted(self) -> None:
-        """Print the table of all that was finished, after everything was cancelled."""
+        """Print the table of finished work, after everything was cancelled."""
         self._show_finished()
         self._say("interrupted: everything finished is kept; the same command goes on from here")
 
@@ -129,7 +148,9 @@ class Session:
             for benchmark in opened:
                 stack.push_async_callback(benchmark.aclose)
             for benchmark in opened:
-                await benchmark.check_grading()  # all of a sweep, before anything is paid for
+                await (
+                    benchmark.check_grading()
+                )  # check the complete sweep before anything is paid for
             for planned, benchmark in zip(self.planned, opened, strict=True):
                 await self._run(planned, benchmark)
 
@@ -159,6 +180,11 @@ class Session:
             self._runs.append((planned, run))
             run.import_records(self._records_elsewhere(planned.plan))
             await run.grade()
+            if (failed := run.failed()) and not planned.plan.settings.output.retry_failed:
+                self._say(
+                    f"{failed} failures of an earlier run are kept as not passed:"
+                    " output.retry_failed=true tries them again"
+                )
             if run.unanswered():
                 async with self.open_model(planned.plan) as model:
                     await run.answer(model)
@@ -181,7 +207,7 @@ class Session:
     def _write_predictions(
         self, plan: Plan, batch: Batch, answered: Sequence[tuple[Problem, Record]]
     ) -> None:
-        """Write predictions beside the results, and under the original's name where it had them."""
+        """Write predictions beside the results, and under the original's name if it writes them."""
         from trio_beam.benchmark import predictions  # noqa: PLC0415  # only when needed
 
         paths = []

@@ -1,6 +1,6 @@
-"""The runner's own keys, declared like the parameters of a strategy, and the settings made of all keys.
+"""The runner's keys, declared like the parameters of strategies, and the settings built from all keys.
 
-The keys of strategies are not here: `keys` takes them from the declarations in `trio_beam.strategies`.
+`keys` takes the keys of strategies from the declarations in `trio_beam.strategies`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from trio_beam.endpoint.retry import RetryPolicy
 
 
 def text(default: str | None = None, *, optional: bool = False, help: str) -> Any:  # noqa: A002
-    """Declare a text, which may be empty; without a default, it is optional."""
+    """Declare a text, possibly empty; optional without a default."""
     optional = optional or default is None
     parameter = Parameter(kind="text", choices=("",), optional=optional, help=help)
     return field(parameter, default)
 
 
 def mapping(*, help: str) -> Any:  # noqa: A002
-    """Declare an open mapping: any key below its own exists."""
+    """Declare an open mapping, which accepts any key below its own."""
     parameter = Parameter(kind="part", part=dict, accepted="a mapping", help=help)
     return field(parameter, attrs.Factory(dict))
 
@@ -33,13 +33,13 @@ class LocalModel:
     """The embedded model, or another GGUF file."""
 
     model_file: str | None = text(help="A GGUF file; null: the embedded model.")
-    slots: int = integer(8, minimum=1, help="Sequences computed at the same time.")
-    context: int = integer(4096, minimum=1, unit="tokens", help="Context of each slot.")
+    slots: int = integer(8, minimum=1, help="Number of concurrent sequences.")
+    context: int = integer(4096, minimum=1, unit="tokens", help="Context length per slot.")
     threads: int | None = integer(
         None,
         minimum=1,
         optional=True,
-        help="null: one a core; on a busy machine fewer are faster.",
+        help="null: one per core; on a busy machine fewer are faster.",
     )
 
 
@@ -48,8 +48,8 @@ class ServedModel:
     """A model on a provider's server."""
 
     name: str | None = text(help="null: the provider's default, or the only one the server lists.")
-    base_url: str | None = text(help="null: what the environment says, or the provider's own.")
-    api_key_env: str | None = text(help="Environment variable with the key.")
+    base_url: str | None = text(help="null: the environment's, or the provider's own.")
+    api_key_env: str | None = text(help="Environment variable with the API key.")
 
 
 def _served() -> dict[str, ServedModel]:
@@ -65,33 +65,33 @@ def _served() -> dict[str, ServedModel]:
 
 @attrs.frozen(kw_only=True)
 class ModelGroup:
-    """The model, and how requests are sent to it."""
+    """The model and the options of its requests."""
 
     provider: str = one_of(
         "auto",
         "local",
         *PROVIDERS,
-        help="Kind of server; auto: found by the base URL, the name or the environment.",
+        help="Kind of server; auto: inferred from the base URL, the name or the environment.",
     )
-    name: str | None = text(help="Goes over the provider's own name.")
-    base_url: str | None = text(help="Goes over the provider's own address.")
+    name: str | None = text(help="Overrides the provider's model name.")
+    base_url: str | None = text(help="Overrides the provider's address.")
     api: Literal["auto", "completions", "chat"] = one_of(
-        "auto", "completions", "chat", help="Call of the protocol; auto: chat for messages."
+        "auto", "completions", "chat", help="OpenAI call to use; auto: chat for messages."
     )
-    dialect: str = text("auto", help="Protocol of the server; auto: found by asking it.")
+    dialect: str = text("auto", help="The server's dialect; auto: detect it.")
     headers: Mapping[str, str] = mapping(
-        help="Headers of every request. Their values may be secret and are written nowhere."
+        help="Headers of every request. Their values may be secret and are never written."
     )
     extra_body: Mapping[str, Any] = mapping(
         help="Fields of every request, such as reasoning_effort or chat_template_kwargs."
     )
     max_concurrent: int | Literal["auto"] = integer(
-        100, minimum=1, choices=("auto",), help="Requests in flight."
+        100, minimum=1, choices=("auto",), help="Maximum number of requests in flight."
     )
     attempt_timeout: float | None = number(
         300.0, above=0, optional=True, unit="seconds", help="Limit for one attempt of a request."
     )
-    stream: bool = boolean(default=False, help="Whether responses are asked for as streams.")
+    stream: bool = boolean(default=False, help="Whether to request streamed responses.")
     retry: RetryPolicy = attrs.field(factory=RetryPolicy)
     local: LocalModel = attrs.field(factory=LocalModel)
     served: Mapping[str, ServedModel] = attrs.field(factory=_served)
@@ -99,26 +99,30 @@ class ModelGroup:
 
 @attrs.frozen(kw_only=True)
 class BenchmarkGroup:
-    """The problems, and how many are under way at the same time."""
+    """The problems, and how many run concurrently."""
 
-    name: str = text("humaneval", help="Which problems: see docs/problems.md.")
+    name: str = text("humaneval", help="Name of the benchmark: see docs/problems.md.")
     num_problems: int | None = integer(
-        10, minimum=1, optional=True, help="The first so many; null: all."
+        10, minimum=1, optional=True, help="Number of problems, from the first; null: all."
     )
-    # The original's: 16 blocks of the default length.
+    # As in the original: 16 blocks of the default length.
     max_tokens: int = integer(
-        3072, minimum=1, unit="tokens", help="Greatest length of a completion, in every strategy."
+        3072, minimum=1, unit="tokens", help="Maximum length of a completion, in every strategy."
     )
     seed: int | None = integer(
         42, minimum=0, optional=True, help="null: the server's own randomness."
     )
-    max_concurrent_problems: int = integer(8, minimum=1, help="Problems under way at once.")
+    max_concurrent_problems: int = integer(
+        8, minimum=1, help="Maximum number of concurrent problems."
+    )
     allow_code_execution: bool = boolean(
         default=False,
-        help="Whether answers that are programs are run, in a sandbox; if not, they are not graded.",
+        help="Whether to run answers that are programs, in a sandbox; if not, they are not graded.",
     )
-    data_dir: str | None = text(help="Folder with files that else come from a hub.")
-    stop_after_failures: int = integer(10, minimum=1, help="So many failures in a row end the run.")
+    data_dir: str | None = text(help="Folder with files to use instead of the hub's.")
+    stop_after_failures: int = integer(
+        10, minimum=1, help="Number of consecutive failures that ends the run."
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -126,14 +130,14 @@ class PromptGroup:
     """The text around a problem."""
 
     chat: bool = boolean(
-        default=True, help="Whether it is a user's message; if not, a text to be continued."
+        default=True, help="Whether to send a user message; if not, a text to continue."
     )
     system: str | None = text(
         help="System message; null: the benchmark's own instruction (with chat), empty: none."
     )
-    template: str = text("{prompt}", help="Goes around all of it.")
-    prefix: str = text("", help="Before the problem.")
-    suffix: str = text("", help="Behind the problem.")
+    template: str = text("{prompt}", help="Template around the prefix, the problem and the suffix.")
+    prefix: str = text("", help="Text before the problem.")
+    suffix: str = text("", help="Text after the problem.")
 
 
 @attrs.frozen(kw_only=True)
@@ -141,38 +145,38 @@ class StrategyGroup:
     """A strategy of a run.
 
     Attributes:
-        given: its parameters, those that were set alone: the others have their declared defaults.
-        extra: keys of the original's that are no parameters of the strategy.
+        given: its parameters that were set; the others have their declared defaults.
+        extra: the original's keys that are not parameters of the strategy.
     """
 
-    enabled: bool = boolean(default=False, help="Whether it takes part.")
-    suffix: str | None = text(help="Instead of prompt.suffix, for this strategy alone.")
-    debug: bool = boolean(default=False, help="Whether it prints the [BeamSearch] lines.")
+    enabled: bool = boolean(default=False, help="Whether to run it.")
+    suffix: str | None = text(help="Replaces prompt.suffix for this strategy.")
+    debug: bool = boolean(default=False, help="Whether to print the [BeamSearch] lines.")
     given: Mapping[str, Any] = attrs.field(factory=dict)
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class OutputGroup:
-    """The files that are written."""
+    """The output files."""
 
-    results_dir: str = text("./results", help="Folder for the folders of all runs.")
+    results_dir: str = text("./results", help="Parent folder of all runs.")
     dir: str | None = text(
-        help="Folder of this run; null: one in results_dir, named after all that its answers depend on."
+        help="Folder of this run; null: one in results_dir, named after everything answers depend on."
     )
     save_results: bool = boolean(
         default=True,
-        help="Whether results.json, results.csv, report.md and predictions are written.",
+        help="Whether to write results.json, results.csv, report.md and predictions.",
     )
     predictions_dir: str | None = text(
         "./predictions",
         optional=True,
         help="Folder for predictions under the original's names; null: none.",
     )
-    plots: bool = boolean(default=True, help="Whether plots are drawn.")
-    verbose: bool = boolean(default=False, help="Whether the configuration is printed first.")
+    plots: bool = boolean(default=True, help="Whether to draw plots.")
+    verbose: bool = boolean(default=False, help="Whether to print the configuration first.")
     retry_failed: bool = boolean(
-        default=False, help="Whether a run that goes on tries again what had failed."
+        default=False, help="Whether a resumed run retries failed problems."
     )
 
 
@@ -181,7 +185,7 @@ class Settings:
     """The settings of one run.
 
     Attributes:
-        strategies: by the names of their groups.
+        strategies: by group name.
     """
 
     model: ModelGroup = attrs.field(factory=ModelGroup)

@@ -1,4 +1,4 @@
-"""Intervals of pass rates and tests of differences: plain functions of counts."""
+"""Confidence intervals of pass rates and tests of differences, as plain functions of counts."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from trio_beam.errors import ConfigError
 
 @attrs.frozen
 class Interval:
-    """An interval of shares (0 to 1), or of differences of shares (-1 to 1)."""
+    """An interval of proportions (0 to 1), or of their differences (-1 to 1)."""
 
     low: float
     high: float
 
 
 def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
-    """Compute the score interval of a pass rate (Wilson 1927).
+    """Return the score interval of a pass rate (Wilson 1927).
 
-    It contains the shares s for which ``|passed / total - s| <= z * sqrt(s * (1 - s) / total)``. Unlike
-    the normal approximation it has a width at 0 % and at 100 %, and stays within them.
+    It contains the proportions s with ``|passed / total - s| <= z * sqrt(s * (1 - s) / total)``. Unlike the
+    normal approximation, it stays within 0 % and 100 % and has a positive width there.
 
     Args:
-        passed: problems that were solved.
-        total: problems in all, failures included; of none at all, nothing is known: (0, 1).
+        passed: number of problems solved.
+        total: number of problems, including failures; for 0 the interval is (0, 1).
         confidence: above 0 and below 1.
 
     Raises:
-        ConfigError: an argument is out of its bounds.
+        ConfigError: an argument is out of bounds.
     """
     check_integer("passed", passed, 0)
     check_integer("total", total, 0)
@@ -47,29 +47,29 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
     share, shrink = passed / total, 1 + z * z / total
     centre = (share + z * z / (2 * total)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2)
-    # At the ends centre and half are equal but for rounding.
+    # At the ends, centre and half-width are equal up to rounding.
     low = 0.0 if passed == 0 else centre - half
     return Interval(low, 1.0 if passed == total else centre + half)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Compute the exact two-sided p-value of McNemar's test, for two strategies on the same problems.
+    """Return the exact two-sided p-value of McNemar's test for two strategies on the same problems.
 
-    Problems that both solve, or neither, say nothing about the difference. If the strategies were
-    equally good, each of the others would be solved by the first or by the second with probability 1/2;
-    this is the probability of a split at least as uneven as the one that was found.
+    Problems that both or neither solve say nothing about the difference. If the strategies were equally
+    good, each of the others would be solved by either with probability 1/2; the p-value is the probability
+    of a split at least as uneven as the observed one.
 
     Args:
-        only_first: problems that the first alone has solved.
-        only_second: problems that the second alone has solved.
+        only_first: number of problems solved only by the first.
+        only_second: number of problems solved only by the second.
 
     Raises:
-        ConfigError: an argument is no whole number from 0 up.
+        ConfigError: an argument is not a whole number from 0 up.
     """
     check_integer("only_first", only_first, 0)
     check_integer("only_second", only_second, 0)
     different = only_first + only_second
-    ways = tail = 1  # of choosing k of them; of choosing at most k
+    ways = tail = 1  # binomial coefficient of k, and the sum up to k
     for k in range(min(only_first, only_second)):
         ways = ways * (different - k) // (k + 1)
         tail += ways
@@ -79,21 +79,21 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def paired_difference(
     both: int, only_first: int, only_second: int, neither: int, confidence: float = 0.95
 ) -> Interval:
-    """Compute an interval of the first pass rate minus the second, on the same problems.
+    """Return an interval of the first pass rate minus the second, on the same problems.
 
-    Newcombe 1998 ("Improved confidence intervals for the difference between binomial proportions based
-    on paired data"), method 10: the Wilson intervals of the two rates, put together with regard to how
-    far the strategies solve the same problems.
+    Newcombe 1998 ("Improved confidence intervals for the difference between binomial proportions based on
+    paired data"), method 10: it combines the Wilson intervals of the two rates, taking the correlation of
+    the outcomes into account.
 
     Args:
-        both: problems that both have solved.
-        only_first: that the first alone has solved.
-        only_second: that the second alone has solved.
-        neither: that none has solved.
+        both: number of problems solved by both.
+        only_first: solved only by the first.
+        only_second: solved only by the second.
+        neither: solved by neither.
         confidence: above 0 and below 1.
 
     Raises:
-        ConfigError: an argument is out of its bounds.
+        ConfigError: an argument is out of bounds.
     """
     check_integer("both", both, 0)
     check_integer("only_first", only_first, 0)
@@ -113,7 +113,7 @@ def paired_difference(
 
 
 def _correlation(both: int, only_first: int, only_second: int, neither: int) -> float:
-    """Correlation of the two outcomes of a problem; corrected towards 0 where it is positive."""
+    """Return the correlation of the two outcomes, corrected towards 0 if positive."""
     margins = (both + only_first) * (only_second + neither)
     margins *= (both + only_second) * (only_first + neither)
     if not margins:
@@ -124,21 +124,24 @@ def _correlation(both: int, only_first: int, only_second: int, neither: int) -> 
 
 
 def _joined(one: float, other: float, alike: float) -> float:
-    """Length of the difference of two correlated deviations."""
+    """Return the length of the difference of two correlated deviations."""
     return math.sqrt(max(0.0, one * one - 2 * alike * one * other + other * other))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust the p-values of several comparisons, so that all of them hold together (Holm 1979).
+    """Adjust p-values for multiple comparisons (Holm 1979).
 
-    With each comparison the chance grows that one looks significant by luck. Those whose adjusted
-    p-value is at most 0.05 are, with a probability of 95 %, all of them real.
+    With more comparisons it becomes likelier that one looks significant by chance. With a probability of at
+    least 95 %, no comparison with an adjusted p-value of at most 0.05 is significant only by chance.
 
     Args:
-        p_values: each from 0 to 1; the adjusted ones come in the same order.
+        p_values: each from 0 to 1.
+
+    Returns:
+        The adjusted p-values in the same order.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: a p-value is out of bounds.
     """
     for p in p_values:
         check_number("p_values", p, 0, maximum=1)

@@ -1,4 +1,4 @@
-"""The strategies of a run: made from the registered ones by name, each with a label and a seed of its own."""
+"""The strategies of a run, built from registered ones by name, each with its own label and seed."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class LabelledStrategy:
 
     Attributes:
         kind: its group in the settings.
-        label: for people, with its most important parameters.
+        label: display name with its most important parameters.
         config: the strategy itself, without a seed.
-        base_seed: goes over the run's; None: that one.
-        suffix: behind the problem; goes over that of the group ``prompt``; None: that one.
-        debug: whether its debug lines are printed.
+        base_seed: overrides the run's seed; None: the run's.
+        suffix: text after the problem; overrides that of the group ``prompt``; None: the group's.
+        debug: whether to print its debug lines.
     """
 
     kind: str
@@ -49,19 +49,19 @@ class LabelledStrategy:
 
     @property
     def width(self) -> int:
-        """Return its beams, samples, particles or chains."""
+        """Number of beams, samples, particles or chains."""
         width: int = getattr(self.config, "beam_width", getattr(self.config, "chains", 1))
         return width
 
     def depends_on(self) -> Mapping[str, Any]:
-        """Describe everything that its answers depend on, as JSON can carry it."""
+        """Describe everything that its answers depend on, JSON-compatible."""
         described: dict[str, Any] = {"kind": self.kind, "suffix": self.suffix}
         if self.base_seed is not None:
             described["seed"] = self.base_seed
         return described | {"config": identity_of(self.config)}
 
     def seed(self, base: int | None, problem: str) -> int | None:
-        """Return the seed for a problem: another for each problem, and the same in every run."""
+        """Return the seed for a problem: distinct for each problem, and the same in every run."""
         base = base if self.base_seed is None else self.base_seed
         if base is None:
             return None
@@ -79,11 +79,11 @@ class LabelledStrategy:
         """Search for an answer.
 
         Args:
-            model: the model that is asked.
+            model: the model to search.
             prompt: as for `search`.
             seed: of this search.
             observers: as for `search`.
-            vote_key: finds the answer in a text, for a vote without a key of its own.
+            vote_key: extracts the answer from a text, for votes without their own key.
 
         Raises:
             SearchFailed, ConfigError: as `search`.
@@ -97,10 +97,10 @@ class LabelledStrategy:
 
 
 def enabled_strategies(settings: Settings) -> list[LabelledStrategy]:
-    """Make the strategies that are switched on, in the order of their groups.
+    """Build the enabled strategies, in group order.
 
     Raises:
-        ConfigError: none is, or a parameter is out of its bounds (named with its group).
+        ConfigError: none is enabled, or a parameter is out of bounds (named with its group).
     """
     found = [
         _make(group, name, settings)
@@ -142,7 +142,7 @@ def _named(error: ConfigError, group: str, chosen: StrategyGroup) -> ConfigError
 
 
 def _label(group: str, name: str, config: Strategy, given: Mapping[str, Any]) -> str:
-    """The original's label; for other strategies one of their own parameters."""
+    """Return the original's label, or one from the strategy's own parameters."""
     own = own_parameters(name) or {}
     values = own | dict(given)
     if group in original.LABELS:

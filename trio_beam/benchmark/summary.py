@@ -1,4 +1,4 @@
-"""Sums of records: a row for each strategy, and a comparison of each two strategies."""
+"""Summarise records: a row per strategy, and a comparison of each pair of strategies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Batch:
     """One strategy of a run with its records.
 
     Attributes:
-        wanted: number of problems; there are fewer records if the run was interrupted.
-        width: beams, samples, particles or chains of the strategy.
-        configuration: digest of its records.
+        wanted: number of problems; an interrupted run has fewer records.
+        width: number of beams, samples, particles or chains of the strategy.
+        configuration: configuration digest of its records.
         settings: swept keys of this strategy, such as ``beam_search.alpha=2.0``.
     """
 
@@ -68,13 +68,13 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class Pair:
-    """Two strategies, compared on the problems of which both have a graded record.
+    """Two strategies, compared on the problems for which both have a graded record.
 
     Attributes:
-        difference: pass rate of the first less that of the second, -1 to 1.
+        difference: pass rate of the first minus that of the second, -1 to 1.
         interval: 95 % interval of the difference.
         p: p-value of McNemar's exact test.
-        adjusted_p: the same, adjusted for all pairs of the table (Holm).
+        adjusted_p: `p` adjusted for all pairs of the table (Holm).
     """
 
     first: Batch
@@ -89,7 +89,7 @@ class Pair:
 
 
 def summarise(batch: Batch) -> Row:
-    """Add up the records of a strategy."""
+    """Summarise the records of a strategy."""
     records = batch.records
     graded = len(passes(batch))
     passed = sum(record.passed is True for record in records) if graded else None
@@ -108,7 +108,7 @@ def summarise(batch: Batch) -> Row:
 
 
 def compare(batches: Sequence[Batch]) -> list[Pair]:
-    """Compare each two strategies that share graded problems of a benchmark with a model."""
+    """Compare each pair of strategies with common graded problems of a benchmark and model."""
     pairs = [
         pair
         for first, second in itertools.combinations(batches, 2)
@@ -120,7 +120,7 @@ def compare(batches: Sequence[Batch]) -> list[Pair]:
 
 
 def distinct(batches: Sequence[Batch]) -> list[Batch]:
-    """Drop the repetitions: runs of a sweep share every strategy of which nothing was swept."""
+    """Drop repetitions: the runs of a sweep share every strategy that it does not vary."""
     found: dict[tuple[str, str, int], Batch] = {}
     for batch in batches:
         found.setdefault((batch.strategy, batch.configuration, batch.wanted), batch)
@@ -128,7 +128,7 @@ def distinct(batches: Sequence[Batch]) -> list[Batch]:
 
 
 def names(batches: Sequence[Batch]) -> list[str]:
-    """Return the labels; those that are equal have their swept keys behind them."""
+    """Return the labels, with swept keys appended to equal ones."""
     labels = [(batch.benchmark, batch.model, batch.label) for batch in batches]
     return [
         f"{batch.label} {batch.settings}".strip() if labels.count(label) > 1 else batch.label

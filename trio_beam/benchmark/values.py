@@ -1,4 +1,4 @@
-"""Values of keys, read from a command line or from YAML, and written as YAML."""
+"""Read values of keys from a command line or YAML, and write them as YAML."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SWEEP = " (several values are a sweep: add -m)"
 def read_text(key: Key, text: str) -> Any:
     """Read a value from a command line.
 
-    A text is taken as it stands, unless it is quoted; anything else is YAML.
+    Texts are taken verbatim unless quoted; anything else is YAML.
 
     Raises:
-        ConfigError: it is of another type than its key.
+        ConfigError: it has the wrong type.
     """
     parameter = key.parameter
     if _is_text(parameter) and not text.startswith(("'", '"', *_openings(parameter))):
@@ -36,10 +36,10 @@ def read_text(key: Key, text: str) -> Any:
 
 
 def check_value(key: Key, value: Any) -> Any:
-    """Return a value from YAML in the type of its key. Its bounds are not checked.
+    """Convert a value from YAML to the type of its key, without checking its bounds.
 
     Raises:
-        ConfigError: it is of another type.
+        ConfigError: it has the wrong type.
     """
     parameter = key.parameter
     if value is None and parameter.optional:
@@ -56,7 +56,7 @@ def check_value(key: Key, value: Any) -> Any:
 
 
 def write_value(value: Any) -> str:
-    """Write a value as YAML in one line."""
+    """Return a value as YAML in one line."""
     if isinstance(value, str) and "\n" in value:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, tuple):
@@ -66,7 +66,7 @@ def write_value(value: Any) -> str:
 
 
 def _convert(parameter: Parameter, value: Any) -> Any:
-    """The value in the parameter's type; None if it has none."""
+    """Convert a value to the parameter's type; return None if that is impossible."""
     match parameter.kind:
         case "integer" | "number":
             return _as_number(parameter, value)
@@ -90,7 +90,7 @@ def _as_texts(value: Any) -> tuple[str, ...] | None:
 
 def _as_number(parameter: Parameter, value: Any) -> int | float | None:
     whole = parameter.kind == "integer"
-    if isinstance(value, str):  # YAML takes 1e-3 for a text
+    if isinstance(value, str):  # YAML reads 1e-3 as text
         try:
             value = int(value) if whole else float(value)
         except ValueError:
@@ -110,7 +110,7 @@ def _is_text(parameter: Parameter) -> bool:
 
 
 def _openings(parameter: Parameter) -> tuple[str, ...]:
-    """First characters of values that are YAML, though most of their kind are texts."""
+    """Return first characters that mark a value as YAML although its kind is mostly text."""
     return {"texts": ("[",), "part": ("{",)}.get(parameter.kind, ())
 
 

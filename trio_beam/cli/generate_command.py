@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,9 @@ import click
 import msgspec
 import trio
 from rich.console import Console
+from rich.text import Text
 
+from trio_beam.cli.closing import describe_result, explain_nothing
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.prompt import PromptLike, check_prompt
@@ -26,13 +29,17 @@ from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
 
-#: Number of answers listed with their shares of the votes.
-_SHOWN_VOTES = 5
+#: Said after a search on the embedded model, which few have come for.
+_NEXT = "next: --json (all beams), --base-url URL (a server of yours), --help (the rest)"
 
 
 @attrs.define(kw_only=True, eq=False)
 class GenerateCommand:
-    """One search; without a base URL, on the embedded model."""
+    """The work of ``trio-beam generate``. Without a base URL: on the embedded model.
+
+    Attributes:
+        embedded: name of the embedded model, if that is asked.
+    """
 
     prompt: PromptLike
     strategy: Strategy
@@ -44,13 +51,15 @@ class GenerateCommand:
     model_file: Path | None
     api: Any
     dialect: str
-    max_concurrent: int
+    max_concurrent: Any
     attempt_timeout: float
     stream: bool
     within: float | None = number(minimum=0, optional=True)
     as_json: bool
     debug: bool
     quiet: bool
+    embedded: str = attrs.field(default="", init=False)
+    _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -62,7 +71,7 @@ class GenerateCommand:
         """Search, print, and return the exit code."""
         base_url = self.base_url
         if base_url is None:
-            self._print_status("starting the embedded model")
+            self._print_status(f"starting the embedded model, {self.embedded}")
             base_url = await nursery.start(self._serve)
         async with self._endpoint(base_url) as endpoint:
             return await self._run(endpoint)
@@ -97,25 +106,31 @@ class GenerateCommand:
             if self.debug:
                 observers.append(DebugLines(lambda line: click.echo(line, err=True)))
             elif not self.quiet:
-                observers.append(shown.enter_context(progress(Console(stderr=True))))
+                observers.append(shown.enter_context(progress(Console(stderr=True), self._before)))
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
+            start = trio.current_time()
             try:
                 result = await self._search.run_within(
                     math.inf if self.within is None else self.within
                 )
             except SearchFailed as failed:
                 error, result = failed, failed.partial
+            finally:
+                self._seconds = trio.current_time() - start
         if error is not None:
             click.echo(f"Error: {error}", err=True)
         self._print(result)
-        return 0 if error is None else 1
+        if error is None and not result.beams:
+            why = explain_nothing(result, self.strategy, self.within)
+            click.echo(f"Error: {why}", err=True)
+        return 0 if error is None and result.beams else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(result_to_dict(result)), indent=2))
             return
         if result.beams:
-            click.echo(result.text)
+            self._print_text(result.text)
         if result.stop_reason in ("deadline", "interrupted", "failed"):
             what = "this is the best so far" if result.beams else "nothing had come back yet"
             self._print_status(f"{result.stop_reason} after {result.rounds} rounds: {what}")
@@ -129,13 +144,25 @@ class GenerateCommand:
             )
         if not result.beams:
             return
-        if result.votes:
-            shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
-            self._print_status(f"votes: {', '.join(shares)}")
-        usage = result.usage
-        self._print_status(
-            f"score {result.score:.4f}, {usage.completion_tokens} tokens in {usage.requests} requests"
-        )
+        if not result.text:
+            self._print_status("the answer is empty: the model ended its text at once")
+        for line in describe_result(result, self.embedded or self.model or "", self._seconds):
+            self._print_status(line)
+        if self.embedded:
+            self._print_status(_NEXT)
+
+    @property
+    def _before(self) -> str:
+        """What the answer follows: a text, or the last message with the end of its line."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        return f"{self.prompt[-1]['content']}\n"
+
+    def _print_text(self, text: str) -> None:
+        """Print the answer; at a terminal behind the dimmed prompt, which is no part of the output."""
+        if sys.stdout.isatty() and sys.stderr.isatty() and not self.quiet:
+            Console(stderr=True).print(Text(self._before, "dim"), end="", soft_wrap=True)
+        click.echo(text)
 
     def _print_status(self, line: str) -> None:
         if not self.quiet:

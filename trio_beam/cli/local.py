@@ -1,4 +1,4 @@
-"""``trio-beam local``: serve the embedded model."""
+"""``trio-beam local``: serve the embedded model, or install it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,68 @@ from pathlib import Path
 import click
 import trio
 
-from trio_beam.command.runner import run
+from trio_beam.cli.embedded import install, model_file_option, require_model
+from trio_beam.command.help import Command, option
+from trio_beam.command.runner import plain_errors, run
 from trio_beam.local.server import serve_local
 
+_EXAMPLES = """
+trio-beam local --install
+trio-beam local
+trio-beam local --port 0 --slots 16
+trio-beam generate --base-url http://127.0.0.1:8080/v1 --chat "Why?"
+"""
 
-@click.command()
-@click.option(
-    "--port", default=8080, show_default=True, help="Port on 127.0.0.1; 0 takes a free one."
+
+@click.command(
+    cls=Command, examples=_EXAMPLES, short_help="Serve the embedded model, or install it."
 )
-@click.option(
-    "--model-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Another GGUF file instead of the embedded model's.",
+@option("model", "--install", "wanted", is_flag=True, help="Install the model's file, and end.")
+@model_file_option
+@option(
+    "model",
+    "--port",
+    default=8080,
+    metavar="N",
+    show_default=True,
+    help="Port on 127.0.0.1; 0 takes a free one.",
 )
-@click.option("--slots", default=8, show_default=True, help="Number of concurrent sequences.")
-@click.option(
-    "--context", default=2048, show_default=True, help="Context length per slot, in tokens."
+@option(
+    "model",
+    "--slots",
+    default=8,
+    metavar="N",
+    show_default=True,
+    help="Sequences at the same time.",
+)
+@option(
+    "model",
+    "--context",
+    default=2048,
+    metavar="TOKENS",
+    show_default=True,
+    help="Longest prompt and beam, for each slot.",
 )
 @click.pass_context
-def local(ctx: click.Context, port: int, model_file: Path | None, slots: int, context: int) -> None:
-    r"""Serve the embedded model (SmolLM2-135M-Instruct) until Ctrl-C.
+def local(
+    ctx: click.Context,
+    wanted: bool,
+    port: int,
+    model_file: Path | None,
+    slots: int,
+    context: int,
+) -> None:
+    """Serve the embedded model (SmolLM2-135M-Instruct) until Ctrl-C.
 
     It speaks the OpenAI protocol and llama.cpp's native one. The base URL is printed on standard output.
-
-    \b
-    Examples:
-      trio-beam local
-      trio-beam local --port 0 --slots 16
-      OPENAI_BASE_URL=http://127.0.0.1:8080/v1 trio-beam generate "Once upon a time"
     """
+    with plain_errors():
+        if wanted:
+            if model_file is not None:
+                raise click.UsageError("--install gets the embedded model, --model-file is another")
+            install(lambda line: click.echo(line, err=True))
+            return
+        name = require_model(model_file)
 
     async def work(nursery: trio.Nursery) -> int:
         async def serve(task_status: trio.TaskStatus[str]) -> None:
@@ -45,7 +78,7 @@ def local(ctx: click.Context, port: int, model_file: Path | None, slots: int, co
 
         base_url = await nursery.start(serve)
         click.echo(base_url)
-        click.echo("serving; Ctrl-C ends it", err=True)
+        click.echo(f"serving {name}; Ctrl-C ends it", err=True)
         await trio.sleep_forever()
 
     ctx.exit(run(work))

@@ -13,19 +13,25 @@ from trio_beam import __version__
 from trio_beam.cli.generate import generate
 from trio_beam.cli.local import local
 from trio_beam.cli.probe import probe
+from trio_beam.command.help import Group
+
+_EXAMPLES = """
+trio-beam generate --chat --seed 1 --temperature 0.6 --beam-width 4 \\
+    --tokens-per-step 8 "What is a black hole, in one sentence?"
+trio-beam generate --base-url http://127.0.0.1:8000/v1 --chat "Why?"
+trio-beam probe http://127.0.0.1:8000/v1
+"""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Group, examples=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="trio-beam")
 def cli() -> None:
-    r"""Block-level beam search over any OpenAI-compatible completion server.
+    """Block-level beam search over any OpenAI-compatible completion server.
 
-    \b
-    Examples:
-      trio-beam generate "Once upon a time"
-      trio-beam generate --base-url http://127.0.0.1:8000/v1 --chat "Why is the sky blue?"
-      trio-beam local --port 8080
-      trio-beam probe http://127.0.0.1:8000/v1
+    Completion in bash: eval "$(_TRIO_BEAM_COMPLETE=bash_source trio-beam)"; zsh and fish likewise, with
+    zsh_source and fish_source.
     """
 
 

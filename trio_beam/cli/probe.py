@@ -8,66 +8,69 @@ import click
 import msgspec
 import trio
 
+from trio_beam.cli.embedded import require_model
+from trio_beam.cli.server_options import (
+    api_key_option,
+    attempt_timeout_option,
+    dialect_option,
+    model_option,
+    refuse_two_models,
+)
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.help import Command, option
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
 
+_EXAMPLES = """
+trio-beam probe http://127.0.0.1:8000/v1
+trio-beam probe --json --model smollm2:135m http://127.0.0.1:11434/v1
+trio-beam probe --local
+"""
 
-@click.command()
-@click.argument("url", required=False, envvar="OPENAI_BASE_URL")
-@click.option("--model", help="Model name; optional if the server lists only one.")
-@click.option(
-    "--api-key-env",
-    metavar="NAME",
-    help="Environment variable with the API key.  [default: the host's, or OPENAI_API_KEY]",
-)
-@click.option(
-    "--dialect", default="auto", show_default=True, help="The server's dialect: auto or a name."
-)
-@click.option("--local", is_flag=True, help="Probe the embedded model.")
-@click.option("--attempt-timeout", type=float, metavar="SECONDS", default=60.0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the capabilities as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+
+@click.command(cls=Command, examples=_EXAMPLES, short_help="Find out what a server can do.")
+@click.argument("base_url", metavar="[URL]", required=False, envvar="OPENAI_BASE_URL")
+@model_option
+@api_key_option
+@dialect_option
+@option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
+@attempt_timeout_option(60.0)
+@option("output", "--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@option("output", "--quiet", is_flag=True, help="No progress.")
 @click.pass_context
-def probe(ctx: click.Context, /, url: str | None, **given: Any) -> None:
-    r"""Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.
+def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
+    """Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.
 
     It queries the server and tests what a search depends on with about twenty small requests: some 200
     tokens, and one longer request that is cancelled. Without a URL, here or in OPENAI_BASE_URL, the
     embedded model is probed.
-
-    \b
-    Examples:
-      trio-beam probe http://127.0.0.1:8000/v1
-      trio-beam probe --json http://127.0.0.1:11434/v1 --model smollm2:135m
-      trio-beam probe --local
     """
     if given["local"]:
-        if ctx.get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError("URL names a server, --local the embedded model: which?")
-        url = None
+        refuse_two_models(ctx, "base_url", "URL")
+        base_url = None
     with plain_errors():
         options = {
-            "model": given["model"] if url else None,
-            "api_key": read_api_key(given["api_key_env"], url) if url else None,
+            "model": given["model"] if base_url else None,
+            "api_key": read_api_key(given["api_key_env"], base_url) if base_url else None,
             "dialect": given["dialect"],
             "attempt_timeout": given["attempt_timeout"],
         }
         # Report invalid arguments before anything starts.
-        Endpoint(url or "http://127.0.0.1/v1", **options)
+        Endpoint(base_url or "http://127.0.0.1/v1", **options)
+        name = "" if base_url else require_model(None)
 
     def say(words: str) -> None:
         if not given["quiet"]:
             click.echo(words, err=True)
 
     async def work(nursery: trio.Nursery) -> int:
-        base_url = url
-        if base_url is None:
-            say("starting the embedded model")
-            base_url = await nursery.start(_serve)
-        async with Endpoint(base_url, **options) as endpoint:
+        url = base_url
+        if url is None:
+            say(f"starting the embedded model, {name}")
+            url = await nursery.start(_serve)
+        async with Endpoint(url, **options) as endpoint:
             found = await endpoint.capabilities(progress=say)
         if given["as_json"]:
             click.echo(msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=2))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import click
 import trio
 
+from trio_beam.command.help import error_in_options, option_names
 from trio_beam.errors import ConfigError, TrioBeamError
 
 _SIGNALS = [
@@ -81,5 +82,9 @@ def _first(group: ExceptionGroup[TrioBeamError]) -> TrioBeamError:
 
 
 def _plain(error: TrioBeamError) -> click.ClickException:
-    kind = click.UsageError if isinstance(error, ConfigError) else click.ClickException
-    return kind(str(error))
+    if not isinstance(error, ConfigError):
+        return click.ClickException(str(error))
+    context = click.get_current_context(silent=True)
+    return click.UsageError(
+        error_in_options(error, option_names(context.command)) if context else str(error)
+    )

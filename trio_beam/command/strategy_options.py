@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import attrs
 import click
 
+from trio_beam.command.help import Choice, in_options, option
 from trio_beam.core.parameters import Option
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import Parameter
@@ -16,6 +17,7 @@ from trio_beam.errors import ConfigError
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
 
 F = TypeVar("F", bound=Callable[..., Any])
+_BEAM_SEARCH = {one.name for one in strategy_options("beam_search")}
 _TRUTH_WORDS = {"true": True, "false": False}
 #: The usual name of the sampling temperature, which presets use too.
 _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
@@ -23,15 +25,18 @@ _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
 
 def strategy_parameters(function: F) -> F:
     """Decorate a command with ``--strategy`` and an option for each parameter of each strategy."""
-    for option in reversed(_all_options()):
-        function = _click_option(option)(function)
-    names = STRATEGIES.names()
-    return click.option(
+    options = _all_options()
+    names = {one.name: _spelling(one.name) for one in options if "_" in one.name}
+    for one in reversed(options):
+        function = _click_option(one, names)(function)
+    return option(
+        "search",
         "--strategy",
-        type=click.Choice(names),
+        type=Choice(STRATEGIES.names()),
+        metavar="NAME",
         default="beam_search",
         show_default=True,
-        help="The search to run.",
+        help=f"The search to run: {', '.join(STRATEGIES.names())}.",
     )(function)
 
 
@@ -47,45 +52,76 @@ def strategy_from(ctx: click.Context, given: Mapping[str, Any], **more: Any) -> 
         ConfigError: a value is out of bounds, or an option has no effect with this strategy.
     """
     name = given["strategy"]
-    known = {option.name for option in strategy_options(name)}
+    known = {one.name for one in strategy_options(name)}
     values = dict(more)
-    for option in _all_options():
-        if ctx.get_parameter_source(option.name) is click.core.ParameterSource.DEFAULT:
+    for one in _all_options():
+        if ctx.get_parameter_source(one.name) is click.core.ParameterSource.DEFAULT:
             continue
-        key = option.name
+        key = one.name
         if key == _TEMPERATURE and key not in known:
             key = _PROPOSAL
         if key not in known:
             error = ConfigError(key, "left out", None)
-            error.args = (f"{key} has no effect with the strategy {name!r}",)
+            error.args = (f"{key} has no effect with the strategy {name!r}{_owners(key)}",)
             raise error
-        value = given[option.name]
-        values[key] = _TRUTH_WORDS.get(value, value) if option.parameter.kind == "choice" else value
+        value = given[one.name]
+        values[key] = _TRUTH_WORDS.get(value, value) if one.parameter.kind == "choice" else value
     return make_strategy(name, values)
+
+
+def _own(name: str) -> set[str]:
+    """The names of a strategy's options that a beam search has not, or not under that name."""
+    return {one.name for one in strategy_options(name)} - _BEAM_SEARCH
 
 
 def _all_options() -> list[Option]:
     """Return the options of all strategies, each name once."""
     found: dict[str, Option] = {}
     for name in ("beam_search", *STRATEGIES.names()):
-        for option in strategy_options(name):
-            found.setdefault(option.name, option)
+        for one in strategy_options(name):
+            found.setdefault(one.name, one)
     return list(found.values())
 
 
-def _click_option(option: Option) -> Callable[[F], F]:
-    parameter, name = option.parameter, option.name.replace("_", "-")
-    words = parameter.help + (f" In {parameter.unit}." if parameter.unit else "")
-    if option.part:
-        words = f"[{option.part}] {words}"
-    if option.default not in (None, (), attrs.NOTHING, inspect.Parameter.empty):
-        words += f"  [default: {_as_text(option.default)}]"
+def _owners(key: str) -> str:
+    """The strategies that have a parameter, in words."""
+    found = [
+        name for name in STRATEGIES.names() if key in {one.name for one in strategy_options(name)}
+    ]
+    return f": it belongs to --strategy {', '.join(found)}" if found else ""
+
+
+def _spelling(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _click_option(one: Option, names: Mapping[str, str]) -> Callable[[F], F]:
+    parameter, spelling = one.parameter, _spelling(one.name)
+    topic = "answer" if one.slot == "answer" else parameter.topic
+    words = in_options(parameter.help, names)
+    if one.slot:
+        words = f"[{one.part}] {words}"
+    elif one.name == _TEMPERATURE:
+        words += f" The same as {_spelling(_PROPOSAL)}."
+    elif one.name not in _BEAM_SEARCH:
+        owners = [name for name in STRATEGIES.names() if one.name in _own(name)]
+        words = f"[{', '.join(owners)}] {words}"
+    if default := _default(one):
+        words += f"  [default: {default}]"
     if parameter.kind == "boolean":
-        return click.option(f"--{name}/--no-{name}", option.name, default=None, help=words)
+        return option(topic, f"{spelling}/--no-{spelling[2:]}", one.name, default=None, help=words)
     if parameter.kind == "texts":
-        return click.option(f"--{name}", option.name, multiple=True, metavar="TEXT", help=words)
-    kind = _click_type(parameter)
-    return click.option(f"--{name}", option.name, type=kind, default=None, help=words)
+        return option(topic, spelling, one.name, multiple=True, metavar="TEXT", help=words)
+    kind, metavar = _click_type(parameter)
+    return option(topic, spelling, one.name, type=kind, metavar=metavar, default=None, help=words)
+
+
+def _default(one: Option) -> str:
+    """The default, as it is written at the command line; "" for none, or one of several lines."""
+    if one.default in (None, (), attrs.NOTHING, inspect.Parameter.empty):
+        return ""
+    value = " ".join(one.default) if isinstance(one.default, tuple) else _as_text(one.default)
+    return "" if "\n" in value else value
 
 
 def _as_text(value: Any) -> str:
@@ -93,15 +129,19 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _click_type(parameter: Parameter) -> Any:
+def _click_type(parameter: Parameter) -> tuple[Any, str | None]:
+    """The type of an option, and the word for its value; None: click's own."""
+    unit = parameter.unit.upper()
     match parameter.kind:
         case "integer":
-            return int
+            return int, unit or "N"
         case "number":
-            return float
+            return float, unit or "X"
         case "choice":
-            return click.Choice([_as_text(choice) for choice in parameter.choices])
+            return Choice([_as_text(choice) for choice in parameter.choices]), None
         case "part" if parameter.registry is not None:
-            return click.Choice(parameter.registry.names())
+            return Choice(parameter.registry.names()), None
+        case "part":
+            return str, "REGEX"
         case _:
-            return str
+            return str, "TEXT"

@@ -41,8 +41,8 @@ class Client(Protocol):
 class NamedServer:
     """A server and its options, used as the client by `BeamSearchSampling._run_with_client`.
 
-    For overrides that send their own requests, it has the calls of an ``openai.AsyncOpenAI``, created on first
-    use.
+    For overrides that send their own requests, it has the calls of an ``openai.AsyncOpenAI``, which is
+    created on first use.
 
     Attributes:
         api_key: as `Client.api_key`.

@@ -34,7 +34,7 @@ class BeamSearchSampling(Parameters):
     they await Trio's functions (`trio.sleep`, a nursery), not asyncio's. The methods themselves may be
     awaited in Trio and in asyncio, where cancelling the task cancels the search.
 
-    Beams, candidates and samples are tuples: (text, tokens, log p, alpha * log p, whether the model ended it).
+    Beams, candidates and samples are tuples: (text, tokens, log p, alpha * log p, whether it has ended).
 
     The parameters are those of `BeamSearchConfig` and `Endpoint`, except:
 

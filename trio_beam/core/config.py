@@ -186,6 +186,7 @@ class BeamSearchConfig(Strategy):
         "best",
         registry=ANSWERS,
         accepted="a Vote",
+        topic="answer",
         help="Rule for the answer among the final beams.",
     )
 
@@ -209,6 +210,22 @@ class BeamSearchConfig(Strategy):
                     f"at least beam_width * n_per_beam ({self.samples_per_round}), one token each"
                 )
                 raise ConfigError(name, bound, limit)
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the fields that change nothing beside the others, each with the reason."""
+        found = super().without_effect()
+        if self.weighted:
+            drawn = "particles are drawn by their weights"
+            found |= dict.fromkeys(
+                ("scorer", "use_length_penalty", "length_penalty", "deduplicate"), drawn
+            )
+        elif self.samples_per_round == 1:
+            found["scorer"] = "there is one candidate, with nothing to be compared with"
+        elif ignored := getattr(self.scorer_part, "ignores", ()):
+            found |= dict.fromkeys(ignored, f"the scorer {self.scorer!r} does not look at it")
+        if self.beam_width == 1:
+            found["answer"] = "there is one beam, so nothing to vote on"
+        return found
 
     @property
     def selection_part(self) -> Selection:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.request_events import (
@@ -18,6 +19,7 @@ from trio_beam.core.request_events import (
     LimitChanged,
     RequestHedged,
     RequestRetried,
+    SearchEvent,
 )
 from trio_beam.core.result import BeamFailure, SearchResult
 
@@ -26,7 +28,7 @@ Purpose: TypeAlias = Literal["expand", "rollout", "judge"]
 
 
 @attrs.frozen(kw_only=True)
-class SearchStarted:
+class SearchStarted(SearchEvent):
     """A search is about to send its first request; it will take at most `rounds` rounds."""
 
     config: BeamSearchConfig
@@ -34,7 +36,7 @@ class SearchStarted:
 
 
 @attrs.frozen(kw_only=True)
-class RoundStarted:
+class RoundStarted(SearchEvent):
     """A round starts to expand `beams` beams by `samples` continuations in total."""
 
     round: int
@@ -44,17 +46,25 @@ class RoundStarted:
 
 
 @attrs.frozen(kw_only=True)
-class BeamExpanded:
-    """The continuations of one beam have arrived, with `tokens` generated tokens."""
+class BeamExpanded(SearchEvent):
+    """The continuations of one beam have arrived.
+
+    Attributes:
+        rank: rank of the beam in the round, from 0.
+        candidates: number of continuations.
+        tokens: generated for them.
+        children: the beam with each continuation behind it, not scored yet.
+    """
 
     round: int
     rank: int
     candidates: int
     tokens: int
+    children: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class BeamFailed:
+class BeamFailed(SearchEvent):
     """A beam could not be expanded, or only partly."""
 
     failure: BeamFailure
@@ -62,7 +72,7 @@ class BeamFailed:
 
 
 @attrs.frozen(kw_only=True)
-class EvaluationStarted:
+class EvaluationStarted(SearchEvent):
     """Requests about a round's candidates are about to be sent, before selection.
 
     Attributes:
@@ -79,7 +89,7 @@ class EvaluationStarted:
 
 
 @attrs.frozen(kw_only=True)
-class RoundFinished:
+class RoundFinished(SearchEvent):
     """A round was scored and selected.
 
     Attributes:
@@ -88,6 +98,8 @@ class RoundFinished:
         ended: number of ended beams, over all rounds.
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
+        best: the beam with the highest score of those that go on or have ended: the best so far. It is the
+            empty beam if there is none.
     """
 
     round: int
@@ -97,17 +109,18 @@ class RoundFinished:
     ended: int
     best_score: float
     completion_tokens: int
+    best: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class McmcStarted:
+class McmcStarted(SearchEvent):
     """`mcmc` is about to send its first request."""
 
     config: McmcConfig
 
 
 @attrs.frozen(kw_only=True)
-class ChainExtended:
+class ChainExtended(SearchEvent):
     """A chain's text has gained a block.
 
     Attributes:
@@ -115,16 +128,18 @@ class ChainExtended:
         block: number of the block, from 1.
         blocks: maximum number of blocks.
         length: new length of the text in tokens.
+        beam: the text now.
     """
 
     chain: int
     block: int
     blocks: int
     length: int
+    beam: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class ChainStepped:
+class ChainStepped(SearchEvent):
     """A chain has made a Metropolis-Hastings step.
 
     Attributes:
@@ -135,6 +150,7 @@ class ChainStepped:
         length: length of the proposed text in tokens.
         probability: acceptance probability.
         accepted: whether the proposal was accepted.
+        beam: the text after the step.
     """
 
     chain: int
@@ -144,10 +160,11 @@ class ChainStepped:
     length: int
     probability: float
     accepted: bool
+    beam: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class SearchFinished:
+class SearchFinished(SearchEvent):
     """The search has its result."""
 
     result: SearchResult

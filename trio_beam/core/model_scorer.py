@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
@@ -16,6 +17,9 @@ class ModelScorer(ABC):
 
     Its requests are sent like expansions: concurrently, with the same limits, timeouts and budget.
     """
+
+    #: Parameters of the search that it does not look at.
+    ignores: ClassVar[tuple[str, ...]] = ("alpha", "use_length_penalty", "length_penalty")
 
     @property
     @abstractmethod

@@ -30,28 +30,32 @@ class Option:
         parameter: its bounds, unit and help.
         default: the default value; NOTHING if it is required with its part.
         part: name of the part it belongs to; "" for the strategy itself.
+        slot: the strategy's parameter that holds that part; "" for the strategy itself.
     """
 
     name: str
     parameter: Parameter
     default: Any
     part: str = ""
+    slot: str = ""
 
 
-def options_of(owner: type, prefix: str = "", part: str = "") -> list[Option]:
+def options_of(owner: type, prefix: str = "", part: str = "", slot: str = "") -> list[Option]:
     """List the options of a configuration class, each part followed by its own options."""
     fields = attrs.fields_dict(owner)
     found: list[Option] = []
     for name, parameter in parameters_of(owner).items():
         default = fields[name].default
-        option = Option(name=prefix + name, parameter=parameter, default=default, part=part)
+        option = Option(
+            name=prefix + name, parameter=parameter, default=default, part=part, slot=slot
+        )
         if parameter.kind != "part":
             found.append(option)
             continue
         if parameter.registry is not None or not _is_declared(parameter.part):
             found.append(option)
         for inner, kind in _kinds(name, parameter):
-            found += options_of(kind, _prefix(prefix, inner, kind), inner)
+            found += options_of(kind, _prefix(prefix, inner, kind), inner, slot or name)
     return found
 
 

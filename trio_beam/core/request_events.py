@@ -1,4 +1,4 @@
-"""Events that a language model reports about requests, as frozen data."""
+"""The base of all events, and the events a language model reports about requests, as frozen data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from trio_beam.errors import EndpointError
 
 
 @attrs.frozen(kw_only=True)
-class RequestRetried:
+class SearchEvent:
+    """Something that happens to a search.
+
+    Attributes:
+        index: in `search_many`, the place of the search's prompt, from 0; 0 for a search by itself.
+    """
+
+    index: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class RequestRetried(SearchEvent):
     """A request failed and will be sent again.
 
     Attributes:
@@ -28,14 +39,14 @@ class RequestRetried:
 
 
 @attrs.frozen(kw_only=True)
-class RequestHedged:
+class RequestHedged(SearchEvent):
     """A request without a response for `after` seconds was sent again."""
 
     after: float
 
 
 @attrs.frozen(kw_only=True)
-class EndpointPaused:
+class EndpointPaused(SearchEvent):
     """A server asked for a pause of `seconds`, during which no search sends requests."""
 
     seconds: float
@@ -43,7 +54,7 @@ class EndpointPaused:
 
 
 @attrs.frozen(kw_only=True)
-class LimitChanged:
+class LimitChanged(SearchEvent):
     """With ``max_concurrent="auto"``, the endpoint changed its limit for all searches.
 
     Attributes:

@@ -59,18 +59,21 @@ class Strategy:
         above=0,
         optional=True,
         unit="seconds",
+        topic="failure and time",
         help="Maximum time of a beam in a round, excluding waits for a free slot. If a beam takes several"
         " requests because the server caps n, it applies to each.",
     )
     on_beam_failure: Literal["cancel_siblings", "drop_beam"] = one_of(
         "cancel_siblings",
         "drop_beam",
+        topic="failure and time",
         help="Whether a failed beam ends the search with SearchFailed, or is dropped while the others"
         " go on.",
     )
     min_beams: int = integer(
         1,
         minimum=1,
+        topic="failure and time",
         help="Minimum number of beams (or chains) that must survive a round (with drop_beam).",
     )
     max_total_tokens: int | None = integer(
@@ -78,6 +81,7 @@ class Strategy:
         minimum=1,
         optional=True,
         unit="tokens",
+        topic="failure and time",
         help="Budget of prompt and completion tokens over all requests. A request that could exceed it is"
         " not sent; the search then ends with the best so far.",
     )
@@ -86,10 +90,15 @@ class Strategy:
         minimum=1,
         optional=True,
         unit="tokens",
+        topic="failure and time",
         help="Budget of generated tokens over all beams.",
     )
     max_requests: int | None = integer(
-        None, minimum=1, optional=True, help="Budget of requests, including retries and hedges."
+        None,
+        minimum=1,
+        optional=True,
+        topic="failure and time",
+        help="Budget of requests, including retries and hedges.",
     )
 
     @property
@@ -100,6 +109,12 @@ class Strategy:
             completion_tokens=self.max_completion_tokens,
             requests=self.max_requests,
         )
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the fields that change nothing beside the others, each with the reason."""
+        if self.on_beam_failure != "drop_beam":
+            return {"min_beams": "it counts the survivors of on_beam_failure='drop_beam'"}
+        return {}
 
     @property
     def rounds(self) -> int:

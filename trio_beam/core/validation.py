@@ -25,6 +25,8 @@ PARAMETER = "trio_beam.parameter"
 Kind: TypeAlias = Literal[
     "integer", "number", "boolean", "choice", "text", "texts", "part", "function"
 ]
+#: What a parameter is about; help shows those of one topic together.
+Topic: TypeAlias = Literal["search", "answer", "failure and time"]
 Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
@@ -45,6 +47,7 @@ class Parameter:
         part: class of the allowed parts; without a registry, the class to build from parameters.
         accepts: whether an object that is not an instance of `part` is allowed too.
         accepted: the allowed objects, in words.
+        topic: the subject, by which help groups parameters.
     """
 
     kind: Kind
@@ -59,6 +62,7 @@ class Parameter:
     part: type | None = None
     accepts: Callable[[Any], bool] | None = None
     accepted: str = ""
+    topic: Topic = "search"
 
     @property
     def bound(self) -> str:
@@ -174,6 +178,7 @@ def integer(
     optional: bool = False,
     choices: tuple[str, ...] = (),
     unit: str = "",
+    topic: Topic = "search",
     help: str = "",  # noqa: A002  # the usual word
 ) -> Any:
     """Declare an integer (not a bool or float)."""
@@ -181,6 +186,7 @@ def integer(
         kind="integer",
         help=help,
         unit=unit,
+        topic=topic,
         minimum=minimum,
         maximum=math.inf if maximum is None else maximum,
         optional=optional,
@@ -198,6 +204,7 @@ def number(
     optional: bool = False,
     choices: tuple[str, ...] = (),
     unit: str = "",
+    topic: Topic = "search",
     help: str = "",  # noqa: A002
 ) -> Any:
     """Declare a finite number, from `minimum` up or above `above`."""
@@ -206,6 +213,7 @@ def number(
         kind="number",
         help=help,
         unit=unit,
+        topic=topic,
         minimum=lower,
         above=above is not None,
         maximum=maximum,
@@ -220,10 +228,15 @@ def boolean(default: Any = attrs.NOTHING, *, help: str = "") -> Any:  # noqa: A0
     return field(Parameter(kind="boolean", help=help), default)
 
 
-def one_of(*choices: Any, default: Any = attrs.NOTHING, help: str = "") -> Any:  # noqa: A002
+def one_of(
+    *choices: Any,
+    default: Any = attrs.NOTHING,
+    topic: Topic = "search",
+    help: str = "",  # noqa: A002
+) -> Any:
     """Declare one of a few values; the first is the default unless given."""
     chosen = choices[0] if default is attrs.NOTHING else default
-    return field(Parameter(kind="choice", help=help, choices=choices), chosen)
+    return field(Parameter(kind="choice", help=help, choices=choices, topic=topic), chosen)
 
 
 def part(
@@ -234,6 +247,7 @@ def part(
     accepts: Callable[[Any], bool] | None = None,
     accepted: str,
     optional: bool = False,
+    topic: Topic = "search",
     help: str = "",  # noqa: A002
 ) -> Any:
     """Declare a part: a registered name, or an object with parameters of its own.
@@ -245,11 +259,13 @@ def part(
         accepts: whether another object is allowed too.
         accepted: the allowed objects, in words.
         optional: whether None is allowed.
+        topic: the subject.
         help: one line for users.
     """
     parameter = Parameter(
         kind="part",
         help=help,
+        topic=topic,
         optional=optional,
         registry=registry,
         part=kind,

@@ -35,7 +35,6 @@ from trio_beam.dialects.openai import OpenAI, PreparedPrompt
 from trio_beam.dialects.openai_wire import (
     Choice,
     Completion,
-    Counts,
     EntryWithTop,
     LogprobsWithTop,
 )
@@ -181,7 +180,10 @@ def _decode(body: bytes) -> Completion[LogprobsWithTop]:
         raise msgspec.ValidationError("the response is incomplete: `done` is false")
     entries = generated.logprobs
     logprobs = LogprobsWithTop(content=entries) if entries is not None else None
-    counts = Counts(generated.prompt_eval_count, generated.eval_count)
+    counts = {
+        "prompt_tokens": generated.prompt_eval_count,
+        "completion_tokens": generated.eval_count,
+    }
     choice = Choice(text=generated.response, finish_reason=generated.done_reason, logprobs=logprobs)
     return Completion(choices=[choice], usage=counts)
 

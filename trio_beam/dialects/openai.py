@@ -10,13 +10,14 @@ hosted APIs and gateways.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 from weakref import WeakSet
 
 import attrs
 import msgspec
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
@@ -30,6 +31,7 @@ from trio_beam.dialects.common.dialect import (
 )
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
+    count_in,
     encode_string,
     max_tokens_of,
     splice,
@@ -40,17 +42,13 @@ from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
 from trio_beam.dialects.openai_blocks import continuation_of
 from trio_beam.dialects.openai_chat import CONTINUATION_STYLES, ChatContinuation
-from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields
+from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields, values_of
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
     AnyCompletion,
-    Counts,
-    count_of,
-    decode_with_top,
     decoder,
-    keep_good_choices,
 )
-from trio_beam.errors import ConfigError, MalformedResponse
+from trio_beam.errors import ConfigError
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -129,33 +127,32 @@ class OpenAI(Dialect):
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Send one request, or a few while learning what the server accepts."""
+        chat = self._continuation
         continues = prepared.api == "chat" and request.beam.continuation is not None
         if continues:
-            self._continuation.check()
+            chat.check()
+        style = chat.style  # of the request that is on its way
+
+        def wire(fields: dict[str, Any], n: int) -> WireRequest[AnyCompletion]:
+            nonlocal style
+            style = chat.style
+            return self._request(prepared, request, fields, n)
+
         completion, n = yield from self._negotiate(
             request,
             max(1, request.top_logprobs),
             self._fields[prepared.api],
             lambda n, top: self._values(request, n, top),
-            lambda fields, n: self._request(prepared, request, fields, n),
-            recover=self._continuation.refused if continues else None,
-            refusal_means_full=not continues or self._continuation.proved,
+            wire,
+            recover=(lambda refusal: chat.refused(refusal, style)) if continues else None,
+            refusal_means_full=not continues or chat.proved,
         )
-        self._continuation.proved |= continues
+        chat.proved |= continues
         return self._result(completion, prepared, request, n)
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        return {
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": 1,
-            "n": n if n > 1 else None,
-            "seed": request.seed,
-            "logprobs": top,
-            "stream_options": {"include_usage": True} if self.stream else None,
-            **self.plain,
-        }
+        return values_of(request, n, top, stream=self.stream) | self.plain
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
@@ -202,20 +199,16 @@ class OpenAI(Dialect):
     ) -> ExchangeResult:
         if completion.body and request.top_logprobs == 0 and _has_floor(completion):
             # The alternatives bound the missing log-probabilities.
-            completion = decode_with_top(completion.body)
-            keep_good_choices(completion)
+            completion = decoder(top=True, stream=self.stream, n=n)(completion.body)
         given: Sequence[AnyChoice] = completion.choices or ()
         self._note_shape(given)
-        if not given:
-            raise MalformedResponse("the response has no choices")
         if len(given) < n:
             self.limits.reduce_n(len(given))  # n was ignored or silently reduced
         choices = given[:n]
-        usage = completion.usage or Counts()
         # The count of generated tokens is certain to be this choice's only if it is the only one.
-        counted = count_of(usage.completion_tokens) if len(choices) == 1 else 0
-        generated = min(counted, request.max_tokens)
-        echo = request.beam if prepared.api == "chat" else None
+        counted = count_in(completion.usage, "completion_tokens") if len(choices) == 1 else 0
+        generated = min(counted or 0, request.max_tokens)
+        echo = _written(prepared, request.beam)
         reports_truncation = self._reports_truncation(choices, request)
         blocks = [
             continuation_of(choice, request, echo, generated, reports_truncation=reports_truncation)
@@ -228,8 +221,19 @@ class OpenAI(Dialect):
             blocks = [attrs.evolve(block, exact=False) for block in blocks]
         return ExchangeResult(
             continuations=tuple(blocks),
-            prompt_tokens=count_of(usage.prompt_tokens),
+            prompt_tokens=count_in(completion.usage, "prompt_tokens") or 0,
         )
+
+
+def _written(prepared: PreparedPrompt, beam: Beam) -> Callable[[], list[str]]:
+    """Make the texts that a server may send back in front of what it adds: the beam, and all before it."""
+
+    def texts() -> list[str]:
+        before = "".join(one.fragment for one in beam.lineage()) if beam.continuation else ""
+        prompt = "" if prepared.api == "chat" else msgspec.json.decode(b'"%s"' % prepared.json)
+        return [text for text in (before, prompt + before) if text]
+
+    return texts
 
 
 def _has_floor(completion: AnyCompletion) -> bool:

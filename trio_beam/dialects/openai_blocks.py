@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from trio_beam.core.beam import Beam
 from trio_beam.core.block import STOP, Continuation, Token
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.dialects.common.agreement import agrees
-from trio_beam.dialects.common.finish import is_end, reason_of
+from trio_beam.dialects.common.agreement import agrees, unmarked
+from trio_beam.dialects.common.finish import is_cut, is_end, reason_of
 from trio_beam.dialects.common.sampled_tokens import (
     NO_LOGPROB,
     SampledTokens,
@@ -32,7 +31,7 @@ from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 def continuation_of(
     choice: AnyChoice,
     request: SampleRequest,
-    echo: Beam | None,
+    echo: Callable[[], list[str]],
     generated: int,
     *,
     reports_truncation: bool,
@@ -42,7 +41,7 @@ def continuation_of(
     Args:
         choice: the choice as received.
         request: the sampling request.
-        echo: the beam, if the server may have repeated it before the new text.
+        echo: returns the texts that the server may have repeated before the new text.
         generated: the server's count of the choice's tokens; 0 if unknown.
         reports_truncation: whether the server is known to report when it truncates a text.
 
@@ -58,9 +57,12 @@ def continuation_of(
     if not sampled:
         return _without_tokens(choice, text, request, generated)
     ends = is_end(choice.finish_reason)
-    data, spelt = _data(sampled, text, echo, ends)
+    data, spelt = _data(sampled, text, echo)
     count = len(sampled)
-    proved = ends and sampled.pieces[-1] == b""
+    proved = _is_ended(choice.finish_reason, sampled, request.max_tokens)
+    if proved:
+        sampled.end()
+    spelt = spelt and (proved or not sampled.hides_last)
     believed = proved or (ends and reports_truncation)
     reason = reason_of(choice.finish_reason, count, request.max_tokens, proved=believed)
     # Fewer tokens than allowed: some have no log-probability, or the context is full.
@@ -128,22 +130,37 @@ def _disambiguate_keys(continuation: Continuation) -> Continuation:
     return attrs.evolve(continuation, keys=[*continuation.keys[:-1], continuation.data])
 
 
-def _data(sampled: SampledTokens, text: str, echo: Beam | None, ends: bool) -> tuple[bytes, bool]:
+def _is_ended(word: str | None, sampled: SampledTokens, asked: int) -> bool:
+    """Return whether the tokens prove that the text has ended: their last is no text.
+
+    A token that shows itself, but not in the text, is a control token; one that shows nothing may also be a
+    part of a character. At the very end of the room either may be cut, if the server says so.
+    """
+    if sampled.pieces[-1] and not sampled.hides_last:
+        return False
+    return is_end(word) or (not is_cut(word) and sampled.hides_last) or len(sampled) < asked
+
+
+def _data(sampled: SampledTokens, text: str, echo: Callable[[], list[str]]) -> tuple[bytes, bool]:
     """Return the bytes a block adds, and whether its tokens spell them.
 
     Raises:
         LogprobsUnavailable: the tokens belong to another text.
     """
-    readings = [text]
-    if sampled.spell(_encode(text), ended=ends):
+    if sampled.spell(_encode(text)):
         return _encode(text), True
-    if echo is not None and echo.continuation is not None:
-        # llama.cpp repeats the prefix before the new text; the log-probabilities tell.
-        prefix = "".join(beam.fragment for beam in echo.lineage())
-        if text.startswith(prefix):
-            readings.append(text[len(prefix) :])
-            if sampled.spell(_encode(readings[1]), ended=ends):
-                return _encode(readings[1]), True
+    # Some servers send back what stands in front of what they added; the log-probabilities know.
+    readings = [text, *(text[len(part) :] for part in echo() if text.startswith(part))]
+    for reading in readings[1:]:
+        if sampled.spell(_encode(reading)):
+            return _encode(reading), True
+    for pieces in (sampled.pieces, [unmarked(piece) for piece in sampled.pieces]):
+        plain = pieces == sampled.pieces
+        sampled.pieces = pieces
+        for reading in readings:  # the text may have been stripped; then the tokens know better
+            data = sampled.spell_stripped(reading)
+            if data is not None:
+                return data, plain
     shown = [piece.decode("utf-8", "replace") for piece in sampled.pieces]
     readings = [reading for reading in readings if agrees(shown, reading)]
     if not readings:

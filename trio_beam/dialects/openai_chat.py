@@ -16,8 +16,9 @@ import attrs
 import msgspec
 
 from trio_beam.dialects.common.dialect import Exchange, WireRequest
+from trio_beam.dialects.common.encoding import count_in
 from trio_beam.dialects.common.negotiation import Negotiation
-from trio_beam.dialects.openai_wire import AnyCompletion, count_of, decode_without_top
+from trio_beam.dialects.openai_wire import AnyCompletion, decode_without_top
 from trio_beam.errors import EndpointError, RequestRejected
 
 #: Maximum number of prompt tokens that a one-token word may add without a new turn.
@@ -66,12 +67,14 @@ class ChatContinuation:
     proved: bool = attrs.field(default=False, init=False)
     asked: bool = attrs.field(default=False, init=False)
 
-    def refused(self, refusal: EndpointError) -> bool:
-        """Switch to the next style after a refusal; return whether there is one."""
+    def refused(self, refusal: EndpointError, style: int) -> bool:
+        """Switch to the next style after a refusal of one; return whether there is one."""
+        if style < self.style:
+            return True  # another request has learnt it meanwhile
         if (
             self.proved
             or not _is_about_continuing(refusal)
-            or self.style + 1 == len(CONTINUATION_STYLES)
+            or style + 1 == len(CONTINUATION_STYLES)
         ):
             return False
         self.style += 1
@@ -132,8 +135,7 @@ class ChatContinuation:
                     raise attempt.first_refusal(refusal) from None
             else:
                 attempt.accepted()
-                counted = response.usage.prompt_tokens if response.usage else None
-                return None if counted is None else count_of(counted)
+                return count_in(response.usage, "prompt_tokens")
 
 
 def _is_about_continuing(refusal: EndpointError) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.negotiation import VALUE, OptionalField, Way
 from trio_beam.errors import LogprobsUnavailable
 
@@ -66,6 +67,26 @@ _CHAT_LOGPROBS = OptionalField(
 _SHARED = (_TOP_P, _STREAM_OPTIONS)
 COMPLETION_FIELDS = (*_SHARED, _LOGPROBS, MAX_TOKENS, _SEED, _N, _TEMPERATURE)
 CHAT_FIELDS = (*_SHARED, _CHAT_LOGPROBS, MAX_TOKENS, _SEED, _N, _TEMPERATURE)
+
+
+def values_of(request: SampleRequest, n: int, top: int, *, stream: bool) -> dict[str, Any]:
+    """Return the optional fields of a request under our names; None leaves a field out.
+
+    Args:
+        request: the sampling request.
+        n: number of choices.
+        top: number of alternatives per token.
+        stream: whether to request a streamed response.
+    """
+    return {
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": 1,
+        "n": n if n > 1 else None,
+        "seed": request.seed,
+        "logprobs": top,
+        "stream_options": {"include_usage": True} if stream else None,
+    }
 
 
 def plain_fields(values: Mapping[str, Any]) -> tuple[OptionalField, ...]:

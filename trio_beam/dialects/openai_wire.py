@@ -11,15 +11,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from trio_beam.dialects.common.encoding import Byte, decoder_of
+from trio_beam.dialects.common.encoding import Byte, count_in, decoder_of
 from trio_beam.dialects.common.error_responses import error_inside
-from trio_beam.dialects.common.finish import failure_of
+from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
-from trio_beam.errors import EndpointError
+from trio_beam.errors import EndpointError, MalformedResponse
 
-#: Counts at or above this are nonsense.
-_MAX_COUNT = 2**53
+#: Types of the parts of a message that are its text.
+_TEXT_TYPES = ("text", "output_text")
 
 
 class TopEntry(msgspec.Struct):
@@ -63,36 +63,38 @@ class LogprobsWithTop(msgspec.Struct):
     top_logprobs: list[dict[str, float | None] | None] | None = None
 
 
-class Part(msgspec.Struct):
-    """A part of a message: ``text`` or something else."""
-
-    type: str = "text"
-    text: str | None = None
-
-
 class Message(msgspec.Struct):
-    """The assistant's message, or a piece of it."""
+    """The assistant's message, or a piece of it; its content is a text, a part, or a list of these."""
 
-    content: str | list[Part] | None = None
+    content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
     refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
 
     @property
     def text(self) -> str:
         """The text of the content."""
-        if isinstance(self.content, list):
-            return "".join(part.text or "" for part in self.content if part.type == "text")
-        return self.content or ""
+        return _text_of(self.content) or ""
 
     @property
     def elsewhere(self) -> str:
         """Name of the field that holds non-text output; empty if there is none."""
-        for name in ("reasoning_content", "reasoning", "refusal"):
+        for name in self.__struct_fields__[1:]:
             if getattr(self, name):
                 return name
-        other = isinstance(self.content, list) and any(part.type != "text" for part in self.content)
-        return "content" if other else ""
+        parts = self.content if isinstance(self.content, list) else [self.content]
+        return "content" if any(part and _text_of(part) is None for part in parts) else ""
+
+
+def _text_of(content: Any) -> str | None:
+    """The text of a message's content, or of a part of it; None if it is something else."""
+    if isinstance(content, list):
+        return "".join(_text_of(part) or "" for part in content)
+    if isinstance(content, dict):
+        content = content.get("text") if content.get("type", "text") in _TEXT_TYPES else None
+    return content if isinstance(content, str) else None
 
 
 L = TypeVar("L")
@@ -109,23 +111,11 @@ class Choice(msgspec.Struct, Generic[L]):
     error: Any = None
 
 
-class Counts(msgspec.Struct):
-    """The server's token counts, which some send as floats."""
-
-    prompt_tokens: float | None = None
-    completion_tokens: float | None = None
-
-
-def count_of(number: float | None) -> int:
-    """Return a server's count as an integer, 0 if missing or nonsense."""
-    return int(number) if number is not None and 0 < number < _MAX_COUNT else 0
-
-
 class Completion(msgspec.Struct, Generic[L]):
     """The response to either call; `body` is its raw form."""
 
     choices: list[Choice[L]] | None = None
-    usage: Counts | None = None
+    usage: Any = None
     error: Any = None
     body: bytes = b""
 
@@ -145,7 +135,7 @@ class Chunk(msgspec.Struct, Generic[L]):
     """One streamed event; the last may hold the counts and no choice."""
 
     choices: list[ChunkChoice[L]] | None = None
-    usage: Counts | None = None
+    usage: Any = None
 
 
 #: A decoded response, with alternatives or without.
@@ -177,7 +167,8 @@ def _append(
     if piece.delta:
         if piece.delta.elsewhere:
             whole.message = whole.message or Message()
-            whole.message.reasoning_content = piece.delta.elsewhere
+            name = piece.delta.elsewhere
+            setattr(whole.message, name, getattr(piece.delta, name))
         whole.text = (whole.text or "") + piece.delta.text
     else:
         whole.text = (whole.text or "") + (piece.text or "")
@@ -187,26 +178,27 @@ def _append(
     return whole
 
 
-def _usage_of(chunks: Sequence[Chunk[Any]]) -> Counts | None:
+def _usage_of(chunks: Sequence[Chunk[Any]]) -> dict[str, int] | None:
     """Return the counts of a stream.
 
     Servers send them once for all choices (vLLM), once per choice, with or after it (llama.cpp), or as
     running totals in every chunk. The prompt count is the same in all of them.
     """
-    prompt = alone = 0.0
-    beside: dict[int, float] = {}
+    prompt = alone = 0
+    beside: dict[int, int] = {}
     found = False
     for chunk in chunks:
         if chunk.usage is None:
             continue
         found = True
-        prompt = max(prompt, chunk.usage.prompt_tokens or 0)
-        tokens = chunk.usage.completion_tokens or 0
+        prompt = max(prompt, count_in(chunk.usage, "prompt_tokens") or 0)
+        tokens = count_in(chunk.usage, "completion_tokens") or 0
         if chunk.choices:
             beside[chunk.choices[0].index or 0] = tokens
         else:
             alone += tokens
-    return Counts(prompt, max(alone, sum(beside.values()))) if found else None
+    tokens = max(alone, sum(beside.values()))
+    return {"prompt_tokens": prompt, "completion_tokens": tokens} if found else None
 
 
 decode_with_top = decoder_of(Completion[LogprobsWithTop])
@@ -236,25 +228,25 @@ def keep_good_choices(completion: AnyCompletion) -> AnyCompletion:
 
     Raises:
         EndpointError: the response is an error, or its first choice failed.
-        msgspec.ValidationError: it has no choices.
+        msgspec.ValidationError: it is something else.
     """
-    if completion.error is not None and not completion.choices:
-        raise error_inside(completion.error)
-    if completion.choices is None:
-        raise msgspec.ValidationError("Object missing required field `choices`")
+    if not completion.choices:
+        raise _instead_of_choices(completion)
     choices: list[Any] = completion.choices
     for place, choice in enumerate(choices):
         if choice.index is None:
             choice.index = place
     choices.sort(key=lambda choice: choice.index)
-    for place, choice in enumerate(choices):
-        failure = _failure_in(choice)
-        if failure is not None:
-            if place == 0:
-                raise failure
-            del choices[place:]  # these are requested again, with their own seeds
-            break
+    drop_failed(choices, _failure_in)
     return completion
+
+
+def _instead_of_choices(completion: AnyCompletion) -> Exception:
+    if completion.error is not None:
+        return error_inside(completion.error)
+    if completion.choices is None and b'"choices"' not in completion.body:
+        return msgspec.ValidationError("Object missing required field `choices`")
+    return MalformedResponse("the response holds no choices", transient=True)
 
 
 def _failure_in(choice: AnyChoice) -> EndpointError | None:

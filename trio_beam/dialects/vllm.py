@@ -30,11 +30,17 @@ from trio_beam.dialects.common.dialect import (
     ExchangeResult,
     WireRequest,
 )
-from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
+from trio_beam.dialects.common.encoding import (
+    PrefixEncoder,
+    count_in,
+    encode_string,
+    max_tokens_of,
+    splice,
+)
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
-from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields
+from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
 from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens, detokenize
 from trio_beam.dialects.vllm_wire import (
     Choice,
@@ -132,7 +138,7 @@ class VLLM(Dialect):
             lambda n, top: self._values(request, n, top),
             lambda fields, n: self._request(prepared, request, fields, n),
         )
-        choices: list[Choice] = sorted(completion.choices, key=lambda choice: choice.index)[:n]
+        choices: list[Choice] = completion.choices[:n]
         if not choices:
             raise MalformedResponse("the response has no choices")
         if len(choices) < n:
@@ -145,12 +151,12 @@ class VLLM(Dialect):
         for choice in choices:
             continuation = yield from self._continuation(choice, prepared, request, spent, known)
             continuations.append(continuation)
-        counted = completion.usage.prompt_tokens if completion.usage else None
+        counted = count_in(completion.usage, "prompt_tokens")
         if self._fields.inexact:
             continuations = [attrs.evolve(block, exact=False) for block in continuations]
         return ExchangeResult(
             continuations=tuple(continuations),
-            prompt_tokens=max(0, counted or 0) + sum(spent),
+            prompt_tokens=(counted or 0) + sum(spent),
         )
 
     def enumerate(
@@ -172,26 +178,17 @@ class VLLM(Dialect):
             prepared.ids = choice.prompt_token_ids or None
         before = last_ids(prepared.ids or [], request.beam)
         blocks, asked = yield from self._next_tokens.blocks(choice, before, request)
-        counted = completion.usage.prompt_tokens if completion.usage else None
+        counted = count_in(completion.usage, "prompt_tokens")
         return ExchangeResult(
             continuations=blocks,
-            prompt_tokens=max(0, counted or 0) + asked,
+            prompt_tokens=(counted or 0) + asked,
             extra_generated=1 + asked,
         )
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        return {
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": 1,
-            "n": n if n > 1 else None,
-            "seed": request.seed,
-            "logprobs": top,
-            "return_token_ids": True,
-            "stream_options": {"include_usage": True} if self.stream else None,
-            **_PLAIN,
-        }
+        values = values_of(request, n, top, stream=self.stream)
+        return values | {"return_token_ids": True, **_PLAIN}
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
@@ -243,8 +240,8 @@ class VLLM(Dialect):
         sampled = SampledTokens(pieces, [*ids], values, make)
         data = choice.text.encode("utf-8", "replace")
         ended = reason == STOP and choice.stop_reason is None
-        optional = sampled.spell(data, ended=ended)
-        if not optional or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
+        spelt = sampled.spell_truly(data, ended=ended)
+        if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
             visible = ids[:-1] if ended else ids
             before = last_ids(prepared.ids or [], request.beam)
             if not known:
@@ -278,7 +275,7 @@ class VLLM(Dialect):
         choice: Choice | None = next(iter(response.choices), None)
         if choice is None or choice.logprobs is None:
             raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
-        spent.append(max(0, (response.usage and response.usage.prompt_tokens) or 0))
+        spent.append(count_in(response.usage, "prompt_tokens") or 0)
         given = choice.logprobs.token_logprobs[-len(ids) :]
         if len(given) < len(ids):
             raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")

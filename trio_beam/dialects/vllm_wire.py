@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
 
@@ -32,17 +34,11 @@ class Choice(msgspec.Struct):
     prompt_token_ids: list[int] | None = None
 
 
-class Counts(msgspec.Struct):
-    """The server's token counts."""
-
-    prompt_tokens: int | None = None
-
-
 class Completion(msgspec.Struct):
     """A response, or a streamed event."""
 
     choices: list[Choice]
-    usage: Counts | None = None
+    usage: Any = None
 
 
 class _Tokenized(msgspec.Struct):
@@ -64,7 +60,7 @@ def join_chunks(chunks: Sequence[Completion], done: bool, n: int) -> Completion:
     Raises:
         MalformedResponse: it ended before ``[DONE]`` and before every choice had ended.
     """
-    usage: Counts | None = None
+    usage: Any = None
     for chunk in chunks:
         usage = chunk.usage or usage
     pieces = [piece for chunk in chunks for piece in chunk.choices]
@@ -100,6 +96,16 @@ def read_running(body: bytes) -> int | None:
 
 def decoder(*, stream: bool, n: int = 1) -> Callable[[bytes], Completion]:
     """Return the decoder for a response, streamed (n choices) or as JSON."""
-    if not stream:
-        return _decode
-    return decoder_of_stream(_decode, lambda chunks, done: join_chunks(chunks, done, n), _decode)
+    read: Callable[[bytes], Completion] = _decode
+    if stream:
+        read = decoder_of_stream(
+            _decode, lambda chunks, done: join_chunks(chunks, done, n), _decode
+        )
+
+    def decode(body: bytes) -> Completion:
+        completion = read(body)
+        completion.choices.sort(key=lambda choice: choice.index)
+        drop_failed(completion.choices, lambda choice: failure_of(choice.finish_reason))
+        return completion
+
+    return decode

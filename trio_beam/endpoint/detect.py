@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import attrs
@@ -31,18 +32,29 @@ from trio_beam.errors import (
     ServerError,
 )
 
-_decode_either = decoder_of(list[ModelEntry] | ModelList)
+
+class _Listed(msgspec.Struct):
+    data: list[ModelEntry | str] | None = None
+    models: list[ModelEntry | str] | None = None
+
+
+_decode_either = decoder_of(list[ModelEntry | str] | _Listed)
 
 
 def _decode_models(body: bytes) -> ModelList:
-    response: list[ModelEntry] | ModelList = _decode_either(body)
-    if isinstance(response, ModelList):
+    response: list[ModelEntry | str] | _Listed = _decode_either(body)
+    if isinstance(response, _Listed):
         if response.data is None and response.models is None:
             raise msgspec.ValidationError("Object missing required field `data`")
-        return response
-    return ModelList(data=response)
+        response = response.data or response.models or []
+    return ModelList(data=[ModelEntry(id=row) if isinstance(row, str) else row for row in response])
 
 
+#: Refusals of a call, or of a prompt as token ids.
+_ABOUT_CALL = re.compile(
+    r"route|endpoint|unknown (path|url)|prompt.{0,30}(must|should|expected|valid).{0,30}string",
+    re.IGNORECASE,
+)
 #: The dialect for servers that no other dialect recognises.
 _FALLBACK = "openai"
 
@@ -52,8 +64,10 @@ def _is_misfit(dialect: Dialect, error: EndpointError) -> bool:
     if dialect.name == _FALLBACK:
         return False
     match error:
-        case RequestRejected(status=404 | 405):
+        case RequestRejected(status=403 | 404 | 405 | 410):
             return not is_about_content(error)
+        case RequestRejected(status=400 | 422):
+            return _ABOUT_CALL.search(error.message) is not None
         case ServerError(status=501):
             return True
         case MalformedResponse(transient=False):

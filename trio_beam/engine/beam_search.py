@@ -28,6 +28,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         prompt: as for `Run`.
         strategy: as for `Run`.
         observers: as for `Run`.
+        index: as for `Run`.
         runner: runs its rounds.
     """
 
@@ -38,9 +39,10 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         strategy: BeamSearchConfig,
         observers: Sequence[Observer] = (),
         *,
+        index: int = 0,
         runner: RoundRunner = run_round,
     ) -> None:
-        super().__init__(model, prompt, strategy, observers)
+        super().__init__(model, prompt, strategy, observers, index=index)
         self._runner = runner
         self._machine = BeamSearchMachine(strategy, secrets.randbits(ENTROPY_BITS))
 

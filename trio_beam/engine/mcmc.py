@@ -28,8 +28,10 @@ class ChainsRun(Run[McmcConfig]):
         prompt: PromptLike,
         strategy: McmcConfig,
         observers: Sequence[Observer] = (),
+        *,
+        index: int = 0,
     ) -> None:
-        super().__init__(model, prompt, strategy, observers)
+        super().__init__(model, prompt, strategy, observers, index=index)
         self._state = McmcRun(strategy, secrets.randbits(ENTROPY_BITS))
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:

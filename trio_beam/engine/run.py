@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
+import attrs
 import trio
 
 from trio_beam.core.beam import Beam
@@ -34,18 +35,26 @@ class Run(ABC, Generic[S]):
         prompt: a string or chat messages.
         strategy: the configuration of the search.
         observers: called with every event.
+        index: of the search, which its events carry.
 
     Raises:
         ConfigError: an argument is invalid.
     """
 
     def __init__(
-        self, model: LanguageModel, prompt: PromptLike, strategy: S, observers: Sequence[Observer]
+        self,
+        model: LanguageModel,
+        prompt: PromptLike,
+        strategy: S,
+        observers: Sequence[Observer] = (),
+        *,
+        index: int = 0,
     ) -> None:
         self._model = model
         self._prompt = check_prompt(prompt)
         self._strategy = strategy
         self._observers = check_observers(observers)
+        self._index = index
         self._ran = False
 
     async def run(self) -> SearchResult:
@@ -132,6 +141,8 @@ class Run(ABC, Generic[S]):
         return result
 
     def _emit(self, event: Event) -> None:
+        if self._index and self._observers:
+            event = attrs.evolve(event, index=self._index)
         for observer in self._observers:
             observer(event)
 

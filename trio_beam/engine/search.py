@@ -31,6 +31,7 @@ class Search:
         prompt: as for `search`.
         strategy: as for `search`.
         observers: as for `search`.
+        index: of the search, which its events carry.
 
     Raises:
         ConfigError: an argument is invalid.
@@ -42,9 +43,12 @@ class Search:
         prompt: PromptLike,
         strategy: Strategy | None = None,
         observers: Sequence[Observer] = (),
+        *,
+        index: int = 0,
     ) -> None:
         self.strategy = check_strategy(strategy)
-        self._run = _run_of(self.strategy)(endpoint, prompt, self.strategy, observers)
+        run = _run_of(self.strategy)
+        self._run = run(endpoint, prompt, self.strategy, observers, index=index)
 
     async def run(self) -> SearchResult:
         """Search to the end; only once.
@@ -152,7 +156,7 @@ async def beam_search(
         SearchFailed, ConfigError: as `search`.
     """
     strategy = check_strategy(config, BeamSearchConfig)
-    return await Search(endpoint, prompt, strategy, observers).run()
+    return await search(endpoint, prompt, strategy, observers=observers)
 
 
 async def beam_search_within(
@@ -169,7 +173,7 @@ async def beam_search_within(
         SearchFailed, ConfigError: as `search_within`.
     """
     strategy = check_strategy(config, BeamSearchConfig)
-    return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
+    return await search_within(seconds, endpoint, prompt, strategy, observers=observers)
 
 
 async def mcmc(
@@ -206,7 +210,7 @@ async def mcmc(
         SearchFailed, ConfigError: as `search`.
     """
     strategy = check_strategy(config, McmcConfig)
-    return await Search(endpoint, prompt, strategy, observers).run()
+    return await search(endpoint, prompt, strategy, observers=observers)
 
 
 async def mcmc_within(
@@ -223,4 +227,4 @@ async def mcmc_within(
         SearchFailed, ConfigError: as `search_within`.
     """
     strategy = check_strategy(config, McmcConfig)
-    return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
+    return await search_within(seconds, endpoint, prompt, strategy, observers=observers)

@@ -61,7 +61,8 @@ async def search_many(
         strategy: for all prompts, as for `search`.
         max_searches: maximum number of concurrent searches (independent of the endpoint's limit on
             requests).
-        observers: as for `search`; they receive the events of all searches.
+        observers: as for `search`; they receive the events of all searches, each with the
+            `index` of its search, as in its outcome.
 
     Raises:
         ConfigError: an argument is invalid.
@@ -80,7 +81,8 @@ async def search_many(
         async with out:
             try:
                 try:
-                    result = await Search(endpoint, prompt, strategy, observers).run()
+                    one = Search(endpoint, prompt, strategy, observers, index=index)
+                    result = await one.run()
                 except TrioBeamError as error:
                     outcome = SearchOutcome(index=index, error=error)
                 else:

@@ -13,7 +13,8 @@ import msgspec
 import trio
 
 from trio_beam.dialects.common.dialect import WireRequest
-from trio_beam.dialects.common.error_responses import describe, error_of
+from trio_beam.dialects.common.error_responses import describe, error_of, hidden_error
+from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.errors import (
     AttemptTimeout,
     ConfigError,
@@ -21,11 +22,13 @@ from trio_beam.errors import (
     EndpointClosed,
     EndpointError,
     MalformedResponse,
+    RateLimited,
+    ServerError,
     TrioBeamError,
 )
 from trio_beam.http.base_url import Address
 from trio_beam.http.clients import Content, OwnClient, check_client, pool_size
-from trio_beam.http.content import BoundedBody, coding_of, decompress, supported_codings
+from trio_beam.http.content import BoundedBody, as_utf8, coding_of, decompress, supported_codings
 from trio_beam.http.transport import BODY, Body
 
 T = TypeVar("T")
@@ -136,6 +139,8 @@ class HttpClient:
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content = response
+        if content is not None:
+            content = as_utf8(content, head.charset_encoding)
         if not 200 <= head.status_code < 300:
             raise self._refusal(request, head, content or b"", url)
         if content is None:
@@ -244,12 +249,12 @@ class HttpClient:
             raise MalformedResponse("the response is empty", url=url, transient=True)
         try:
             return request.decode(body)
-        except EndpointError as error:  # in the middle of a stream, after a 200
-            error.url = url
-            error.message = self._address.redact(error.message)
-            error.args = (error.message,)
-            raise
+        except EndpointError as error:  # behind a 200
+            raise self._found_inside(error, head, url) from None
         except msgspec.ValidationError as error:
+            failure = hidden_error(body)
+            if failure is not None:
+                raise self._found_inside(failure, head, url) from None
             shown = self._address.redact(describe(body))
             raise MalformedResponse(f"unexpected response: {error}: {shown}", url=url) from None
         except msgspec.DecodeError as error:
@@ -259,6 +264,14 @@ class HttpClient:
             raise MalformedResponse(
                 f"the response is not JSON: {shown} ({error})", url=url, transient=transient
             ) from None
+
+    def _found_inside(self, error: EndpointError, head: httpx.Response, url: str) -> EndpointError:
+        error.url = url
+        if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
+            error.retry_after = asked_wait(head.headers, None, time.time())
+        error.message = self._address.redact(error.message)
+        error.args = (error.message,)
+        return error
 
 
 def _read_already(response: httpx.Response) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import zlib
 from collections.abc import Iterable, Sequence
 
@@ -94,6 +95,41 @@ class BoundedBody:
             return self._next_piece(data)
         self._begun = True
         return piece
+
+
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, which it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def as_utf8(content: bytes, charset: str | None) -> bytes:
+    """Return a text as UTF-8, without a byte order mark; as it is, if it is in no charset that is known.
+
+    Args:
+        content: JSON is UTF-8, but some servers send it otherwise, and say so or begin with a mark.
+        charset: of the response's ``Content-Type``; None if it names none.
+    """
+    for mark, name in _BOMS.items():
+        if content.startswith(mark):
+            return _recoded(content, name).removeprefix(codecs.BOM_UTF8)
+    if charset is None or charset.lower().replace("-", "") in ("utf8", "usascii"):
+        return content
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return _recoded(content, charset)
+    return content  # whatever the header says
+
+
+def _recoded(content: bytes, charset: str) -> bytes:
+    try:
+        return content.decode(charset).encode()
+    except (LookupError, UnicodeError):
+        return content
 
 
 def decompress(content: bytes, headers: Sequence[tuple[bytes, bytes]], limit: int) -> bytes | None:

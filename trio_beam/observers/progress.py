@@ -1,16 +1,19 @@
-"""Show progress: one changing line on a terminal, plain lines elsewhere."""
+"""Show progress: a growing text on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from trio_beam.core.events import (
     BeamExpanded,
     BeamFailed,
+    ChainExtended,
     EvaluationStarted,
     Event,
     Observer,
@@ -21,25 +24,36 @@ from trio_beam.core.request_events import RequestRetried
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Observer]:
-    """Show progress on a console inside the ``with`` block; yields the observer for the search."""
+def progress(console: Console, prompt: str = "") -> Iterator[Observer]:
+    """Show progress on a console inside the ``with`` block; yields the observer for the search.
+
+    On a terminal, the best text so far grows behind the prompt; both are gone at the end of the block.
+
+    Args:
+        console: where it is shown.
+        prompt: a text, with the end of its line unless the answer goes on with it.
+    """
     if not console.is_terminal:
         yield lambda event: _print(console, event)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield _Line(bar)
+    screen = _Screen(console, prompt)
+    with Live(screen, console=console, transient=True, refresh_per_second=8):
+        yield screen
 
 
-class _Line:
-    """The changing line."""
+class _Screen:
+    """The best text so far, and below it a line that changes."""
 
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("asking the server", total=None)
+    def __init__(self, console: Console, prompt: str) -> None:
+        self._console = console
+        self._prompt = prompt
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=console)
+        self._task = self._bar.add_task("asking the server", total=None)
         self._tokens = 0
         self._head = ""
-        self._best = ""
+        self._score = ""
+        self._text = ""
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -49,13 +63,24 @@ class _Line:
                 self._tokens += tokens
             case EvaluationStarted():
                 self._head = _plain(event)
-            case RoundFinished(best_score=best):
-                self._best = f", best score {best:.4f}"
+            case RoundFinished(best_score=score, best=best):
+                self._score = f", best score {score:.4f}"
+                self._text = best.text
+            case ChainExtended(chain=0, block=block, blocks=blocks, beam=beam):
+                self._head = f"block {block}/{blocks}"
+                self._text = beam.text
             case BeamFailed() | RequestRetried():
-                _print(self._bar.console, event)
+                _print(self._console, event)
         if self._head:
-            line = f"{self._head}{self._best}, {self._tokens} tokens"
+            line = f"{self._head}{self._score}, {self._tokens} tokens"
             self._bar.update(self._task, description=line)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render the end of the text, as much as fits, and the line."""
+        text = Text.assemble((self._prompt, "dim"), self._text)
+        room = max(options.size.height - 3, 1)
+        yield from text.wrap(console, options.max_width)[-room:]
+        yield self._bar.get_renderable()
 
 
 def _print(console: Console, event: Event) -> None:

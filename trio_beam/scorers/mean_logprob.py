@@ -22,6 +22,8 @@ class MeanLogprob:
 
     #: Beams of the same length rank by their log-probability.
     ranks_siblings: ClassVar[bool] = True
+    #: Parameters of the search that it does not look at.
+    ignores: ClassVar[tuple[str, ...]] = ("alpha", "use_length_penalty", "length_penalty")
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Return a score per beam; minus infinity for a beam without tokens."""

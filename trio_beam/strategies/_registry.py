@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
 from trio_beam.core.config import BeamSearchConfig
@@ -67,10 +67,27 @@ def make_strategy(name: str, values: Mapping[str, Any]) -> Strategy:
     """
     preset = STRATEGIES[name]
     if isinstance(preset, type):
-        return build(preset, values)
-    own = {option.name for option in _own_options(preset)}
-    given = {key: value for key, value in values.items() if key in own}
-    return preset(**given, **{key: value for key, value in values.items() if key not in own})
+        made: Strategy = build(preset, values)
+    else:
+        made = preset(**values)
+    _check_effect(made, strategy_options(name), values)
+    return made
+
+
+def _check_effect(made: Strategy, options: Sequence[Option], values: Mapping[str, Any]) -> None:
+    """Refuse values that change nothing beside the others, unless they are the defaults.
+
+    Raises:
+        ConfigError: names the first.
+    """
+    reasons = made.without_effect()
+    for option in options:
+        reason = reasons.get(option.slot or option.name)
+        given = values.get(option.name, option.default)
+        if reason is not None and given != option.default:
+            error = ConfigError(option.name, "left out", given)
+            error.args = (f"{option.name} has no effect here: {reason}",)
+            raise error
 
 
 def strategy_name(strategy: Strategy) -> str:

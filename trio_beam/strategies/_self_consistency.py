@@ -22,13 +22,16 @@ def self_consistency(
             accepts=callable,
             accepted="a function of a text, or a regular expression",
             optional=True,
+            topic="answer",
             help="Extracts the answer from a text; a regular expression's last match counts.",
         ),
     ] = None,
     *,
     by: Annotated[
         Literal["count", "score"],
-        Parameter(kind="choice", choices=("count", "score"), help="Weight of a vote."),
+        Parameter(
+            kind="choice", choices=("count", "score"), topic="answer", help="Weight of a vote."
+        ),
     ] = "count",
     temperature: Annotated[
         float, Parameter(kind="number", minimum=0, above=True, help="Sampling temperature.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.builders import answer, block, opened, texts
@@ -26,7 +26,6 @@ def run(config: BeamSearchConfig) -> tuple[BeamSearchMachine, Finished, list[Rou
     return state, step, rounds
 
 
-@settings(deadline=None)
 @given(width=SMALL, n=SMALL, step=SMALL, max_tokens=st.integers(1, 8), spare=st.integers(0, 60))
 def test_no_more_is_generated_than_the_budget(
     width: int, n: int, step: int, max_tokens: int, spare: int

@@ -47,7 +47,10 @@ def fail(chain: Chain, error: Any = FULL) -> tuple[Event, ...]:
 def test_blocks_and_steps_take_turns() -> None:
     chain = make()
     assert (wanted(chain).beam.length, wanted(chain).max_tokens) == (0, 2)
-    assert give(chain, "a", "b") == (ChainExtended(chain=0, block=1, blocks=2, length=2),)
+    [extended] = give(chain, "a", "b")
+    assert extended == ChainExtended(chain=0, block=1, blocks=2, length=2)
+    assert isinstance(extended, ChainExtended)
+    assert extended.beam.text == "ab"
     assert (wanted(chain).beam.text, wanted(chain).max_tokens) == ("a", 1)
     [stepped] = give(chain, "c", logprob=-0.5)
     assert stepped == ChainStepped(
@@ -59,6 +62,7 @@ def test_blocks_and_steps_take_turns() -> None:
     [stepped] = give(chain, "f", "g", logprob=-2)
     assert isinstance(stepped, ChainStepped)
     assert stepped.probability == pytest.approx(math.exp(4 * -2 + 2))  # alpha 4, 2 nats less
+    assert stepped.beam is chain.beam
     assert (chain.beam.text, chain.end, chain.blocks) == ("acde", "done", 2)
     assert chain.step() is None
 

@@ -1,4 +1,4 @@
-"""What a server allows is learnt from the very words of its refusals."""
+"""Limits of a server are learnt from the wording of its refusals."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from trio_beam.dialects.common.sse import read_events
         (b"data: 1\nevent: message\n\nnonsense\n\n{}\n\n", [b"1"]),
         ('data: "\u2028\x0b\x0c\x1c\x85"\n\n'.encode(), ['"\u2028\x0b\x0c\x1c\x85"'.encode()]),
         (b"data: a: b\n\n", [b"a: b"]),
-        # What is not ended by an empty line is not there.
+        # An event without a final empty line is incomplete.
         (b"data: 1\n\ndata: 2\n", [b"1"]),
         (b"data: 1\n\ndata: 2", [b"1"]),
         (b"data: 1\n\ndata: 2\ndata", [b"1"]),

@@ -56,7 +56,7 @@ def test_with_a_part_of_it_the_truth_is_within_the_bounds(
     power = 1 / temperature
     known = math.fsum(math.exp(power * logprobs[number]) for number in seen if number is not None)
     rest = 1 - math.fsum(math.exp(logprobs[number]) for number in seen if number is not None)
-    # What is sampled and not shown may be less probable than what is hidden.
+    # A sampled token that is not listed may be less probable than hidden ones.
     least = min(one.logprob for one in token.top)
     hidden = rest * math.exp((power - 1) * least)
     mine = power * logprobs[sampled]

@@ -1,1 +1,1 @@
-"""Shared by all of the benchmark runner: problems and grades, optional packages, near misses of names."""
+"""Shared by the whole benchmark runner: problems and grades, optional packages, near misses of names."""

@@ -1,10 +1,10 @@
-"""Texts of files that people and their programs wrote, in whatever encoding."""
+"""Decode text files of unknown encoding."""
 
 from __future__ import annotations
 
 import codecs
 
-#: The longest marks first: that of UTF-32 begins with that of UTF-16.
+#: Longest marks first: that of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -15,10 +15,9 @@ _MARKS = (
 
 
 def encoding_of(data: bytes) -> str:
-    """Return the name of the encoding of a text.
+    """Return the name of a text's encoding.
 
-    A byte order mark decides. Without one it is UTF-16 if there are zero bytes: in whichever place of each
-    two most of them are.
+    A byte order mark decides. Without one, zero bytes mean UTF-16, and their positions its byte order.
     """
     for mark, name in _MARKS:
         if data.startswith(mark):
@@ -30,10 +29,10 @@ def encoding_of(data: bytes) -> str:
 
 
 def decode(data: bytes, errors: str = "strict") -> str:
-    """Decode a text of UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+    """Decode a text in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
 
     Args:
-        data: all of the text.
+        data: the complete text.
         errors: as for `bytes.decode`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The packages of the extra ``bench``, imported only where one is needed."""
+"""Import packages of the extras ``bench`` and ``reasoning`` on demand."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import Any
 
 from trio_beam.benchmark.common.problem import BenchmarkError
 
+#: Packages of another extra than ``bench``, and what pip needs for them.
+_OTHERS = {
+    "reasoning-gym": ("reasoning", " (which compiles a package of its: a C compiler is needed)")
+}
+
 
 def import_extra(module: str) -> Any:
-    """Import a module of a package of the extra.
+    """Import a module of the extra.
 
     Raises:
         BenchmarkError: it is not installed; the message says what to install.
@@ -37,7 +42,8 @@ def need_extra(module: str) -> None:
 def _missing(module: str, what: str) -> BenchmarkError:
     package = module.partition(".")[0].replace("_", "-")
     why = "" if what == module else f" ({what} is missing)"
+    extra, needs = _OTHERS.get(package, ("bench", ""))
     return BenchmarkError(
-        f'{package} is not installed{why}; install the extra "bench": '
-        'pip install "trio-beam[bench]", or uv run --extra bench ...'
+        f'{package} is not installed{why}; install the extra "{extra}": '
+        f'pip install "trio-beam[{extra}]"{needs}, or uv run --extra {extra} ... in a checkout'
     )

@@ -1,4 +1,4 @@
-"""Near misses: the names that a misspelt one may have meant."""
+"""Suggest names for a misspelt one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 
 def nearest_keys(key: str, known: Collection[str]) -> list[str]:
-    """Return the known keys that look like `key`, with or without their group; at most two."""
+    """Return at most two known keys similar to `key`, with or without their group."""
     named = [name for name in known if name.rpartition(".")[2] == key]
     if named:
         return named[:2]

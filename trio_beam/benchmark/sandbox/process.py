@@ -1,4 +1,4 @@
-"""A process in the sandbox as seen from outside: its start, its messages and its end."""
+"""Control a process in the sandbox from outside: its start, its messages and its end."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from trio_beam.benchmark.sandbox.inside.channel import Message
 from trio_beam.benchmark.sandbox.inside.limits import Limits
 
 _CHUNK = 1 << 16
-#: Seconds that the kernel may take to set a sandbox up, or to clear it away.
+#: Seconds that the kernel may take to set up or tear down a sandbox.
 _PATIENCE = 5.0
-#: Seconds to wait for the words of a process that has ended.
+#: Seconds to wait for the last output of a process that has ended.
 _LAST_WORDS = 1.0
 _DETAIL = 200  # characters
 
 
 class ProcessFailed(Exception):
-    """A process in the sandbox did not do what it was started for. Its own fault, not this machine's.
+    """A process in the sandbox failed at its job, through its own fault, not the machine's.
 
     Attributes:
-        detail: the reason in a line, such as ``AssertionError: ...`` or ``timed out after 10 s``.
+        detail: a one-line reason, such as ``AssertionError: ...`` or ``timed out after 10 s``.
     """
 
     def __init__(self, detail: str) -> None:
@@ -48,7 +48,7 @@ class ProcessFailed(Exception):
 class SandboxProcess:
     """A process that plays a role of `inside.start`.
 
-    `aclose` ends it and all that it has started. So does the end of this process, of whatever kind.
+    `aclose` ends it and everything it has started. So does any end of this process.
 
     Attributes:
         limits: what it may use.
@@ -68,7 +68,7 @@ class SandboxProcess:
     async def start(
         cls, bubblewrap: Bubblewrap, role: Sequence[str], limits: Limits
     ) -> SandboxProcess:
-        """Start a process; `ready` tells whether that succeeded.
+        """Start a process; `ready` waits for its success.
 
         Raises:
             BenchmarkError: this machine has no files, processes or memory left.
@@ -84,14 +84,14 @@ class SandboxProcess:
                 # Not by Trio, which would start it in a thread that ends when it has been idle for a
                 # while: the kernel kills bubblewrap when the thread that started it ends
                 # (--die-with-parent, which is PR_SET_PDEATHSIG).
-                bwrap = subprocess.Popen(  # noqa: ASYNC220, S603  # a few milliseconds; our words
+                bwrap = subprocess.Popen(  # noqa: ASYNC220, S603  # a few milliseconds; our own arguments
                     bubblewrap.command(role, limits, filter_from=their_filter, info_to=their_info),
                     stdin=their_input,
                     stdout=their_output,
                     stderr=their_errors,
                     pass_fds=[their_info, their_filter],
                     env=ENVIRONMENT,
-                    start_new_session=True,  # the terminal's Ctrl-C is not for it
+                    start_new_session=True,  # keeps the terminal's Ctrl-C away from it
                 )
             except OSError as error:
                 raise BenchmarkError(
@@ -105,7 +105,7 @@ class SandboxProcess:
         return cls(limits, bwrap, first, input_stream, output_stream, errors_stream)
 
     async def ready(self) -> None:
-        """Wait until it takes messages. Nothing that a model wrote has run by then.
+        """Wait until it accepts messages. No model-written code has run by then.
 
         Raises:
             BenchmarkError: it did not start.
@@ -122,7 +122,7 @@ class SandboxProcess:
         raise BenchmarkError(f"a process in the sandbox did not start: {one_line(words)}")
 
     async def send(self, word: str, rest: str) -> None:
-        """Send a message. If the process has ended, nothing happens: `receive` will raise."""
+        """Send a message; if the process has ended, do nothing, and `receive` will raise."""
         with contextlib.suppress(trio.BrokenResourceError):
             await self._input.send_all(f"{word} {rest}\n".encode())
 
@@ -143,7 +143,7 @@ class SandboxProcess:
         return Message.parse(line)
 
     async def aclose(self) -> None:
-        """Kill it, and wait until nothing is left of it. More than once does no harm."""
+        """Kill it, and wait until nothing is left of it. May be called repeatedly."""
         if self._first is None:
             self._bwrap.kill()
         else:
@@ -170,8 +170,8 @@ class SandboxProcess:
         return code
 
     async def _why_ended(self) -> str:
-        # Bubblewrap has the output open as well, so that has ended, or is about to. It ends as a shell
-        # does: with 128 and the signal's number.
+        # Bubblewrap holds the output open too, so it has ended or is about to. Like a shell, it exits with
+        # 128 plus the signal's number.
         code = await self._wait()
         return ending(code - 128 if code > 128 else 0)
 
@@ -184,10 +184,10 @@ class SandboxProcess:
 
 
 async def _first_process(info: int) -> int | None:
-    """Return a pidfd of the first process in the sandbox, once it is there; None if it never is.
+    """Wait for the sandbox's first process and return its pidfd; None if it never starts.
 
-    This cannot be cancelled. Without the pidfd only bubblewrap itself could be killed, while the first
-    process may still wait for it, and would then do so for ever.
+    Cannot be cancelled. Without the pidfd only bubblewrap itself could be killed, and the first process
+    might then wait for it for ever.
     """
     data = b""
     with trio.move_on_after(_PATIENCE, shield=True):
@@ -201,7 +201,7 @@ async def _first_process(info: int) -> int | None:
 
 
 def _pipe(for_reader: ExitStack, for_writer: ExitStack) -> tuple[int, int]:
-    """Open a pipe, and let a stack close each of its ends."""
+    """Open a pipe whose ends a stack will close."""
     reader, writer = os.pipe()
     for_reader.callback(os.close, reader)
     for_writer.callback(os.close, writer)
@@ -209,7 +209,7 @@ def _pipe(for_reader: ExitStack, for_writer: ExitStack) -> tuple[int, int]:
 
 
 def ending(signal_number: int) -> str:
-    """Describe how a process ended before it had done its job; 0 stands for no signal."""
+    """Describe how a process ended before finishing its job; 0 means no signal."""
     if signal_number == 0:
         return "the program ended itself"
     if signal_number == signal.SIGXCPU:
@@ -219,6 +219,6 @@ def ending(signal_number: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the first line of a text, cut and without control characters: it may be printed."""
+    """Return the first line of a text, shortened and without control characters, for printing."""
     line = text.strip().split("\n", 1)[0][:_DETAIL]
     return "".join(character if character.isprintable() else "?" for character in line)

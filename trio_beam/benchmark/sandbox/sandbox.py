@@ -1,4 +1,4 @@
-"""Starts processes in the sandbox, a bounded number at the same time."""
+"""Start processes in the sandbox, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trio_beam.benchmark.sandbox.process import ProcessFailed, SandboxProcess
 
 @attrs.define(eq=False)
 class Sandbox:
-    """Starts processes with the same limits. It keeps none.
+    """Starts processes with common limits, and keeps none of them.
 
     Attributes:
         limits: what each process may use.
@@ -30,7 +30,7 @@ class Sandbox:
         self._slots = trio.CapacityLimiter(os.cpu_count() or 1)
 
     async def check(self) -> Bubblewrap:
-        """Make sure that there is a bubblewrap that works: the first time by running Python in it.
+        """Check that bubblewrap works, the first time by running Python in it.
 
         Raises:
             BenchmarkError: there is none; the message says why.
@@ -40,12 +40,12 @@ class Sandbox:
         return self._bubblewrap
 
     def slot(self) -> AbstractAsyncContextManager[None]:
-        """Hold one of the places for jobs, of which there are as many as processor cores."""
+        """Hold one of the slots for jobs, of which there are as many as processor cores."""
         return self._slots
 
     @asynccontextmanager
     async def process(self, *role: str) -> AsyncIterator[SandboxProcess]:
-        """Start a process that plays a role; on the way out, end it and all that it has started.
+        """Start a process that plays a role; on exit, end it and everything it has started.
 
         Raises:
             BenchmarkError: nothing can be run on this machine.
@@ -55,11 +55,11 @@ class Sandbox:
         try:
             yield process
         finally:
-            await process.aclose()  # noqa: ASYNC102  # it is shielded, and limited, in there
+            await process.aclose()  # noqa: ASYNC102  # shielded, with a deadline, inside
 
     @contextmanager
     def time_limit(self) -> Iterator[None]:
-        """Hold what is inside to the limit of wall time.
+        """Limit the ``with`` block to the wall time of its limits.
 
         Raises:
             ProcessFailed: it took longer, and was cancelled.

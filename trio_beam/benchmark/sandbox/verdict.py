@@ -1,4 +1,4 @@
-"""Judges a program by tests that run in another process than the program."""
+"""Judge a program by tests that run in another process."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from trio_beam.benchmark.sandbox.sandbox import Sandbox
 
 
 async def judge(sandbox: Sandbox, *, prompt: str, completion: str, tests: str, name: str) -> None:
-    """Run a program in one process and its tests in another; return if all of them pass.
+    """Run a program in one process and its tests in another; return if all tests pass.
 
-    The two are connected only by this process. It hands each call of the tests to the program, and each
-    answer back, and interprets neither. So the verdict comes from a process in which no line of the program
-    has run, and which has received nothing from it but values (`inside.values`).
+    Only this process connects the two. It passes each call of the tests to the program and each answer
+    back, and interprets neither. The verdict thus comes from a process that has run no line of the program
+    and received nothing but values from it (`inside.values`).
 
     Args:
-        sandbox: starts both; its limits hold for each of them, and its wall time for both together.
-        prompt: the beginning of the program, by the problem: imports, helpers, a signature.
-        completion: the rest of it, by a model.
+        sandbox: starts both; its limits apply to each of them, and its wall time to both together.
+        prompt: the problem's beginning of the program: imports, helpers, a signature.
+        completion: the model's rest of the program.
         tests: the source of a function ``check(candidate)``.
-        name: the name of the function that is tested.
+        name: name of the function to test.
 
     Raises:
         ProcessFailed: the program does not pass.
@@ -41,7 +41,7 @@ async def judge(sandbox: Sandbox, *, prompt: str, completion: str, tests: str, n
 
 
 async def load(program: SandboxProcess, source: str, name: str) -> None:
-    """Have a process that is ready run a program to its end.
+    """Run a program to its end in a process that is ready.
 
     Raises:
         ProcessFailed: the program raised, or ended its process.
@@ -53,7 +53,7 @@ async def load(program: SandboxProcess, source: str, name: str) -> None:
 
 
 async def _relay(program: SandboxProcess, checks: SandboxProcess) -> None:
-    """Carry calls and answers between the two until the tests end.
+    """Relay calls and answers between the two until the tests end.
 
     Raises:
         ProcessFailed: a test failed, or one of the processes did.

@@ -1,4 +1,4 @@
-"""Gives jobs to math-verify and reasoning-gym, which run in the sandbox."""
+"""Run jobs of math-verify and reasoning-gym in the sandbox."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from trio_beam.benchmark.sandbox.sandbox import Sandbox
 
 @attrs.define(eq=False)
 class Verifier:
-    """Does jobs of `inside.verifiers` in the sandbox, each in a process of its own.
+    """Runs jobs of `inside.verifiers` in the sandbox, each in its own process.
 
-    To import the package takes up to a second. So the processes that have imported it are kept, as many as
-    there were jobs at the same time, and each job runs in a fork of one. They belong to one Trio run, and
-    `aclose` ends them.
+    Importing the package takes up to a second, so processes that have imported it are kept, as many as there
+    were concurrent jobs, and each job runs in a fork of one. They belong to one Trio run, and `aclose` ends
+    them.
 
     Attributes:
         package: ``math_verify`` or ``reasoning_gym``.
-        limits: what a job may use.
+        limits: the limits of a job.
     """
 
     package: str
@@ -37,7 +37,7 @@ class Verifier:
         self._sandbox = Sandbox(self.limits)
 
     async def check(self) -> None:
-        """Make sure that jobs can be done on this machine.
+        """Check that jobs can run on this machine.
 
         Raises:
             BenchmarkError: they cannot; the message says why.
@@ -45,7 +45,7 @@ class Verifier:
         await self._sandbox.check()
 
     async def run(self, job: str, **arguments: Any) -> Any:
-        """Do a job, and return its report. That is JSON of any kind: the caller checks what it is.
+        """Run a job and return its report: arbitrary JSON, which the caller must validate.
 
         Raises:
             ProcessFailed: it raised, took too long, was killed, or reported no JSON.
@@ -63,13 +63,13 @@ class Verifier:
                 if answered:
                     self._idle.append(process)
                 else:
-                    await process.aclose()  # noqa: ASYNC102  # it is shielded, and limited, in there
+                    await process.aclose()  # noqa: ASYNC102  # shielded, with a deadline, inside
         return _value(message)
 
     def run_sync(self, job: str, **arguments: Any) -> Any:
-        """Do a job where there is no event loop, with an import of its own. Blocks.
+        """Run a job without an event loop, with its own import. Blocks.
 
-        Not for anything that a model wrote: the size of the report is not limited.
+        Not for model-written text, since the size of the report is unlimited.
 
         Raises:
             ProcessFailed: it raised, or was killed.
@@ -80,7 +80,7 @@ class Verifier:
         return _value(Message.parse((output.splitlines() or [b""])[-1]))
 
     async def aclose(self) -> None:
-        """End the processes. Jobs must have ended before. More than once does no harm."""
+        """End the processes, after all jobs have ended. May be called repeatedly."""
         while self._idle:
             await self._idle.pop().aclose()
         await trio.lowlevel.checkpoint()
@@ -91,13 +91,13 @@ class Verifier:
         try:
             await process.ready()
         except BaseException:
-            await process.aclose()  # noqa: ASYNC102  # it is shielded, and limited, in there
+            await process.aclose()  # noqa: ASYNC102  # shielded, with a deadline, inside
             raise
         return process
 
 
 def _value(message: Message) -> Any:
-    """Return what a job reports, or raise `ProcessFailed`. The message may be anything."""
+    """Return a job's report or raise `ProcessFailed`. The message may be anything."""
     word, rest = message
     if word in ("raised", "failed"):
         raise ProcessFailed(rest)

@@ -1,1 +1,1 @@
-"""The problem sets: one file each, and what they share: rows, answers in texts, multiple choice."""
+"""The problem sets, one file each, and their helpers: rows, answers in texts, multiple choice."""

@@ -1,7 +1,7 @@
-r"""Final answers in the text of a model: ``\boxed{...}``, ``#### 72``, ``the answer is 72``, ``Answer: C``.
+r"""Find final answers in a model's text: ``\boxed{...}``, ``#### 72``, ``the answer is 72``, ``Answer: C``.
 
-Thoughts of reasoning models are no answers (`thinking`). Nothing here evaluates anything: texts of any
-content and length are searched in linear time.
+The thoughts of reasoning models are ignored (`thinking`). Nothing is evaluated, and texts of any content
+and length are searched in linear time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = [
     "value_of",
 ]
 
-#: More of an answer is of no use, and would only make its grading slow.
+#: Longer answers are useless and would only slow down grading.
 _LONGEST = 1000
-#: A final answer stands near the end; the rest of a very long text is not searched.
+#: Final answers are near the end; the rest of a very long text is not searched.
 _TAIL = 20_000
 
 _MARKED = re.compile(
@@ -52,7 +52,7 @@ _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\{([^{}]*)\}"
 
 
 def boxed(text: str) -> str | None:
-    r"""Return the content of the last whole ``\boxed{...}`` (or ``\fbox``)."""
+    r"""Return the content of the last complete ``\boxed{...}`` (or ``\fbox``)."""
     text = _tail(text)
     starts = [match.end() for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text)]
     for start in reversed(starts[-8:]):
@@ -65,7 +65,7 @@ def boxed(text: str) -> str | None:
 
 
 def tagged(text: str) -> str | None:
-    """Return the content of the last ``<answer>...</answer>``; the end of the text may close it."""
+    """Return the content of the last ``<answer>...</answer>``, possibly closed by the end of the text."""
     found: str | None = None
     for match in _TAGGED.finditer(_tail(text)):
         found = match.group(1).strip()
@@ -73,7 +73,7 @@ def tagged(text: str) -> str | None:
 
 
 def marked(text: str) -> str | None:
-    """Return what follows the last ``####``, ``Answer:`` or ``the answer is`` in its line."""
+    """Return the rest of the line after the last ``####``, ``Answer:`` or ``the answer is``."""
     found: str | None = None
     tail = half_width(_tail(text))
     for match in _MARKED.finditer(tail):
@@ -84,7 +84,7 @@ def marked(text: str) -> str | None:
 
 
 def final_answer(text: str) -> str | None:
-    """Return the answer that a text gives; without any mark of one, its last line that is not empty."""
+    """Return the answer that a text marks, else its last non-empty line."""
     for find in (boxed, tagged, marked):
         if (found := find(text)) is not None:
             return _bare(found)
@@ -93,9 +93,9 @@ def final_answer(text: str) -> str | None:
 
 
 def number_in(text: str) -> str | None:
-    """Return the number that a text gives as its answer, in plain digits: the marked one, or else the last.
+    """Return the number that a text gives as its answer, in plain digits: the marked one, else the last.
 
-    None if there is none, or if several are given as the answer.
+    Returns None if there is none, or if the answer consists of several.
     """
     for find in (boxed, tagged, marked):
         if (found := find(text)) is None:
@@ -110,7 +110,7 @@ def number_in(text: str) -> str | None:
 
 
 def letter_in(text: str, letters: str) -> str | None:
-    """Return the letter that a text chooses, one of `letters`; None if it does not say so clearly."""
+    """Return the letter in `letters` that a text chooses; None if that is unclear."""
     text = half_width(_tail(text))
     if alone := _ALONE.fullmatch(text):
         return _one_of(alone.group(1).upper(), letters)
@@ -131,7 +131,7 @@ def letter_in(text: str, letters: str) -> str | None:
 
 
 def normal_form(answer: str) -> str:
-    """Write an answer as answers are compared: a number by its value, the rest without typography."""
+    """Normalise an answer for comparison: numbers by value, other text without typography."""
     value = value_of(answer)
     if value is not None:
         return str(value)
@@ -144,12 +144,12 @@ def normal_form(answer: str) -> str:
 
 
 def _tail(text: str) -> str:
-    """The part of a text where its answer is looked for."""
+    """Return the part of a text that is searched for the answer."""
     return without_thoughts(text)[-_TAIL:]
 
 
 def _bare(answer: str) -> str:
-    """The answer without a sentence's full stop, without emphasis and dollar signs around it."""
+    """Strip an answer of a final full stop, emphasis and dollar signs."""
     plain = answer.strip().lstrip("*_` ").rstrip("*_`. ")
     while len(plain) > 2 and plain[0] == plain[-1] == "$":
         plain = plain[1:-1].strip()

@@ -1,4 +1,4 @@
-"""MMLU and GPQA: questions with four answers, of which one is to be chosen by its letter."""
+"""MMLU and GPQA: questions with four choices, answered by a letter."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Choice:
     can_grade = True
 
     async def check_grading(self) -> None:
-        """Letters can be compared anywhere."""
+        """Do nothing: comparing letters needs no tools."""
         await trio.lowlevel.checkpoint()
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
@@ -63,7 +63,7 @@ class _Choice:
         return answers.letter_in(completion, LETTERS[:4])
 
     async def aclose(self) -> None:
-        """Nothing is kept running."""
+        """Do nothing: nothing is kept running."""
         await trio.lowlevel.checkpoint()
 
 
@@ -72,14 +72,14 @@ class Mmlu(_Choice):
     """14,042 questions of 57 subjects. The first of each subject come first, then the second of each.
 
     Attributes:
-        name: ``mmlu``, or that of one of `SUBJECTS` for a part of it.
+        name: ``mmlu``, or one of `SUBJECTS` for a part of it.
     """
 
     name: str = "mmlu"
     data_dir: Path | None = None
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first problems, the subjects in turn: a few of them are not all of one subject."""
+        """Load the first problems, alternating subjects so that a few problems cover several."""
         del seed
         wanted = SUBJECTS.get(self.name)
         subjects: defaultdict[str, list[Problem]] = defaultdict(list)
@@ -95,20 +95,20 @@ class Mmlu(_Choice):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Gpqa(_Choice):
-    """198 questions (GPQA diamond) that a search engine does not answer."""
+    """198 questions (GPQA diamond) that search engines cannot answer."""
 
     name: str = "gpqa"
     data_dir: Path | None = None
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first problems. The order of a question's choices is its own, the same in every run."""
+        """Load the first problems, each with its own order of choices, the same in every run."""
         del seed
         rows = first(_GPQA.rows(self.data_dir), count)
         return [_gpqa_problem(number, row) for number, row in enumerate(rows)]
 
 
 def grade_choice(completion: str, right: str, count: int) -> Grade:
-    """Grade the letter that a text chooses of the first `count`."""
+    """Grade the letter that a text chooses among the first `count`."""
     found = answers.letter_in(completion, LETTERS[:count])
     passed = found == right
     detail = "" if passed else "no letter found" if found is None else f"wrong answer: {found}"
@@ -116,7 +116,7 @@ def grade_choice(completion: str, right: str, count: int) -> Grade:
 
 
 def ask(question: str, choices: Sequence[str]) -> str:
-    """A question with its choices, each on a line of its own."""
+    """Format a question with its choices, one per line."""
     lines = [f"{letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False)]
     return "\n".join([question.strip(), "", *lines])
 
@@ -137,7 +137,7 @@ def _mmlu_problem(number: int, row: dict[str, Any]) -> Problem:
 
 
 def listed(choices: Any) -> Sequence[Any]:
-    """Return the choices as a list; in a CSV file they are one text, in some data sets they have labels."""
+    """Return the choices as a list, from a list, a labelled mapping or a CSV text."""
     if isinstance(choices, dict):
         choices = choices.get("text")
     with contextlib.suppress(ValueError, SyntaxError):
@@ -146,7 +146,7 @@ def listed(choices: Any) -> Sequence[Any]:
 
 
 def _place(answer: Any) -> int:
-    """Which choice is right, from a number or a letter; -1 if it is neither."""
+    """Return the index of the correct choice from a number or a letter; -1 if it is neither."""
     text = str(answer).strip()
     return LETTERS.find(text) if len(text) == 1 and text in LETTERS else _whole(text)
 

@@ -1,4 +1,4 @@
-"""The program in a model's answer, as the continuation of a HumanEval prompt.
+"""Extract the program from a model's answer, as the continuation of a HumanEval prompt.
 
 A prompt ends with the docstring of a function that has no body yet. Models answer with the body; with the
 whole function once more, bare or in a fenced block with words around it; or with a block of the body alone.
@@ -40,9 +40,9 @@ _OTHER_LANGUAGES = {"bash", "sh", "shell", "console", "text", "output", "json", 
 
 
 def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
-    """Return the code that follows the prompt in a program with the model's solution; None if it is empty.
+    """Return the code to append to the prompt for the model's solution; None if there is none.
 
-    If there is nothing that Python can read, it is the most likely part, for the sake of the error message.
+    If nothing is valid Python, return the likeliest part, whose error message is the most useful.
 
     Args:
         prompt: imports, helpers, and a function without a body.
@@ -66,7 +66,7 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
 
 
 def code_in(text: str) -> str | None:
-    """Return the code of an answer to an unknown question, in one spelling, for votes."""
+    """Return the code of an answer in canonical form, for votes without the prompt."""
     text = _clean(text)
     if not text.strip():
         return None
@@ -79,7 +79,7 @@ def code_in(text: str) -> str | None:
 
 def _clean(text: str) -> str:
     text = without_thoughts(text).replace("\r\n", "\n").replace("\r", "\n")[:_LONGEST]
-    # Many a model begins with a space.
+    # Many models begin with a space.
     return text.lstrip() if _STARTS_CODE.match(text.lstrip()) else text
 
 
@@ -174,18 +174,21 @@ def _whole_function(code: str, entry_point: str, reader: _Reader) -> str | None:
 
 
 def _dedent(code: str) -> str:
-    """As textwrap does it, but nothing is touched that needs it not, such as lines in a docstring."""
+    """Dedent like textwrap, but leave text alone that needs no dedenting, such as docstring lines."""
     return textwrap.dedent(code) if code.lstrip("\n")[:1] in (" ", "\t") else code
 
 
 def _body(prompt: str, code: str, entry_point: str, reader: _Reader) -> str | None:
     """The code as the body of the prompt's function, if it can be one."""
     block = textwrap.indent(_dedent(code).strip("\n"), "    ")
-    # As it is; with its first line's indent, which chat templates strip; as a block of its own.
+    # Verbatim; with the first line's indent restored, which chat templates strip; as a block.
     attempts = [code, f"    {code.lstrip()}", block]
     if any(line[:1].strip() for line in code.strip().split("\n")[1:]):
         attempts = [code, block, attempts[1]]
-    for read in (_parsed, _readable):  # one that can be read whole is better than any in part
+    for read in (
+        _parsed,
+        _readable,
+    ):  # one that parses completely is better than any that parses in part
         for attempt in attempts:
             tree = read(prompt, attempt, reader)
             if tree is not None and _has_body(tree, entry_point):
@@ -194,7 +197,7 @@ def _body(prompt: str, code: str, entry_point: str, reader: _Reader) -> str | No
 
 
 def _has_body(tree: ast.Module, entry_point: str) -> bool:
-    """Whether the last definition of the function has more than a docstring."""
+    """Return whether the function's last definition has more than a docstring."""
     for node in reversed(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name == entry_point:
             return any(not _says_nothing(inner) for inner in node.body)
@@ -214,7 +217,7 @@ def _parsed(before: str, code: str, reader: _Reader) -> ast.Module | None:
 
 
 def _parse(source: str) -> ast.Module:
-    """Raise SyntaxError also for what only the compiler finds, such as ``return`` outside a function."""
+    """Parse code; raise SyntaxError also for compile errors, such as ``return`` outside a function."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Python, about the model's code
         tree = ast.parse(source)
@@ -230,7 +233,7 @@ def _kept_lines(source: str, tree: ast.Module, entry_point: str, *, start: int) 
 
 
 def _as_written(blocks: Sequence[str], text: str, entry_point: str) -> str:
-    """The part that will not run, but whose error says best why."""
+    """Return the part that will not run but whose error is the most helpful."""
     named = [block for block in blocks if f"def {entry_point}" in block]
     if named or f"def {entry_point}" in text:
         return f"\n{named[0] if named else text[next(_starts(text, entry_point), 0) :]}\n"
@@ -240,7 +243,7 @@ def _as_written(blocks: Sequence[str], text: str, entry_point: str) -> str:
 def _readable(before: str, code: str, reader: _Reader) -> ast.Module | None:
     """As much of a code as Python can read, from its beginning to a line that is not indented.
 
-    Words behind the code are left out so; but an error within a function stays an error.
+    This drops prose after the code, but keeps errors inside a function.
     """
     lines = code.split("\n")
     ends = [len(lines), *(n for n in range(len(lines) - 1, 0, -1) if lines[n][:1].strip())]
@@ -251,7 +254,7 @@ def _readable(before: str, code: str, reader: _Reader) -> ast.Module | None:
         try:
             return reader.parse(before + "\n".join(lines[:end]) + "\n")
         except SyntaxError as error:
-            # Nothing from the error's line on can mend what is wrong there or above.
+            # Lines after the error cannot repair it.
             limit = min(end, (error.lineno or 1) - before.count("\n") - 1)
         except (ValueError, RecursionError, MemoryError):
             return None
@@ -259,9 +262,9 @@ def _readable(before: str, code: str, reader: _Reader) -> ast.Module | None:
 
 
 def _needed(body: Sequence[ast.stmt], entry_point: str) -> list[ast.stmt]:
-    """The statements that define the function and, directly or not, what it uses.
+    """Return the statements that define the function and everything it uses, directly or not.
 
-    What else stands there (examples, prints, questions for input) is not part of the solution.
+    Other statements (examples, prints, requests for input) are not part of the solution.
     """
     places: defaultdict[str, list[int]] = defaultdict(list)
     for place, node in enumerate(body):
@@ -305,7 +308,7 @@ def _defined_by(node: ast.stmt) -> set[str]:
 
 
 def _changes(call: ast.expr) -> set[str]:
-    """The name whose thing a call may change: the table of ``table.append(1)``."""
+    """Return the name of the object that a call may modify: ``table`` in ``table.append(1)``."""
     called = call.func if isinstance(call, ast.Call) else None
     if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
         return {called.value.id}
@@ -317,7 +320,7 @@ def _for_main(node: ast.AST) -> bool:
 
 
 def _uses(node: ast.stmt) -> set[str]:
-    """The names of the module that a statement reads, in functions that it defines too."""
+    """Return the global names that a statement reads, also inside functions it defines."""
     table = symtable.symtable(ast.unparse(node), "solution", "exec")
     names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
     tables = list(table.get_children())

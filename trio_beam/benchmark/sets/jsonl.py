@@ -1,4 +1,4 @@
-r"""``jsonl:PATH``: problems of one's own, one JSON object a line.
+r"""``jsonl:PATH``: your own problems, one JSON object per line.
 
 ::
 
@@ -7,12 +7,11 @@ r"""``jsonl:PATH``: problems of one's own, one JSON object a line.
     {"prompt": "Which is even?", "choices": ["3", "4"], "answer": "B"}
     {"prompt": "The capital of France?", "answer": ["Paris", "City of Paris"], "grading": "exact"}
 
-``id`` is the number of the line if it is left out or null. ``grading`` is ``number``, ``math`` (by
-math-verify), ``choice`` or ``exact`` (without regard to capitals, spaces and a full stop); if it is left
-out, ``choice`` where there are choices, ``number`` where the answer is one, and else ``exact``. Of an answer
-with its solution in front, as GSM8K has them, only what is behind ``####`` counts. Several answers are all
-right. Columns may also have the names that other data sets give them (`_ALIASES`). Whatever else a line has
-is kept for the records. A Parquet or CSV file will do as well.
+``id`` defaults to the line number. ``grading`` is ``number``, ``math`` (by math-verify), ``choice`` or
+``exact`` (ignoring case, spaces and a final full stop); by default, ``choice`` if there are choices,
+``number`` if the answer is one, else ``exact``. If an answer contains its solution, as in GSM8K, only the
+part after ``####`` counts. Any of several answers is correct. Columns may have the names that other data
+sets use (`_ALIASES`). Further fields are kept for the records. Parquet and CSV files work too.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from trio_beam.benchmark.sets.maths import NO_ANSWER, NOT_RIGHT, MathGrader
 from trio_beam.benchmark.sets.rows import read_rows
 
 _GRADINGS = ("number", "math", "choice", "exact")
-#: Columns, with the names that other data sets have for them.
+#: Columns, with their names in other data sets.
 _ALIASES = {
     "id": (),
     "prompt": ("question", "problem", "input", "query"),
@@ -72,13 +71,13 @@ class JsonLines:
         return problems[:count]
 
     async def check_grading(self) -> None:
-        """Read the file, and try the sandbox if math-verify will be asked."""
+        """Read the file, and check the sandbox if math-verify is needed."""
         await trio.to_thread.run_sync(self.load, None, 0)
         if "math" in self._gradings:
             await self._grader.check()
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Grade as the problem's line says."""
+        """Grade by the problem's ``grading``."""
         reference = problem.reference
         right: list[str] = reference["answers"]
         grade = Grade(passed=False, score=0.0, answer=None, detail=NO_ANSWER)
@@ -89,7 +88,7 @@ class JsonLines:
         return grade
 
     def answer_of(self, completion: str) -> str | None:
-        """Find the letter or the number where all problems ask for one, else the final answer."""
+        """Return the letter or number if all problems ask for one, else the final answer."""
         if self._gradings == {"choice"}:
             return answers.letter_in(completion, LETTERS)
         if self._gradings == {"number"}:
@@ -141,7 +140,7 @@ class JsonLines:
 
 
 def _known_columns(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A row's columns by our names, and what else it has; an empty cell is one that is not there."""
+    """Return a row's columns under our names, and its other fields; empty cells count as missing."""
     plain = {name.strip().lower(): name for name in given}
     row: dict[str, Any] = {}
     used: set[str] = set()
@@ -161,13 +160,13 @@ def _is_empty(value: Any) -> bool:
 
 def _id(row: dict[str, Any], number: int) -> str:
     given = row.get("id", number)
-    # A table has 1.0 for the 1 of a column in which one is missing.
+    # Tables store 1 as 1.0 in a column with missing values.
     whole = isinstance(given, float) and given.is_integer()
     return str(int(given) if whole else given)
 
 
 def _answers(given: Any, where: str, *, whole: bool) -> list[str]:
-    """The right answers; of a solution with its answer behind ``####``, the answer, unless it is whole."""
+    """Return the correct answers; of a solution with ``####``, the answer after it."""
     found = given if isinstance(given, list) else [given]
     allowed = all(
         isinstance(one, (str, int, float)) and not isinstance(one, bool) and str(one).strip()

@@ -37,17 +37,17 @@ NO_ANSWER = "no answer found"
 
 
 class MathGrader:
-    """Compares answers: by their form, by their value, and at last by math-verify, in the sandbox.
+    """Compares answers by form, by value, and finally by math-verify in the sandbox.
 
-    math-verify computes what it reads, and so can be kept busy for ever.
+    math-verify evaluates what it reads, so an answer can keep it busy for ever.
     """
 
     def __init__(self) -> None:
-        """Nothing is started yet."""
+        """Create a grader without starting anything."""
         self._verifier = Verifier("math_verify", Limits(seconds=10.0))
 
     async def check(self) -> None:
-        """Make sure that math-verify can be asked.
+        """Check that math-verify can run.
 
         Raises:
             BenchmarkError: there is no sandbox on this machine.
@@ -86,7 +86,7 @@ class MathGrader:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Gsm8k:
-    """Word problems of a school, whose answers are whole numbers: 1,319, and 7,473 to train on.
+    """Grade-school word problems with integer answers: 1,319, and 7,473 for training.
 
     Attributes:
         name: ``gsm8k``, or ``gsm8k-train``.
@@ -101,7 +101,7 @@ class Gsm8k:
     _grader: MathGrader = attrs.field(factory=MathGrader, init=False)
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first problems of its split."""
+        """Load the first problems of its split."""
         del seed
         need_extra("math_verify")
         source = _GSM8K_TRAIN if self.name == "gsm8k-train" else _GSM8K
@@ -109,15 +109,15 @@ class Gsm8k:
         return [_gsm8k_problem(self.name, number, row) for number, row in enumerate(rows)]
 
     async def check_grading(self) -> None:
-        """Try the sandbox."""
+        """Check the sandbox."""
         await self._grader.check()
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Right if the number is; how it is written does not matter."""
+        """Pass if the number is correct, however it is written."""
         return await self._grader.grade(self.answer_of(completion), problem.reference["answer"])
 
     def answer_of(self, completion: str) -> str | None:
-        """Find the number that was marked as the answer, or else the last; or an expression in a box."""
+        """Return the number marked as the answer, else the last one, or a boxed expression."""
         inside = answers.boxed(completion)
         if inside is not None and "\\" in inside and stated_number(inside) is None:
             return inside  # such as a root
@@ -130,7 +130,7 @@ class Gsm8k:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Math500:
-    r"""500 problems of competitions, whose answers are expressions in LaTeX."""
+    r"""500 competition problems with LaTeX expressions as answers."""
 
     name: str = "math500"
     instruction: str = (
@@ -141,23 +141,23 @@ class Math500:
     _grader: MathGrader = attrs.field(factory=MathGrader, init=False)
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first problems of the test split."""
+        """Load the first problems of the test split."""
         del seed
         need_extra("math_verify")
         return [_math500_problem(row) for row in first(_MATH500.rows(self.data_dir), count)]
 
     async def check_grading(self) -> None:
-        """Try the sandbox."""
+        """Check the sandbox."""
         await self._grader.check()
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """Right if math-verify takes the answer for the reference."""
+        """Pass if math-verify considers the answer equal to the reference."""
         return await self._grader.grade(
             answers.final_answer(completion), problem.reference["answer"]
         )
 
     def answer_of(self, completion: str) -> str | None:
-        """The answer without its typography."""
+        """Return the answer without typography."""
         found = answers.final_answer(completion)
         return None if found is None else answers.normal_form(found)
 

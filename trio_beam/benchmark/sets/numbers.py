@@ -1,10 +1,10 @@
-r"""One reader for numbers, as people and models write them.
+r"""Read numbers as people and models write them.
 
-It knows digits in groups (``1,234``, ``1{,}234``, ``1\,234``, ``1 234``, ``1'234``, ``1,00,000``), full-width
-digits and signs, fractions (``3/4``, ``\frac{3}{4}``, ``1\frac12``, ``½``), powers (``10^3``, ``1e5``,
-``2 \times 10^3``), words of size (``1.5 million``), currencies, per cent (``50%`` is 50), and units behind a
-number (``18cm``, ``18\text{ cm}``, the ``18th``). Not numbers are the 3 of ``x3``, the 4 of ``4B``, the 2 of
-``1.2.3``.
+Supported are digits in groups (``1,234``, ``1{,}234``, ``1\,234``, ``1 234``, ``1'234``, ``1,00,000``),
+full-width digits and signs, fractions (``3/4``, ``\frac{3}{4}``, ``1\frac12``, ``½``), powers (``10^3``,
+``1e5``, ``2 \times 10^3``), magnitudes (``1.5 million``), currencies, per cent (``50%`` is 50), and units
+after a number (``18cm``, ``18\text{ cm}``, the ``18th``). The 3 of ``x3``, the 4 of ``4B`` and the 2 of
+``1.2.3`` are not numbers.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from fractions import Fraction
 
 import attrs
 
-#: A number of more characters is none, and only makes reading slow.
+#: Longer numbers are ignored, since they would only slow down reading.
 _LONGEST = 100
-#: Decimal digits of the greatest number, and of the denominator of the smallest.
-_MOST_DIGITS = 200
+#: Maximum number of decimal digits of a number, and of its denominator.
+_MAX_DIGITS = 200
 
-#: Full-width forms of ASCII, one character for one, and what else stands for an ASCII sign.
+#: Full-width forms and other substitutes of ASCII characters.
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     0x3000: " ",
     **{ord(sign): "." for sign in "。．｡"},
@@ -46,7 +46,7 @@ _VULGAR = {
     "⅞": "7/8",
 }
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-#: Words of size; letters are, too, behind an amount of money.
+#: Words for magnitudes; letters too, after an amount of money.
 _SIZES = {
     "hundred": 10**2,
     **dict.fromkeys(("thousand", "k"), 10**3),
@@ -54,7 +54,7 @@ _SIZES = {
     **dict.fromkeys(("billion", "b"), 10**9),
     "trillion": 10**12,
 }
-#: Units that are written right behind a number; longer words may stand there anyhow.
+#: Units written directly after a number; longer words may follow anyway.
 _UNITS = (
     "km|cm|mm|nm|m|kg|mg|g|t|lbs?|oz|ft|in|yds?|mi|mph|kph|kmh|kWh|kW|W|V|A|K|J|N|s|ms|h|hrs?|min"
     "|l|ml|L|mL|st|nd|rd|th|am|pm|px|dB|Hz|kHz|MHz|GHz|KB|MB|GB|TB|°[CF]?|%"
@@ -77,7 +77,7 @@ _LATEX = (
     (re.compile(r"(?<=\d)\s*\\[dtc]?frac\s*(\d)\s*(\d)"), r" \1/\2"),
     (re.compile(r"\\[dtc]?frac\s*(\d)\s*(\d)"), r"\1/\2"),
 )
-#: Repeated so often at most, so that no text takes long.
+#: Maximum repetitions in patterns, which bounds the time per text.
 _GROUPS = (
     r"\d{1,3}(?:,\d{3}){1,25}(?!\d)|\d{1,3}(?:'\d{3}){1,25}(?!\d)"
     r"|\d{1,2}(?:,\d{2}){1,25},\d{3}(?!\d)"
@@ -97,18 +97,18 @@ _BODY = r"""
     (?:\s?(?P<size>hundred|thousand|million|billion|trillion)\b)?
     (?(before)(?:(?P<money>[kKMB])(?![A-Za-z0-9_]))?)
 """
-#: Behind a number: its unit, or nothing that would make it a part of a name.
+#: What may follow a number: its unit, or nothing that would make it part of a name.
 _BEHIND = rf"(?:(?:{_UNITS}|[a-z]{{3,}})(?![A-Za-z0-9_])|(?![A-Za-z0-9_]))(?!\.\d)"
 _FLAGS = re.VERBOSE | re.IGNORECASE
 _ALL_GROUPS = f"{_GROUPS}|{_SPACED}"
 _START = r"(?<![A-Za-z0-9_.\\^])"
-#: In a text a dash with a space behind it begins an item of a list.
+#: In a text, a dash followed by a space starts a list item.
 _IN_BODY = _BODY.replace("SIGN", "[-+]").replace("GROUPS", _GROUPS)
 _ALONE_BODY = _BODY.replace("SIGN", r"[-+]\s?").replace("GROUPS", _ALL_GROUPS)
 _IN_TEXT = re.compile(rf"{_START}(?:{_IN_BODY})(?-i:{_BEHIND})", _FLAGS)
 _IN_ANSWER = re.compile(rf"{_START}(?:{_ALONE_BODY})(?-i:{_BEHIND})", _FLAGS)
 _ALONE = re.compile(rf"\s*(?:{_ALONE_BODY})\s?(?:[€£¥₹]|%|°)?\.?\s*", _FLAGS)
-#: Between two numbers of which neither alone is the answer: ``18 or 20``; ``18, 20`` if there is no more.
+#: Separators of alternatives, neither of which alone is the answer: ``18 or 20``; ``18, 20`` alone.
 _OR = re.compile(r"\s*(?:[a-z]+\s+){0,2}(?:or|and/or)\s*", re.IGNORECASE)
 _LIST = re.compile(r"\s*(?:[,;&]|and)\s*", re.IGNORECASE)
 _WORD = re.compile(r"(?<![A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}", re.IGNORECASE)
@@ -118,7 +118,7 @@ _DENIED = re.compile(r"\b(?:not|isn't|rather than|instead of)\s*$", re.IGNORECAS
 
 @attrs.frozen
 class Found:
-    """A number in a text, with its place."""
+    """A number in a text, with its position."""
 
     value: Fraction
     start: int
@@ -126,12 +126,12 @@ class Found:
 
 
 def half_width(text: str) -> str:
-    """Write full-width signs, letters and digits in ASCII, each in its place."""
+    """Convert full-width characters to ASCII, one for one."""
     return text.translate(_HALF_WIDTH)
 
 
 def value_of(text: str) -> Fraction | None:
-    """Return the number that a text is, and nothing else: no unit, but a currency or per cent sign."""
+    """Return the number if a text consists of one, with at most a currency or per cent sign."""
     plain = _plain(text.strip().strip("$"))
     match = _ALONE.fullmatch(plain) if len(plain) <= _LONGEST else None
     return None if match is None else _value(match)
@@ -142,7 +142,7 @@ def numbers_in(text: str, *, spaced: bool = False) -> list[Found]:
 
     Args:
         text: of any content.
-        spaced: whether spaces may stand between groups of three digits, as in an answer alone.
+        spaced: whether spaces may separate groups of three digits, as in an answer alone.
     """
     return list(_find(_plain(text), spaced=spaced))
 
@@ -150,7 +150,7 @@ def numbers_in(text: str, *, spaced: bool = False) -> list[Found]:
 def stated_number(text: str) -> Fraction | str | None:
     """Return the number that a short text states as its answer.
 
-    That is the one behind the last equals sign, else the first that is not denied.
+    This is the number after the last equals sign, else the first that is not negated.
 
     Returns:
         ``"several"`` if the text names alternatives, None if it has no number or is an expression.
@@ -173,7 +173,7 @@ def stated_number(text: str) -> Fraction | str | None:
 
 
 def digits_of(value: Fraction) -> str:
-    """Write a number in plain digits, as a fraction if it has no end."""
+    """Write a number in plain digits, as a fraction if its decimals do not end."""
     if value.denominator == 1:
         return str(value.numerator)
     decimal = Decimal(value.numerator) / Decimal(value.denominator)
@@ -182,7 +182,7 @@ def digits_of(value: Fraction) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without LaTeX's and Unicode's ways to write numbers."""
+    """Convert LaTeX's and Unicode's number notations to plain text."""
     plain = half_width(text)
     for sign, fraction in _VULGAR.items():
         plain = plain.replace(sign, f" {fraction}")
@@ -222,7 +222,7 @@ def _decimal(match: re.Match[str]) -> Fraction | None:
     shift = int(match["exponent"] or 0) + int(match["ten"] or 0)
     power = int(match["power"] or 1)
     size = (abs(decimal.adjusted()) + abs(shift) + 1) * max(1, abs(power))
-    if size > _MOST_DIGITS or len(digits) * max(1, abs(power)) > 10 * _MOST_DIGITS:
+    if size > _MAX_DIGITS or len(digits) * max(1, abs(power)) > 10 * _MAX_DIGITS:
         return None
     value = Fraction(decimal) * Fraction(10) ** shift
     return value**power / Fraction(match["below"] or 1)

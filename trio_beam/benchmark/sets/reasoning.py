@@ -1,4 +1,4 @@
-"""``reasoning_gym:TASK``: problems that are generated from a seed, graded by the task's verifier."""
+"""``reasoning_gym:TASK``: problems generated from a seed and graded by the task's verifier."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trio_beam.benchmark.sandbox import Limits, ProcessFailed, Verifier
 from trio_beam.benchmark.sets import answers
 
 _PACKAGE = "reasoning_gym"
-#: How many there are when no number is asked for: a generator has no end.
+#: Default number of problems, since a generator has no end.
 _ALL = 500
-#: Tasks that measure nothing, with the reason.
+#: Excluded tasks, which measure nothing, with the reason.
 _UNFIT = {"game_of_life_halting": "its verifier takes every answer for a right one"}
-#: To make problems takes no more; they are ours, but made where answers are graded.
+#: Limits for generating problems, which happens in the sandbox too.
 _MAKING = Limits(seconds=300.0, memory=4 << 30, message=256 << 20)
 
 
@@ -26,8 +26,8 @@ _MAKING = Limits(seconds=300.0, memory=4 << 30, message=256 << 20)
 class ReasoningGym:
     """A task of reasoning-gym.
 
-    Its verifiers run in the sandbox. Where one would evaluate an answer as Python, only literals,
-    arithmetic and formulas are.
+    Its verifiers run in the sandbox. If one evaluates an answer as Python, only literals, arithmetic and
+    formulas are evaluated.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ReasoningGym:
     )
 
     def load(self, count: int | None, seed: int) -> Sequence[Problem]:
-        """The first problems that the seed gives; 500, if no number is asked for."""
+        """Load the first problems for the seed, 500 by default."""
         if self.task in _UNFIT:
             raise BenchmarkError(f"{self.name} measures nothing: {_UNFIT[self.task]}")
         need_extra(_PACKAGE)
@@ -59,11 +59,11 @@ class ReasoningGym:
         ]
 
     async def check_grading(self) -> None:
-        """Try the sandbox."""
+        """Check the sandbox."""
         await self._verifier.check()
 
     async def grade(self, problem: Problem, completion: str) -> Grade:
-        """The score is the verifier's, which gives some tasks parts of a point; a whole one passes."""
+        """Grade by the verifier's score, which may be partial credit; only a full score passes."""
         answer = self._answer_in(completion)
         if answer is None:
             return Grade(passed=False, score=0.0, answer=None, detail="no answer found")
@@ -82,7 +82,7 @@ class ReasoningGym:
         )
 
     def answer_of(self, completion: str) -> str | None:
-        """The answer; spaces and capitals do not tell answers apart."""
+        """Return the answer, ignoring spaces and case."""
         answer = self._answer_in(completion)
         return None if answer is None else " ".join(answer.split()).casefold()
 
@@ -91,7 +91,7 @@ class ReasoningGym:
         await self._verifier.aclose()
 
     def _answer_in(self, completion: str) -> str | None:
-        # What is between the tags is taken as it is: grids and words have a form that counts.
+        # Text between the tags is used verbatim, because the form of grids and words matters.
         found = answers.tagged(completion)
         return answers.final_answer(completion) if found is None else found
 

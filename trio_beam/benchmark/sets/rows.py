@@ -1,4 +1,4 @@
-"""The rows of a data set: from local files, or from the hub by `datasets`."""
+"""Load the rows of a data set from local files, or from the hub with `datasets`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trio_beam.benchmark.common.encoding import decode
 from trio_beam.benchmark.common.extra import import_extra
 from trio_beam.benchmark.common.problem import BenchmarkError
 
-#: Values of up to this many characters; the default of the module csv is shorter than some solutions.
+#: Maximum length of a CSV field; some solutions exceed the csv module's default.
 _CSV_FIELD = 1 << 24
 _KINDS = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 _GZIP = b"\x1f\x8b"
@@ -26,17 +26,17 @@ _GZIP = b"\x1f\x8b"
 
 @attrs.frozen(kw_only=True)
 class Source:
-    """The place of a data set.
+    """The location of a data set.
 
     Attributes:
         folder: its name below a data folder.
         repository: its name on the hub.
-        config: its part, as the hub names it; None: all of it.
-        split: ``test``, for most.
-        file: how the names of its files begin.
-        columns: names that each row must have.
-        alone: name of a file with all of it beside the folder, without its ending; "": that of the folder.
-        advice: what else it takes to get it, such as to accept its terms.
+        config: its configuration on the hub; None: all of it.
+        split: usually ``test``.
+        file: prefix of its file names.
+        columns: columns that each row must have.
+        alone: stem of a single file with all rows, beside the folder; "": the folder's name.
+        advice: further steps to get it, such as accepting its terms.
     """
 
     folder: str
@@ -49,13 +49,13 @@ class Source:
     advice: str = ""
 
     def rows(self, data_dir: Path | None) -> list[dict[str, Any]]:
-        """Load all rows, in their order.
+        """Load all rows, in order.
 
         Args:
-            data_dir: a folder with files; None asks the hub, whose package keeps a copy.
+            data_dir: a folder with files; None: the hub, whose package keeps a copy.
 
         Raises:
-            BenchmarkError: there are none; the message says where they may come from.
+            BenchmarkError: there are none; the message says where to get them.
         """
         rows = self._from_hub() if data_dir is None else self._from_files(data_dir)
         if not rows:
@@ -88,7 +88,7 @@ class Source:
         folder = data_dir / self.folder
         root = folder if folder.is_dir() else data_dir
         found = sorted(path for path in root.rglob(f"{self.file}*") if path.name.endswith(_KINDS))
-        # A copy of the whole repository has a folder for each config.
+        # A copy of the complete repository has a folder per config.
         chosen = [path for path in found if self.config in path.parent.parts]
         found = chosen or found
         # The same rows in two formats are one data set.
@@ -115,10 +115,10 @@ class Source:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a Parquet, JSON lines or CSV file, by its name.
+    """Read the rows of a Parquet, JSON lines or CSV file, according to its name.
 
-    Texts may be of UTF-8 or UTF-16, with a byte order mark or without, and compressed by gzip. Bytes that
-    are neither become lone surrogates, which may also stand in JSON; the caller has to look for them.
+    Text may be UTF-8 or UTF-16, with or without a byte order mark, and gzipped. Invalid bytes become lone
+    surrogates, which JSON may contain too; the caller must check for them.
 
     Raises:
         BenchmarkError: it cannot be read.
@@ -132,7 +132,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return list(_csv(text) if named_csv else _json_lines(text, path))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise BenchmarkError(f"{path} cannot be read: {error}") from error
-    except ValueError as error:  # pyarrow's errors of content are
+    except ValueError as error:  # pyarrow's content errors are
         raise BenchmarkError(f"{path} is not what its name says: {error}") from error
 
 
@@ -148,7 +148,7 @@ def _csv(text: str) -> Iterator[dict[str, Any]]:
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter):
-        # Cells behind the last column have no name, and a row that is too short has no value there.
+        # Cells beyond the last column have no name, and short rows have missing values.
         yield {name: value for name, value in row.items() if name is not None and value is not None}
 
 
@@ -172,5 +172,5 @@ def _json(text: str, path: Path, where: str) -> Any:
 
 
 def first(rows: Sequence[dict[str, Any]], count: int | None) -> Sequence[dict[str, Any]]:
-    """Return the first rows, or all."""
+    """Return the first `count` rows, or all."""
     return rows if count is None else rows[:count]

@@ -1,7 +1,7 @@
-"""The answer in a text of a reasoning model, whose thoughts servers often send along.
+"""Strip the thoughts of reasoning models, which servers often include, from a text.
 
-Thoughts stand in ``<think>...</think>`` or tags like it. The opening tag may be missing, where the chat
-template had written it; the closing one, where the text was cut off in the middle of a thought.
+Thoughts are in ``<think>...</think>`` or similar tags. The opening tag is missing if the chat template
+contains it, the closing one if the text was truncated inside a thought.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ _CLOSING = re.compile(
 def without_thoughts(text: str) -> str:
     """Return a text without its thoughts, so that no draft in them is taken for the answer.
 
-    Whatever stands before the last closing tag is one; so is everything behind an opening tag that is not
-    closed.
+    Everything before the last closing tag and after an unclosed opening tag is a thought.
     """
     for closing in _CLOSING.finditer(text):
         end = closing.end()

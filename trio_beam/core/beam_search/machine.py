@@ -256,6 +256,7 @@ class BeamSearchMachine:
             ended=len(self._ended),
             best_score=best_score,
             completion_tokens=self.meter.completion_tokens,
+            best=next(iter(best_first([*self._ended, *self._active])), Beam()),
         )
 
     # -- the best so far

@@ -112,6 +112,7 @@ class OpenRound:
                 rank=outcome.rank,
                 candidates=len(children),
                 tokens=outcome.generated,
+                children=tuple(children),
             )
             events.append(expanded)
         if outcome.exhausted:

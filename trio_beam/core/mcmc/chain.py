@@ -131,6 +131,7 @@ class Chain:
             block=self.block,
             blocks=self._config.rounds,
             length=self.beam.length,
+            beam=self.beam,
         )
 
     def _decide(self) -> Event:
@@ -147,6 +148,7 @@ class Chain:
             length=new.length,
             probability=probability,
             accepted=accepted,
+            beam=self.beam,
         )
 
     def _begin_next(self) -> None:

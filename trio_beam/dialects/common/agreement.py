@@ -19,6 +19,14 @@ _ID = re.compile(r"token_id:\d+")
 _HIDDEN = 2
 
 
+def unmarked(piece: bytes) -> bytes:
+    """Return a token's bytes with white space where its vocabulary has a mark."""
+    try:
+        return piece.decode().translate(_MARKERS).encode()
+    except UnicodeDecodeError:  # a part of a character
+        return piece
+
+
 def agrees(tokens: Sequence[str], text: str) -> bool:
     """Return whether these tokens can have produced `text`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeGuard, TypeVar
 
 import attrs
 import msgspec
@@ -13,8 +13,9 @@ from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
+from trio_beam.dialects.common.error_responses import is_about_context
 from trio_beam.dialects.common.limits import Limits
-from trio_beam.dialects.common.negotiation import Negotiation, is_about_content
+from trio_beam.dialects.common.negotiation import Attempt, Negotiation, is_about_content
 from trio_beam.dialects.common.temperature import SHOWN, bounded
 from trio_beam.errors import (
     ConnectionFailed,
@@ -264,9 +265,9 @@ class Dialect(ABC):
                         continue
                     if recover is not None and recover(refusal):
                         continue
-                    grew = refusal_means_full and request.beam.continuation is not None
-                    if grew and not attempt.blames(refusal) and _fills_context(refusal):
-                        raise _overflow(refusal) from None
+                longer = request.beam.continuation is not None
+                if longer and _fills_context(refusal, attempt, refusal_means_full):
+                    raise _overflow(refusal) from None
                 if not attempt.next_spelling(refusal):
                     raise attempt.first_refusal(refusal) from None
             else:
@@ -274,19 +275,35 @@ class Dialect(ABC):
                 return response, n
 
 
-def _fills_context(refusal: RequestRejected) -> bool:
-    """Return whether a refused beam, accepted when it was shorter, must now be too long."""
+#: "Content Too Large"
+_TOO_LARGE = 413
+
+
+def _fills_context(
+    refusal: EndpointError, attempt: Attempt, unexplained: bool
+) -> TypeGuard[RequestRejected | ServerError]:
+    """Return whether a refused beam, accepted when it was shorter, must now be too long.
+
+    Args:
+        refusal: of the beam.
+        attempt: the request.
+        unexplained: whether a refusal without a known reason means that.
+    """
+    if isinstance(refusal, ServerError):
+        # Not at once: the memory that all requests share may have been full for a while.
+        return is_about_context(refusal.message)
+    if not isinstance(refusal, RequestRejected) or not (
+        unexplained or refusal.status == _TOO_LARGE
+    ):
+        return False
+    if attempt.blames(refusal):
+        return False
     return refusal.status in (400, 413, 422) and not is_about_content(refusal)
 
 
-def _overflow(refusal: RequestRejected) -> ContextOverflow:
+def _overflow(refusal: RequestRejected | ServerError) -> ContextOverflow:
     return ContextOverflow(
-        refusal.message,
-        status=refusal.status,
-        url=refusal.url,
-        attempts=refusal.attempts,
-        fields=refusal.fields,
-        code=refusal.code,
+        refusal.message, status=refusal.status, url=refusal.url, attempts=refusal.attempts
     )
 
 

@@ -44,6 +44,8 @@ class PrefixEncoder:
 
 
 _NOT_FINITE = re.compile(rb"\bNaN\b|\bInfinity\b")
+#: More tokens than any request has.
+_MAX_COUNT = 2**53
 #: Tokens that a server may add around a prompt, such as begin-of-text or a turn.
 _SPECIAL_TOKENS = 16
 
@@ -88,6 +90,16 @@ def _decode_leniently(body: bytes, shape: Any) -> Any:
         if isinstance(error, msgspec.ValidationError):
             raise
         raise msgspec.DecodeError(str(error)) from None
+
+
+def count_in(usage: Any, name: str) -> int | None:
+    """A server's own count, which some have as a float or as text; None where it has none."""
+    found: Any = usage.get(name) if isinstance(usage, dict) else None
+    try:
+        number = float(found)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number) if 0 <= number < _MAX_COUNT else 0
 
 
 def encode_string(text: str) -> bytes:

@@ -20,11 +20,14 @@ from trio_beam.errors import (
 
 _MAX_WORDS = 500
 _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
+_TOO_OFTEN = re.compile(r"rate.?limit|too.?many.?requests|throttl", re.IGNORECASE)
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (size|length|window)|input_tokens|maximum prompt length"
     r"|max_new_tokens. must be <=|prompt is too long|too many tokens|exceeds? .{0,40}\btokens\b",
     re.IGNORECASE,
 )
+#: Members that hold the words of an error.
+_WORD_NAMES = ("message", "detail", "error", "errors", "error_message", "error_msg", "msg")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HINTS = {
     401: "is the API key right?",
@@ -86,6 +89,19 @@ def error_inside(failure: Any, status: int | None = None) -> EndpointError:
     return _error(status or _status_in(failure), {}, {"error": failure}, url="", now=0.0)
 
 
+def hidden_error(body: bytes) -> EndpointError | None:
+    """The error that a response speaks of which says 200 and has not the shape that was asked for."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(answer, dict):
+        return None
+    says = any(isinstance(answer.get(name), str) for name in _WORD_NAMES)
+    failure = answer.get("error") or answer.get("errors")
+    return error_inside(failure or answer) if says or failure else None
+
+
 def _status_in(failure: Any) -> int:
     details = failure if isinstance(failure, dict) else {}
     for name in ("code", "status", "status_code", "http_status"):
@@ -94,6 +110,8 @@ def _status_in(failure: Any) -> int:
             code = int(code)
         if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
             return code
+    if details.get("code") in _CONTEXT_CODES or is_about_context(_message_of(failure)):
+        return 400
     said = " ".join(str(details.get(name, "")) for name in ("code", "type", "status"))
     for text in (said, _message_of(failure)):
         for pattern, status in _STATUS_WORDS:
@@ -107,18 +125,24 @@ def _error(
 ) -> EndpointError:
     words, codes, fields = _message_of(response), _codes_of(response), tuple(_fields_of(response))
     message = f"HTTP {status}: {words}" if words else f"HTTP {status} without a word"
-    if status == 429:
+    said = " ".join((*codes, words))
+    if status == 429 or (status in (400, 403) and _TOO_OFTEN.search(said)):
         return RateLimited(message, url=url, retry_after=asked_wait(headers, response, now))
     if status >= 500:
         wait = asked_wait(headers, response, now)
         return ServerError(message, url=url, status=status, retry_after=wait)
     code = next(iter(codes), "")
-    too_long = status in (400, 413, 422) and _CONTEXT_WORDS.search(words)
+    too_long = status in (400, 413, 422) and is_about_context(words)
     if set(codes) & _CONTEXT_CODES or too_long:
         return ContextOverflow(message, url=url, status=status, fields=fields, code=code)
     if status in _HINTS:
         message += f" ({_HINTS[status]})"
     return RequestRejected(message, url=url, status=status, fields=fields, code=code)
+
+
+def is_about_context(words: str) -> bool:
+    """Whether an error speaks of a full context."""
+    return _CONTEXT_WORDS.search(words) is not None
 
 
 def _redirect(location: str, url: str, path: str) -> str:
@@ -155,9 +179,10 @@ def _message_of(response: Any) -> str:
     error = _error_member(response)
     if not isinstance(error, dict):
         return _short(error)
-    for name in ("message", "detail", "error", "error_message", "msg"):
-        if error.get(name):
-            return _short(error[name])
+    for name in _WORD_NAMES:
+        found = error.get(name)
+        if found:
+            return _message_of(found) if isinstance(found, dict) else _short(found)
     return _short(error)
 
 

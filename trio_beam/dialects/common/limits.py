@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
+from trio_beam.dialects.common.negotiation import mentions
 from trio_beam.errors import RequestRejected
 
 #: How refusals refer to the number of choices.
-_ABOUT_N = re.compile(
-    r"""['"`]n['"`]|\bn_cmpl\b|\bn must\b|\bparameter:? n\b|\bn=|\bbest_of\b|"param": "n\""""
-)
+_N_NAMES = ("n", "n_cmpl", "best_of")
 _ABOUT_LOGPROBS = re.compile(r"log_?probs", re.IGNORECASE)
 _ABOUT_SIZE = re.compile(
     r"\d|max|at most|greater|exceed|between|less|limit|too (large|many)", re.IGNORECASE
@@ -59,7 +58,8 @@ class Limits:
         ):
             self.logprobs = self.cap_logprobs(_limit_in(words, logprobs))
             return True
-        if n > 1 and (_ABOUT_N.search(words) or named & {"n", "best_of"}):
+        about_n = any(mentions(words, name) is not None for name in _N_NAMES)
+        if n > 1 and (about_n or named & {*_N_NAMES}):
             self.reduce_n(_limit_in(words, n))
             return True
         return False

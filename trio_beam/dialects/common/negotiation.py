@@ -3,7 +3,8 @@
 A server may expect another name or type for a field, or refuse it altogether. An `OptionalField` lists
 the ways to send it and a `Negotiation` remembers which one works, so an endpoint pays for the lesson
 once. A refusal that names a field moves that field to its next way. One that names none starts trials:
-each way by itself, then all together. Fields that the server has accepted before are not tried, since
+each way by itself, then all together. A trial that is refused in other words has mended the first
+refusal, and the next trials go on from there. Fields that the server has accepted before are not tried, since
 the refusal must be about something else.
 """
 
@@ -24,8 +25,10 @@ from trio_beam.errors import (
     ServerError,
 )
 
-#: Statuses of refusals that another spelling may avoid.
-_MENDABLE = frozenset({400, 403, 404, 422})
+#: Statuses of refusals that no other spelling avoids: they are about who asks, how often and how much.
+_UNMENDABLE = frozenset({401, 402, 407, 408, 413, 425, 429, 451})
+#: Statuses of refusals that may be about a field without naming it.
+_VAGUE = frozenset({400, 422, 501})
 #: Refusals of the content, the caller or the model: no field is to blame.
 _ABOUT_CONTENT = re.compile(
     r"flagged|polic(y|ies)|moderation|safety|content.?filter|invalid.?prompt|api.?key|credential|unauthor"
@@ -38,8 +41,10 @@ _ABOUT_SIZE = re.compile(
     r"too (large|many|long|big)|at most|less than|greater than|<=|maximum|exceed|must be between",
     re.IGNORECASE,
 )
-#: Maximum number of trials after a refusal that names no field.
-_MAX_TRIALS = 8
+#: Maximum number of trials after a refusal that names no field, and after all those of one request.
+_MAX_TRIALS, _MAX_ALL_TRIALS = 8, 16
+#: What may differ between two refusals that mean the same: numbers and request ids.
+_PARTICULARS = re.compile(r"\b[\w-]*\d[\w-]*")
 #: Placeholder for a field's value in a `Way`.
 VALUE = object()
 _ANY = object()
@@ -142,6 +147,8 @@ class Attempt:
     _values: Mapping[str, Any] = attrs.field(factory=dict, init=False)
     _trials: Iterator[dict[str, int]] | None = attrs.field(default=None, init=False)
     _refusal: EndpointError | None = attrs.field(default=None, init=False)
+    _mending: str = attrs.field(default="", init=False)
+    _tried: int = attrs.field(default=0, init=False)
 
     def spell(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the wire fields for our values; None leaves a field out."""
@@ -161,13 +168,16 @@ class Attempt:
         named = self._named(refusal)
         if named is not None:
             return self._next_way(named, refusal)
-        if self._trials is None:
+        words = _PARTICULARS.sub("", refusal.message)
+        if self._trials is None or (words != self._mending and _is_vague(refusal)):
             if not _is_vague(refusal):
                 return False
-            self._refusal = refusal
+            self._refusal = self._refusal or refusal
+            self._mending = words
             self._trials = itertools.islice(self._candidates(refusal), _MAX_TRIALS)
         following = next(self._trials, None)
-        if following is None:
+        self._tried += 1
+        if following is None or self._tried > _MAX_ALL_TRIALS:
             return False
         self._chosen = following
         return True
@@ -189,7 +199,7 @@ class Attempt:
     def _named(self, refusal: EndpointError) -> OptionalField | None:
         """Return the field that a refusal names explicitly, or first in its message."""
         if isinstance(refusal, RequestRejected):
-            if refusal.status not in _MENDABLE:
+            if refusal.status in _UNMENDABLE:
                 return None
             for name in refusal.fields:
                 for field in self._sent():
@@ -201,7 +211,7 @@ class Attempt:
             (place, order)
             for order, field in enumerate(self._sent())
             for name in field.wire_names
-            if (place := _mentions(refusal.message, name)) is not None
+            if (place := mentions(refusal.message, name)) is not None
         ]
         return self._sent()[min(places)[1]] if places else None
 
@@ -243,14 +253,10 @@ class Attempt:
             yield {**base, **dict(reversed(singles))}  # each field in its first other way
 
 
-def _mentions(message: str, name: str) -> int | None:
-    """Return where a message mentions a field; a one-letter name must be quoted or marked."""
-    if len(name) == 1:
-        found = re.search(
-            rf"""['"`]{name}['"`]|\b{name} must\b|\bparameter:? {name}\b|\b{name}=""", message
-        )
-    else:
-        found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message)
+def mentions(message: str, name: str) -> int | None:
+    """Return where a message mentions a field; one letter must be a word of its own."""
+    around = r"\w\\’" if len(name) == 1 else r"\w"
+    found = re.search(rf"(?<![{around}]){re.escape(name)}(?![{around}])", message)
     return found.start() if found else None
 
 
@@ -258,14 +264,15 @@ def _is_vague(refusal: EndpointError) -> bool:
     """Return whether a refusal may be about a field that it does not name."""
     if isinstance(refusal, ConnectionFailed):
         return not refusal.never_sent
-    if not isinstance(refusal, RequestRejected) or refusal.status not in (400, 422):
+    if not isinstance(refusal, (RequestRejected, ServerError)) or refusal.status not in _VAGUE:
         return False
-    return not is_about_content(refusal)
+    return isinstance(refusal, ServerError) or not is_about_content(refusal)
 
 
 def is_about_content(refusal: RequestRejected) -> bool:
     """Return whether a refusal is about the prompt, the caller or the model."""
-    return _ABOUT_CONTENT.search(f"{refusal.code} {refusal.message}") is not None
+    words = refusal.message.partition(" (is the ")[0]  # without our own hint
+    return _ABOUT_CONTENT.search(f"{refusal.code} {words}") is not None
 
 
 def _advised(refusal: EndpointError, field: OptionalField) -> EndpointError:

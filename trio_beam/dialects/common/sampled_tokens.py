@@ -27,6 +27,7 @@ class SampledTokens:
         values: log-probabilities, in nats.
         make: returns the `Token` at a position.
         bounded: whether some log-probability is only bounded by its alternatives.
+        hides_last: whether the last token shows itself, but not in the text: a control token.
     """
 
     pieces: list[bytes]
@@ -34,24 +35,42 @@ class SampledTokens:
     values: list[float]
     make: Callable[[int], Token]
     bounded: bool = False
+    hides_last: bool = attrs.field(default=False, init=False)
     _blank: bool = attrs.field(default=False, init=False)
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def spell(self, data: bytes, *, ended: bool) -> bool:
-        """Return whether the tokens spell `data`, blanking a final end-of-text token if needed."""
+    def spell(self, data: bytes) -> bool:
+        """Return whether the tokens spell `data`, all of them or all but the last."""
         joined = b"".join(self.pieces)
-        if joined == data:
-            return True
         last = len(self.pieces[-1])
-        if not ended or not last or joined[:-last] != data:
-            return False
-        self._blank = True
-        self.pieces[-1] = b""
-        if isinstance(self.keys[-1], bytes):
-            self.keys[-1] = b""
-        return True
+        self.hides_last = bool(last) and joined[:-last] == data
+        return joined == data or self.hides_last
+
+    def spell_truly(self, data: bytes, *, ended: bool) -> bool:
+        """Return whether the tokens spell `data`, from a server that is sure to say whether it has ended."""
+        spelt = self.spell(data) and (ended or not self.hides_last)
+        if ended:
+            self.end()
+        return spelt
+
+    def end(self) -> None:
+        """Blank the last token, which ends the text and is no part of it."""
+        if self.hides_last:
+            self.pieces[-1] = b""
+            if isinstance(self.keys[-1], bytes):
+                self.keys[-1] = b""
+            self._blank = True
+
+    def spell_stripped(self, text: str) -> bytes | None:
+        """Return what the tokens spell if a text is the same but for white space around it, else None."""
+        wanted = text.strip().encode("utf-8", "replace")
+        for count in (len(self.pieces), len(self.pieces) - 1):
+            data = b"".join(self.pieces[:count])
+            if data.strip() == wanted and self.spell(data):
+                return data
+        return None
 
     def tokens(self) -> tuple[Token, ...]:
         """Return all tokens."""

@@ -7,6 +7,7 @@ half a response, so streams are read to the end by the same code as other bodies
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from trio_beam.errors import EndpointError, MalformedResponse
 C = TypeVar("C")
 T = TypeVar("T")
 _DONE = b"[DONE]"
+_FIELD = re.compile(rb"^(data|event|id|retry|error)?:", re.MULTILINE)
 
 
 class _MayFail(msgspec.Struct):
@@ -63,13 +65,16 @@ def decoder_of_stream(
         if body.lstrip()[:1] in (b"{", b"["):
             return plain(body)
         chunks: list[C] = []
+        done = False
         for data in read_events(body):
-            if data == _DONE:
-                return join(chunks, True)
+            if done := data == _DONE:
+                break
             if b'"error"' in data:
                 _raise_error(data)
             chunks.append(chunk(data))
-        return join(chunks, False)
+        if not chunks and not done and _FIELD.search(body) is None:
+            return plain(body)  # which says what it is
+        return join(chunks, done)
 
     return decode
 

@@ -13,11 +13,24 @@ _EPOCH = 1e9
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d)?\s*)+")
-#: "Please try again in 1m3.2s", "Retry after 20 seconds", "retry in 700ms".
+#: "Please try again in 1m3.2s", "Retry after 20 seconds", "wait 700ms", "available in 5 seconds".
 _WORDS = re.compile(
-    r"(?:try again|retry|wait)\b[^.\d]{0,30}?\b(?:in|after|for)\s+(?:about\s+)?"
-    r"((?:\d+(?:\.\d+)?\s*(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h)\b\s*)+)",
+    r"(?:try again|retry(?:ing)?|wait|available|resets?)\b[^.\d]{0,30}?\b"
+    r"((?:\d+(?:\.\d+)?\s*(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h)(?![a-z])\s*)+)",
     re.IGNORECASE,
+)
+#: The fields of the IETF's drafts: "limit=10, remaining=0, reset=9" and "default";r=0;t=9.
+_DRAFT = re.compile(r"\b(?:reset|t)=(\d+)")
+#: Names of members of a body, without what joins their words.
+_SECONDS_NAMES = frozenset(
+    {
+        "retrydelay",
+        "retryafter",
+        "retryafterseconds",
+        "waitseconds",
+        "resetsinseconds",
+        "estimatedtime",
+    }
 )
 _LONG_UNITS = re.compile(
     r"(?P<ms>milliseconds?)|(?P<s>seconds?|secs?)|(?P<m>minutes?|mins?)|(?P<h>hours?|hrs?)",
@@ -28,7 +41,7 @@ _LONG_UNITS = re.compile(
 def asked_wait(headers: Mapping[str, str], body: Any, now: float) -> float | None:
     """Return the seconds that a response asks the client to wait, or None.
 
-    Sources in order: ``Retry-After`` (RFC 9110, 10.2.3) and ``retry-after-ms``; ``RetryInfo`` or
+    Sources in order: ``retry-after-ms`` and ``Retry-After`` (RFC 9110, 10.2.3); ``RetryInfo`` or
     ``retry_after`` in the body; ``...ratelimit-reset...`` headers of exhausted limits; the message
     ("try again in 3.2s").
 
@@ -39,7 +52,7 @@ def asked_wait(headers: Mapping[str, str], body: Any, now: float) -> float | Non
     """
     clock = _timestamp(headers.get("date", "")) or now
     for found in (
-        _milliseconds(headers.get("retry-after-ms", "")),
+        *(_milliseconds(text) for name, text in headers.items() if name.endswith("retry-after-ms")),
         _after(headers.get("retry-after", ""), clock),
         *_in_body(body),
         _reset(headers, clock),
@@ -69,7 +82,7 @@ def _in_body(body: Any) -> Iterator[float | None]:
     if isinstance(body, Mapping):
         for name, value in body.items():
             plain = str(name).replace("_", "").replace("-", "").lower()
-            if plain in ("retrydelay", "retryafter", "retryafterseconds"):
+            if plain in _SECONDS_NAMES:
                 yield _seconds(str(value))
             elif plain == "retryafterms":
                 yield _milliseconds(str(value))
@@ -85,6 +98,8 @@ def _reset(headers: Mapping[str, str], clock: float) -> float | None:
     used_up: list[float] = []
     others: list[float] = []
     for name, value in headers.items():
+        if name == "ratelimit":
+            others += [float(number) for number in _DRAFT.findall(value)]
         if "ratelimit" not in name or "reset" not in name:
             continue
         seconds = _seconds(value)

@@ -1,4 +1,4 @@
-"""Messages over two pipes, one a line: a word and, after a space, data."""
+"""Messages over two pipes, one per line: a word and, after a space, data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 _DETAIL = 200  # characters
 _CHUNK = 1 << 16
-#: Said of a process whose message is none that its role sends.
+#: Description of a message that does not belong to the sender's role.
 NOT_A_REPORT = "it sent something other than a report"
 
 
@@ -25,7 +25,7 @@ class Message(NamedTuple):
 
     @classmethod
     def parse(cls, line: bytes) -> Message:
-        """Read a line without its end. Any bytes will do: a program may have written them."""
+        """Parse a line without its end. It may hold any bytes, since a program may have written it."""
         word, _, rest = line.decode("utf-8", "replace").partition(" ")
         return cls(word, rest)
 
@@ -36,7 +36,7 @@ class Channel:
     Args:
         reader: the descriptor to read from.
         writer: the descriptor to write to.
-        longest: bytes of the longest message that is read.
+        longest: maximum size of a received message, in bytes.
     """
 
     def __init__(self, reader: int, writer: int, longest: int) -> None:

@@ -1,12 +1,12 @@
-"""Runs a problem's tests on a function in another process.
+"""Run a problem's tests on a function in another process.
 
 It receives ``check`` with the problem's prompt, its tests and the function's name, as a JSON list. For each
 call of the function it sends ``call`` with ``(args, kwargs)`` as `values` writes them, and receives what
 `program` answers. At the end it sends ``passed``, or ``failed`` with a description.
 
-All that comes from the program is read by `values.loads`. So equality is decided here, between values of
-built-in types. The prompt is run for its helper functions, which some tests call. A function gets copies of
-its arguments: no test of HumanEval looks at what a function has done to one.
+Everything from the program is read by `values.loads`, so equality is decided here, between values of
+built-in types. The prompt is run for its helper functions, which some tests call. A function receives
+copies of its arguments, since no test of HumanEval inspects an argument afterwards.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Limits of resources. A process sets its own before it runs anything that is not ours."""
+"""Resource limits, which a process sets for itself before it runs foreign code."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ class Limits(NamedTuple):
     """The limits of a process in the sandbox.
 
     Attributes:
-        seconds: wall time of its job, which is limited from outside; and as much processor time, rounded up.
+        seconds: wall time of its job, enforced from outside, and the same processor time, rounded up.
         memory: bytes of address space.
-        file_size: bytes of a file, and of all files in its ``/tmp`` together.
-        files: number of files that are open at the same time.
-        message: bytes of a message that it sends.
+        file_size: bytes per file, and in total in its ``/tmp``.
+        files: number of open files.
+        message: bytes per message it sends.
     """
 
     seconds: float = 10.0

@@ -1,9 +1,9 @@
-"""Runs a program that a model wrote, and calls its function for the tests, which run in another process.
+"""Run a model-written program, and call its function for the tests, which run in another process.
 
 It receives ``load`` with the source and the function's name, as a JSON list, and answers ``loaded``. Then it
 receives ``call`` with ``(args, kwargs)`` as `values` writes them, and answers ``returned`` with the value.
-Either may be answered by ``raised`` with a description. Of course a program can also send anything else:
-an answer is no more than a claim that the function has that value.
+Either may be answered by ``raised`` with a description. A program can also send anything else: an answer
+is only a claim that the function has that value.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs first in the sandbox, and plays a role.
+"""The entry point in the sandbox, which plays a role.
 
 Its arguments are the role, which is a module of this package; the limits and the folders of installed
 packages, each as JSON; and the arguments of the role.
@@ -14,7 +14,7 @@ import sys
 from trio_beam.benchmark.sandbox.inside.channel import Channel, describe
 from trio_beam.benchmark.sandbox.inside.limits import Limits
 
-#: File descriptors of the channel, out of the way of those that programs use by number.
+#: File descriptors of the channel, apart from those that programs use by number.
 _READER, _WRITER = 40, 41
 
 
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _take_over_standard_streams(longest: int) -> Channel:
-    """Move the two pipes away, leave empty input and discarded output, and close all other files."""
+    """Move the two pipes, redirect standard streams to nothing, and close all other files."""
     os.dup2(0, _READER, inheritable=False)
     os.dup2(1, _WRITER, inheritable=False)
     nowhere = os.open("/dev/null", os.O_RDWR)

@@ -1,6 +1,6 @@
-"""Plain values as text, so that a program and its tests exchange data and never an object.
+"""Plain values as text, so that a program and its tests exchange data and never objects.
 
-The text is JSON. A value that JSON has no form for is an object with one key, its kind::
+The text is JSON. A value without a JSON form is an object with one key, its kind::
 
     (1, {2.5})  ->  {"tuple": [1, {"set": [2.5]}]}
 

@@ -1,8 +1,8 @@
-"""Asks math-verify or reasoning-gym about answers, each in a fork of a process that has imported it.
+"""Run math-verify or reasoning-gym on answers, each in a fork of a process that has imported it.
 
 It receives ``job`` with ``[name, arguments]`` as JSON. It answers ``done`` with the job's value as JSON,
 ``raised`` with a description, or ``ended`` with the number of the signal that killed the fork, 0 if none
-did. Nothing of an answer is run (`evaluate`). The fork has limits of its own, and leaves nothing behind.
+did. Answers are never executed (`evaluate`). The fork has its own limits and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from trio_beam.benchmark.sandbox.inside import evaluate
 from trio_beam.benchmark.sandbox.inside.channel import Channel, describe
 from trio_beam.benchmark.sandbox.inside.limits import Limits, apply
 
-#: What a package of cellular automata draws with; no task does, and it is half of the import.
+#: The drawing package of a cellular automata package; no task draws, and it takes half of the import time.
 _DRAWING = (
     "matplotlib",
     "matplotlib.pyplot",
@@ -52,13 +52,13 @@ def prepare(package: str) -> None:
     importlib.import_module(package)
     evaluate.install(package)
     if package == "math_verify":
-        math_equal("\\frac{1}{2}", "0.5")  # the parser's tables are made at the first use
+        math_equal("\\frac{1}{2}", "0.5")  # the parser's tables are built at first use
 
 
 def _in_a_fork(
     channel: Channel, limits: Limits, name: str, arguments: dict[str, Any]
 ) -> tuple[str, str]:
-    """Do a job in a new process, and return the message that answers it."""
+    """Do a job in a forked process, and return its message."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -101,7 +101,7 @@ def _do(channel: Channel, limits: Limits, name: str, arguments: dict[str, Any]) 
 
 
 def math_equal(answer: str, reference: str) -> bool:
-    """Return whether math-verify finds an answer (LaTeX without dollars) equal to the reference."""
+    """Return whether math-verify considers an answer (LaTeX without dollars) equal to the reference."""
     from math_verify import parse, verify  # noqa: PLC0415  # a package of the extra
 
     # Time is limited from outside; the package's own limits would need signals.
@@ -117,9 +117,9 @@ def reasoning_gym_make(task: str, seed: int, size: int, count: int) -> list[dict
 
 
 def reasoning_gym_score(task: str, seed: int, size: int, index: int, answer: str) -> float:
-    """Return the score that the task's verifier gives an answer.
+    """Return the score of an answer by the task's verifier.
 
-    The entry is made again, since most have parts that JSON cannot carry.
+    The entry is generated again, since most have parts that JSON cannot represent.
     """
     made = _dataset(task, seed, size)
     entry = made[index]
@@ -141,7 +141,7 @@ def _dataset(task: str, seed: int, size: int) -> Any:
 
 
 def _stand_in() -> None:
-    """Replace packages that reasoning-gym imports and hardly ever uses."""
+    """Replace packages that reasoning-gym imports but hardly uses."""
     for name in _DRAWING:
         _register(_Absent(name, "is not imported here"))
     _register(types.ModuleType("mpl_toolkits.mplot3d.Axes3D"))  # asked for by name
@@ -158,11 +158,11 @@ def _register(module: types.ModuleType) -> None:
 
 
 class _Absent(types.ModuleType):
-    """Replaces a package that few tasks use, or none. It raises when it is used.
+    """Replaces a package that few or no tasks use, and raises when used.
 
     Args:
-        name: the name of the package.
-        why: the reason why it is absent, to follow its name in the message.
+        name: name of the package.
+        why: why it is absent, to follow its name in the message.
     """
 
     def __init__(self, name: str, why: str) -> None:

@@ -1,0 +1,1 @@
+"""One kind a file; importing one adds its quirks to the table."""

@@ -1,0 +1,56 @@
+"""What is said about a result, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trio_beam.core.result import SearchResult
+from trio_beam.core.strategy import Strategy
+
+#: Answers that are listed with their shares of the votes.
+_SHOWN_VOTES = 5
+
+
+def describe_result(result: SearchResult, model: str, seconds: float) -> Iterator[str]:
+    """Yield lines about the score, the votes and the cost of a result with an answer.
+
+    Args:
+        result: has a beam.
+        model: its name; "" if it is not known.
+        seconds: that the search took.
+    """
+    if result.votes:
+        shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
+        yield f"votes: {', '.join(shares)}"
+    yield f"score {result.score:.4f}: {'; '.join(_score(result))}"
+    usage = result.usage
+    cost = f"{usage.completion_tokens} tokens in {usage.requests} requests, {seconds:.1f} s"
+    yield f"{model}: {cost}" if model else cost
+
+
+def _score(result: SearchResult) -> Iterator[str]:
+    best = result.beams[0]
+    if best.logprob is not None and best.length:
+        yield f"mean log-probability {best.logprob / best.length:.2f} a token ({best.length})"
+    if best.weight is not None:
+        yield f"drawn with {best.weight:.0%} of the weight"
+    if len(result.beams) > 1:
+        yield f"the runner-up {result.beams[1].score:.4f}"
+
+
+def explain_nothing(result: SearchResult, strategy: Strategy, within: float | None) -> str:
+    """Say why a search has no answer, and what to change."""
+    shorter = f"shorter blocks (--tokens-per-step, now {strategy.tokens_per_step})"
+    match result.stop_reason:
+        case "deadline":
+            return (
+                f"nothing had come back after {within:g} s: give it more time (--within), or {shorter},"
+                " which come back one by one"
+            )
+        case "budget":
+            return (
+                f"the budget was spent before anything had come back: raise --max-requests,"
+                f" --max-total-tokens or --max-completion-tokens, or ask for {shorter}"
+            )
+        case reason:
+            return f"there is no answer ({reason})"
