@@ -29,13 +29,17 @@ BELOW: dict[str, list[str]] = {
     "strategies": ["errors", "core", *PURE],
     "dialects": ["errors", "core"],
     "http": ["errors", "core", "dialects"],
-    "endpoint": ["errors", "core", "dialects", "http"],
-    "engine": ["errors", "core"],
-    "local": ["errors", "core"],
+    "event_loop": ["errors"],
+    "endpoint": ["errors", "core", "dialects", "event_loop", "http"],
+    "engine": ["errors", "core", "event_loop"],
+    "local": ["errors", "core", "event_loop"],
+    "asyncio": ["errors", "core", "endpoint", "engine", "local"],
     "observers": ["errors", "core"],
     "records": ["errors"],
     "testing": ["errors", "core"],
-    "compat": ["errors", "core", "http", "endpoint", "engine", "observers"],
+    "compat": [
+        *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
+    ],
     "command": ["errors", "core", "strategies"],
 }
 EVERYTHING = list(BELOW)

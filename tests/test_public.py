@@ -17,6 +17,7 @@ import trio_beam
 PUBLIC = [
     "trio_beam",
     "trio_beam.answers",
+    "trio_beam.asyncio",
     "trio_beam.dialects",
     "trio_beam.observers",
     "trio_beam.scorers",

@@ -10,10 +10,11 @@ The packages from the bottom up; imports point down only, and a test checks that
   limits, retries and capabilities.
 - `engine`: rounds as nurseries, the search loops, many prompts at once.
 - `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
-- `compat`: the interface of the asyncio original. `command`: shared by all commands.
+- `asyncio`: the verbs for asyncio code. `compat`: the interface of the asyncio original. `command`: shared
+  by all commands.
 - Applications, which never import each other: `cli`, `benchmark`.
 
-The exports of this package and of `scorers`, `selection`, `answers`, `strategies`, `dialects`,
+The exports of this package and of `asyncio`, `scorers`, `selection`, `answers`, `strategies`, `dialects`,
 `observers` and `testing` are public; everything else is private and may change.
 """
 

@@ -73,13 +73,21 @@ class ConnectionFailed(EndpointError):
 
     Attributes:
         never_sent: whether there was no connection at all, so that the server did nothing.
+        lasting: whether another attempt would fail the same way, as with an untrusted certificate.
     """
 
     def __init__(
-        self, message: str, *, url: str = "", attempts: int = 0, never_sent: bool = False
+        self,
+        message: str,
+        *,
+        url: str = "",
+        attempts: int = 0,
+        never_sent: bool = False,
+        lasting: bool = False,
     ) -> None:
         super().__init__(message, url=url, attempts=attempts)
         self.never_sent = never_sent
+        self.lasting = lasting
 
 
 class AttemptTimeout(EndpointError):

@@ -172,7 +172,13 @@ def test_stop_strings_look_no_further_back_than_they_are_long() -> None:
     child = stop.extend(beam, block("!"), ["yz!!", "z!"])
     assert child.finish_reason == "stop"
     with pytest.raises(AssertionError, match="ancestor"):
-        stop.extend(beam, block("?"), ["123456"])
+        stop.extend(beam, block("?"), ["12345?"])
+
+
+def test_a_long_stop_string_that_cannot_end_here_looks_back_not_at_all() -> None:
+    beam = without_ancestors(chain([block("a"), block("wxyz")]))
+    child = stop.extend(beam, block("?!"), ["yz?!" + "x" * 100_000, "a?" * 50_000 + "!!"])
+    assert not child.finished
 
 
 def test_to_compare_siblings_looks_at_none_of_their_ancestors() -> None:

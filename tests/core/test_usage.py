@@ -72,3 +72,25 @@ def test_no_order_of_requests_overruns_the_total(
         meter.completion_tokens += spent
         meter.prompt_tokens += prompt
     assert meter.prompt_tokens + meter.completion_tokens <= total
+
+
+def test_what_is_allotted_is_kept_for_its_request() -> None:
+    meter = UsageMeter(Budget(requests=2, total_tokens=100))
+    first = meter.allot(20, prompt_tokens=30)
+    assert first is not None
+    assert meter.total_left == 50
+    assert meter.allows(50)
+    assert not meter.allows(1, requests=2)
+    assert meter.allot(41, prompt_tokens=10) is None
+    second = meter.allot(20)
+    assert second is not None
+    assert not meter.allows(0)  # nothing is left for anybody else
+    with pytest.raises(BudgetExhausted):
+        meter.reservation().reserve(0)
+    meter.reservation(30, first).reserve(20)
+    meter.requests += 1
+    assert meter.total_left == 30
+    second.release()
+    second.release()
+    assert meter.total_left == 50
+    assert meter.allows(50)

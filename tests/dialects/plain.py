@@ -104,7 +104,7 @@ def _native(answer: dict[str, Any], asked: int, top: int) -> Plain:
 
 
 def choices_of(recorded: Capture) -> list[Plain]:
-    """All that were asked for, in the order of their indices."""
+    """All of them, in the order of their indices."""
     asked = recorded.request()
     if recorded.path == "/completion":
         given = _native_joined(recorded.events()) if recorded.stream else recorded.answer()
@@ -112,7 +112,7 @@ def choices_of(recorded: Capture) -> list[Plain]:
         rows = sorted(rows, key=lambda row: row.get("index", 0))
         return [_native(row, asked.max_tokens, asked.top_logprobs) for row in rows]
     rows = _joined(recorded.events()) if recorded.stream else recorded.answer()["choices"]
-    rows = sorted(rows, key=lambda row: row["index"])[: asked.n]
+    rows = sorted(rows, key=lambda row: row["index"])
     return [_plain(row, asked.top_logprobs) for row in rows]
 
 

@@ -95,7 +95,7 @@ def test_the_limit_is_in_the_servers_words(words: str, asked: int, limit: int) -
     """The status is no word of the server's on the number of choices, though it stands beside them."""
     body = encode({"error": {"code": 400, "message": words, "type": "invalid_request_error"}})
     refusal = error_of(400, {}, body, url="http://server", now=0.0)
-    requests = ask(OPENAI, refusal, OPENAI.body, n=asked).requests
+    requests = ask(OPENAI, refusal, _of_choices(OPENAI, limit), n=asked).requests
     assert [sent(request).get("n", 1) for request in requests] == [asked, limit]
 
 
@@ -119,7 +119,7 @@ def test_no_fewer_log_probabilities_than_one() -> None:
 
 def test_a_limit_without_a_number_is_one() -> None:
     refusal = RequestRejected("HTTP 400: 'n' is not supported", status=400)
-    requests = ask(OPENAI, refusal, OPENAI.body, n=9).requests
+    requests = ask(OPENAI, refusal, _of_choices(OPENAI, 1), n=9).requests
     assert [sent(request).get("n") for request in requests] == [9, None]
 
 

@@ -111,7 +111,7 @@ def test_an_answer_is_what_it_holds(case: str) -> None:
     recorded = capture(case)
     beam = recorded.beam()
     plain = choices_of(recorded)
-    answer = ask(recorded).value
+    answer = ask(recorded, n=len(plain)).value
     for found, expected in zip(answer.continuations, plain, strict=True):
         text = expected.text.removeprefix(beam.text) if case in ECHOED else expected.text
         check_same(found, expected._replace(text=text))

@@ -40,7 +40,8 @@ class Case:
         silent: whether on a kept connection it looks as if it had been closed while idle, and is
             repeated without being counted.
         slow: whether it ends by the ``attempt_timeout``.
-        full: whether, behind a longer beam, it means that the context is full.
+        full: whether, behind a longer beam, it may mean that the context is full.
+        explained: whether it then says so by itself.
         spellings: how often it is sent if the server has not taken its fields before: a field that the
             refusal does not name may be to blame.
     """
@@ -52,6 +53,7 @@ class Case:
     silent: bool = False
     slow: bool = False
     full: bool = False
+    explained: bool = False
     spellings: int = 1
 
 
@@ -110,6 +112,7 @@ def status_cases() -> dict[str, Case]:
             words,
             transient=False,
             full=status in (400, 413, 422),
+            explained=status == 413,
             spellings=8 if status in (400, 422) else 1,
         )
     for status in (500, 502, 503, 504, 520, 529, 599):
@@ -274,6 +277,7 @@ TRANSIENT = {name: case for name, case in FAULTS.items() if case.transient}
 PASSING_QUICKLY = {name: case for name, case in QUICK.items() if case.transient}
 PERMANENT = {name: case for name, case in FAULTS.items() if not case.transient and not case.full}
 FULL = {name: case for name, case in FAULTS.items() if case.full}
+UNEXPLAINED = {name: case for name, case in FULL.items() if not case.explained}
 
 #: What a server may do without a search noticing.
 HARMLESS = {

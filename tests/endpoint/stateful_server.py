@@ -25,7 +25,7 @@ PROMPT_TOKENS = 11
 SLOWER = 3
 _WORDS = (" a", " b", " c")
 _REFUSALS: dict[str, tuple[int, str]] = {
-    "400": (400, "no"),
+    "401": (401, "no"),
     "429": (429, "slow down"),
     "429 with a pause": (429, "slow down"),
     "500": (500, "oops"),

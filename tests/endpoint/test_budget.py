@@ -161,3 +161,73 @@ async def test_a_prompt_beyond_the_total_budget_is_not_sent(autojump_clock: Mock
         config = attrs.evolve(CONFIG, max_total_tokens=50)
         result = await beam_search(endpoint, "long " * 50, config)
     assert (result.stop_reason, result.beams, server.bodies) == ("budget", (), [])
+
+
+def seen(result: SearchResult) -> list[tuple[str, float]]:
+    return [(beam.text, beam.score) for beam in result.beams]
+
+
+@given(
+    timing=st.integers(0, 2**32),
+    requests=st.integers(1, 20),
+    max_n=st.sampled_from([None, 1, 2]),
+    known=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_budget_of_requests_gives_the_same_at_any_timing(
+    timing: int, requests: int, max_n: int | None, known: bool
+) -> None:
+    """Which beams it suffices for is decided by their ranks, not by which of their tasks runs first."""
+    config = attrs.evolve(CONFIG, max_requests=requests)
+
+    async def run(latency: random.Random | None) -> SearchResult:
+        async def before(number: int, body: dict[str, Any]) -> None:
+            await trio.sleep(latency.random() if latency else 0)
+
+        server = MockServer(before, n_cap=max_n)
+        async with server.endpoint(max_n=max_n if known else None) as endpoint:
+            return await beam_search(endpoint, "p", config)
+
+    one, other = (
+        trio.run(run, latency, clock=MockClock(autojump_threshold=0))
+        for latency in (None, random.Random(timing))
+    )
+    assert seen(one) == seen(other)
+    assert one.usage == other.usage
+    assert one.usage.requests <= requests
+
+
+@given(timing=st.integers(0, 2**32), tokens=st.integers(20, 400), max_n=st.sampled_from([1, 2]))
+@settings(max_examples=40, deadline=None)
+def test_a_budget_of_tokens_gives_the_same_at_any_timing(
+    timing: int, tokens: int, max_n: int
+) -> None:
+    config = attrs.evolve(CONFIG, max_total_tokens=tokens)
+
+    async def run(latency: random.Random | None) -> SearchResult:
+        async def before(number: int, body: dict[str, Any]) -> None:
+            await trio.sleep(latency.random() if latency else 0)
+
+        async with MockServer(before).endpoint(max_n=max_n) as endpoint:
+            return await beam_search(endpoint, "p", config)
+
+    one, other = (
+        trio.run(run, latency, clock=MockClock(autojump_threshold=0))
+        for latency in (None, random.Random(timing))
+    )
+    assert seen(one) == seen(other)
+    spent = one.usage.prompt_tokens + one.usage.completion_tokens
+    assert spent <= tokens
+
+
+async def test_a_hedge_takes_nothing_that_was_allotted(autojump_clock: MockClock) -> None:
+    """The budget is just enough for the beams, so that there is nothing left for a hedge."""
+
+    async def before(number: int, body: dict[str, Any]) -> None:
+        await trio.sleep(10 * number)
+
+    config = attrs.evolve(CONFIG, max_tokens=8, max_requests=4)
+    async with MockServer(before).endpoint(hedge_after=5, hedge_share=1) as endpoint:
+        result = await beam_search(endpoint, "p", config)
+        assert endpoint.statistics().hedges == 0
+    assert (result.stop_reason, result.usage.requests, result.rounds) == ("max_tokens", 4, 2)

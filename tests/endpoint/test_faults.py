@@ -18,6 +18,7 @@ from tests.endpoint.fault_cases import (
     PERMANENT,
     QUICK,
     TRANSIENT,
+    UNEXPLAINED,
     Case,
     refusing,
 )
@@ -44,6 +45,7 @@ from trio_beam import (
     ContextOverflow,
     EndpointError,
     RateLimited,
+    RequestRejected,
     SearchFailed,
     ServerError,
     beam_search,
@@ -111,14 +113,50 @@ async def test_what_always_happens_ends_the_search(case: Case) -> None:
 
 @pytest.mark.parametrize("case", FULL.values(), ids=FULL)
 async def test_a_refusal_of_a_longer_beam_means_that_the_context_is_full(case: Case) -> None:
-    """Whatever its words: the beam ends, and the search goes on."""
+    """Whatever its words: the beam ends, and the search goes on. What the words mean is learnt once."""
+    right = await undisturbed(CONFIG)
+    refused = ""
+
+    def script(request: Request) -> Fault:
+        nonlocal refused
+        if request.number == 1:
+            refused = request.body["prompt"]
+        return case.fault if request.body["prompt"] == refused else HEALTHY
+
+    async with searching(case, script) as (endpoint, server):
+        for lesson in (0 if case.explained else 2, 0):
+            before = len(server.requests)
+            result = await beam_search(endpoint, "p", CONFIG)
+            assert result.failures == ()
+            [full] = [beam for beam in result.beams if beam.finish_reason == "context"]
+            assert full.length == 3
+            sent = right.usage.requests + lesson
+            assert result.usage.requests == len(server.requests) - before == sent
+
+
+@pytest.mark.parametrize("case", UNEXPLAINED.values(), ids=UNEXPLAINED)
+async def test_a_refusal_that_is_not_repeated_is_not_a_full_context(case: Case) -> None:
     right = await undisturbed(CONFIG)
     async with searching(case, once(case.fault, 1)) as (endpoint, server):
         result = await beam_search(endpoint, "p", CONFIG)
-        assert result.failures == ()
-        [full] = [beam for beam in result.beams if beam.finish_reason == "context"]
-        assert full.length == 3
-        assert result.usage.requests == len(server.requests) == right.usage.requests
+        assert found(result) == found(right)
+        assert result.usage.requests == len(server.requests) == right.usage.requests + 2
+
+
+@pytest.mark.parametrize("case", UNEXPLAINED.values(), ids=UNEXPLAINED)
+async def test_a_refusal_of_the_shorter_beam_too_is_not_a_full_context(case: Case) -> None:
+    """A quota, or a model that is gone, does not depend on the length of a beam."""
+
+    def script(request: Request) -> Fault:
+        return HEALTHY if request.number == 0 else case.fault
+
+    async with searching(case, script) as (endpoint, _):
+        with pytest.raises(SearchFailed) as caught:
+            await beam_search(endpoint, "p", NARROW)
+        [failure] = caught.value.failures
+        assert isinstance(failure.error, RequestRejected)
+        assert not isinstance(failure.error, ContextOverflow)
+        assert case.words in str(failure.error)
 
 
 @pytest.mark.parametrize("case", QUICK.values(), ids=QUICK)
@@ -130,7 +168,7 @@ async def test_what_was_found_before_is_in_the_partial_result(case: Case) -> Non
         return HEALTHY if well or request.number == 0 else case.fault
 
     async with searching(case, script) as (endpoint, _):
-        if case.full:
+        if case.full and case.explained:
             result = await beam_search(endpoint, "p", NARROW)
             assert [beam.finish_reason for beam in result.beams] == ["context"]
             return

@@ -18,6 +18,8 @@ from trio_beam.http.transport import BODY, TrioTransport
 
 #: A short answer.
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+#: Sent by servers before they close a connection on which nothing happens.
+TIRED = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class Got(NamedTuple):

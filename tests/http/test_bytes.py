@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.dialects.strategies import cut, unhurried
 from tests.http.talk import (
     PLAIN,
+    TIRED,
     Ask,
     Got,
     Peer,
@@ -45,7 +46,7 @@ def turns(draw: st.DrawFn, methods: Sequence[str]) -> tuple[Turn, Answer]:
     method = draw(st.sampled_from(methods))
     answer = draw(answers(method))
     endings = [Then.CLOSE] if answer.by_close else list(Then)
-    junk = draw(st.sampled_from([b"\r\n", b"x", PLAIN, b"HTTP/1.1 100 Continue\r\n\r\n"]))
+    junk = draw(st.sampled_from([b"\r\n", b"x", TIRED, b"HTTP/1.1 100 Continue\r\n\r\n"]))
     sent = draw(pieces(answer.wire, answer.marks))
     return Turn(method=method, sent=sent, then=draw(st.sampled_from(endings)), junk=junk), answer
 
@@ -89,7 +90,7 @@ def test_one_oddity_at_a_time(ask: Ask, then: Then, status: int) -> None:
         ends = Then.CLOSE if answer.by_close else then
         singly = range(len(answer.wire)) if then is Then.LISTEN else ()
         for places in {(), answer.marks, singly}:
-            turn = Turn(sent=cut(answer.wire, places), then=ends, junk=PLAIN)
+            turn = Turn(sent=cut(answer.wire, places), then=ends, junk=TIRED)
             script.append((turn, answer))
     run(partial(converse, ask, script))
 

@@ -1,129 +1,93 @@
-"""Run searches for callers in Trio, in asyncio or without an event loop.
-
-The search itself always runs in Trio. For a caller in another loop it runs in its own thread, since a
-thread can have only one loop; cancelling the caller cancels the search, and nothing of it is left when the
-caller continues.
-"""
+"""Calls that block until a search is done, from asyncio or without an event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
+import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TypeVar
+from weakref import WeakSet
 
 import trio
 
 from trio_beam.errors import TrioBeamError
+from trio_beam.event_loop import in_asyncio
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def in_trio(
-    method: Callable[P, Coroutine[Any, Any, T]],
-) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make a coroutine method for Trio callable from asyncio too."""
-
-    @functools.wraps(method)
-    async def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        if trio.lowlevel.in_trio_task() or not _in_asyncio():
-            return await method(*args, **kwargs)
-        return await _await_in_asyncio(lambda: method(*args, **kwargs))
-
-    return wrapped
+_LOG = logging.getLogger("trio_beam")
+_WARNED: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
-    """Run work and block until it is done, also inside asyncio.
+    """Run work and block until it is done, inside asyncio too (with a warning in the log).
 
     Raises:
         TrioBeamError: called inside Trio.
     """
-    if trio.lowlevel.in_trio_run():
+    if trio.lowlevel.in_trio_task():
         raise TrioBeamError(
             "this call blocks, so it cannot be made inside Trio:"
             " use `await trio_beam.beam_search(endpoint, prompt, config)` there"
         )
+    if not in_asyncio():
+        return trio.run(_awaited, work)
+    _warn_that_it_blocks(asyncio.get_running_loop())
+    return _run_in_thread(work)
+
+
+async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
+
+
+def _warn_that_it_blocks(loop: asyncio.AbstractEventLoop) -> None:
+    """Log a warning once per loop; with `warnings` the call would fail where warnings are errors."""
+    if loop not in _WARNED:
+        _WARNED.add(loop)
+        _LOG.warning(
+            "this call blocks the event loop until the search is done; in a coroutine, use"
+            " `await trio_beam.asyncio.beam_search(endpoint, prompt, config)`, or make this call with"
+            " `await asyncio.to_thread(...)`"
+        )
+
+
+def _run_in_thread(work: Callable[[], Awaitable[T]]) -> T:
+    """Run work in Trio in another thread.
+
+    As a guest of the blocked loop it would be blocked too, and `trio.run` fails in a thread where Trio is
+    already a guest.
+    """
+    scope = trio.CancelScope()
+    interrupted = threading.Event()
+    begun: Future[trio.lowlevel.TrioToken] = Future()
 
     async def main() -> T:
-        return await work()
+        begun.set_result(trio.lowlevel.current_trio_token())
+        if interrupted.is_set():
+            scope.cancel()
+        with scope:
+            return await work()
+        raise trio.RunFinishedError("interrupted")  # nobody waits for the result any more
 
-    return _block_in_asyncio(work) if _in_asyncio() else trio.run(main)
-
-
-def _in_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-class _TrioThread(Generic[T]):
-    """A Trio run in its own thread."""
-
-    def __init__(
-        self, work: Callable[[], Awaitable[T]], done: Callable[[], object] = lambda: None
-    ) -> None:
-        self._work = work
-        self._done = done
-        self._lock = threading.Lock()
-        self._scope = trio.CancelScope()
-        self._cancelled = False
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._results: list[T] = []
-        self._error: BaseException | None = None
-        # The caller's overrides see its context variables.
-        run = contextvars.copy_context().run
-        self._thread = threading.Thread(target=run, args=(self._body,), name="trio_beam")
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def cancel(self) -> None:
-        """Cancel the work, even before it has started."""
-        with self._lock:
-            self._cancelled = True
-            if self._token is not None:
-                with suppress(trio.RunFinishedError):
-                    self._token.run_sync_soon(self._scope.cancel)
-
-    def join(self) -> None:
-        """Block until the thread has ended."""
-        self._thread.join()
-
-    def result(self) -> T:
-        """Return the work's result, or raise its exception, once it has ended."""
-        if self._error is not None:
-            raise self._error
-        return self._results[0]
-
-    def _body(self) -> None:
+    context = contextvars.copy_context()  # overrides see the caller's variables
+    with _interruptible(), ThreadPoolExecutor(1, "trio_beam") as thread:
         try:
-            trio.run(self._main)
-        except BaseException as error:  # noqa: ASYNC103  # handed to the caller's thread
-            self._error = error
-        finally:
-            self._done()
-
-    async def _main(self) -> None:
-        with self._lock:
-            self._token = trio.lowlevel.current_trio_token()
-            if self._cancelled:
-                self._scope.cancel()
-        with self._scope:
-            self._results.append(await self._work())
+            return thread.submit(lambda: context.run(lambda: trio.run(main))).result()
+        except KeyboardInterrupt:
+            interrupted.set()  # first, in case the run is about to begin
+            if begun.done():
+                with suppress(trio.RunFinishedError):
+                    begun.result().run_sync_soon(scope.cancel)
+            raise  # once the thread has ended
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt this thread: asyncio's handler would wait for the loop, which is blocked."""
+    """Let Ctrl-C interrupt this thread; asyncio's own handler would wait for the blocked loop."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -132,42 +96,3 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _block_in_asyncio(work: Callable[[], Awaitable[T]]) -> T:
-    thread = _TrioThread(work)
-    thread.start()
-    try:
-        with _interruptible():
-            thread.join()
-    except KeyboardInterrupt:
-        thread.cancel()
-        thread.join()
-        raise
-    return thread.result()
-
-
-async def _await_in_asyncio(work: Callable[[], Awaitable[T]]) -> T:
-    loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-
-    def done() -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is waiting
-            loop.call_soon_threadsafe(over.set)
-
-    thread = _TrioThread(work, done)
-    thread.start()
-    cancelled: asyncio.CancelledError | None = None
-    try:
-        while not over.is_set():
-            try:
-                await over.wait()
-            except asyncio.CancelledError as error:  # noqa: ASYNC103  # raised once the search is over
-                cancelled = error
-                thread.cancel()  # then keep waiting, so that nothing of it is left
-    finally:
-        thread.cancel()  # also if this coroutine is closed
-    thread.join()
-    if cancelled is not None:
-        raise cancelled
-    return thread.result()

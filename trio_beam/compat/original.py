@@ -8,9 +8,10 @@ from typing import Any
 
 import trio
 
+from trio_beam.asyncio.bridge import in_trio
 from trio_beam.compat.clients import Client, NamedServer, key_text, opened
 from trio_beam.compat.expansion import Result, expand_all
-from trio_beam.compat.loops import in_trio, run_blocking
+from trio_beam.compat.loops import run_blocking
 from trio_beam.compat.parameters import Parameters
 from trio_beam.compat.rounds import MethodRounds
 from trio_beam.compat.sampling import sample
@@ -61,7 +62,7 @@ class BeamSearchSampling(Parameters):
         dialect: str | None = None,
         http_client: AsyncClient | None = None,
     ) -> tuple[str, int, int]:
-        """Search, and block until done.
+        """Search, and block until done, inside asyncio too (with a warning in the log).
 
         Args:
             client: a sync or async OpenAI client, or anything with ``api_key``, ``base_url`` and, if the

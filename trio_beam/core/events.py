@@ -98,8 +98,7 @@ class RoundFinished(SearchEvent):
         ended: number of ended beams, over all rounds.
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
-        best: the beam with the highest score of those that go on or have ended: the best so far. It is the
-            empty beam if there is none.
+        best: the best beam so far, active or ended; the empty beam if there is none.
     """
 
     round: int

@@ -1,6 +1,6 @@
 """`LanguageModel`: the interface between a search and its model.
 
-`Endpoint` (a server) is one implementation; `testing.FakeEndpoint` and in-process models are others.
+`Endpoint` (a server) is one implementation; `testing.ScriptedModel` and in-process models are others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import RequestObserver
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.errors import EndpointError
 
 
@@ -80,6 +80,7 @@ class RequestContext:
         meter: counts the search's requests and tokens.
         emit: receives events.
         deadline: the time left; paused while the request waits for a slot.
+        allotment: the part of the budget allotted to the request; None: none was allotted.
         attempts: number of times the current request has been sent.
         last_error: error of its last failed attempt.
     """
@@ -87,6 +88,7 @@ class RequestContext:
     meter: UsageMeter
     emit: RequestObserver
     deadline: Deadline = NO_DEADLINE
+    allotment: Allotment | None = None
     attempts: int = 0
     last_error: EndpointError | None = None
 

@@ -12,10 +12,10 @@ from trio_beam.errors import EndpointError
 
 @attrs.frozen(kw_only=True)
 class SearchEvent:
-    """Something that happens to a search.
+    """The base of all events.
 
     Attributes:
-        index: in `search_many`, the place of the search's prompt, from 0; 0 for a search by itself.
+        index: position of the search's prompt in `search_many`, from 0; 0 for a single search.
     """
 
     index: int = 0

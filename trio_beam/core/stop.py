@@ -17,8 +17,8 @@ from trio_beam.core.block import STOP, Continuation
 def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
     """Extend a beam, ending it at the first completed stop string."""
     child = beam.extend(continuation)
-    if not stop:
-        return child
+    if not any(_may_end_in(child.fragment, word) for word in stop):
+        return child  # nearly always: only the new text was looked at, however long the strings are
     before = beam.tail(max(map(len, stop)) - 1)
     found = _first(before + child.fragment, stop)
     if found is None:
@@ -26,6 +26,18 @@ def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
     start, end = found
     child = beam.extend(_cut(continuation, beam.pending, end - len(before)), finished=True)
     return child.replace(trim=len(before) + len(child.fragment) - start, pending=b"")
+
+
+def _may_end_in(fragment: str, word: str) -> bool:
+    """Return whether a stop string may end in a fragment that continues other text."""
+    if word in fragment:
+        return True
+    end = fragment.find(word[-1])
+    while end >= 0:
+        if word.endswith(fragment[: end + 1]):
+            return True
+        end = fragment.find(word[-1], end + 1)
+    return False
 
 
 def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:

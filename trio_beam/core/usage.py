@@ -91,6 +91,7 @@ class UsageMeter:
         self._budget = budget or Budget()
         self._committed = 0  # completion tokens
         self._committed_prompt = 0
+        self._allotted = 0  # requests
 
     def usage(self) -> Usage:
         """Return the current counts."""
@@ -123,19 +124,39 @@ class UsageMeter:
         # An in-process model need not reserve; then only returned tokens are known.
         return max(self._committed, self.completion_tokens)
 
-    def reservation(self, prompt_tokens: int = 0) -> Reservation:
+    def reservation(
+        self, prompt_tokens: int = 0, allotment: Allotment | None = None
+    ) -> Reservation:
         """Return a reservation, to be made before requests are sent.
 
         Args:
             prompt_tokens: per request that reads the prompt, or an upper bound.
+            allotment: for the first of the requests.
         """
-        return Reservation(self, prompt_tokens)
+        return Reservation(self, prompt_tokens, allotment)
 
-    def allows(self, tokens: int, prompt_tokens: int = 0) -> bool:
-        """Return whether another request with these completion and prompt tokens may be sent."""
+    def allot(self, tokens: int, prompt_tokens: int = 0) -> Allotment | None:
+        """Set aside what a request may cost, long before it is sent; return None if the budget is too small.
+
+        The order of allotments decides which requests are not sent, whichever task runs first.
+        """
+        if not self.allows(tokens, prompt_tokens):
+            return None
+        self._allotted += 1
+        self.commit(tokens, prompt_tokens)
+        return Allotment(self, tokens, prompt_tokens)
+
+    def give_back(self, allotment: Allotment) -> None:
+        """Return an allotment to the budget."""
+        self._allotted -= 1
+        self.commit(-allotment.tokens, -allotment.prompt_tokens)
+
+    def allows(self, tokens: int, prompt_tokens: int = 0, *, requests: int = 1) -> bool:
+        """Return whether more requests may be sent, with these tokens in total, besides those allotted."""
         limit = self._budget.requests
-        requests = limit is None or self.requests < limit
-        return requests and tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
+        sent = self.requests + self._allotted + requests
+        enough = limit is None or sent <= limit
+        return enough and tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
 
     def commit(self, tokens: int, prompt_tokens: int = 0) -> None:
         """Count tokens as spent or reserved; negative numbers undo that."""
@@ -143,12 +164,30 @@ class UsageMeter:
         self._committed_prompt += prompt_tokens
 
 
+class Allotment:
+    """The part of a budget set aside for a request until it makes its reservation."""
+
+    def __init__(self, meter: UsageMeter, tokens: int, prompt_tokens: int) -> None:
+        self._meter: UsageMeter | None = meter
+        self.tokens = tokens
+        self.prompt_tokens = prompt_tokens
+
+    def release(self) -> None:
+        """Return it to the budget; further calls do nothing."""
+        if self._meter is not None:
+            self._meter.give_back(self)
+            self._meter = None
+
+
 class Reservation:
     """The maximum cost of one exchange's requests, until the true cost is known."""
 
-    def __init__(self, meter: UsageMeter, prompt_tokens: int = 0) -> None:
+    def __init__(
+        self, meter: UsageMeter, prompt_tokens: int = 0, allotment: Allotment | None = None
+    ) -> None:
         self._meter = meter
         self._prompt_tokens = prompt_tokens
+        self._allotment = allotment
         self._responded = 0
         self._responded_prompt = 0
 
@@ -165,6 +204,8 @@ class Reservation:
         Raises:
             BudgetExhausted: the budget does not allow the request.
         """
+        if self._allotment is not None:
+            self._allotment.release()
         if not self.allows(tokens):
             raise BudgetExhausted("the search has used up its budget")
         self._meter.commit(tokens, self._prompt(tokens))

@@ -30,6 +30,7 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
+    check_choices,
     one_token_blocks,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
@@ -253,7 +254,7 @@ class LlamaCpp(Dialect):
             lambda _, n: self._request(prompt, request, n, stream),
         )
         completions: list[Completion] = response if isinstance(response, list) else [response]
-        completions = sorted(completions, key=lambda completion: completion.index)[:n]
+        completions = sorted(check_choices(completions, n), key=lambda completion: completion.index)
         if not completions:
             raise MalformedResponse("the response has no continuation")
         if len(completions) < n and not stream:  # a stream may have been truncated
@@ -285,6 +286,7 @@ class LlamaCpp(Dialect):
             body=splice("prompt", b"[%s]" % prompt, fields),
             at_root=True,
             max_tokens=n * request.max_tokens,
+            alternatives=max(1, request.top_logprobs),
         )
 
     def _tokenize(self, text: str) -> Exchange[list[int]]:

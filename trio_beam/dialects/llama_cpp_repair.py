@@ -156,6 +156,7 @@ class Repairer:
             body=splice("prompt", b"[%s]" % prompt, fields),
             at_root=True,
             max_tokens=1,
+            alternatives=count,
         )
 
     def _find_plain(self) -> Exchange[int]:

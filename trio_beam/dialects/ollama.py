@@ -158,6 +158,7 @@ class Ollama(OpenAI):
             body=splice("prompt", b'"%s%s"' % (prepared.json, prefix), fields),
             at_root=True,
             max_tokens=n * request.max_tokens,
+            alternatives=request.top_logprobs,
         )
 
     def _result(

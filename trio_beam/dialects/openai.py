@@ -176,6 +176,7 @@ class OpenAI(Dialect):
             decode=decoder(top=request.top_logprobs > 0, stream=self.stream, n=n),
             body=splice(name, value, fields),
             max_tokens=n * request.max_tokens,
+            alternatives=max(1, request.top_logprobs),
         )
 
     def _reports_truncation(self, choices: Sequence[AnyChoice], request: SampleRequest) -> bool:
@@ -204,7 +205,7 @@ class OpenAI(Dialect):
         self._note_shape(given)
         if len(given) < n:
             self.limits.reduce_n(len(given))  # n was ignored or silently reduced
-        choices = given[:n]
+        choices = given
         # The count of generated tokens is certain to be this choice's only if it is the only one.
         counted = count_in(completion.usage, "completion_tokens") if len(choices) == 1 else 0
         generated = min(counted or 0, request.max_tokens)

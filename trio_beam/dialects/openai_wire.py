@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from trio_beam.dialects.common.dialect import check_choices
 from trio_beam.dialects.common.encoding import Byte, count_in, decoder_of
 from trio_beam.dialects.common.error_responses import error_inside
 from trio_beam.dialects.common.finish import drop_failed, failure_of
@@ -217,6 +218,7 @@ def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompleti
 
     def decode(body: bytes) -> AnyCompletion:
         completion = read(body)
+        check_choices(completion.choices or (), n)
         completion.body = body
         return keep_good_choices(completion)
 

@@ -48,6 +48,7 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
+    check_choices,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
 from trio_beam.dialects.common.limits import Limits
@@ -157,7 +158,8 @@ class SGLang(Dialect):
             lambda _, top: {"top_logprobs": top},
             lambda fields, n: self._request(prompt, request, n, fields["top_logprobs"]),
         )
-        generated: list[Generated] = (response if isinstance(response, list) else [response])[:n]
+        generated: list[Generated] = response if isinstance(response, list) else [response]
+        check_choices(generated, n)
         if not generated:
             raise MalformedResponse("the response has no continuation")
         if len(generated) < n:
@@ -216,6 +218,7 @@ class SGLang(Dialect):
             body=splice("input_ids", ids, request_fields(self.model, each, top)),
             at_root=True,
             max_tokens=n * request.max_tokens,
+            alternatives=top,
         )
 
     def _score_as_prompt(
@@ -237,6 +240,7 @@ class SGLang(Dialect):
                 "input_ids", b"[%s]" % ids, request_fields(self.model, sampling, top, start)
             ),
             at_root=True,
+            alternatives=top,
         )
         given: list[Generated] = response if isinstance(response, list) else [response]
         if len(given) != len(read):

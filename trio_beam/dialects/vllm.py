@@ -29,6 +29,7 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
+    check_choices,
 )
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
@@ -138,7 +139,7 @@ class VLLM(Dialect):
             lambda n, top: self._values(request, n, top),
             lambda fields, n: self._request(prepared, request, fields, n),
         )
-        choices: list[Choice] = completion.choices[:n]
+        choices: list[Choice] = list(check_choices(completion.choices, n))
         if not choices:
             raise MalformedResponse("the response has no choices")
         if len(choices) < n:
@@ -163,10 +164,13 @@ class VLLM(Dialect):
         self, prepared: PreparedPrompt, request: SampleRequest
     ) -> Exchange[ExchangeResult]:
         """Read the alternatives of one sampled token, by id."""
-        one = attrs.evolve(request, n=1, max_tokens=1, temperature=1.0, enumerate=False)
+        shown = max(request.n, request.top_logprobs)
+        one = attrs.evolve(
+            request, n=1, max_tokens=1, top_logprobs=shown, temperature=1.0, enumerate=False
+        )
         completion, _ = yield from self._negotiate(
             one,
-            max(request.n, request.top_logprobs),
+            shown,
             self._fields,
             lambda n, top: self._values(one, n, top),
             lambda fields, n: self._request(prepared, one, fields | ALTERNATIVES_BY_ID, n),
@@ -201,6 +205,7 @@ class VLLM(Dialect):
             decode=decoder(stream=self.stream, n=n),
             body=splice("prompt", prepared.json(request.beam), fields),
             max_tokens=n * request.max_tokens,
+            alternatives=request.top_logprobs,
         )
 
     def _continuation(

@@ -19,7 +19,6 @@ from trio_beam.dialects.common.dialect import (
     WireRequest,
 )
 from trio_beam.dialects.common.encoding import decoder_of
-from trio_beam.dialects.common.error_responses import shorten
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import is_about_content
 from trio_beam.endpoint.exchange import Exchanges
@@ -199,10 +198,12 @@ class DialectFinder:
             return ModelList(data=[])
 
     def _only_model(self, models: ModelList) -> str:
+        words = self.exchanges.dispatcher.http.words
         names = [entry.model_name for entry in models.rows]
-        if len(names) == 1:
+        # The name is shown wherever the model is, so it must not contain a secret.
+        if len(names) == 1 and words.fit(names[0]) == names[0]:
             return names[0]
-        listed = shorten(", ".join(names[:20])) or "none"
+        listed = words.fit(", ".join(names[:20])) or "none"
         raise RequestRejected(
             f"name the model: the server lists {len(names)} ({listed})",
             url=self.models_url,

@@ -28,6 +28,7 @@ from trio_beam.endpoint.probe import Probe
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.endpoint.sampler import DialectSampler
 from trio_beam.errors import ConfigError, EndpointError
+from trio_beam.event_loop import require_trio
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
 from trio_beam.http.clients import AsyncClient
@@ -51,6 +52,8 @@ class EndpointStatistics:
         hedges: attempts sent because another had no response yet.
         cancelled: attempts abandoned before their response was complete.
         open_connections: open sockets, including idle ones; None with your own ``http_client``.
+        unasked: connections closed because unrequested bytes arrived, since the endpoint was opened; None
+            with your own ``http_client``.
     """
 
     in_flight: int
@@ -61,6 +64,7 @@ class EndpointStatistics:
     hedges: int
     cancelled: int
     open_connections: int | None
+    unasked: int | None = None
 
 
 @attrs.define(kw_only=True)
@@ -227,9 +231,10 @@ class Endpoint:
         """Open the endpoint, without sending anything. It may be reopened, also under another `trio.run`.
 
         Raises:
-            TrioBeamError: the endpoint is already open.
+            TrioBeamError: the endpoint is already open, or this is not Trio.
             ConfigError: the environment specifies an unsupported proxy.
         """
+        require_trio("Endpoint")
         await trio.lowlevel.checkpoint()  # first, so that a cancelled entry leaves nothing open
         self._http.open()
         self._dispatcher.restart()
@@ -258,6 +263,7 @@ class Endpoint:
             hedges=done.hedges,
             cancelled=done.cancelled,
             open_connections=self._http.open_connections,
+            unasked=self._http.unasked,
         )
 
     async def start(self, prompt: Prompt, context: RequestContext) -> DialectSampler:
@@ -302,7 +308,9 @@ class Endpoint:
         def streaming() -> Dialect:
             return type(dialect)(dialect.model, dialect.api, dialect.limits, stream=True)
 
-        return await Probe(ask, dialect, streaming, self.base_url, say).run()
+        found = await Probe(ask, dialect, streaming, self.base_url, say).run()
+        server = found.server and self._http.words.fit(found.server)
+        return attrs.evolve(found, server=server)
 
     async def run_exchange(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation

@@ -39,7 +39,8 @@ class Exchanges:
         """Run a dialect's exchange.
 
         Raises:
-            EndpointError: a request failed and the dialect did not handle it, or the dialect raised it.
+            EndpointError: a request failed and the dialect did not handle it, or the dialect raised it; it
+                is safe to show.
         """
         try:
             request = next(exchange)
@@ -60,6 +61,7 @@ class Exchanges:
             if not error.url:  # found by the dialect in a successful response
                 error.url = self.base_url
             error.attempts = error.attempts or 1
+            self.dispatcher.http.words.mend(error)
             raise
         finally:
             exchange.close()

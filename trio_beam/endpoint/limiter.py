@@ -11,7 +11,7 @@ when the server is overloaded.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
 
 import trio
@@ -39,7 +39,8 @@ class FairLimiter:
         self._size = float(min(size, self._ceiling))
         self._max_size = max(size, max_size or size)
         self._adaptive = adaptive
-        self._lines: OrderedDict[Hashable, deque[trio.lowlevel.Task]] = OrderedDict()
+        # Ordered, but with O(1) removal: thousands of tasks may be cancelled at once.
+        self._lines: OrderedDict[Hashable, OrderedDict[trio.lowlevel.Task, None]] = OrderedDict()
         #: Number of decreases; see `overloaded`.
         self.generation = 0
         self.in_flight = 0
@@ -69,10 +70,10 @@ class FairLimiter:
     async def acquire(self, search: Hashable) -> None:
         """Wait for a slot in the queue of a search; return it with `release`."""
         task = trio.lowlevel.current_task()
-        self._lines.setdefault(search, deque()).append(task)
+        self._lines.setdefault(search, OrderedDict())[task] = None
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            self._lines[search].remove(task)
+            del self._lines[search][task]
             if not self._lines[search]:
                 del self._lines[search]
             return trio.lowlevel.Abort.SUCCEEDED
@@ -109,7 +110,7 @@ class FairLimiter:
     def _hand_out(self) -> None:
         while self._lines and self.in_flight < self.size:
             search, line = self._lines.popitem(last=False)
-            task = line.popleft()
+            task, _ = line.popitem(last=False)
             if line:
                 self._lines[search] = line  # at the end: the other queues come first
             self.in_flight += 1

@@ -76,7 +76,7 @@ class GiveUp:
 def is_transient(error: EndpointError) -> bool:
     """Return whether the same request may succeed another time."""
     match error:
-        case BeamTimeout():
+        case BeamTimeout() | ConnectionFailed(lasting=True):
             return False
         case ConnectionFailed() | AttemptTimeout() | RateLimited():
             return True

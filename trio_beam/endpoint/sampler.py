@@ -11,10 +11,10 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import Dialect, ExchangeResult
+from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, SeemsFull, words_of
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
-from trio_beam.errors import EndpointError, MalformedResponse
+from trio_beam.errors import EndpointError, MalformedResponse, RequestRejected
 
 
 @attrs.define(eq=False)
@@ -39,7 +39,7 @@ class DialectSampler:
         """Detect the dialect and prepare the prompt.
 
         Raises:
-            EndpointError: the server does not result, or cannot be used for this prompt.
+            EndpointError: the server does not respond, or cannot be used for this prompt.
         """
         dialect = await finder.find(context)
         sampler = cls(exchanges, finder, prompt, dialect, None, 0)
@@ -111,7 +111,59 @@ class DialectSampler:
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
         await self._settle(request, context)
-        reservation = context.meter.reservation(self._length + request.beam.length)
+        try:
+            result = await self._ask(request, context)
+        except SeemsFull as refusal:
+            result = await self._find_out(request, refusal, context)
+        if self._exchanges.extra_body.shapes:
+            return [attrs.evolve(block, exact=False) for block in result.continuations]
+        return result.continuations
+
+    async def _find_out(
+        self, request: SampleRequest, refusal: SeemsFull, context: RequestContext
+    ) -> ExchangeResult:
+        """Find out whether a refusal without a reason means a full context.
+
+        It does if the shorter beam is still accepted and the longer one is refused again; another fault
+        (a quota, a model that was unloaded, a gateway's hiccup) would not depend on the length. What the
+        server's words mean is then known for all searches.
+
+        Raises:
+            ContextOverflow: the context is full.
+            RequestRejected: the shorter beam is refused as well.
+        """
+        dialect = self._dialect
+        async with self._exchanges.learning:
+            if words_of(refusal) in dialect.words_of_full_context:
+                raise refusal
+            shorter = attrs.evolve(
+                request,
+                beam=request.beam.parent or Beam(),
+                n=1,
+                max_tokens=1,
+                top_logprobs=0,
+                enumerate=False,
+                proposal_logprobs=False,
+            )
+            try:
+                result = await self._ask(shorter, context)
+            except EndpointError:
+                raise RequestRejected(
+                    refusal.message, status=refusal.status, url=refusal.url, fields=refusal.fields
+                ) from None
+            context.meter.completion_tokens += sum(
+                continuation.generated for continuation in result.continuations
+            )
+            try:
+                return await self._ask(request, context)
+            except SeemsFull as again:
+                dialect.words_of_full_context.add(words_of(again))
+                raise
+
+    async def _ask(self, request: SampleRequest, context: RequestContext) -> ExchangeResult:
+        reservation = context.meter.reservation(
+            self._length + request.beam.length, context.allotment
+        )
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.proposal_logprobs:
@@ -126,9 +178,7 @@ class DialectSampler:
         context.meter.completion_tokens += result.extra_generated
         if result.prompt_tokens > request.beam.length:
             self._length = min(self._length, result.prompt_tokens - request.beam.length)
-        if self._exchanges.extra_body.shapes:
-            return [attrs.evolve(block, exact=False) for block in result.continuations]
-        return result.continuations
+        return result
 
     async def _settle(self, request: SampleRequest, context: RequestContext) -> None:
         """Let the dialect settle what it must know before this request, once for all searches."""

@@ -8,7 +8,7 @@ bug and leaves as the nursery's group.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import trio
 
@@ -22,7 +22,7 @@ from trio_beam.core.language_model import (
     max_per_request,
 )
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.engine.deadline import PausableDeadline
 from trio_beam.errors import (
     BeamTimeout,
@@ -62,11 +62,15 @@ async def run_round(
         emit: receives events.
     """
     scopes = [trio.CancelScope() for _ in current.expansions]
+    # Budgets are allotted by rank before any task runs, so that the result does not depend on timing.
+    tasks = [
+        _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
+        for expansion, scope in zip(current.expansions, scopes, strict=True)
+    ]
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
     try:
         async with trio.open_nursery() as nursery:
-            for expansion, scope in zip(current.expansions, scopes, strict=True):
-                task = _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
+            for task, expansion in zip(tasks, current.expansions, strict=True):
                 nursery.start_soon(task.run, send, name=f"beam {expansion.rank}")
             for _ in scopes:
                 reaction = _deliver(receiver, await receive.receive(), emit)
@@ -95,6 +99,14 @@ def _buffered(receive: trio.MemoryReceiveChannel[Outcome]) -> Iterator[Outcome]:
             return
 
 
+class _Part(NamedTuple):
+    """A planned request: its first sample, the number of samples, and its share of the budget."""
+
+    first: int
+    size: int
+    allotment: Allotment
+
+
 class _BeamTask:
     """The expansion of one beam, by as many requests as the server requires."""
 
@@ -116,13 +128,16 @@ class _BeamTask:
         self._arrived: dict[int, Continuation] = {}
         self._errors: dict[int, EndpointError] = {}
         self._exhausted = False
+        self._parts = self._plan(0, expansion.n)
 
     async def run(self, send: trio.MemorySendChannel[Outcome]) -> None:
         """Expand the beam and send exactly one outcome, whatever happens."""
         try:
             with self._scope:
-                await self._ask(0, self._expansion.n)
+                await self._ask(self._parts)
         finally:
+            for part in self._parts:
+                part.allotment.release()
             send.send_nowait(self._outcome())
 
     def _outcome(self) -> Outcome:
@@ -136,23 +151,41 @@ class _BeamTask:
             exhausted=self._exhausted,
         )
 
-    async def _ask(self, first: int, count: int) -> None:
-        """Request samples `first` to `first + count - 1`, by as many requests as needed."""
-        enumerates = self._sampling.enumerate
-        limit = count if enumerates else max_per_request(self._sampler) or count
-        if count <= limit:  # the usual case, which needs no nursery
-            got = await self._request(first, count)
-            if 0 < got < count and not enumerates:
-                await self._ask(first + got, count - got)
+    def _plan(self, first: int, count: int) -> list[_Part]:
+        """Plan requests for samples `first` to `first + count - 1`, as far as the budget allows."""
+        limit = count if self._sampling.enumerate else max_per_request(self._sampler) or count
+        prompt = self._meter.prompt_length + self._expansion.beam.length
+        parts: list[_Part] = []
+        for start in range(first, first + count, limit):
+            size = min(limit, first + count - start)
+            allotment = self._meter.allot(size * self._expansion.max_tokens, prompt)
+            if allotment is None:
+                self._exhausted = True
+                break
+            parts.append(_Part(start, size, allotment))
+        return parts
+
+    async def _ask(self, parts: Sequence[_Part]) -> None:
+        """Make the planned requests, and more for samples that they did not return."""
+        if len(parts) == 1:  # the usual case, which needs no nursery
+            await self._ask_one(parts[0])
             return
         async with trio.open_nursery() as nursery:
-            for start in range(first, first + count, limit):
-                nursery.start_soon(self._ask, start, min(limit, first + count - start))
+            for part in parts:
+                nursery.start_soon(self._ask_one, part)
 
-    async def _request(self, first: int, count: int) -> int:
+    async def _ask_one(self, part: _Part) -> None:
+        try:
+            got = await self._request(part.first, part.size, part.allotment)
+        finally:
+            part.allotment.release()
+        if 0 < got < part.size and not self._sampling.enumerate:
+            await self._ask(self._plan(part.first + got, part.size - got))
+
+    async def _request(self, first: int, count: int, allotment: Allotment) -> int:
         """Make one request; return the number of samples received, 0 if it failed."""
         try:
-            got = await self._sample(first, count)
+            got = await self._sample(first, count, allotment)
         except BudgetExhausted:
             self._exhausted = True
             return 0
@@ -164,10 +197,12 @@ class _BeamTask:
         self._arrived.update(enumerate(got, first))
         return len(got)
 
-    async def _sample(self, first: int, count: int) -> Sequence[Continuation]:
+    async def _sample(self, first: int, count: int, allotment: Allotment) -> Sequence[Continuation]:
         """Return between 1 and `count` continuations, within the beam's timeout."""
         request = self._sample_request(first, count)
-        context = RequestContext(meter=self._meter, emit=self._emit, deadline=NO_DEADLINE)
+        context = RequestContext(
+            meter=self._meter, emit=self._emit, deadline=NO_DEADLINE, allotment=allotment
+        )
         limit = self._sampling.beam_timeout
         if limit is None:
             got = await self._sampler.sample(request, context)

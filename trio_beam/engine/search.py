@@ -16,6 +16,7 @@ from trio_beam.engine.beam_search import BeamSearchRun
 from trio_beam.engine.mcmc import ChainsRun
 from trio_beam.engine.run import Run
 from trio_beam.errors import ConfigError
+from trio_beam.event_loop import require_trio
 
 _RUNS: dict[type[Strategy], type[Run[Any]]] = {
     BeamSearchConfig: BeamSearchRun,
@@ -121,6 +122,7 @@ async def search(
         SearchFailed: from an `ExceptionGroup` of the causes.
         ConfigError: an argument is invalid.
     """
+    require_trio("search")
     return await Search(endpoint, prompt, strategy, observers).run()
 
 
@@ -140,6 +142,7 @@ async def search_within(
     Raises:
         SearchFailed, ConfigError: as `search`; `seconds` is not a number from 0 up.
     """
+    require_trio("search_within")
     return await Search(endpoint, prompt, strategy, observers).run_within(seconds)
 
 
@@ -155,6 +158,7 @@ async def beam_search(
     Raises:
         SearchFailed, ConfigError: as `search`.
     """
+    require_trio("beam_search")
     strategy = check_strategy(config, BeamSearchConfig)
     return await search(endpoint, prompt, strategy, observers=observers)
 
@@ -172,6 +176,7 @@ async def beam_search_within(
     Raises:
         SearchFailed, ConfigError: as `search_within`.
     """
+    require_trio("beam_search_within")
     strategy = check_strategy(config, BeamSearchConfig)
     return await search_within(seconds, endpoint, prompt, strategy, observers=observers)
 
@@ -209,6 +214,7 @@ async def mcmc(
     Raises:
         SearchFailed, ConfigError: as `search`.
     """
+    require_trio("mcmc")
     strategy = check_strategy(config, McmcConfig)
     return await search(endpoint, prompt, strategy, observers=observers)
 
@@ -226,5 +232,6 @@ async def mcmc_within(
     Raises:
         SearchFailed, ConfigError: as `search_within`.
     """
+    require_trio("mcmc_within")
     strategy = check_strategy(config, McmcConfig)
     return await search_within(seconds, endpoint, prompt, strategy, observers=observers)

@@ -19,6 +19,7 @@ from trio_beam.engine.groups import without_nursery_group
 from trio_beam.engine.run import check_observers
 from trio_beam.engine.search import Search, check_strategy
 from trio_beam.errors import ConfigError, TrioBeamError
+from trio_beam.event_loop import require_trio
 
 #: Read one at a time as searches end, so it may be larger than memory.
 Prompts: TypeAlias = Iterable[PromptLike] | AsyncIterable[PromptLike]
@@ -67,6 +68,7 @@ async def search_many(
     Raises:
         ConfigError: an argument is invalid.
     """
+    require_trio("search_many")
     check_integer("max_searches", max_searches, 1)
     strategy = check_strategy(strategy)
     observers = check_observers(observers)

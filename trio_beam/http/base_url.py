@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Self
-from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import attrs
+import httpx
 
 from trio_beam.errors import ConfigError
 
@@ -17,7 +19,20 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 #: Query parameters that hold no secret.
 _PLAIN_PARAMETERS = frozenset({"api-version", "version"})
 #: Headers that hold no secret; the values of all others are redacted.
-_PLAIN_HEADERS = frozenset({"accept", "content-type", "user-agent"})
+_PLAIN_HEADERS = frozenset(
+    [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    ]
+)
+#: Headers whose value starts with an authentication scheme.
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -29,14 +44,14 @@ class Address:
         root: the base URL without ``/v1``, the root of servers' native calls.
         query: appended to every path, including its ``?``; never shown, since it may hold a key.
         headers: sent with every request.
-        secrets: texts to redact, longest first.
+        secrets: texts that must never be shown.
     """
 
     base_url: str
     root: str
     query: str
     headers: Mapping[str, str]
-    secrets: tuple[str, ...]
+    secrets: frozenset[str]
 
     @classmethod
     def parse(
@@ -64,9 +79,7 @@ class Address:
                 raise ConfigError("headers", f"printable ASCII for {name}", "***")
             sent[name.lower()] = value
         secrets = {api_key or "", user, password, *_secrets_in(parts.query)}
-        for name, value in sent.items():
-            if name not in _PLAIN_HEADERS:
-                secrets |= {value, value.partition(" ")[2]}
+        secrets.update(secrets_in_headers(sent))
         plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="")
         url = plain.geturl().rstrip("/")
         return cls(
@@ -74,19 +87,12 @@ class Address:
             root=url.removesuffix("/v1"),
             query=f"?{parts.query}" if parts.query else "",
             headers=sent,
-            # Longest first, so that a secret containing another is redacted completely.
-            secrets=tuple(sorted((s for s in secrets if len(s) > 3), key=len, reverse=True)),
+            secrets=frozenset(secrets),
         )
 
     def url(self, path: str, *, at_root: bool = False) -> str:
         """Return the URL of a call, without the query."""
         return (self.root if at_root else self.base_url) + path
-
-    def redact(self, text: str) -> str:
-        """Replace secrets, in case a server repeats one."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
 
     def __repr__(self) -> str:
         return f"<Address {self.base_url}>"
@@ -100,7 +106,8 @@ def _split(base_url: object) -> SplitResult:
         host, port = parts.hostname or "", parts.port
         # The form name services require: no label empty or too long.
         ascii_host = host.encode("idna").decode() if host else ""
-    except ValueError:
+        _ = httpx.URL(base_url.strip()).host  # httpx parses names and addresses differently
+    except (ValueError, httpx.InvalidURL):
         raise ConfigError("base_url", _URL, _shown(base_url)) from None
     plain = ascii_host.isprintable() and not set(ascii_host) & set(' /\\<>"{}|^`')
     if parts.scheme not in ("http", "https") or not ascii_host or not plain or port == 0:
@@ -111,10 +118,30 @@ def _split(base_url: object) -> SplitResult:
 
 
 def _secrets_in(query: str) -> Iterator[str]:
-    """Yield the values of a query's parameters, plain and URL-encoded."""
+    """Yield the values of a query's parameters."""
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _PLAIN_PARAMETERS:
-            yield from (value, quote(value), quote(value, safe=""), quote_plus(value))
+            yield value
+
+
+def secrets_in_headers(headers: Mapping[str, str]) -> Iterator[str]:
+    """Yield the values of headers that hold secrets; of credentials, the part after the scheme."""
+    for name, value in headers.items():
+        if carries_secret(name):
+            scheme, _, credentials = value.partition(" ")
+            yield credentials if credentials and name.lower() in _CREDENTIALS else value
+            if scheme == "Basic":
+                yield from _decoded(credentials)
+
+
+def carries_secret(header: str) -> bool:
+    """Return whether the value of a header may be a secret."""
+    return header.lower() not in _PLAIN_HEADERS
+
+
+def _decoded(credentials: str) -> Iterator[str]:
+    with suppress(ValueError):
+        yield from b64decode(credentials).decode().split(":", 1)
 
 
 def _shown(url: str) -> str:

@@ -26,10 +26,20 @@ from trio_beam.errors import (
     ServerError,
     TrioBeamError,
 )
-from trio_beam.http.base_url import Address
-from trio_beam.http.clients import Content, OwnClient, check_client, pool_size
+from trio_beam.http.base_url import Address, carries_secret
+from trio_beam.http.clients import (
+    Content,
+    OwnClient,
+    check_client,
+    is_same_host,
+    pool_size,
+    secrets_of,
+)
+from trio_beam.http.connection import Unasked
 from trio_beam.http.content import BoundedBody, as_utf8, coding_of, decompress, supported_codings
+from trio_beam.http.foreign_errors import is_lasting, reason_of
 from trio_beam.http.transport import BODY, Body
+from trio_beam.http.words import Words
 
 T = TypeVar("T")
 
@@ -58,6 +68,9 @@ class HttpClient:
         client: the caller's client, used with its own timeouts and never closed; None: a client over
             `TrioTransport`.
 
+    Attributes:
+        words: makes foreign text safe to show.
+
     Raises:
         ConfigError: the client is not an `httpx.AsyncClient`.
     """
@@ -81,6 +94,7 @@ class HttpClient:
         self._given = client
         self._client: httpx.AsyncClient | None = None
         self._built: dict[tuple[str, str], httpx.Request] = {}
+        self.words = Words(address.secrets)
 
     def open(self) -> None:
         """Prepare for requests, without sending any.
@@ -96,15 +110,23 @@ class HttpClient:
             keepalive_expiry=self._keepalive_expiry,
             connect_timeout=self._connect_timeout,
         )
+        self.words = Words({*self._address.secrets, *secrets_of(self._client)})
+        self.words.watch_logs()
         self._built.clear()
 
     async def aclose(self) -> None:
         """Close all connections; leave a caller's client open."""
         client, self._client = self._client, None
+        self.words.leave_logs()
         if isinstance(client, OwnClient):
             await client.aclose()
         else:
             await trio.lowlevel.checkpoint()
+
+    async def aclose_given(self) -> None:
+        """Close the caller's client, if there is one: here, where its connections were opened."""
+        if self._given is not None:
+            await self._given.aclose()
 
     @property
     def is_open(self) -> bool:
@@ -119,6 +141,13 @@ class HttpClient:
         return self._client.transport.open_connections if isinstance(self._client, OwnClient) else 0
 
     @property
+    def unasked(self) -> int | None:
+        """Connections closed for unrequested bytes; None with a caller's client."""
+        if self._given is not None:
+            return None
+        return self._client.transport.unasked if isinstance(self._client, OwnClient) else 0
+
+    @property
     def pool_size(self) -> int | None:
         """Maximum number of connections of a caller's client, if known.
 
@@ -131,23 +160,43 @@ class HttpClient:
         """Send a request once and decode its response.
 
         Raises:
-            EndpointError: the attempt failed.
+            EndpointError: the attempt failed; the error is safe to show.
         """
         url = self._address.url(request.path, at_root=request.at_root)
+        try:
+            return await self._attempt(request, url)
+        except (EndpointError, ConfigError) as error:
+            self.words.mend(error)
+            raise
+
+    async def _attempt(self, request: WireRequest[T], url: str) -> T:
+        limit = min(self._max_bytes, request.max_bytes)
         with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
-            response = await self._exchange(request, url)
+            response = await self._exchange(request, url, limit)
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content = response
         if content is not None:
             content = as_utf8(content, head.charset_encoding)
         if not 200 <= head.status_code < 300:
-            raise self._refusal(request, head, content or b"", url)
+            raise error_of(
+                head.status_code,
+                head.headers,
+                content or b"",
+                url=url,
+                path=request.path,
+                now=time.time(),
+            )
         if content is None:
-            raise MalformedResponse(f"the response is longer than {self._max_bytes} bytes", url=url)
+            why = (
+                "max_answer_bytes"
+                if limit == self._max_bytes
+                else "more than its request justifies"
+            )
+            raise MalformedResponse(f"the response is longer than {limit} bytes ({why})", url=url)
         return self._decoded(request, head, content, url)
 
-    async def _exchange(self, request: WireRequest[Any], url: str) -> _Response:
+    async def _exchange(self, request: WireRequest[Any], url: str, limit: int) -> _Response:
         client = self._client
         if client is None:
             message = "the endpoint is not open: use it inside `async with Endpoint(...)`"
@@ -155,8 +204,8 @@ class HttpClient:
         if client.is_closed:
             raise EndpointClosed("the http_client is closed", url=url)
         try:
-            response = await client.send(self._build(client, request, url), stream=True)
-            return _Response(response, await self._read(response))
+            response = await self._send(client, self._build(client, request, url))
+            return _Response(response, await self._read(response, limit))
         except httpx.HTTPStatusError as error:  # raised by a hook; handled like the response itself
             return _Response(error.response, _read_already(error.response))
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -164,6 +213,30 @@ class HttpClient:
                 message = "the endpoint was closed while a request was in progress"
                 raise EndpointClosed(message, url=url) from error
             raise self._translated(error, url) from error
+
+    async def _send(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        """Send a request and follow redirects if the client does, without our secrets to other hosts.
+
+        httpx itself removes only ``Authorization``. Bodies of redirects are not read.
+        """
+        if not client.follow_redirects:
+            return await client.send(request, stream=True)
+        response = await client.send(request, stream=True, follow_redirects=False)
+        for _ in range(client.max_redirects):
+            following = response.next_request
+            if following is None:
+                return response
+            await response.aclose()
+            if not is_same_host(response.url, following.url):
+                for name in self._address.headers:
+                    if carries_secret(name):
+                        following.headers.pop(name, None)
+            # The client's own authentication is in the headers already, or must not be sent there.
+            response = await client.send(following, stream=True, auth=None, follow_redirects=False)
+        if response.next_request is None:
+            return response
+        await response.aclose()
+        raise httpx.TooManyRedirects(f"more than {client.max_redirects} redirects")
 
     def _build(
         self, client: httpx.AsyncClient, request: WireRequest[Any], url: str
@@ -195,9 +268,8 @@ class HttpClient:
         codings = supported_codings(client.headers.get("accept-encoding", ""))
         return {"accept-encoding": codings, **self._address.headers}
 
-    async def _read(self, response: httpx.Response) -> bytes | None:
+    async def _read(self, response: httpx.Response, limit: int) -> bytes | None:
         """Read the body; if it is too long, close the connection and return None."""
-        limit = self._max_bytes
         if response.is_stream_consumed:  # by a hook
             return response.content if len(response.content) <= limit else None
         body = response.extensions.get(BODY)
@@ -218,7 +290,7 @@ class HttpClient:
         return content.finish()
 
     def _translated(self, error: Exception, url: str) -> EndpointError:
-        words = self._address.redact(str(error)) or type(error).__name__
+        words = str(error) or reason_of(error)  # httpcore's errors may have no words
         if isinstance(error, httpx.ConnectTimeout) and self._given is None:
             return AttemptTimeout(f"no connection within {self._connect_timeout:g} s", url=url)
         if isinstance(error, httpx.TimeoutException):
@@ -227,22 +299,15 @@ class HttpClient:
         if isinstance(error, httpx.DecodingError):
             message = f"the body cannot be decoded: {words}"
             return MalformedResponse(message, url=url, transient=True)
+        if isinstance(error, Unasked):
+            return MalformedResponse(f"the server cannot be trusted: {words}", url=url)
         if isinstance(error, httpx.LocalProtocolError):
             raise ConfigError("the request", f"one that HTTP allows ({words})", url)
         never_sent = isinstance(error, (httpx.ConnectError, httpx.ProxyError))
         kind = "cannot connect" if never_sent else "connection lost"
-        return ConnectionFailed(f"{kind}: {words}", url=url, never_sent=never_sent)
-
-    def _refusal(
-        self, request: WireRequest[Any], head: httpx.Response, body: bytes, url: str
-    ) -> EndpointError:
-        error = error_of(
-            head.status_code, head.headers, body, url=url, path=request.path, now=time.time()
+        return ConnectionFailed(
+            f"{kind}: {words}", url=url, never_sent=never_sent, lasting=is_lasting(error)
         )
-        # Redact the message, not the body: JSON can encode a secret in several ways.
-        error.message = self._address.redact(error.message)
-        error.args = (error.message,)
-        return error
 
     def _decoded(self, request: WireRequest[T], head: httpx.Response, body: bytes, url: str) -> T:
         if not body:
@@ -255,22 +320,20 @@ class HttpClient:
             failure = hidden_error(body)
             if failure is not None:
                 raise self._found_inside(failure, head, url) from None
-            shown = self._address.redact(describe(body))
-            raise MalformedResponse(f"unexpected response: {error}: {shown}", url=url) from None
+            message = f"unexpected response: {error}: {describe(body)}"
+            raise MalformedResponse(message, url=url) from None
         except msgspec.DecodeError as error:
-            shown = self._address.redact(describe(body))
             # An HTML page means a wrong base URL, not a broken body.
             transient = "html" not in head.headers.get("content-type", "")
-            raise MalformedResponse(
-                f"the response is not JSON: {shown} ({error})", url=url, transient=transient
-            ) from None
+            message = f"the response is not JSON: {describe(body)} ({error})"
+            raise MalformedResponse(message, url=url, transient=transient) from None
+        except RecursionError:
+            raise MalformedResponse("the response is nested too deeply", url=url) from None
 
     def _found_inside(self, error: EndpointError, head: httpx.Response, url: str) -> EndpointError:
         error.url = url
         if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
             error.retry_after = asked_wait(head.headers, None, time.time())
-        error.message = self._address.redact(error.message)
-        error.args = (error.message,)
         return error
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import TypeAlias
 
 import httpx
 from httpx._utils import URLPattern, get_environment_proxies
 
 from trio_beam.errors import ConfigError
+from trio_beam.http.base_url import secrets_in_headers
+from trio_beam.http.dial import origin_of
 from trio_beam.http.transport import TrioTransport
 
 #: For packages that do not import httpx.
@@ -34,9 +36,8 @@ class OwnClient(httpx.AsyncClient):
     def __init__(
         self, base_url: str, *, keepalive_expiry: float, connect_timeout: float | None
     ) -> None:
-        self.transport = TrioTransport(
-            keepalive_expiry=keepalive_expiry, proxy=environment_proxy(base_url)
-        )
+        self.proxy = environment_proxy(base_url)
+        self.transport = TrioTransport(keepalive_expiry=keepalive_expiry, proxy=self.proxy)
         super().__init__(
             transport=self.transport,
             timeout=httpx.Timeout(None, connect=connect_timeout),
@@ -125,11 +126,18 @@ def environment_proxy(url: str) -> str | None:
 
     ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are read by httpx's own function.
     Loopback addresses are never proxied: a remote proxy could not reach them.
+
+    Raises:
+        ConfigError: the environment holds something else.
     """
     target = httpx.URL(url)
     if _is_loopback(target.host):
         return None
-    found = {URLPattern(key): proxy for key, proxy in get_environment_proxies().items()}
+    try:
+        found = {URLPattern(key): proxy for key, proxy in get_environment_proxies().items()}
+    except (httpx.InvalidURL, ValueError):
+        names = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+        raise ConfigError(names, "URLs and hosts", "what the environment says") from None
     return next((found[pattern] for pattern in sorted(found) if pattern.matches(target)), None)
 
 
@@ -138,6 +146,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower().rstrip(".") == "localhost"
+
+
+def is_same_host(one: httpx.URL, other: httpx.URL) -> bool:
+    """Return whether two URLs have the same origin, or the second upgrades the first to https."""
+    if one.raw_host != other.raw_host:
+        return False
+    return origin_of(one) == origin_of(other) or (one.scheme, other.scheme) == ("http", "https")
 
 
 def pool_size(client: httpx.AsyncClient, url: str) -> int | None:
@@ -149,6 +164,18 @@ def pool_size(client: httpx.AsyncClient, url: str) -> int | None:
     transport = client._transport_for_url(httpx.URL(url))  # noqa: SLF001  # see above
     size = getattr(getattr(transport, "_pool", None), "_max_connections", None)
     return size if isinstance(size, int) else None
+
+
+def secrets_of(client: httpx.AsyncClient) -> Iterator[str]:
+    """Yield secrets that a client sends by itself: its headers, and its and its proxy's credentials."""
+    yield from secrets_in_headers(client.headers)
+    if isinstance(client, OwnClient) and client.proxy is not None:
+        proxy = httpx.Proxy(client.proxy)
+        yield from (word for word in proxy.auth or () if word)
+    known = getattr(
+        client.auth, "_auth_header", ""
+    )  # of httpx's own `BasicAuth`, which tells nobody
+    yield from secrets_in_headers({"authorization": known})
 
 
 def check_client(client: object) -> None:

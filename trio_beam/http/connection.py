@@ -7,6 +7,7 @@ request is replayed to h11, which then reads the response from its first byte.
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import ssl
@@ -15,6 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import h11
+import httpx
 import trio
 
 from trio_beam.http.dial import MAX_HEAD, Origin, ProxyServer, connect, open_tunnel, start_tls
@@ -28,8 +30,24 @@ _MAX_EARLY = 64
 _MAX_INTERIM = 100
 
 
+#: Beginning of a response that could be mistaken for the answer to another request. Errors cannot: servers
+#: send them on idle connections before they close them (408).
+_ANSWER = re.compile(rb"\s*HTTP/\d(?:\.\d)? [23]")
+#: Seconds to find out what a readable encrypted connection holds.
+_LOOK = 0.05
+
+
 class ClosedWhileIdle(Exception):
     """A reused connection was closed before any byte of the response arrived."""
+
+
+class Unasked(httpx.RemoteProtocolError):
+    """A server sent an unrequested answer, so its other answers may belong to other requests."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "it sent an answer that nobody asked for, so its answers may belong to other requests"
+        )
 
 
 class Head(NamedTuple):
@@ -287,25 +305,57 @@ class Connection:
                 raise trio.BrokenResourceError from error
 
     def renew(self) -> bool:
-        """Reset for another exchange; return False if the connection cannot be reused."""
+        """Reset for another exchange; return False if the connection cannot be reused.
+
+        Raises:
+            Unasked: another, unrequested answer follows.
+        """
         protocol = self._protocol
         if protocol is None:
-            done = self._missing == 0 and not self._rest
+            done, rest, ended = self._missing == 0, self._rest, False
         else:
-            finished = protocol.our_state is protocol.their_state is h11.DONE
-            # Neither unexpected bytes nor the end of the stream.
-            done = finished and protocol.trailing_data == (b"", False)
-        done = done and self._sent and not self._early
+            done = protocol.our_state is protocol.their_state is h11.DONE
+            rest, ended = protocol.trailing_data
+        rest += b"".join(self._early)
+        if _ANSWER.match(rest):
+            raise Unasked
+        done = done and self._sent and not (rest or ended)
         self._reset()
         self._used = True
         return done
 
     def is_readable(self) -> bool:
-        """Return whether an idle connection is readable, which means that it was closed."""
+        """Return whether an idle connection is readable: closed, or with unrequested bytes on it."""
         if self._poll is not None:
             return bool(self._poll.poll(0))
         assert self._socket is not None
         return bool(select.select([self._socket.socket.fileno()], [], [], 0)[0])
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the socket carries TLS records."""
+        return self._raw is None
+
+    async def check_unasked(self) -> bool:
+        """Return whether a readable idle connection holds bytes, not just its end.
+
+        The bytes are not consumed, unless the connection is encrypted.
+
+        Raises:
+            Unasked: they are an answer.
+        """
+        data = b""
+        with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            if self._raw is not None:
+                data = self._raw.recv(_READ_SIZE, socket.MSG_PEEK)
+            else:
+                assert self.stream is not None
+                # TLS has messages without data, such as session tickets.
+                with trio.move_on_after(_LOOK):
+                    data = bytes(await self.stream.receive_some(_READ_SIZE))
+        if _ANSWER.match(data):
+            raise Unasked
+        return bool(data)
 
     def close(self) -> None:
         """Close the socket immediately, without a TLS shutdown."""

@@ -1,4 +1,8 @@
-"""Decompress response bodies in bounded memory, whatever the server sends."""
+"""Decompress response bodies in bounded memory, whatever the server sends.
+
+A compressed body is bounded by the size its request justifies and by the bytes that came over the wire. A
+few kilobytes can expand to a thousand times their size, and decode to objects thirty times as large again.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,11 @@ import httpx
 _WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": zlib.MAX_WBITS}
 #: Maximum number of bytes decompressed at a time.
 _PIECE = 64 * 1024
+#: Estimated memory in bytes: per byte of JSON (two copies and a string of wide characters), per array or
+#: object, and per comma, for the value between two.
+_BYTE, _CONTAINER, _COMMA = 6, 240, 64
+#: Memory allowed for any compressed body, and for a longer one per received byte (real ones need a third).
+_FREE, _EACH = 12 << 20, 384
 
 
 def supported_codings(codings: str) -> str:
@@ -52,6 +61,7 @@ class BoundedBody:
         self._decompressor = zlib.decompressobj(self._window) if self._window else None
         self._limit = limit
         self._content = bytearray()
+        self._received = 0
         self._begun = False
 
     def feed(self, data: bytes) -> bool:
@@ -60,25 +70,40 @@ class BoundedBody:
         Raises:
             httpx.DecodingError: it is not compressed as its header says.
         """
+        self._received += len(data)
         if self._decompressor is None:
             self._content += data
         else:
             self._decompress(data)
-        return len(self._content) <= self._limit
+        return self._fits()
 
     def finish(self) -> bytes:
         """Return the complete body.
 
         Raises:
-            httpx.DecodingError: the compressed data is truncated.
+            httpx.DecodingError: the compressed data is truncated, or would need too much memory.
         """
-        if self._decompressor is not None and self._begun and not self._decompressor.eof:
-            raise httpx.DecodingError("the compressed body is truncated")
-        return bytes(self._content)
+        content = self._content
+        if self._decompressor is not None and self._begun:
+            if not self._decompressor.eof:
+                raise httpx.DecodingError("the compressed body is truncated")
+            containers = content.count(b"{") + content.count(b"[")
+            if not self._is_justified(containers * _CONTAINER + content.count(b",") * _COMMA):
+                raise httpx.DecodingError(f"{self._received} bytes expand to too much data")
+        return bytes(content)
+
+    def _fits(self) -> bool:
+        return len(self._content) <= self._limit and (
+            self._decompressor is None or self._is_justified()
+        )
+
+    def _is_justified(self, extra: int = 0) -> bool:
+        """Return whether the received bytes justify the memory for the content, plus `extra` bytes."""
+        return len(self._content) * _BYTE + extra <= max(_FREE, self._received * _EACH)
 
     def _decompress(self, data: bytes) -> None:
         assert self._decompressor is not None
-        while data and not self._decompressor.eof and len(self._content) <= self._limit:
+        while data and not self._decompressor.eof and self._fits():
             self._content += self._next_piece(data)
             data = self._decompressor.unconsumed_tail
 

@@ -42,7 +42,10 @@ def origin_of(url: httpx.URL) -> Origin:
     scheme = url.raw_scheme
     if scheme not in _PORTS:
         raise httpx.UnsupportedProtocol(f"neither http nor https: {url}")
-    return Origin(scheme, url.raw_host.decode("ascii"), url.port or _PORTS[scheme])
+    host = url.raw_host.decode("ascii")
+    if ":" in host:
+        host = host.replace("%25", "%")  # in front of a zone (RFC 6874)
+    return Origin(scheme, host, url.port or _PORTS[scheme])
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -37,15 +37,26 @@ def as_httpx(error: Exception, *, connecting: bool) -> httpx.TransportError:
         kind = httpx.ConnectError
     elif isinstance(error, h11.RemoteProtocolError):
         kind = httpx.RemoteProtocolError
-    return kind(_reason(error))
+    return kind(reason_of(error))
 
 
-def _reason(error: BaseException) -> str:
+def is_lasting(error: BaseException | None) -> bool:
+    """Return whether an error was caused by an invalid certificate, which a retry cannot change."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def reason_of(error: BaseException) -> str:
     """Return the innermost cause in the system's words; Trio wraps one per address tried."""
     if isinstance(error, ExceptionGroup):
-        return "; ".join(dict.fromkeys(map(_reason, error.exceptions)))
-    if error.__cause__ is not None:
-        return _reason(error.__cause__)
+        return "; ".join(dict.fromkeys(map(reason_of, error.exceptions)))
+    # httpcore drops the causes of its errors, and has no words for them.
+    inner = error.__cause__ or (None if str(error) else error.__context__)
+    if inner is not None:
+        return reason_of(inner)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's, not the system's

@@ -5,6 +5,8 @@ under contention (encode/httpcore#1035, #1093). Searches cancel routinely, so th
 
 - idle connections are kept in a last-in-first-out list per origin: taking and returning one is O(1);
 - there is no cap here: the endpoint limits concurrency;
+- an idle connection that is readable is closed. If it holds an answer, nobody knows which answers of this
+  server belong to which requests, so all further requests to it fail;
 - an exchange that ends before its body is read completely, by an error, a cancellation or the caller,
   closes its socket at once. A connection is either in the list or owned by one request, so no
   cancellation can leak it.
@@ -25,7 +27,7 @@ import httpx
 import trio
 
 from trio_beam.errors import ConfigError
-from trio_beam.http.connection import ClosedWhileIdle, Connection, Head
+from trio_beam.http.connection import ClosedWhileIdle, Connection, Head, Unasked
 from trio_beam.http.dial import Origin, ProxyServer, origin_of
 from trio_beam.http.foreign_errors import FOREIGN_ERRORS, as_httpx
 from trio_beam.http.outgoing import Outgoing, Renderer
@@ -48,6 +50,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
         keepalive_expiry: seconds after which an idle connection is no longer used.
         proxy: HTTP proxy (``http://`` or ``https://``) for all requests.
 
+    Attributes:
+        unasked: number of connections closed because unrequested bytes arrived.
+
     Raises:
             ConfigError: the proxy is of another kind.
     """
@@ -65,6 +70,8 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._renderer = Renderer(self._proxy.headers if self._proxy else None)
         self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
         self._open: set[Connection] = set()
+        self._distrusted: set[Origin] = set()
+        self.unasked = 0
 
     @property
     def open_connections(self) -> int:
@@ -84,7 +91,7 @@ class TrioTransport(httpx.AsyncBaseTransport):
         except FOREIGN_ERRORS as error:
             raise as_httpx(error, connecting=True) from error
         timeouts: _Timeouts = request.extensions.get("timeout", _NO_TIMEOUTS)
-        connection = self._take(origin)
+        connection = await self._take(origin)
         if connection is not None:
             try:
                 return await self._exchange(connection, outgoing, timeouts)
@@ -117,6 +124,9 @@ class TrioTransport(httpx.AsyncBaseTransport):
             if connecting:
                 await self._connect(connection, timeouts.get("connect"))
                 connecting = False
+                if not connection.encrypted and connection.is_readable():
+                    await self._look_at(connection)
+                    self._check_trust(connection.origin)
             if (seconds := timeouts.get("write")) is None:
                 await connection.send(outgoing)
             else:
@@ -153,14 +163,41 @@ class TrioTransport(httpx.AsyncBaseTransport):
         context = (self._ssl_context or _default_ssl_context()) if encrypted else None
         await _within(seconds, httpx.ConnectTimeout, connection.open, proxy, context)
 
-    def _take(self, origin: Origin) -> Connection | None:
+    async def _take(self, origin: Origin) -> Connection | None:
+        """Return an idle connection, or None if there is none.
+
+        Raises:
+            Unasked: the server has sent an unrequested answer, now or before.
+        """
         idle = self._idle[origin]
-        while idle:
+        while idle and origin not in self._distrusted:
             connection = idle.pop()
-            if time.monotonic() < connection.expires and not connection.is_readable():
+            if connection.is_readable():
+                await self._look_at(connection)
+            elif time.monotonic() < connection.expires:
                 return connection
             self.drop(connection)
+        self._check_trust(origin)
         return None
+
+    def _check_trust(self, origin: Origin) -> None:
+        if origin in self._distrusted:
+            raise Unasked
+
+    async def _look_at(self, connection: Connection) -> None:
+        """Examine a connection that is readable although nothing was requested."""
+        try:
+            self.unasked += await connection.check_unasked()
+        except Unasked:
+            self._distrust(connection)
+        except BaseException:
+            self.drop(connection)
+            raise
+
+    def _distrust(self, connection: Connection) -> None:
+        self.unasked += 1
+        self._distrusted.add(connection.origin)
+        self.drop(connection)
 
     def drop(self, connection: Connection) -> None:
         """Close a connection immediately."""
@@ -168,8 +205,17 @@ class TrioTransport(httpx.AsyncBaseTransport):
         self._open.discard(connection)
 
     def give_back(self, connection: Connection) -> None:
-        """Keep a connection whose body was read to its end, if both sides allow reuse."""
-        if connection not in self._open or not connection.renew():
+        """Keep a connection whose body was read to its end, if both sides allow reuse.
+
+        Raises:
+            Unasked: another, unrequested answer follows.
+        """
+        try:
+            kept = connection in self._open and connection.renew()
+        except Unasked:
+            self._distrust(connection)
+            raise
+        if not kept:
             self.drop(connection)
             return
         now = time.monotonic()
@@ -268,9 +314,12 @@ async def _body_of(request: httpx.Request) -> bytes:
 
 
 def _proxy_server(given: str | httpx.URL | httpx.Proxy) -> ProxyServer:
-    proxy = given if isinstance(given, httpx.Proxy) else httpx.Proxy(given)
+    bound = "an HTTP proxy (for SOCKS, bring an httpx.AsyncClient with httpx's own transport)"
+    try:
+        proxy = given if isinstance(given, httpx.Proxy) else httpx.Proxy(given)
+    except (httpx.InvalidURL, ValueError):  # its words have the password
+        raise ConfigError("proxy", bound, "another URL") from None
     if proxy.url.scheme not in ("http", "https"):
-        bound = "an HTTP proxy (for SOCKS, bring an httpx.AsyncClient with httpx's own transport)"
         raise ConfigError("proxy", bound, f"{proxy.url.scheme}://{proxy.url.host}")
     headers = list(proxy.headers.raw)
     if proxy.raw_auth is not None:

@@ -17,6 +17,7 @@ from typing import IO
 import trio
 
 from trio_beam.errors import ConfigError, LocalModelError
+from trio_beam.event_loop import require_trio
 from trio_beam.local.installation import (
     alias_of,
     check_llama_cpp,
@@ -52,6 +53,7 @@ async def serve_local(
             did not start or ended unexpectedly.
         ConfigError: an argument is out of bounds.
     """
+    require_trio("serve_local")
     for name, value, lowest, highest in (
         ("port", port, 0, 65535),
         ("slots", slots, 1, 1024),

@@ -11,6 +11,7 @@ from trio_beam.core.events import (
     SearchFinished,
     SearchStarted,
 )
+from trio_beam.core.printable import printable
 from trio_beam.core.request_events import RequestRetried
 from trio_beam.core.result import SearchResult
 
@@ -34,7 +35,8 @@ class DebugLines:
         if isinstance(event, SearchStarted):
             self._enough = event.config.beam_width
         for line in _lines(event, self._enough):
-            self._write(f"[BeamSearch] {line}")
+            # A text may hold an end of a line: what follows it must not look like a line of ours.
+            self._write(f"[BeamSearch] {printable(line)}")
 
 
 def _lines(event: Event, enough: int | None) -> list[str]:

@@ -12,27 +12,24 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.testing.recorder import Recorder
 
 #: The vocabulary of `FakeEndpoint`; the last token ends the text.
 VOCABULARY = (" the", " a", " cat", " dog", " sat", " ran", ".", "")
 
 
-class FakeEndpoint:
+class FakeEndpoint(Recorder):
     """A `LanguageModel` that samples from a fixed distribution over eight words.
 
     The distribution depends only on the last token and sampling on the seed, so a search with a seed always
     has the same result. Latency is slept on Trio's clock: with an autojump clock, hours pass in no time.
+    For replies of your own, use `ScriptedModel`.
 
     Args:
         latency: seconds before each response.
         max_per_request: maximum number of continuations per response; None: as many as requested.
         before: awaited with each request before the response; it may raise an `EndpointError`, sleep, or
             block for ever.
-
-    Attributes:
-        requests: all requests so far, in order.
-        in_flight: number of requests in progress; 0 again when a search has returned or raised.
-        cancelled: number of cancelled requests.
     """
 
     def __init__(
@@ -42,11 +39,9 @@ class FakeEndpoint:
         max_per_request: int | None = None,
         before: Callable[[SampleRequest], Awaitable[None]] | None = None,
     ) -> None:
+        super().__init__()
         self.latency = latency
         self.max_per_request = max_per_request
-        self.requests: list[SampleRequest] = []
-        self.in_flight = 0
-        self.cancelled = 0
         self.prompt_length: int | None = 1
         self._before = before
 
@@ -60,19 +55,14 @@ class FakeEndpoint:
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
         """Sample after the latency."""
-        self.requests.append(request)
-        context.meter.requests += 1
-        self.in_flight += 1
-        try:
-            if self._before is not None:
-                await self._before(request)
-            await trio.sleep(self.latency)
-        except trio.Cancelled:
-            self.cancelled += 1
-            raise
-        finally:
-            self.in_flight -= 1
-        context.meter.prompt_tokens += 1
+        return await self.record(request, context, "", 1)
+
+    async def answer(self, request: SampleRequest, prompt: str) -> Sequence[Continuation]:
+        """Sample or enumerate, whatever the prompt."""
+        del prompt
+        if self._before is not None:
+            await self._before(request)
+        await trio.sleep(self.latency)
         if request.enumerate:
             return _enumerate(request)
         n = min(request.n, self.max_per_request or request.n)

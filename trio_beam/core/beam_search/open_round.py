@@ -219,7 +219,7 @@ class OpenRound:
         expansions = evaluation.round.expansions
         wanted = sum(one.n * one.max_tokens for one in expansions)
         prompts = sum(self._meter.prompt_length + one.beam.length for one in expansions)
-        if not self._meter.allows(wanted, prompts):
+        if not self._meter.allows(wanted, prompts, requests=len(expansions)):
             self.verdict = "budget"
             return None
         self._evaluation = evaluation

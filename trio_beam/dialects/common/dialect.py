@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeGuard, TypeVar
@@ -22,12 +23,16 @@ from trio_beam.errors import (
     ContextOverflow,
     EndpointError,
     LogprobsUnavailable,
+    MalformedResponse,
     RequestRejected,
     ServerError,
 )
 
 T = TypeVar("T")
 Api: TypeAlias = Literal["auto", "completions", "chat"]
+#: Bytes of a response: of whatever is asked for without a body; of what stands around the answer; for each
+#: token, which may be an event of a stream; for each alternative; for each byte of the request.
+_LISTED, _ENVELOPE, _TOKEN, _ALTERNATIVE, _ECHO = 8 << 20, 1 << 20, 8 << 10, 2 << 10, 32
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -41,6 +46,7 @@ class WireRequest(Generic[T]):
         body: JSON; None for a GET.
         at_root: whether `path` is relative to the root: the base URL without ``/v1``.
         max_tokens: maximum number of tokens generated, over all choices.
+        alternatives: requested with each token.
     """
 
     path: str
@@ -48,6 +54,17 @@ class WireRequest(Generic[T]):
     body: bytes | None = None
     at_root: bool = False
     max_tokens: int = 0
+    alternatives: int = 0
+
+    @property
+    def max_bytes(self) -> int:
+        """The longest response that the request can justify, in bytes, with a generous factor."""
+        if self.body is None:
+            return _LISTED
+        most = _ENVELOPE + self.max_tokens * (_TOKEN + self.alternatives * _ALTERNATIVE)
+        # What generates nothing may be about each token that was sent, and a token has two bytes or more.
+        each = _ECHO if self.max_tokens else (1 + self.alternatives) * _ALTERNATIVE // 8
+        return most + len(self.body) * each
 
     @property
     def method(self) -> str:
@@ -132,6 +149,8 @@ class Dialect(ABC):
         self.api: Api = api
         self.limits = limits
         self.stream = stream
+        #: `words_of` refusals that have turned out to mean a full context.
+        self.words_of_full_context: set[str] = set()
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
@@ -267,12 +286,34 @@ class Dialect(ABC):
                         continue
                 longer = request.beam.continuation is not None
                 if longer and _fills_context(refusal, attempt, refusal_means_full):
-                    raise _overflow(refusal) from None
+                    raise self._overflow(refusal) from None
                 if not attempt.next_spelling(refusal):
                     raise attempt.first_refusal(refusal) from None
             else:
                 attempt.accepted()
                 return response, n
+
+    def _overflow(self, refusal: RequestRejected | ServerError) -> ContextOverflow:
+        known = (
+            isinstance(refusal, ServerError)  # by its words
+            or refusal.status == _TOO_LARGE
+            or words_of(refusal) in self.words_of_full_context
+        )
+        return (ContextOverflow if known else SeemsFull)(
+            refusal.message, status=refusal.status, url=refusal.url, attempts=refusal.attempts
+        )
+
+
+class SeemsFull(ContextOverflow):
+    """A refusal without a known reason of a beam whose shorter self was accepted.
+
+    Not for users: the endpoint finds out whether the context is full (`DialectSampler`).
+    """
+
+
+def words_of(refusal: RequestRejected) -> str:
+    """The server's words without their numbers, which change from beam to beam."""
+    return re.sub(r"\d+", "0", f"{refusal.status} {refusal.message}")
 
 
 #: "Content Too Large"
@@ -301,12 +342,6 @@ def _fills_context(
     return refusal.status in (400, 413, 422) and not is_about_content(refusal)
 
 
-def _overflow(refusal: RequestRejected | ServerError) -> ContextOverflow:
-    return ContextOverflow(
-        refusal.message, status=refusal.status, url=refusal.url, attempts=refusal.attempts
-    )
-
-
 def check_enough(shown: int, n: int) -> None:
     """Raise `LogprobsUnavailable` if a server sends fewer next tokens than needed."""
     if shown < n:
@@ -314,6 +349,19 @@ def check_enough(shown: int, n: int) -> None:
             f"the server shows {shown} next tokens, where {n} are needed: n_per_beam (beam_width * n_per_beam"
             " in the first round), but no more than beam_width + 1"
         )
+
+
+def check_choices(choices: Sequence[T], n: int) -> Sequence[T]:
+    """Return the choices of a response, which must not be more than were requested.
+
+    Raises:
+        MalformedResponse: there are more than n.
+    """
+    if len(choices) > n:
+        raise MalformedResponse(
+            f"the response holds {len(choices)} choices, where {n} were asked for"
+        )
+    return choices
 
 
 def one_token_blocks(

@@ -1,4 +1,7 @@
-"""Turn error responses, from an HTTP status or inside a 200, into typed errors for all dialects."""
+"""Turn error responses, from an HTTP status or inside a 200, into typed errors for all dialects.
+
+The server's words are kept whole: secrets are removed from them before they are shortened (`http.words`).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from trio_beam.errors import (
     ServerError,
 )
 
-_MAX_WORDS = 500
+#: Bytes of a body of the wrong shape that become a part of a message. More than are shown: what is cut here
+#: could be a half of a secret.
+_DESCRIBED = 8192
 _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
 _TOO_OFTEN = re.compile(r"rate.?limit|too.?many.?requests|throttl", re.IGNORECASE)
 _CONTEXT_WORDS = re.compile(
@@ -106,7 +111,7 @@ def _status_in(failure: Any) -> int:
     details = failure if isinstance(failure, dict) else {}
     for name in ("code", "status", "status_code", "http_status"):
         code = details.get(name)
-        if isinstance(code, str) and code.isdigit():
+        if isinstance(code, str) and len(code) == 3 and code.isdecimal():  # not thousands of digits
             code = int(code)
         if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
             return code
@@ -152,17 +157,17 @@ def _redirect(location: str, url: str, path: str) -> str:
     try:
         target = urljoin(url, location)
     except ValueError:
-        return f"redirects to {shorten(location)}, which is not a URL"
+        return f"redirects to {location}, which is not a URL"
     base = target.partition("?")[0].removesuffix(path)
     if path and base != target.partition("?")[0]:
-        return f"redirects to {shorten(target)}; set the base URL to {shorten(base)}"
-    return f"redirects to {shorten(target)}; is the base URL right?"
+        return f"redirects to {target}; set the base URL to {base}"
+    return f"redirects to {target}; is the base URL right?"
 
 
 def describe(body: bytes) -> str:
-    """Return the beginning of an unexpected body, on one line."""
-    text = " ".join(body.decode("utf-8", "replace").split())
-    return text if len(text) <= 200 else text[:200] + "..."
+    """Return the beginning of an unexpected body, with single blanks for white space."""
+    more = "..." if len(body) > _DESCRIBED else ""
+    return " ".join(body[:_DESCRIBED].decode("utf-8", "replace").split()) + more
 
 
 def _error_member(response: Any) -> Any:
@@ -178,12 +183,12 @@ def _error_member(response: Any) -> Any:
 def _message_of(response: Any) -> str:
     error = _error_member(response)
     if not isinstance(error, dict):
-        return _short(error)
+        return _spelt(error)
     for name in _WORD_NAMES:
         found = error.get(name)
         if found:
-            return _message_of(found) if isinstance(found, dict) else _short(found)
-    return _short(error)
+            return _message_of(found) if isinstance(found, dict) else _spelt(found)
+    return _spelt(error)
 
 
 def _codes_of(response: Any) -> list[str]:
@@ -208,10 +213,5 @@ def _fields_of(response: Any) -> Iterator[str]:
             yield from _fields_of(value)
 
 
-def shorten(text: str) -> str:
-    """Shorten a server's text for use in a message."""
-    return text if len(text) <= _MAX_WORDS else text[:_MAX_WORDS] + "..."
-
-
-def _short(words: Any) -> str:
-    return shorten(words if isinstance(words, str) else msgspec.json.encode(words).decode())
+def _spelt(words: Any) -> str:
+    return words if isinstance(words, str) else msgspec.json.encode(words).decode()

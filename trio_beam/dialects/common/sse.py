@@ -20,6 +20,9 @@ from trio_beam.errors import EndpointError, MalformedResponse
 C = TypeVar("C")
 T = TypeVar("T")
 _DONE = b"[DONE]"
+#: All comments up to the next other line, or such a line.
+_LINE = re.compile(rb"(?::[^\r\n]*(?:\r\n|\r|\n))++|([^\r\n]*)(?:\r\n|\r|\n)")
+_JSON = re.compile(rb"\s*[{[]")
 _FIELD = re.compile(rb"^(data|event|id|retry|error)?:", re.MULTILINE)
 
 
@@ -33,11 +36,11 @@ _look = decoder_of(_MayFail)
 def read_events(body: bytes) -> Iterator[bytes]:
     """Yield the data of each complete event."""
     data: list[bytes] = []
-    lines = body.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
-    for line in lines:
-        text = line.rstrip(b"\r\n")
-        if text == line:
-            return
+    # One by one: a list of all lines would take twenty times the memory of a stream of short ones.
+    for line in _LINE.finditer(body, 3 if body.startswith(b"\xef\xbb\xbf") else 0):
+        text = line[1]
+        if text is None:
+            continue
         name, _, value = text.partition(b":")
         if not text:
             if any(data):
@@ -62,7 +65,7 @@ def decoder_of_stream(
     """
 
     def decode(body: bytes) -> T:
-        if body.lstrip()[:1] in (b"{", b"["):
+        if _JSON.match(body):
             return plain(body)
         chunks: list[C] = []
         done = False
