@@ -39,8 +39,9 @@ def drawn_tree() -> dict[str, str]:
 
 #: The error that carries a result lives beside it.
 HOMES = {errors.__name__, SearchFailed.__module__}
-#: Without those of the benchmark runner, which is an application with errors of its own.
-OURS = [kind for kind in subclasses(TrioBeamError) if "trio_beam.benchmark." not in kind.__module__]
+#: Applications, and the records that they share, have errors of their own.
+THEIRS = ("trio_beam.benchmark.", "trio_beam.records.")
+OURS = [kind for kind in subclasses(TrioBeamError) if not kind.__module__.startswith(THEIRS)]
 
 
 def test_the_drawing_is_the_tree() -> None:

@@ -130,3 +130,9 @@ def test_names_of_a_command() -> None:
     assert names["as_json"] == "--json"
     assert "prompt" not in names
     assert option_names(cli.commands["probe"])["base_url"] == "URL"
+
+
+def test_a_command_by_itself_has_the_same_help_option() -> None:
+    done = CliRunner().invoke(cli.commands["generate"], ["-h"], env=HELP)
+    assert done.exit_code == 0
+    assert "-h, --help" in done.output

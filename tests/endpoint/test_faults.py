@@ -90,7 +90,7 @@ async def test_what_no_retry_can_mend_loses_one_beam(case: Case) -> None:
 
 @pytest.mark.parametrize("case", FAULTS.values(), ids=FAULTS)
 async def test_what_always_happens_ends_the_search(case: Case) -> None:
-    async with searching(case, always(case.fault), limit=0.1) as (endpoint, server):
+    async with searching(case, always(case.fault), limit=0.5) as (endpoint, server):
         with pytest.raises(SearchFailed) as caught:
             await beam_search(endpoint, "p", CONFIG)
         attempts = 3 if case.transient else 1

@@ -23,9 +23,7 @@ trio-beam probe http://127.0.0.1:8000/v1
 """
 
 
-@click.group(
-    cls=Group, examples=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=Group, examples=_EXAMPLES)
 @click.version_option(__version__, prog_name="trio-beam")
 def cli() -> None:
     """Block-level beam search over any OpenAI-compatible completion server.

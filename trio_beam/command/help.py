@@ -51,9 +51,11 @@ class Choice(click.Choice):  # type: ignore[type-arg]  # generic from click 8.2 
 
 
 class _Examples:
-    """Mixin: examples below the description, line by line."""
+    """Mixin: examples below the description, line by line; -h is --help."""
 
     def __init__(self, *args: Any, examples: str = "", **kwargs: Any) -> None:
+        # On each command: it keeps the help option of the first call, which may be one without its group.
+        kwargs["context_settings"] = {"help_option_names": ["-h", "--help"]}
         super().__init__(*args, **kwargs)
         self._examples = inspect.cleandoc(examples).splitlines()
 
