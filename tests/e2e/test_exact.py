@@ -1,4 +1,4 @@
-"""120 random searches on the real model: every score, every text and every replay is exact.
+"""200 random searches on the real model: every score, every text and every replay is exact.
 
 They run on two servers of the same model, and what the one has found (the best beam, or
 the last) is scored again by the other, so that no cache can vouch for itself. Some of them run on both,
@@ -20,11 +20,11 @@ from trio_beam import Beam, BeamSearchConfig, Endpoint, SearchResult, beam_searc
 
 Prompt = str | list[dict[str, str]]
 SMALL = ((1, 1), (1, 1), (2, 1), (1, 2), (2, 2))
-#: Searches, by number, of at least one whole block: of 2 to 7 tokens.
-LONG = {1: 2, 2: 3, 3: 4, 4: 6, 5: 8, 6: 9, 11: 12}
+#: Searches, by number, of more tokens: blocks of 6, 7 and 5.
+LONG = {6: 4, 12: 8, 13: 9, 17: 5, 18: 12}
 #: llama.cpp works on eight sequences in the time that it takes for four.
 SLOTS = 8
-SEARCHES = 12
+SEARCHES = 20
 #: From so many on llama.cpp computes a prompt otherwise than token by token, by up to 0.3 nats.
 PROMPT_TOKENS = 64
 #: Scripts whose searches have neighbours that are cancelled.
@@ -56,7 +56,7 @@ class Case:
 
 
 def cases(script: str) -> list[Case]:
-    """Twelve searches; all block lengths, widths and numbers of samples come up in each script."""
+    """Twenty searches; all block lengths, widths and numbers of samples come up in each script."""
     draw = random.Random(script)
     return [_case(number, PROMPTS[script][number % 3], draw) for number in range(SEARCHES)]
 
@@ -156,7 +156,7 @@ def scores(result: SearchResult) -> list[float]:
 
 def test_the_cases_are_all_there_should_be() -> None:
     every = [case for script in PROMPTS for case in cases(script)]
-    assert len(every) == 120
+    assert len(every) == 200
     for script in PROMPTS:
         shapes = [case.config for case in cases(script)]
         assert {shape.tokens_per_step for shape in shapes} == set(range(1, 8))

@@ -114,12 +114,12 @@ def distances(alpha: float, width: int, runs: int, **changes: Any) -> tuple[floa
     ],
 )
 def test_answers_are_drawn_from_p_alpha(alpha: float, width: int, changes: dict[str, Any]) -> None:
-    """Many searches: their answers are as far from p^alpha as so many draws from it are.
+    """2,000 searches: their answers are as far from p^alpha as 2,000 draws from it are.
 
     Of 9 degrees and more, chi-square over its degrees exceeds 2.6 once in 180 or less, fourteen cases
     together once in 13; the seeds are fixed. What bias so few particles have is within that.
     """
-    variation, square = distances(alpha, width, 2000 if alpha == 1 else 1000, **changes)
+    variation, square = distances(alpha, width, 2000, **changes)
     assert square < 2.6
     assert variation < 0.1
 

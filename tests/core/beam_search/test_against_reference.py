@@ -117,7 +117,7 @@ def _ask(number: int, expansion: Expansion) -> Ask:
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 
 
-@settings(max_examples=300, phases=PHASES)
+@settings(max_examples=800, phases=PHASES)
 @given(config=CONFIGS, data=st.data())
 def test_state_machine_agrees_with_the_naive_search(
     config: BeamSearchConfig, data: st.DataObject
