@@ -53,6 +53,7 @@ class BeamExpanded(SearchEvent):
         rank: rank of the beam in the round, from 0.
         candidates: number of continuations.
         tokens: generated for them.
+        discarded: those of them behind the end of a step or a stop string, which were thrown away.
         children: the beam with each continuation behind it, not scored yet.
     """
 
@@ -60,6 +61,7 @@ class BeamExpanded(SearchEvent):
     rank: int
     candidates: int
     tokens: int
+    discarded: int = 0
     children: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 

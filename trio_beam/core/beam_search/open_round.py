@@ -60,6 +60,7 @@ class OpenRound:
         self._carried = carried
         self._config = config
         self._scorer = config.scorer_part
+        self._steps = config.block_part
         self._selection = config.selection_part
         self._meter = meter
         self._chance = chance
@@ -103,6 +104,10 @@ class OpenRound:
     def _receive_expansion(self, outcome: Outcome) -> Reaction:
         parent = self._round.expansions[outcome.rank].beam
         children = [self._child(parent, block) for block in outcome.blocks]
+        discarded = sum(map(len, outcome.blocks)) - sum(
+            child.length - parent.length for child in children
+        )
+        self._meter.discarded_tokens += discarded
         children += outcome.candidates
         self._outcomes[outcome.rank] = children
         events: list[Event] = []
@@ -112,6 +117,7 @@ class OpenRound:
                 rank=outcome.rank,
                 candidates=len(children),
                 tokens=outcome.generated,
+                discarded=discarded,
                 children=tuple(children),
             )
             events.append(expanded)
@@ -130,6 +136,8 @@ class OpenRound:
         return Reaction(tuple(events), self.missing if cancels else frozenset())
 
     def _child(self, parent: Beam, continuation: Continuation) -> Beam:
+        if self._steps is not None:
+            continuation = self._steps.cut(parent, continuation)
         child = stop.extend(parent, continuation, self._config.stop)
         if not self._selection.weighted:
             return child
