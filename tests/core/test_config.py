@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from trio_beam import Judge, Lookahead, Resample, Vote
+from trio_beam import Judge, Lookahead, Resample, Steps, Vote
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.parameters import build, options_of
 from trio_beam.errors import ConfigError, TrioBeamError
@@ -51,6 +51,7 @@ BAD: dict[str, tuple[str, list[object]]] = {
         ["sum", "", "Power", None, 1, True, ["power"]],
     ),
     "answer": ("one of 'best', 'vote' or a Vote", ["most", "", "Best", None, 1, True]),
+    "block": ("one of 'steps' or a Steps or None", ["lines", "", "Steps", 1, True, ["steps"], "\n"]),
     "proposal": ("one of 'sample', 'enumerate'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
         "a whole number from 1 up or None",
@@ -119,6 +120,7 @@ GOOD: list[dict[str, Any]] = [
     {"scorer": "judge"},
     {"scorer": Judge(yes="ja", no=["nein"])},
     {"selection": "subtrees"},
+    *({"block": value} for value in (None, "steps", Steps("。"), Steps(["\n", "."], 192))),
     *({"answer": value} for value in ("best", "vote", Vote(str.split, "score"))),
     {"proposal": "sample"},
     {"proposal": "enumerate", "tokens_per_step": 1},
@@ -246,6 +248,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "min_beams": 1,
         "selection": "top_k",
         "answer": "best",
+        "block": None,
         "scorer": "power",
         "proposal": "sample",
         "max_total_tokens": None,

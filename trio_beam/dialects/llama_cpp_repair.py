@@ -155,12 +155,12 @@ class Repairer:
             if place == last and completion.stop_type == "eos":
                 break
             if entry.bytes and not (place == last and completion.stop_type == "word"):
-                data, shown = bytes(entry.bytes), held
-                if not data.startswith(shown):
-                    return False
-                data, held = data.removeprefix(shown), b""
-                if not shown:
+                if not held:
                     continue
+                data = bytes(entry.bytes)
+                if not data.startswith(held):
+                    return False
+                data, held = data.removeprefix(held), b""
             else:
                 if entry.id not in self._spellings:
                     response = yield from self._force(entry.id)
