@@ -47,7 +47,9 @@ class Steps:
         converter=as_tuple,
         validator=check_declared,
         metadata={
-            PARAMETER: Parameter(kind="texts", help="Texts behind which a step ends; they belong to it.")
+            PARAMETER: Parameter(
+                kind="texts", help="Texts behind which a step ends; they belong to it."
+            )
         },
     )
     min_tokens: int = integer(
@@ -59,7 +61,9 @@ class Steps:
 
     def __attrs_post_init__(self) -> None:
         if not self.delimiter:
-            raise ConfigError("delimiter", "at least one text", self.delimiter)
+            raise ConfigError(
+                "delimiter", "a text or some, strings that are not empty", self.delimiter
+            )
 
     @property
     def server_delimiters(self) -> tuple[str, ...]:

@@ -112,7 +112,9 @@ def evolve(owner: type[S], others: Mapping[str, Any], **fixed: Any) -> S:
         if name in others:
             error = ConfigError(name, "left out: the strategy sets it", others[name])
             whole = "" if name in fixed else f" {name.partition('_')[0]}"
-            error.args = (f"{name} has no effect here: the strategy sets{whole or ' it'} to {value!r}",)
+            error.args = (
+                f"{name} has no effect here: the strategy sets{whole or ' it'} to {value!r}",
+            )
             raise error
     return build(owner, {**others, **fixed})
 
