@@ -28,6 +28,7 @@ from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.values import write_value
 from trio_beam.cli.main import cli
 from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
+from trio_beam.core.delimiters import BLOCKS
 from trio_beam.core.parameters import Option, options_of
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.strategies import STRATEGIES, strategy_options
@@ -53,7 +54,12 @@ def parameters_page() -> str:
         own = [one for one in options_of(owner) if not one.part and one.name not in shared]
         parts += [f"## {title}", words, table(own)]
     parts += ["## Parts", "A part is given by its name, with its defaults, or as an object."]
-    for slot, registry in (("selection", SELECTIONS), ("scorer", SCORERS), ("answer", ANSWERS)):
+    for slot, registry in (
+        ("selection", SELECTIONS),
+        ("scorer", SCORERS),
+        ("answer", ANSWERS),
+        ("block", BLOCKS),
+    ):
         for name in registry.names():
             parts += part(slot, name, registry[name])
     parts += part("lookahead", "lookahead", trio_beam.Lookahead)

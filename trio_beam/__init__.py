@@ -32,6 +32,7 @@ from trio_beam.core.config import (
     Scorer,
     Selection,
 )
+from trio_beam.core.delimiters import Steps
 from trio_beam.core.events import (
     BeamExpanded,
     BeamFailed,
@@ -170,6 +171,7 @@ __all__ = [
     "SearchStarted",
     "Selection",
     "ServerError",
+    "Steps",
     "Strategy",
     "Subtrees",
     "Token",

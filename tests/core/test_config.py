@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from trio_beam import Beam, Judge, Lookahead, Power, Resample, Vote
+from trio_beam import Beam, Judge, Lookahead, Power, Resample, Steps, Vote
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.parameters import build, options_of
 from trio_beam.errors import ConfigError, TrioBeamError
@@ -52,6 +52,10 @@ BAD: dict[str, tuple[str, list[object]]] = {
         ["sum", "", "Power", None, 1, True, ["power"]],
     ),
     "answer": ("one of 'best', 'vote' or a Vote", ["most", "", "Best", None, 1, True]),
+    "block": (
+        "one of 'steps' or a Steps or None",
+        ["lines", "", "Steps", 1, True, ["steps"], "\n"],
+    ),
     "proposal": ("one of 'sample', 'enumerate'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
         "a whole number from 1 up or None",
@@ -71,6 +75,8 @@ BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
     "ess_threshold": ("a finite number from 0 to 1", [-0.1, 1.1, NAN, INF, True, "1", None]),
     "lookahead_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "lookahead_rollouts": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "steps_delimiter": ("strings that are not empty", ["", ("a", ""), None, 1, (), [b"a"]]),
+    "steps_min_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "vote_key": ("a function of a text, or a regular expression or None", [1, True, ()]),
     "vote_by": ("one of 'count', 'score'", ["weight", "", None, 1, True]),
     "judge_question": ("a text with {text}", ["", "is it right?", None, 1]),
@@ -87,6 +93,7 @@ BAD_TOGETHER: list[tuple[dict[str, Any], str, str]] = [
     ({"proposal_temperature": 0}, "proposal_temperature", "above 0"),
     ({"proposal_temperature": 0.0, "beam_width": 1}, "proposal_temperature", "above 0"),
     ({"proposal_temperature": 0, "n_per_beam": 1}, "proposal_temperature", "above 0"),
+    ({"block": Steps(min_tokens=5), "tokens_per_step": 4}, "block", "at most tokens_per_step (4)"),
     ({"max_total_tokens": 3}, "max_total_tokens", "at least beam_width * n_per_beam (4)"),
 ]
 
@@ -120,6 +127,7 @@ GOOD: list[dict[str, Any]] = [
     {"scorer": "judge"},
     {"scorer": Judge(yes="ja", no=["nein"])},
     {"selection": "subtrees"},
+    *({"block": value} for value in (None, "steps", Steps("。"), Steps(["\n", "."], 192))),
     *({"answer": value} for value in ("best", "vote", Vote(str.split, "score"))),
     {"proposal": "sample"},
     {"proposal": "enumerate", "tokens_per_step": 1},
@@ -247,6 +255,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "min_beams": 1,
         "selection": "top_k",
         "answer": "best",
+        "block": None,
         "scorer": "power",
         "proposal": "sample",
         "max_total_tokens": None,

@@ -24,7 +24,8 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
         yield f"votes: {', '.join(shares)}"
     yield f"score {result.score:.4f}: {'; '.join(_score(result))}"
     usage = result.usage
-    cost = f"{usage.completion_tokens} tokens in {usage.requests} requests, {seconds:.1f} s"
+    thrown = f" ({usage.discarded_tokens} thrown away)" if usage.discarded_tokens else ""
+    cost = f"{usage.completion_tokens} tokens{thrown} in {usage.requests} requests, {seconds:.1f} s"
     yield f"{model}: {cost}" if model else cost
 
 

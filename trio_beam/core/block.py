@@ -65,6 +65,7 @@ class Continuation:
             but 0 if they were not sampled (``proposal="enumerate"``).
         proposal: log-probability (nats) of each token under the distribution it was sampled from; None
             if that is the model's own (temperature 1).
+        ends_step: whether it ends behind a delimiter of `Steps`.
     """
 
     _tokens: tuple[Token, ...] | Callable[[], tuple[Token, ...]]
@@ -75,6 +76,7 @@ class Continuation:
     logprob: float = attrs.field()
     generated: int = attrs.field()
     proposal: Sequence[float] | None = None
+    ends_step: bool = False
 
     @keys.default
     def _keys(self) -> Sequence[int | bytes]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.delimiters import BLOCKS, Steps
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.ranking import best_first
 from trio_beam.core.registry import Registry
@@ -189,6 +190,14 @@ class BeamSearchConfig(Strategy):
         topic="answer",
         help="Rule for the answer among the final beams.",
     )
+    block: str | Steps | None = part(
+        Steps,
+        None,
+        registry=BLOCKS,
+        accepted="a Steps",
+        optional=True,
+        help="Where a block ends before it has tokens_per_step tokens; None: nowhere.",
+    )
 
     def __attrs_post_init__(self) -> None:
         _check_enumeration(self)
@@ -205,6 +214,10 @@ class BeamSearchConfig(Strategy):
                 "True or False with a scorer other than 'power', whose bound is unknown",
                 self.early_stopping,
             )
+        steps = self.block_part
+        if steps is not None and steps.min_tokens > self.tokens_per_step:
+            bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
+            raise ConfigError("block", bound, steps.min_tokens)
         if self.min_beams > self.beam_width:
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
@@ -231,6 +244,8 @@ class BeamSearchConfig(Strategy):
             found |= dict.fromkeys(ignored, f"the scorer {self.scorer!r} does not look at it")
         if self.beam_width == 1:
             found["answer"] = "there is one beam, so nothing to vote on"
+        if self.tokens_per_step == 1:
+            found["block"] = "with tokens_per_step=1 each block is one token"
         return found
 
     @property
@@ -250,6 +265,18 @@ class BeamSearchConfig(Strategy):
         """The answer rule as an object, even if given by name."""
         found: AnswerRule = ANSWERS.part(self.answer)
         return found
+
+    @property
+    def block_part(self) -> Steps | None:
+        """The rule for the end of a block as an object, even if given by name."""
+        found: Steps | None = BLOCKS.part(self.block)
+        return found
+
+    @property
+    def rounds(self) -> int:
+        """Maximum number of blocks until ``max_tokens``; the last one is shortened."""
+        shortest = self.tokens_per_step if self.block_part is None else self.block_part.min_tokens
+        return -(-self.max_tokens // shortest)
 
     @property
     def weighted(self) -> bool:

@@ -66,6 +66,7 @@ class BeamExpanded(SearchEvent):
         rank: rank of the beam in the round, from 0.
         candidates: number of continuations.
         tokens: number of tokens generated for them.
+        discarded: number of those behind the end of a step or a stop string, which were thrown away.
         children: the beam extended by each continuation, not scored yet.
     """
 
@@ -73,6 +74,7 @@ class BeamExpanded(SearchEvent):
     rank: int
     candidates: int
     tokens: int
+    discarded: int = 0
     children: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 

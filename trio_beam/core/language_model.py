@@ -35,6 +35,8 @@ class SampleRequest:
             continuation, most probable first; fewer only if the vocabulary is smaller.
         proposal_logprobs: whether each continuation needs its log-probabilities at `temperature`
             (``Continuation.proposal``).
+        delimiters: texts behind which a continuation is not needed: the model may end it, with reason
+            ``"length"``, at the token that completes one, or go on.
     """
 
     beam: Beam
@@ -45,6 +47,7 @@ class SampleRequest:
     seed: int | None
     enumerate: bool = False
     proposal_logprobs: bool = False
+    delimiters: tuple[str, ...] = ()
 
 
 class Deadline(Protocol):

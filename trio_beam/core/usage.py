@@ -18,6 +18,7 @@ class Usage:
         prompt_tokens: prompt tokens by the server's count, over all responses (0 without a count).
         cached_tokens: prompt tokens read from the server's cache; None if unknown.
         completion_tokens: generated tokens, counted from the continuations.
+        discarded_tokens: generated tokens behind the end of a step or a stop string, which no beam has.
         reasoning_tokens: generated tokens that were reasoning; None if unknown.
         requests: requests sent, including retries and hedges.
         retries: requests that repeated a failed one.
@@ -28,6 +29,7 @@ class Usage:
     prompt_tokens: int = 0
     cached_tokens: int | None = None
     completion_tokens: int = 0
+    discarded_tokens: int = 0
     reasoning_tokens: int | None = None
     requests: int = 0
     retries: int = 0
@@ -84,6 +86,7 @@ class UsageMeter:
     def __init__(self, budget: Budget | None = None) -> None:
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.discarded_tokens = 0
         self.requests = 0
         self.retries = 0
         self.cancelled = 0
@@ -98,6 +101,7 @@ class UsageMeter:
         return Usage(
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
+            discarded_tokens=self.discarded_tokens,
             requests=self.requests,
             retries=self.retries,
             cancelled=self.cancelled,

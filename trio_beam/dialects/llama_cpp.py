@@ -7,6 +7,10 @@ log-probabilities of tokens inside an incomplete character; they are requested a
 the same seed and without a stream. So is a stream of too few choices, which may have been truncated,
 since nothing marks its end.
 
+Delimiters of steps are sent as stop strings, in a stream, where no log-probability is missing; the texts
+that the server holds back for them are restored (`Repairer.spell`). Where a stream has once omitted
+tokens, they are no longer sent, unless the user wants streams.
+
 Recorded: b11549.
 """
 
@@ -89,6 +93,7 @@ class LlamaCpp(Dialect):
         self._repairer = Repairer(model)
         self._endings = Endings(self._repairer.ends)
         self._fields = Negotiation(())
+        self._sends_delimiters = True
 
     def configure(self) -> Exchange[int | None]:
         """Query the number of slots, which is also the maximum number of choices per request."""
@@ -135,16 +140,18 @@ class LlamaCpp(Dialect):
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Send one request, a few more while learning the limit on choices, and the repairs."""
         prompt = prepared.json + prepared.prefix(request.beam)
-        if self.stream and request.seed is None:
+        stream = self.stream or (bool(request.delimiters) and self._sends_delimiters)
+        if stream and request.seed is None:
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
         lost: list[Completion] = []
-        completions = yield from self._completions(prompt, request, self.stream)
-        fewer = len(completions) < self.limits.cap_n(request.n)
-        if self.stream and (fewer or any(completion.missing for completion in completions)):
-            lost = completions
-            completions = yield from self._completions(prompt, request, False)
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
+        completions = yield from self._completions(prompt, request, stream)
+        if stream and not (yield from self._is_whole(completions, request, spent)):
+            self._sends_delimiters = self.stream
+            lost = completions
+            request = attrs.evolve(request, delimiters=())
+            completions = yield from self._completions(prompt, request, False)
         for completion in completions:
             if len(completion.tokens) > request.max_tokens:  # before each of them is repaired
                 raise MalformedResponse(too_long(len(completion.tokens), request.max_tokens))
@@ -158,7 +165,7 @@ class LlamaCpp(Dialect):
                     Continuation(
                         tokens=tuple(tokens),
                         data=b"".join([token.bytes or b"" for token in tokens]),
-                        finish_reason=reason_of(completion, request.max_tokens),
+                        finish_reason=reason_of(completion, request),
                     )
                 )
         # Every choice counts the same prompt; it was evaluated once.
@@ -169,6 +176,18 @@ class LlamaCpp(Dialect):
             extra_generated=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
         )
 
+    def _is_whole(
+        self, completions: list[Completion], request: SampleRequest, spent: list[int]
+    ) -> Exchange[bool]:
+        """Return whether a stream has all choices, tokens and texts, having restored the last."""
+        fewer = len(completions) < self.limits.cap_n(request.n)
+        if fewer or any(completion.missing for completion in completions):
+            return False
+        for completion in completions if request.delimiters else ():
+            if not (yield from self._repairer.spell(completion, spent)):
+                return False
+        return True
+
     def sample_with_proposal_logprobs(
         self, prepared: PreparedPrompt, request: SampleRequest
     ) -> Exchange[ExchangeResult]:
@@ -178,6 +197,7 @@ class LlamaCpp(Dialect):
         """
         if request.seed is None:
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
+        request = attrs.evolve(request, delimiters=())  # the repetition has no stream
         shown = max(request.top_logprobs, SHOWN)
         result = yield from self.sample(prepared, attrs.evolve(request, top_logprobs=shown))
         blocks = result.continuations
@@ -280,6 +300,8 @@ class LlamaCpp(Dialect):
             fields["seed"] = request.seed
         if stream:
             fields["stream"] = True
+            if request.delimiters:
+                fields["stop"] = request.delimiters
         return WireRequest(
             path="/completion",
             decode=decoder(top=request.top_logprobs > 0, stream=stream),
@@ -317,7 +339,7 @@ class LlamaCpp(Dialect):
         return Continuation(
             tokens=sampled.tokens,
             data=b"".join(sampled.pieces),
-            finish_reason=reason_of(completion, request.max_tokens),
+            finish_reason=reason_of(completion, request),
             keys=sampled.keys,
             logprob=sum(values),
         )

@@ -2,6 +2,8 @@
 
 Each takes a request of one token that forces a token of complete characters by a logit bias. The server
 reports that token, and its alternatives carry the unbiased log-probabilities.
+
+A forced token also shows its text, which a stream with stop strings holds back where one may have begun.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Repairer:
 
     model: str
     plain: int | None = None
+    _spellings: dict[int, bytes | None] = attrs.field(factory=dict, init=False)
 
     def note(self, token: Token) -> None:
         """Remember the token if it consists of complete characters."""
@@ -133,10 +136,50 @@ class Repairer:
 
     def ends(self, number: int) -> Exchange[bool]:
         """Force a token and return whether it ends the text."""
+        response = yield from self._force(number)
+        return isinstance(response, Completion) and response.stop_type == "eos"
+
+    def spell(self, completion: Completion, spent: list[int]) -> Exchange[bool]:
+        """Restore the texts that a stream held back, in place; return whether that was possible.
+
+        A token behind whose text a stop string may have begun is shown as "", its text with that of the next
+        one. Of the token that completes a stop string only what stands before the string is shown.
+
+        Args:
+            completion: the block as received, without missing tokens.
+            spent: receives the prompt tokens of each request.
+        """
+        held = b""
+        last = len(completion.completion_probabilities) - 1
+        for place, entry in enumerate(completion.completion_probabilities):
+            if place == last and completion.stop_type == "eos":
+                break
+            if entry.bytes and not (place == last and completion.stop_type == "word"):
+                if not held:
+                    continue
+                data = bytes(entry.bytes)
+                if not data.startswith(held):
+                    return False
+                data, held = data.removeprefix(held), b""
+            else:
+                if entry.id not in self._spellings:
+                    response = yield from self._force(entry.id)
+                    spent.append(max(0, response.tokens_evaluated))
+                    found = response.completion_probabilities
+                    self._spellings[entry.id] = bytes(found[0].bytes) if found else None
+                spelling = self._spellings[entry.id]
+                if spelling is None:  # a part of a character
+                    return False
+                data, held = spelling, held + spelling
+            entry.bytes, entry.token = list(data), data.decode("utf-8", "replace")
+        return True
+
+    def _force(self, number: int) -> Exchange[Any]:
+        """Request one token behind any text."""
         if self.plain is None:
             self.plain = yield from self._find_plain()
         response = yield self._forced(b"%d" % self.plain, number, 1)
-        return isinstance(response, Completion) and response.stop_type == "eos"
+        return response
 
     def _forced(self, prompt: bytes, number: int, count: int) -> WireRequest[Any]:
         """Build a request that forces one token and asks for `count` alternatives."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trio_beam.core.block import CONTEXT, LENGTH, STOP, Token
+from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.encoding import Byte, decoder_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprob
 from trio_beam.dialects.common.sse import decoder_of_stream, truncated_stream
@@ -172,11 +173,14 @@ def decoder(*, top: bool, stream: bool) -> Callable[[bytes], list[Completion] | 
     return decode_with_top if top else _decode_without_top
 
 
-def reason_of(completion: Completion, asked: int) -> str:
-    """Return the finish reason of a block requested with at most `asked` tokens."""
+def reason_of(completion: Completion, request: SampleRequest) -> str:
+    """Return the finish reason of a requested block."""
+    if completion.stop_type == "word" and request.delimiters:
+        return LENGTH
     if completion.stop_type in ("eos", "word"):
         return STOP
-    return CONTEXT if completion.truncated or len(completion.tokens) < asked else LENGTH
+    short = len(completion.tokens) < request.max_tokens
+    return CONTEXT if completion.truncated or short else LENGTH
 
 
 def token_of(entry: Entry, silent: Sequence[Token], top: int) -> Token:

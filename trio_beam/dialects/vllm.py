@@ -200,6 +200,9 @@ class VLLM(Dialect):
         fields: dict[str, Any] = {"model": self.model, **optional}
         if self.stream:
             fields["stream"] = True
+        if request.delimiters:
+            # Only the text is cut there: ids and log-probabilities have the whole token.
+            fields |= {"stop": request.delimiters, "include_stop_str_in_output": True}
         return WireRequest(
             path="/completions",
             decode=decoder(stream=self.stream, n=n),
@@ -223,7 +226,8 @@ class VLLM(Dialect):
             )
         if len(ids) > request.max_tokens:
             raise MalformedResponse(too_long(len(ids), request.max_tokens))
-        reason = choice.finish_reason or LENGTH
+        at_delimiter = isinstance(choice.stop_reason, str)
+        reason = LENGTH if at_delimiter else choice.finish_reason or LENGTH
         if not ids:
             return Continuation(tokens=(), data=b"", finish_reason=reason)
         logprobs = choice.logprobs

@@ -249,4 +249,5 @@ class _BeamTask:
             seed=None if seed is None else seed + first,
             enumerate=self._sampling.enumerate,
             proposal_logprobs=self._sampling.proposal_logprobs,
+            delimiters=self._sampling.delimiters,
         )

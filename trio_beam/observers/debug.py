@@ -43,9 +43,10 @@ def _lines(event: Event, enough: int | None) -> list[str]:
     match event:
         case SearchStarted(config=config, rounds=rounds):
             width, n = config.beam_width, config.n_per_beam
+            bound = "" if config.block is None else "up to "
             return [
                 f"TRUE beam search (ASYNC): beam_width={width}, n_per_beam={n}",
-                f"Generating {rounds} blocks of {config.tokens_per_step} tokens",
+                f"Generating {bound}{rounds} blocks of {config.tokens_per_step} tokens",
                 f"α={config.alpha}, length_penalty={config.length_penalty}",
                 f"Each iteration: {width} beams × {n} samples = candidates (PARALLEL)",
             ]

@@ -52,7 +52,7 @@ class _Screen:
         columns = (SpinnerColumn(spinner), TextColumn("{task.description}"), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console)
         self._task = self._bar.add_task("asking the server", total=None)
-        self._tokens = 0
+        self._tokens = self._discarded = 0
         self._head = ""
         self._score = ""
         self._text = ""
@@ -61,8 +61,9 @@ class _Screen:
         match event:
             case RoundStarted(round=number, rounds=rounds, beams=beams):
                 self._head = f"round {number}/{rounds}, {_count(beams, 'beam')} alive"
-            case BeamExpanded(tokens=tokens):
+            case BeamExpanded(tokens=tokens, discarded=discarded):
                 self._tokens += tokens
+                self._discarded += discarded
             case EvaluationStarted():
                 self._head = _plain(event)
             case RoundFinished(best_score=score, best=best):
@@ -75,6 +76,7 @@ class _Screen:
                 _print(self._console, event)
         if self._head:
             line = f"{self._head}{self._score}, {self._tokens} tokens"
+            line += f" ({self._discarded} thrown away)" if self._discarded else ""
             self._bar.update(self._task, description=line)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -106,10 +106,15 @@ def evolve(owner: type[S], others: Mapping[str, Any], **fixed: Any) -> S:
     Raises:
         ConfigError: the caller gave a parameter that the preset sets, or a value is out of bounds.
     """
-    for name in others:
-        if name in fixed:
+    # The parameters of a part that the preset leaves out would bring it back.
+    left_out = {one.name: None for one in options_of(owner) if fixed.get(one.slot, one) is None}
+    for name, value in {**left_out, **fixed}.items():
+        if name in others:
             error = ConfigError(name, "left out: the strategy sets it", others[name])
-            error.args = (f"{name} has no effect here: the strategy sets it to {fixed[name]!r}",)
+            whole = "" if name in fixed else f" {name.partition('_')[0]}"
+            error.args = (
+                f"{name} has no effect here: the strategy sets{whole or ' it'} to {value!r}",
+            )
             raise error
     return build(owner, {**others, **fixed})
 
@@ -117,7 +122,7 @@ def evolve(owner: type[S], others: Mapping[str, Any], **fixed: Any) -> S:
 def one_block(others: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that make texts of any length a single block."""
     longest = others.get("max_tokens", BeamSearchConfig().max_tokens)
-    return {"tokens_per_step": longest, "n_per_beam": 1}
+    return {"tokens_per_step": longest, "n_per_beam": 1, "block": None}
 
 
 def _own_options(preset: Preset) -> list[Option]:

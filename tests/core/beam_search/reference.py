@@ -36,6 +36,8 @@ class Line:
     finish_reason: str = "length"
     text: str = ""
     multiplicity: int = 1
+    #: Number of tokens before the step that it is in.
+    step: int = 0
 
     @property
     def ended(self) -> bool:
@@ -64,6 +66,7 @@ class Found:
     stop_reason: str = ""
     rounds: int = 0
     completion_tokens: int = 0
+    discarded_tokens: int = 0
     asks: list[Ask] = field(default_factory=list)
 
 
@@ -76,7 +79,8 @@ def search(config: BeamSearchConfig, model: Callable[[Ask], Sequence[Sample]]) -
             break
         found.rounds += 1
         candidates = []
-        for rank, line in enumerate(active):
+        full = [line for line in active if len(line.tokens) >= config.max_tokens]
+        for rank, line in enumerate(line for line in active if line not in full):
             ask = Ask(
                 round=found.rounds,
                 rank=rank,
@@ -87,9 +91,11 @@ def search(config: BeamSearchConfig, model: Callable[[Ask], Sequence[Sample]]) -
             found.asks.append(ask)
             for sample in model(ask):
                 found.completion_tokens += sample.generated
-                candidates.append(grown(line, sample, config.stop))
+                candidates.append(grown(line, sample, config))
+                extended = len(line.tokens) + len(sample.tokens)
+                found.discarded_tokens += extended - len(candidates[-1].tokens)
         ended, fresh = distinct(config, ended, candidates)
-        best = sorted(fresh, key=lambda line: -score(config, line))
+        best = sorted([*full, *fresh], key=lambda line: -score(config, line))
         active = [line for line in best if not line.ended][: config.beam_width]
         ended = kept(config, [*ended, *(line for line in best if line.ended)])
     found.beams = kept(config, ended if found.stop_reason == "finished" else [*ended, *active])
@@ -125,7 +131,11 @@ def stop_reason(
         hopes = [reachable(config, line, config.max_tokens) for line in active]
         if config.early_stopping == "bound" and max(hopes) <= worst:
             return "finished"
-    return "max_tokens" if rounds == math.ceil(config.max_tokens / config.tokens_per_step) else ""
+    if all(len(line.tokens) >= config.max_tokens for line in active):
+        return "max_tokens"
+    steps = config.block_part
+    shortest = steps.min_tokens if steps else config.tokens_per_step
+    return "max_tokens" if rounds == math.ceil(config.max_tokens / shortest) else ""
 
 
 def distinct(
@@ -147,16 +157,31 @@ def distinct(
     return lines[: len(ended)], lines[len(ended) :]
 
 
-def grown(line: Line, sample: Sample, stops: Sequence[str]) -> Line:
-    """The line with the sample behind it, ended at the first stop string that is complete."""
+def grown(line: Line, sample: Sample, config: BeamSearchConfig) -> Line:
+    """The line with the sample behind it, up to the first stop string or the end of the step."""
     for count in range(len(line.tokens), len(line.tokens) + len(sample.tokens) + 1):
         tokens = (line.tokens + sample.tokens)[:count]
         text = spelled(tokens)
-        cut = before_stop(text, stops)
+        cut = before_stop(text, config.stop)
         if cut is not None:
             return Line(tokens, "stop", cut)
+        if count > len(line.tokens) and ends_step(config, line, tokens):
+            whole = count == len(line.tokens) + len(sample.tokens)
+            reason = sample.finish_reason if whole else "length"
+            return Line(tokens, "length" if reason == "stop" else reason, text, step=count)
     nothing = not sample.tokens and sample.finish_reason == "length"
-    return Line(tokens, "context" if nothing else sample.finish_reason, text)
+    return Line(tokens, "context" if nothing else sample.finish_reason, text, step=line.step)
+
+
+def ends_step(config: BeamSearchConfig, line: Line, tokens: Sequence[Token]) -> bool:
+    """Whether the last of the tokens completes a delimiter that lies in the step."""
+    steps = config.block_part
+    if steps is None or len(tokens) - len(line.tokens) < steps.min_tokens:
+        return False
+    before, after = (b"".join(map(spelling, tokens[line.step : end])) for end in (-1, len(tokens)))
+    words = [word.encode() for word in steps.delimiter]
+    ends = range(len(before) + 1, len(after) + 1)
+    return any(after[:end].endswith(word) for end in ends for word in words)
 
 
 def before_stop(text: str, stops: Sequence[str]) -> str | None:

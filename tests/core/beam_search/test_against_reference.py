@@ -13,6 +13,7 @@ from tests.core.builders import block_of
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.delimiters import Steps
 from trio_beam.core.result import SearchResult
 from trio_beam.core.steps import Expansion, Finished, Outcome, Round
 
@@ -45,6 +46,7 @@ CONFIGS = st.builds(
     early_stopping=st.sampled_from([True, "bound", False]),
     deduplicate=st.booleans(),
     stop=st.sampled_from([(), (), ("ba",), ("bb", "aab", "é")]),
+    block=st.sampled_from([None, None, Steps("b"), Steps(("aa", "漢")), Steps("ba")]),
 )
 
 
@@ -129,6 +131,7 @@ def test_state_machine_agrees_with_the_naive_search(
     assert asks == expected.asks
     assert (result.stop_reason, result.rounds) == (expected.stop_reason, expected.rounds)
     assert result.usage.completion_tokens == expected.completion_tokens
+    assert result.usage.discarded_tokens == expected.discarded_tokens
     assert _rows(result) == _expected_rows(config, expected)
     assert (result.text, result.score) == (result.beams[0].text, result.beams[0].score)
 

@@ -203,6 +203,9 @@ class BeamSearchMachine:
             enumerate=config.proposal == "enumerate",
             proposal_logprobs=config.needs_proposal_logprobs,
         )
+        if config.block_part is not None and not sampling.enumerate:
+            delimiters = config.block_part.server_delimiters
+            sampling = attrs.evolve(sampling, delimiters=delimiters)
         opened = Round(number=number, purpose="expand", expansions=expansions, sampling=sampling)
         started = RoundStarted(
             round=number, rounds=config.rounds, beams=len(expansions), samples=opened.samples

@@ -64,6 +64,7 @@ class OpenRound:
         self._carried = carried
         self._config = config
         self._scorer = config.scorer_part
+        self._steps = config.block_part
         self._selection = config.selection_part
         self._meter = meter
         self._chance = chance
@@ -107,6 +108,10 @@ class OpenRound:
     def _receive_expansion(self, outcome: Outcome) -> Reaction:
         parent = self._round.expansions[outcome.rank].beam
         children = [self._child(parent, block) for block in outcome.blocks]
+        discarded = sum(map(len, outcome.blocks)) - sum(
+            child.length - parent.length for child in children
+        )
+        self._meter.discarded_tokens += discarded
         children += outcome.candidates
         self.exact = self.exact and all(child.exact for child in children)
         self._outcomes[outcome.rank] = children
@@ -117,6 +122,7 @@ class OpenRound:
                 rank=outcome.rank,
                 candidates=len(children),
                 tokens=outcome.generated,
+                discarded=discarded,
                 children=tuple(children),
             )
             events.append(expanded)
@@ -135,6 +141,8 @@ class OpenRound:
         return Reaction(tuple(events), self.missing if cancels else frozenset())
 
     def _child(self, parent: Beam, continuation: Continuation) -> Beam:
+        if self._steps is not None:
+            continuation = self._steps.cut(parent, continuation)
         child = stop.extend(parent, continuation, self._config.stop)
         if not self._selection.weighted:
             return child

@@ -115,7 +115,9 @@ class Chain:
     def _grow(self, continuation: Continuation) -> tuple[Event, ...]:
         self._samples += 1
         self.meter.completion_tokens += continuation.generated
-        self._growing = stop.extend(self._growing, continuation, self._config.stop)
+        grown = stop.extend(self._growing, continuation, self._config.stop)
+        self.meter.discarded_tokens += self._growing.length + len(continuation) - grown.length
+        self._growing = grown
         self.exact = self.exact and self._growing.exact
         self._context_full = self._context_full or self._growing.finish_reason == CONTEXT
         if not self._growing.ended and self._growing.length < self._limit:
