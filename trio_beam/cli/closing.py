@@ -38,6 +38,18 @@ def _score(result: SearchResult) -> Iterator[str]:
         yield f"the runner-up {result.beams[1].score:.4f}"
 
 
+def explain_thinking(result: SearchResult, strategy: Strategy) -> str:
+    """Say why a result has thinking, but no answer, and what to change."""
+    length = result.beams[0].length
+    if result.beams[0].finished:
+        return f"the model thought for {length} tokens and ended its text without an answer"
+    return (
+        f"no answer: the model was still thinking after {length} tokens; raise --max-tokens (now"
+        f" {strategy.max_tokens}), or let it think less (such as --extra-body"
+        """ '{"reasoning_effort": "low"}')"""
+    )
+
+
 def explain_nothing(result: SearchResult, strategy: Strategy, within: float | None) -> str:
     """Say why a search has no answer, and what to change."""
     shorter = f"shorter blocks (--tokens-per-step, now {strategy.tokens_per_step})"

@@ -45,6 +45,7 @@ class Sampling:
         top_logprobs: number of alternatives per token.
         enumerate: whether to take the most probable next tokens instead of samples.
         proposal_logprobs: whether samples need log-probabilities at `temperature`.
+        logprobs: whether log-probabilities are asked for at all.
         beam_timeout: seconds for each request of a beam, excluding the wait for a slot; None: no limit.
         cancel_siblings: whether one failure ends the round, so that the other requests of the same beam
             can be cancelled at once.
@@ -54,6 +55,7 @@ class Sampling:
     top_logprobs: int = 0
     enumerate: bool = False
     proposal_logprobs: bool = False
+    logprobs: bool = True
     beam_timeout: float | None = None
     cancel_siblings: bool = True
 
@@ -65,6 +67,7 @@ class Sampling:
             top_logprobs=strategy.top_logprobs,
             enumerate=enumerate,
             proposal_logprobs=proposal_logprobs,
+            logprobs=strategy.needs_logprobs,
             beam_timeout=strategy.beam_timeout,
             cancel_siblings=strategy.on_beam_failure == "cancel_siblings",
         )

@@ -84,6 +84,7 @@ class UsageMeter:
     def __init__(self, budget: Budget | None = None) -> None:
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.reasoning_tokens: int | None = None
         self.requests = 0
         self.retries = 0
         self.cancelled = 0
@@ -98,6 +99,7 @@ class UsageMeter:
         return Usage(
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens,
             requests=self.requests,
             retries=self.retries,
             cancelled=self.cancelled,

@@ -32,8 +32,19 @@ def call_scorer(scorer: Scorer, beams: Sequence[Beam], config: BeamSearchConfig)
     try:
         scores = scorer(beams, config)
     except Exception as error:
-        raise ScorerError(name_of(config.scorer), f"failed: {error!r}") from error
+        raise scorer_failed(error, config) from error
     return check_scores(config.scorer, scores, beams)
+
+
+def scorer_failed(error: Exception, config: BeamSearchConfig) -> ScorerError:
+    """Return the error for a scorer that raised, with a hint if a `Beam.logprob` of None may be why."""
+    message = f"failed: {error!r}"
+    if not config.needs_logprobs and isinstance(error, TypeError) and "None" in str(error):
+        message += (
+            "; no log-probabilities were asked for: a scorer that reads Beam.logprob must have the attribute"
+            " needs_logprobs = True"
+        )
+    return ScorerError(name_of(config.scorer), message)
 
 
 def check_scores(scorer: object, scores: object, beams: Sequence[Beam]) -> list[float]:
