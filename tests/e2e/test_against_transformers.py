@@ -37,7 +37,7 @@ from trio_beam import (
     Token,
     beam_search,
 )
-from trio_beam.core.block import LENGTH, STOP
+from trio_beam.core.block import LENGTH, STOP, known
 from trio_beam.core.prompt import Prompt
 
 RECORD = json.loads(Path(__file__).with_name("reference_beams.json").read_text(encoding="utf-8"))
@@ -60,9 +60,10 @@ def name_of(case: dict[str, Any]) -> str:
 
 def drop_late_ends(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
     """The sum; a candidate that ends counts only if it is one of the best `beam_width` of its round."""
-    kept = sorted((beam.logprob for beam in beams), reverse=True)[: config.beam_width]
+    kept = sorted((known(beam.logprob) for beam in beams), reverse=True)[: config.beam_width]
     return [
-        beam.logprob if not beam.ended or beam.logprob >= kept[-1] else -math.inf for beam in beams
+        known(beam.logprob) if not beam.ended or known(beam.logprob) >= kept[-1] else -math.inf
+        for beam in beams
     ]
 
 

@@ -110,16 +110,17 @@ def _lengths(sizes: Sequence[int], cut: Sequence[bool], total: int, most: int) -
     """
     if len(sizes) == 1 and total:
         return [min(total, most)]
-    rest = total - most * sum(cut)
-    open_size = sum(size for size, ended in zip(sizes, cut, strict=True) if not ended)
-    known = rest > 0 if open_size else rest == 0
+    left = total - most * sum(cut)
+    size_left = sum(size for size, ended in zip(sizes, cut, strict=True) if not ended)
+    known = left > 0 and size_left > 0  # else there is no count, or it is that of one choice only
     lengths = []
     for size, ended in zip(sizes, cut, strict=True):
         if ended:
             length = most
-        elif known:
-            length = round(rest * size / open_size)
-        else:  # no count, or that of one choice only
+        elif known and size_left:
+            length = round(left * size / size_left)  # the rest is shared anew, so that the sum is right
+            left, size_left = left - length, size_left - size
+        else:
             length = -(-size // _BYTES)
         lengths.append(min(most, max(length, 1 if size else 0)))
     return lengths

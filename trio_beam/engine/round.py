@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
+import attrs
 import trio
 
 from trio_beam.core.block import Continuation, too_long
@@ -216,7 +217,10 @@ class _BeamTask:
         if longest > self._expansion.max_tokens:
             message = too_long(longest, self._expansion.max_tokens)
             raise MalformedResponse(message, attempts=1)
-        return got[:count]
+        got = got[:count]
+        if not self._sampling.logprobs:  # a model may report what was not asked for
+            got = [attrs.evolve(block, logprob=None) for block in got]
+        return got
 
     async def _sample_within(
         self, limit: float, request: SampleRequest, context: RequestContext
