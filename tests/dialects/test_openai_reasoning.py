@@ -171,5 +171,6 @@ def test_no_split_of_a_stream_changes_them(sizes: list[int], name: str) -> None:
     events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
     completion = decoder(top=False, stream=True, n=1)(body.encode())
-    (choice,) = completion.choices or ()
+    assert completion.choices
+    choice = completion.choices[0]
     assert (choice.thought, choice.content) == ("thinking of é", "the answer: 9")

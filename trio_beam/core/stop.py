@@ -21,7 +21,9 @@ def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
     if not any(_may_end_in(child.fragment, word) for word in stop):
         return child  # nearly always: only the new text was looked at, however long the strings are
     before = beam.tail(max(map(len, stop)) - 1)
-    found = _first(before + child.fragment, stop, _answer_start(child, len(before)))
+    found = _first(before + child.fragment, stop, 0)
+    if found is not None and child.thinking != "off":
+        found = _first(before + child.fragment, stop, _answer_start(child, len(before)))
     if found is None:
         return child
     start, end = found
@@ -43,8 +45,6 @@ def _may_end_in(fragment: str, word: str) -> bool:
 
 def _answer_start(child: Beam, before: int) -> int:
     """Return where the answer begins, counted from `before` characters in front of the last block."""
-    if child.thinking == "off":
-        return 0
     text = "".join(beam.fragment for beam in child.lineage())
     return max(0, split(text, child.thinking).start - (len(text) - len(child.fragment) - before))
 
