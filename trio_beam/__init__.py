@@ -93,6 +93,7 @@ from trio_beam.errors import (
     VoteError,
 )
 from trio_beam.http.transport import TrioTransport
+from trio_beam.local.keys import local_api_key
 from trio_beam.local.server import serve_local
 from trio_beam.scorers import Judge, MeanLogprob, Power
 from trio_beam.selection import Resample, Subtrees, TopK
@@ -181,6 +182,7 @@ __all__ = [
     "VoteError",
     "beam_search",
     "beam_search_within",
+    "local_api_key",
     "mcmc",
     "mcmc_within",
     "search",

@@ -50,7 +50,7 @@ def longest(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
     [
         (BeamSearchConfig(), True),
         (BeamSearchConfig(scorer="mean_logprob"), True),
-        (BeamSearchConfig(scorer=longest, selection="resample"), True),
+        (BeamSearchConfig(selection="resample"), True),
         (BeamSearchConfig(scorer=longest, proposal="enumerate", tokens_per_step=1), True),
         (BeamSearchConfig(scorer=longest, top_logprobs=1), True),
         (BeamSearchConfig(scorer=longest), False),

@@ -77,7 +77,8 @@ class Vote(AnswerRule):
     by: Literal["count", "score"] = one_of(
         "count",
         "score",
-        help="Whether each candidate has one vote, or each beam exp(score) (or its weight, if any).",
+        help="Whether each candidate has one vote, or each beam exp(score), which alpha makes sharper. Where"
+        " beams have weights, these are the votes.",
     )
 
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
@@ -119,10 +120,10 @@ class Vote(AnswerRule):
         return answer
 
     def _votes(self, beam: Beam, best: float) -> float:
-        if self.by == "count":
-            return float(beam.multiplicity)
         if beam.weight is not None:
             return beam.weight
+        if self.by == "count":
+            return float(beam.multiplicity)
         if best == -math.inf:
             return float(beam.multiplicity)
         if best == math.inf:

@@ -193,6 +193,12 @@ class BeamSearchConfig(Strategy):
     def __attrs_post_init__(self) -> None:
         _check_enumeration(self)
         _check_temperature(self)
+        if self.weighted and not getattr(self.scorer_part, "is_p_alpha", False):
+            raise ConfigError(
+                "scorer",
+                "'power' with selection='resample', which draws by p^alpha and asks no other score",
+                self.scorer,
+            )
         if self.early_stopping == "bound" and not hasattr(self.scorer_part, "best_reachable"):
             raise ConfigError(
                 "early_stopping",

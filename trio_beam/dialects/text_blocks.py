@@ -118,7 +118,9 @@ def _lengths(sizes: Sequence[int], cut: Sequence[bool], total: int, most: int) -
         if ended:
             length = most
         elif known and size_left:
-            length = round(left * size / size_left)  # the rest is shared anew, so that the sum is right
+            length = round(
+                left * size / size_left
+            )  # the rest is shared anew, so that the sum is right
             left, size_left = left - length, size_left - size
         else:
             length = -(-size // _BYTES)
