@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from tests.servers.mock_server import MockServer
 from trio_beam import Beam, BeamSearchConfig, McmcConfig, SearchFailed, search
 from trio_beam.errors import LogprobsUnavailable
-from trio_beam.scorers import Judge
+from trio_beam.scorers import Judge, needs_logprobs
 from trio_beam.strategies import best_of_n, greedy, power_sampling, sample, self_consistency
 from trio_beam.testing import FakeEndpoint
 
@@ -128,10 +128,9 @@ async def test_a_scorer_that_reads_them_is_told_how_to_ask(autojump_clock: MockC
         return [4.0 * beam.logprob for beam in beams]  # type: ignore[operator]  # that is the mistake
 
     strategy = best_of_n(2, scorer=confident)
-    with pytest.raises(SearchFailed, match="needs_logprobs = True"):
+    with pytest.raises(SearchFailed, match="needs_logprobs over"):
         await search(FakeEndpoint(), "p", strategy)
-    confident.needs_logprobs = True  # type: ignore[attr-defined]
-    result = await search(FakeEndpoint(), "p", best_of_n(2, scorer=confident))
+    result = await search(FakeEndpoint(), "p", best_of_n(2, scorer=needs_logprobs(confident)))
     assert result.beams[0].logprob is not None
 
 

@@ -139,7 +139,8 @@ def known(logprob: float | None) -> float:
     """
     if logprob is None:
         raise LogprobsUnavailable(
-            "no log-probabilities were asked for: a scorer that reads them says so (needs_logprobs = True)"
+            "no log-probabilities were asked for: put @trio_beam.scorers.needs_logprobs over a scorer that"
+            " reads them"
         )
     return logprob
 

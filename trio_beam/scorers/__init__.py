@@ -1,5 +1,6 @@
 """Scorers of candidates, one per file, registered in `core.config.SCORERS`."""
 
+from trio_beam.core.beam_search.scoring import needs_logprobs
 from trio_beam.core.config import SCORERS, AsyncScorer, Scorer
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.scorers.equal import Equal
@@ -16,4 +17,5 @@ __all__ = [
     "ModelScorer",
     "Power",
     "Scorer",
+    "needs_logprobs",
 ]

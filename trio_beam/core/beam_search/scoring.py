@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, Scorer
 from trio_beam.errors import ScorerError
+
+S = TypeVar("S", bound=Callable[..., object])
 
 
 def is_async(scorer: object) -> bool:
     """Return whether a scorer is asynchronous."""
     call = getattr(scorer, "__call__", None)  # noqa: B004  # an object's own, to look at it
     return inspect.iscoroutinefunction(scorer) or inspect.iscoroutinefunction(call)
+
+
+def needs_logprobs(scorer: S) -> S:
+    """Decorate a scorer that reads `Beam.logprob`: otherwise none may be asked for, and it is None."""
+    scorer.needs_logprobs = True  # type: ignore[attr-defined]  # a function may have any attribute
+    return scorer
 
 
 def name_of(scorer: object) -> str:
@@ -41,8 +49,8 @@ def scorer_failed(error: Exception, config: BeamSearchConfig) -> ScorerError:
     message = f"failed: {error!r}"
     if not config.needs_logprobs and isinstance(error, TypeError) and "None" in str(error):
         message += (
-            "; no log-probabilities were asked for: a scorer that reads Beam.logprob must have the attribute"
-            " needs_logprobs = True"
+            "; no log-probabilities were asked for: put @trio_beam.scorers.needs_logprobs over a scorer that"
+            " reads Beam.logprob"
         )
     return ScorerError(name_of(config.scorer), message)
 
