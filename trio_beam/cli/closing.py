@@ -22,7 +22,7 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
     if result.votes:
         shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
         yield f"votes: {', '.join(shares)}"
-    yield f"score {result.score:.4f}: {'; '.join(_score(result))}"
+    yield ": ".join(filter(None, (f"score {result.score:.4f}", "; ".join(_score(result)))))
     usage = result.usage
     cost = f"{usage.completion_tokens} tokens in {usage.requests} requests, {seconds:.1f} s"
     yield f"{model}: {cost}" if model else cost
