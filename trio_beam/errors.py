@@ -187,8 +187,8 @@ class MalformedResponse(EndpointError):
 #: What to do where log-probabilities are needed and there are none.
 WITHOUT_LOGPROBS = (
     "this search scores by log-probabilities. What works without: a vote (self_consistency), or a scorer that"
-    " reads the texts (a function of your own, as in best_of_n(scorer=...)), or scorer='equal', which compares"
-    " nothing"
+    " reads the texts (a function of your own, as in best_of_n(scorer=...)), or scorer='equal', which"
+    " compares nothing"
 )
 
 
