@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import trio
 
 import trio_beam
+from trio_beam.scorers import needs_logprobs
 from trio_beam.testing import ScriptedModel
 
 #: Texts with their log-probabilities in nats: the more a text repeats, the more probable a model finds it.
@@ -15,12 +16,14 @@ TEXTS = [
 ]
 
 
+@needs_logprobs
 def fresh(beams: Sequence[trio_beam.Beam], config: trio_beam.BeamSearchConfig) -> list[float]:
     """Return the mean log-probability of each beam (nats a token) less the share of its repeated words."""
     scores = []
     for beam in beams:
         words = beam.text.split()
         repeated = 1 - len(set(words)) / len(words) if words else 0.0
+        assert beam.logprob is not None  # the decorator asks for it
         scores.append(beam.logprob / max(1, beam.length) - 2 * repeated)
     return scores
 

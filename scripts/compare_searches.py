@@ -24,6 +24,7 @@ from trio_beam import (
     mcmc,
     serve_local,
 )
+from trio_beam.core.block import known
 
 PROMPTS = (
     "The capital of France is",
@@ -85,7 +86,7 @@ async def compare(seeds: int) -> None:
                 found = [
                     await way(endpoint, prompt, seed) for prompt in PROMPTS for seed in range(seeds)
                 ]
-                logprob = sum(one.beams[0].logprob for one in found) / len(found)
+                logprob = sum(known(one.beams[0].logprob) for one in found) / len(found)
                 tokens = sum(one.usage.completion_tokens for one in found) / len(found)
                 distinct = len({(i // seeds, one.text) for i, one in enumerate(found)})
                 print(f"{name:36} {logprob:10.2f} {distinct:6} / {len(found):<3} {tokens:8.0f}")

@@ -184,6 +184,14 @@ class MalformedResponse(EndpointError):
         self.transient = transient
 
 
+#: What to do where log-probabilities are needed and there are none.
+WITHOUT_LOGPROBS = (
+    "this search scores by log-probabilities. What works without: a vote (self_consistency), or a scorer that"
+    " reads the texts (a function of your own, as in best_of_n(scorer=...)), or scorer='equal', which"
+    " compares nothing"
+)
+
+
 class LogprobsUnavailable(EndpointError):
     """The response has no log-probabilities, so nothing can be scored."""
 

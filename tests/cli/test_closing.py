@@ -9,7 +9,7 @@ import pytest
 
 from tests.core.builders import block, chain
 from trio_beam import Beam, BeamSearchConfig, SearchResult
-from trio_beam.cli.closing import describe_result, explain_nothing
+from trio_beam.cli.closing import describe_result, explain_nothing, explain_thinking
 from trio_beam.core.result import StopReason
 from trio_beam.core.usage import Usage
 
@@ -56,3 +56,16 @@ def test_no_answer_says_what_to_change(stop_reason: StopReason, options: list[st
     config = BeamSearchConfig(tokens_per_step=32)
     said = explain_nothing(result(stop_reason=stop_reason), config, 2.5)
     assert all(option in said for option in options)
+
+
+def test_a_score_without_log_probabilities_stands_alone() -> None:
+    lines = list(describe_result(result(ONE.replace(logprob=None)), "", 0.0))
+    assert lines[0] == "score -1.5000"
+
+
+def test_thinking_without_an_answer_says_what_to_change() -> None:
+    config = BeamSearchConfig(max_tokens=2)
+    cut = explain_thinking(result(ONE), config)
+    assert "still thinking after 2 tokens; raise --max-tokens (now 2)" in cut
+    ended = explain_thinking(result(ONE.replace(finished=True, finish_reason="stop")), config)
+    assert "ended its text without an answer" in ended

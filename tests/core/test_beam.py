@@ -168,7 +168,8 @@ def test_to_extend_a_beam_looks_at_none_of_its_ancestors() -> None:
 
 
 def test_stop_strings_look_no_further_back_than_they_are_long() -> None:
-    beam = without_ancestors(chain([block("a"), block("wxyz")]))
+    # With thinking, the whole text is looked at where a stop string is found.
+    beam = without_ancestors(chain([block("a"), block("wxyz")])).replace(thinking="off")
     child = stop.extend(beam, block("!"), ["yz!!", "z!"])
     assert child.finish_reason == "stop"
     with pytest.raises(AssertionError, match="ancestor"):

@@ -65,7 +65,7 @@ async def test_all_candidates_of_a_round_are_scored_at_once(autojump_clock: Mock
 
     async def count(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         seen.append(len(beams))
-        return [beam.logprob for beam in beams]
+        return [0.0 for _ in beams]
 
     await search(count, deduplicate=False)
     assert seen[0] == 6
@@ -98,7 +98,7 @@ async def test_a_scorer_that_fails_is_named_and_nothing_is_lost(
     def picky(beams: Sequence[Beam], config: BeamSearchConfig) -> Any:
         nonlocal rounds
         rounds += 1
-        return bad(beams) if rounds == in_round else [beam.logprob for beam in beams]
+        return bad(beams) if rounds == in_round else [0.0 for _ in beams]
 
     async def picky_later(beams: Sequence[Beam], config: BeamSearchConfig) -> Any:
         await trio.sleep(1)
@@ -154,7 +154,7 @@ async def test_a_scorer_that_needs_all_candidates_hides_no_failure(
     def picky(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         if len(beams) < 6:
             raise ZeroDivisionError
-        return [beam.logprob for beam in beams]
+        return [0.0 for _ in beams]
 
     async def one_fails(request: SampleRequest) -> None:
         if request.beam.length and not model.failed:

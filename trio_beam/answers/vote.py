@@ -91,7 +91,7 @@ class Vote(AnswerRule):
         """
         groups: dict[Hashable, list[Beam]] = {}
         for beam in beams:
-            answer = self._answer(beam.text)
+            answer = None if beam.unanswered else self._answer(beam.text)
             if answer is not None:
                 groups.setdefault(answer, []).append(beam)
         best = max((beam.score for group in groups.values() for beam in group), default=0.0)

@@ -22,7 +22,7 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
     if result.votes:
         shares = [f"{answer} {share:.0%}" for answer, share in result.votes[:_SHOWN_VOTES]]
         yield f"votes: {', '.join(shares)}"
-    yield f"score {result.score:.4f}: {'; '.join(_score(result))}"
+    yield ": ".join(filter(None, (f"score {result.score:.4f}", "; ".join(_score(result)))))
     usage = result.usage
     thrown = f" ({usage.discarded_tokens} thrown away)" if usage.discarded_tokens else ""
     cost = f"{usage.completion_tokens} tokens{thrown} in {usage.requests} requests, {seconds:.1f} s"
@@ -37,6 +37,18 @@ def _score(result: SearchResult) -> Iterator[str]:
         yield f"drawn with {best.weight:.0%} of the weight"
     if len(result.beams) > 1:
         yield f"the runner-up {result.beams[1].score:.4f}"
+
+
+def explain_thinking(result: SearchResult, strategy: Strategy) -> str:
+    """Say why a result has thinking, but no answer, and what to change."""
+    length = result.beams[0].length
+    if result.beams[0].finished:
+        return f"the model thought for {length} tokens and ended its text without an answer"
+    return (
+        f"no answer: the model was still thinking after {length} tokens; raise --max-tokens (now"
+        f" {strategy.max_tokens}), or let it think less (such as --extra-body"
+        """ '{"reasoning_effort": "low"}')"""
+    )
 
 
 def explain_nothing(result: SearchResult, strategy: Strategy, within: float | None) -> str:

@@ -14,7 +14,7 @@ import trio
 from rich.console import Console
 from rich.text import Text
 
-from trio_beam.cli.closing import describe_result, explain_nothing
+from trio_beam.cli.closing import describe_result, explain_nothing, explain_thinking
 from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
@@ -137,13 +137,15 @@ class GenerateCommand:
         if error is None and not result.beams:
             why = explain_nothing(result, self.strategy, self.within)
             say(f"Error: {why}")
-        return 0 if error is None and result.beams else 1
+        elif error is None and _unanswered(result):
+            say(f"Error: {explain_thinking(result, self.strategy)}")
+        return 0 if error is None and result.beams and not _unanswered(result) else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:
             write_json(result_to_dict(result))
             return
-        if result.beams:
+        if result.beams and not _unanswered(result):
             self._print_text(result.text)
         if result.stop_reason in ("deadline", "interrupted", "failed"):
             what = "this is the best so far" if result.beams else "nothing had come back yet"
@@ -157,7 +159,7 @@ class GenerateCommand:
             )
         if not result.beams:
             return
-        if not result.text:
+        if not result.text and not _unanswered(result):
             self._print_status("the answer is empty: the model ended its text at once")
         for line in describe_result(result, self.embedded or self.model or "", self._seconds):
             self._print_status(line)
@@ -181,3 +183,7 @@ class GenerateCommand:
     def _print_status(self, line: str) -> None:
         if not self.quiet:
             say(line)
+
+
+def _unanswered(result: SearchResult) -> bool:
+    return bool(result.beams) and result.beams[0].unanswered

@@ -102,5 +102,6 @@ class Parameters:
             proposal_temperature=self.proposal_temperature,
             top_logprobs=self.top_logprobs,
             seed=self.seed,
+            reasoning="off",  # the original knows no thinking
             **parts,
         )

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from trio_beam.core.block import CONTEXT, LENGTH, Continuation, Token
+from trio_beam.core.reasoning import Thinking, split
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -22,7 +23,7 @@ class Beam:
     Attributes:
         parent: the beam it continues; None for the empty beam.
         continuation: its last block; None for the empty beam.
-        logprob: sum of the log-probabilities of its tokens, in nats.
+        logprob: sum of the log-probabilities of its tokens, in nats; None if none were asked for.
         length: number of tokens.
         score: from the scorer; higher is better.
         finished: whether the model ended the text (see `finish_reason`). A beam that fills the model's
@@ -30,13 +31,14 @@ class Beam:
         finish_reason: as the server reports it; ``"length"`` if the beam can go on.
         exact: whether every block was continued by token ids with true log-probabilities.
         multiplicity: number of candidates with exactly these tokens.
+        thinking: where `full_text` may hold thinking; see `Strategy.reasoning`.
         weight: its share of p^alpha in a result of ``selection="resample"``, summing to 1 over the beams;
             otherwise None.
     """
 
     parent: Beam | None = None
     continuation: Continuation | None = None
-    logprob: float = 0.0
+    logprob: float | None = 0.0
     length: int = 0
     score: float = float("-inf")
     finished: bool = False
@@ -44,6 +46,7 @@ class Beam:
     exact: bool = True
     multiplicity: int = 1
     weight: float | None = None
+    thinking: Thinking = "auto"
     #: Unnormalised log-weight of the particle, in nats.
     log_weight: float = 0.0
     #: Characters that the last block completed.
@@ -81,14 +84,40 @@ class Beam:
         )
 
     @property
-    def text(self) -> str:
-        """The full text, decoded from joined bytes. Costs the length of the beam.
+    def full_text(self) -> str:
+        """The text with the thinking in it, decoded from joined bytes. Costs the length of the beam.
 
         An incomplete character at the end shows as U+FFFD.
         """
         text = "".join(beam.fragment for beam in self.lineage())
         text += self.pending.decode("utf-8", "replace")
         return text[: len(text) - self.trim] if self.trim else text
+
+    @property
+    def text(self) -> str:
+        """The answer, without the thinking before it; "" if it has not begun. Costs as `full_text`."""
+        text = self.full_text
+        return text[split(text, self.thinking).start :]
+
+    @property
+    def reasoning(self) -> str:
+        """The thinking, without its tags; "" if there is none, or the server hides it."""
+        apart = [beam.continuation.reasoning for beam in self.lineage() if beam.continuation]
+        inside = split(self.full_text, self.thinking).reasoning
+        return "".join(part for part in apart if part) + inside
+
+    @property
+    def thinks_apart(self) -> bool:
+        """Whether the server sent its thinking apart from the text, or hid it."""
+        blocks = [beam.continuation for beam in self.lineage()]
+        return any(block is not None and block.reasoning is not None for block in blocks)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the model thought, but gave no answer (yet)."""
+        text = self.full_text
+        reasoning, start = split(text, self.thinking)
+        return not text[start:].strip() and (bool(reasoning or start) or self.thinks_apart)
 
     def extend(self, continuation: Continuation, **changes: Any) -> Beam:
         """Return this beam with one more block. Costs the length of the block."""
@@ -99,13 +128,14 @@ class Beam:
         values: dict[str, Any] = {
             "parent": self,
             "continuation": continuation,
-            "logprob": self.logprob + continuation.logprob,
+            "logprob": _add(self.logprob, continuation.logprob),
             "length": self.length + len(continuation),
             "finish_reason": reason,
             "finished": reason not in (LENGTH, CONTEXT),
             "exact": self.exact and continuation.exact,
             "fragment": fragment,
             "pending": pending,
+            "thinking": self.thinking,
             "fingerprint": _roll(self.fingerprint, continuation.keys),
         }
         return Beam(**(values | changes))
@@ -136,6 +166,10 @@ class Beam:
             characters -= len(parts[-1])
             beam = beam.parent
         return "".join(reversed(parts))
+
+
+def _add(before: float | None, more: float | None) -> float | None:
+    return None if before is None or more is None else before + more
 
 
 def decode_more(pending: bytes, data: bytes) -> tuple[str, bytes]:

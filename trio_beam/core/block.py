@@ -8,6 +8,8 @@ from typing import NamedTuple, cast
 
 import attrs
 
+from trio_beam.errors import LogprobsUnavailable
+
 #: Finish reasons of the OpenAI protocol: the model ended the text; the length limit was reached.
 STOP = "stop"
 LENGTH = "length"
@@ -50,7 +52,8 @@ class Continuation:
     """One block: the tokens that a model adds to a beam.
 
     Tokens may be created lazily: most blocks are dropped before anyone looks at them, and the sums that a
-    search needs are stored separately.
+    search needs are stored separately. A block whose log-probabilities were not asked for shows no tokens;
+    its `keys` still tell their number, or the best estimate of it.
 
     Attributes:
         tokens: the tokens, including an end-of-text token if the server reports it.
@@ -60,12 +63,13 @@ class Continuation:
         exact: False if it continued a text rather than token ids, or if a log-probability is missing
             or approximate.
         keys: identity of each token (`Token.key`).
-        logprob: sum of the tokens' log-probabilities, in nats.
+        logprob: sum of the tokens' log-probabilities, in nats; None if they are unknown.
         generated: number of tokens that the server generated for it: at least the number of tokens,
             but 0 if they were not sampled (``proposal="enumerate"``).
         proposal: log-probability (nats) of each token under the distribution it was sampled from; None
             if that is the model's own (temperature 1).
         ends_step: whether it ends behind a delimiter of `Steps`.
+        reasoning: thinking that arrived apart from `data`; "" if it was hidden, None if there was none.
     """
 
     _tokens: tuple[Token, ...] | Callable[[], tuple[Token, ...]]
@@ -73,17 +77,18 @@ class Continuation:
     finish_reason: str = LENGTH
     exact: bool = True
     keys: Sequence[int | bytes] = attrs.field()
-    logprob: float = attrs.field()
+    logprob: float | None = attrs.field()
     generated: int = attrs.field()
     proposal: Sequence[float] | None = None
     ends_step: bool = False
+    reasoning: str | None = None
 
     @keys.default
     def _keys(self) -> Sequence[int | bytes]:
         return [token.key for token in self.tokens]
 
     @logprob.default
-    def _sum(self) -> float:
+    def _sum(self) -> float | None:
         return sum([token.logprob for token in self.tokens])
 
     @generated.default
@@ -93,7 +98,7 @@ class Continuation:
     @property
     def proposal_logprob(self) -> float:
         """Log-probability of sampling the block, in nats."""
-        return self.logprob if self.proposal is None else sum(self.proposal)
+        return known(self.logprob) if self.proposal is None else sum(self.proposal)
 
     @property
     def tokens(self) -> tuple[Token, ...]:
@@ -113,14 +118,33 @@ class Continuation:
 
     def cut(self, count: int, finish_reason: str) -> Continuation:
         """Return the block with only its first `count` tokens and unchanged data."""
+        tokens = self.tokens[:count]
+        lost = self.logprob is None
         return Continuation(
-            tokens=self.tokens[:count],
+            tokens=tokens,
             data=self.data,
             finish_reason=finish_reason,
             exact=self.exact,
+            keys=self.keys[:count] if lost else [token.key for token in tokens],
+            logprob=None if lost else sum([token.logprob for token in tokens]),
             generated=self.generated,
             proposal=None if self.proposal is None else self.proposal[:count],
+            reasoning=self.reasoning,
         )
+
+
+def known(logprob: float | None) -> float:
+    """Return a log-probability (nats) that a score needs.
+
+    Raises:
+        LogprobsUnavailable: it is None.
+    """
+    if logprob is None:
+        raise LogprobsUnavailable(
+            "no log-probabilities were asked for: put @trio_beam.scorers.needs_logprobs over a scorer that"
+            " reads them"
+        )
+    return logprob
 
 
 def too_long(tokens: int, asked: int) -> str:

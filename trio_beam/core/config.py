@@ -284,6 +284,20 @@ class BeamSearchConfig(Strategy):
         return self.selection_part.weighted
 
     @property
+    def needs_logprobs(self) -> bool:
+        """Whether log-probabilities are needed; otherwise none are asked for.
+
+        They are for weights, for ``proposal="enumerate"``, for ``top_logprobs``, and for a scorer whose
+        attribute ``needs_logprobs`` is true. A scorer without that attribute needs none.
+        """
+        return (
+            self.weighted
+            or self.proposal == "enumerate"
+            or self.top_logprobs > 0
+            or bool(getattr(self.scorer_part, "needs_logprobs", False))
+        )
+
+    @property
     def needs_proposal_logprobs(self) -> bool:
         """Whether samples need log-probabilities at ``proposal_temperature``."""
         return self.weighted and self.proposal_temperature != 1
@@ -333,7 +347,8 @@ def _check_temperature(config: BeamSearchConfig) -> None:
 
 
 #: Returns a score for each candidate of a round; higher is better. A beam's own `score` is not yet set
-#: when the scorer receives it.
+#: when the scorer receives it. Its `logprob` is None unless the scorer has a true attribute
+#: ``needs_logprobs`` (or ``top_logprobs`` is above 0).
 Scorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Sequence[float]]
 #: An asynchronous scorer.
 AsyncScorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Awaitable[Sequence[float]]]

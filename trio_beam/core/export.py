@@ -31,6 +31,7 @@ def result_to_dict(result: SearchResult) -> dict[str, Any]:
 def _beam(beam: Beam) -> dict[str, Any]:
     return {
         "text": beam.text,
+        "reasoning": beam.reasoning,
         "score": _finite(beam.score),
         "logprob": beam.logprob,
         "finished": beam.finished,

@@ -15,6 +15,7 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import opens_thinking
 from trio_beam.core.request_events import RequestObserver
 from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.errors import EndpointError
@@ -37,6 +38,8 @@ class SampleRequest:
             (``Continuation.proposal``).
         delimiters: texts behind which a continuation is not needed: the model may end it, with reason
             ``"length"``, at the token that completes one, or go on.
+        logprobs: whether log-probabilities are needed; otherwise none should be computed, and
+            ``Continuation.logprob`` is None.
     """
 
     beam: Beam
@@ -48,6 +51,7 @@ class SampleRequest:
     enumerate: bool = False
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
+    logprobs: bool = True
 
 
 class Deadline(Protocol):
@@ -99,9 +103,9 @@ class RequestContext:
 class Sampler(Protocol):
     """A model with a prepared prompt, used for one search.
 
-    Two attributes are optional, and missing or None if unknown: ``max_per_request``, the maximum number of
-    continuations that one `sample` returns; and ``prompt_length``, the length of the prompt in tokens, or
-    an upper bound.
+    Three attributes are optional, and missing or None if unknown: ``max_per_request``, the maximum number of
+    continuations that one `sample` returns; ``prompt_length``, the length of the prompt in tokens, or
+    an upper bound; and ``opens_thinking``, whether a chat template ends the prompt inside the thinking.
     """
 
     async def sample(
@@ -124,6 +128,12 @@ def prompt_length(sampler: Sampler) -> int:
     """Return the prompt's length in tokens or an upper bound, 0 if unknown."""
     length: int | None = getattr(sampler, "prompt_length", None)
     return length or 0
+
+
+def prompt_opens_thinking(sampler: Sampler, prompt: Prompt) -> bool:
+    """Return whether the prompt, or the template around it, is known to open the model's thinking."""
+    opened: bool | None = getattr(sampler, "opens_thinking", None)
+    return bool(opened) or (prompt.text is not None and opens_thinking(prompt.text))
 
 
 class LanguageModel(Protocol):

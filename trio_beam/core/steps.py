@@ -46,6 +46,7 @@ class Sampling:
         enumerate: whether to take the most probable next tokens instead of samples.
         proposal_logprobs: whether samples need log-probabilities at `temperature`.
         delimiters: texts behind which a block is not needed.
+        logprobs: whether log-probabilities are asked for at all.
         beam_timeout: seconds for each request of a beam, excluding the wait for a slot; None: no limit.
         cancel_siblings: whether one failure ends the round, so that the other requests of the same beam
             can be cancelled at once.
@@ -56,6 +57,7 @@ class Sampling:
     enumerate: bool = False
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
+    logprobs: bool = True
     beam_timeout: float | None = None
     cancel_siblings: bool = True
 
@@ -67,6 +69,7 @@ class Sampling:
             top_logprobs=strategy.top_logprobs,
             enumerate=enumerate,
             proposal_logprobs=proposal_logprobs,
+            logprobs=strategy.needs_logprobs,
             beam_timeout=strategy.beam_timeout,
             cancel_siblings=strategy.on_beam_failure == "cancel_siblings",
         )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from trio_beam.core.beam import Beam, decode_more
 from trio_beam.core.block import STOP, Continuation
+from trio_beam.core.reasoning import split
 
 
 def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
@@ -20,7 +21,9 @@ def extend(beam: Beam, continuation: Continuation, stop: Sequence[str]) -> Beam:
     if not any(_may_end_in(child.fragment, word) for word in stop):
         return child  # nearly always: only the new text was looked at, however long the strings are
     before = beam.tail(max(map(len, stop)) - 1)
-    found = _first(before + child.fragment, stop)
+    found = _first(before + child.fragment, stop, 0)
+    if found is not None and child.thinking != "off":
+        found = _first(before + child.fragment, stop, _answer_start(child, len(before)))
     if found is None:
         return child
     start, end = found
@@ -40,9 +43,15 @@ def _may_end_in(fragment: str, word: str) -> bool:
     return False
 
 
-def _first(text: str, stop: Sequence[str]) -> tuple[int, int] | None:
+def _answer_start(child: Beam, before: int) -> int:
+    """Return where the answer begins, counted from `before` characters in front of the last block."""
+    text = "".join(beam.fragment for beam in child.lineage())
+    return max(0, split(text, child.thinking).start - (len(text) - len(child.fragment) - before))
+
+
+def _first(text: str, stop: Sequence[str], start: int) -> tuple[int, int] | None:
     """Return (start, end) of the stop string completed first, the longest if several are."""
-    spans = [(at, at + len(word)) for word in stop if (at := text.find(word)) >= 0]
+    spans = [(at, at + len(word)) for word in stop if (at := text.find(word, start)) >= 0]
     return min(spans, key=lambda span: (span[1], span[0]), default=None)
 
 
@@ -53,11 +62,11 @@ def _cut(continuation: Continuation, pending: bytes, characters: int) -> Continu
     """
     tokens = continuation.tokens
     # If the tokens do not spell the text, keep all of them: which one ends it is unknown.
-    if b"".join([token.data for token in tokens]) == continuation.data:
-        seen = count = 0
-        while seen < characters:
-            text, pending = decode_more(pending, tokens[count].data)
-            seen += len(text)
-            count += 1
-        tokens = tokens[:count]
-    return continuation.cut(len(tokens), STOP)
+    if b"".join([token.data for token in tokens]) != continuation.data:
+        return continuation.cut(len(continuation), STOP)
+    seen = count = 0
+    while seen < characters:
+        text, pending = decode_more(pending, tokens[count].data)
+        seen += len(text)
+        count += 1
+    return continuation.cut(count, STOP)

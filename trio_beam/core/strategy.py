@@ -6,6 +6,7 @@ from typing import Literal
 
 import attrs
 
+from trio_beam.core.reasoning import Thinking
 from trio_beam.core.usage import Budget
 from trio_beam.core.validation import (
     PARAMETER,
@@ -48,6 +49,14 @@ class Strategy:
         metadata={
             PARAMETER: Parameter(kind="texts", help="Texts that end a beam; not part of its text.")
         },
+    )
+    reasoning: Thinking = one_of(
+        "auto",
+        "opened",
+        "off",
+        help="Where a text may hold the model's thinking, which is not part of the answer: 'auto', between"
+        " tags at its beginning, such as <think> and </think>, or before a closing tag; 'opened', from its"
+        " beginning, since the chat template opens it; 'off', nowhere.",
     )
     seed: int | None = integer(
         None,
@@ -110,6 +119,11 @@ class Strategy:
             completion_tokens=self.max_completion_tokens,
             requests=self.max_requests,
         )
+
+    @property
+    def needs_logprobs(self) -> bool:
+        """Whether log-probabilities are needed; otherwise none are asked for."""
+        return True
 
     def without_effect(self) -> dict[str, str]:
         """Return the fields that change nothing beside the others, each with the reason."""

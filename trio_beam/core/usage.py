@@ -87,6 +87,7 @@ class UsageMeter:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.discarded_tokens = 0
+        self.reasoning_tokens: int | None = None
         self.requests = 0
         self.retries = 0
         self.cancelled = 0
@@ -102,6 +103,7 @@ class UsageMeter:
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             discarded_tokens=self.discarded_tokens,
+            reasoning_tokens=self.reasoning_tokens,
             requests=self.requests,
             retries=self.retries,
             cancelled=self.cancelled,

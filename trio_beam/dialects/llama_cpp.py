@@ -26,6 +26,7 @@ import msgspec
 from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import opens_thinking
 from trio_beam.dialects.common.detokenize import ids_of
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
@@ -72,6 +73,7 @@ class PreparedPrompt:
 
     json: bytes
     prefix: PrefixEncoder
+    opens_thinking: bool | None = None
 
 
 @DIALECTS.register("llama_cpp")
@@ -130,7 +132,14 @@ class LlamaCpp(Dialect):
         ids = yield from self._tokenize(templated.prompt)
         if not ids:
             raise MalformedResponse("the chat template renders these messages to no tokens")
-        return PreparedPrompt(json=",".join(map(str, ids)).encode(), prefix=prefix)
+        json = ",".join(map(str, ids)).encode()
+        return PreparedPrompt(
+            json=json, prefix=prefix, opens_thinking=opens_thinking(templated.prompt)
+        )
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> bool | None:
+        """Return what the rendered template says."""
+        return prepared.opens_thinking
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids, or an upper bound from the bytes of a text."""

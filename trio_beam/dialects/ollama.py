@@ -147,10 +147,11 @@ class Ollama(OpenAI):
             "think": False,  # otherwise reasoning would be cut out of the text
             "truncate": False,
             "shift": False,
-            "logprobs": True,
-            "top_logprobs": self.limits.cap_logprobs(request.top_logprobs),
             "options": options,
         }
+        if request.logprobs:
+            fields["logprobs"] = True
+            fields["top_logprobs"] = self.limits.cap_logprobs(request.top_logprobs)
         prefix = prepared.prefix(request.beam)
         return WireRequest(
             path="/api/generate",
@@ -165,7 +166,7 @@ class Ollama(OpenAI):
         self, completion: Any, prepared: PreparedPrompt, request: SampleRequest, n: int
     ) -> ExchangeResult:
         choice = completion.choices[0]
-        if choice.text and choice.logprobs is None:
+        if request.logprobs and choice.text and choice.logprobs is None:
             raise LogprobsUnavailable(
                 "the server sent text without log-probabilities; Ollama has them since 0.12.11"
             )

@@ -47,8 +47,11 @@ from trio_beam.dialects.openai_wire import (
     AnyChoice,
     AnyCompletion,
     decoder,
+    hides_thinking,
+    reasoning_tokens,
 )
-from trio_beam.errors import ConfigError
+from trio_beam.dialects.text_blocks import text_blocks
+from trio_beam.errors import ConfigError, RequestRejected
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -131,6 +134,13 @@ class OpenAI(Dialect):
         continues = prepared.api == "chat" and request.beam.continuation is not None
         if continues:
             chat.check()
+        if request.beam.thinks_apart:
+            raise RequestRejected(
+                "this server sends the model's thinking apart from its answer, or hides it, so no text can be"
+                " continued: search in a single block (tokens_per_step >= max_tokens), or turn the server's"
+                " separation of thinking off",
+                status=400,
+            )
         style = chat.style  # of the request that is on its way
 
         def wire(fields: dict[str, Any], n: int) -> WireRequest[AnyCompletion]:
@@ -198,7 +208,12 @@ class OpenAI(Dialect):
     def _result(
         self, completion: AnyCompletion, prepared: PreparedPrompt, request: SampleRequest, n: int
     ) -> ExchangeResult:
-        if completion.body and request.top_logprobs == 0 and _has_floor(completion):
+        if (
+            completion.body
+            and request.logprobs
+            and request.top_logprobs == 0
+            and _has_floor(completion)
+        ):
             # The alternatives bound the missing log-probabilities.
             completion = decoder(top=True, stream=self.stream, n=n)(completion.body)
         given: Sequence[AnyChoice] = completion.choices or ()
@@ -206,15 +221,27 @@ class OpenAI(Dialect):
         if len(given) < n:
             self.limits.reduce_n(len(given))  # n was ignored or silently reduced
         choices = given
+        reports_truncation = self._reports_truncation(choices, request)
         # The count of generated tokens is certain to be this choice's only if it is the only one.
         counted = count_in(completion.usage, "completion_tokens") if len(choices) == 1 else 0
         generated = min(counted or 0, request.max_tokens)
         echo = _written(prepared, request.beam)
-        reports_truncation = self._reports_truncation(choices, request)
-        blocks = [
-            continuation_of(choice, request, echo, generated, reports_truncation=reports_truncation)
-            for choice in choices
-        ]
+        if request.logprobs:
+            blocks = [
+                continuation_of(
+                    choice,
+                    request,
+                    echo,
+                    generated,
+                    reports_truncation=reports_truncation,
+                    hidden=hides_thinking(completion.usage),
+                )
+                for choice in choices
+            ]
+        else:
+            blocks = text_blocks(
+                choices, completion.usage, request, reports_truncation=reports_truncation
+            )
         for choice, block in zip(choices, blocks, strict=True):
             if block.finish_reason == LENGTH and is_end(choice.finish_reason):
                 self._doubted.add(block)
@@ -223,6 +250,7 @@ class OpenAI(Dialect):
         return ExchangeResult(
             continuations=tuple(blocks),
             prompt_tokens=count_in(completion.usage, "prompt_tokens") or 0,
+            reasoning_tokens=reasoning_tokens(completion.usage),
         )
 
 

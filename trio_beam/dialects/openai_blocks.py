@@ -25,7 +25,8 @@ from trio_beam.dialects.openai_wire import (
     LogprobsWithTop,
     TopEntry,
 )
-from trio_beam.errors import LogprobsUnavailable, MalformedResponse
+from trio_beam.dialects.text_blocks import check_nothing_is_hidden
+from trio_beam.errors import WITHOUT_LOGPROBS, LogprobsUnavailable, MalformedResponse
 
 
 def continuation_of(
@@ -35,6 +36,7 @@ def continuation_of(
     generated: int,
     *,
     reports_truncation: bool,
+    hidden: bool = False,
 ) -> Continuation:
     """Turn a choice into a block.
 
@@ -44,20 +46,22 @@ def continuation_of(
         echo: returns the texts that the server may have repeated before the new text.
         generated: the server's count of the choice's tokens; 0 if unknown.
         reports_truncation: whether the server is known to report when it truncates a text.
+        hidden: whether the server counts thinking, which it need not show.
 
     Raises:
         LogprobsUnavailable: there is text without log-probabilities.
         MalformedResponse: the log-probabilities do not belong to the tokens, generated tokens are not shown
             as text, or it is unclear whether the text has ended.
     """
-    text = (choice.message.text if choice.message and not choice.text else choice.text) or ""
+    text, thought = choice.content, choice.thought
     sampled = _sampled(choice.logprobs, request.top_logprobs) if choice.logprobs else None
-    if not text:
+    if not text and not thought and not hidden:
         _check_nothing_is_hidden(choice, sampled, generated)
     if not sampled:
-        return _without_tokens(choice, text, request, generated)
+        return _without_tokens(choice, text or thought, request, generated)
     ends = is_end(choice.finish_reason)
-    data, spelt = _data(sampled, text, echo)
+    scores_thinking = bool(thought) and _spell_thinking(sampled, thought, text)
+    data, spelt = (_encode(text), True) if scores_thinking else _data(sampled, text, echo)
     count = len(sampled)
     proved = _is_ended(choice.finish_reason, sampled, request.max_tokens)
     if proved:
@@ -67,6 +71,7 @@ def continuation_of(
     reason = reason_of(choice.finish_reason, count, request.max_tokens, proved=believed)
     # Fewer tokens than allowed: some have no log-probability, or the context is full.
     short = generated > count or (reason != STOP and count < request.max_tokens)
+    unscored = bool(thought) != scores_thinking
     # An end-of-text token that is not reported was sampled and is missing from the score, as in the
     # streams of llama.cpp's chat.
     silent_end = reason == STOP and not proved
@@ -75,11 +80,12 @@ def continuation_of(
         data=data,
         finish_reason=reason,
         exact=spelt
-        and not (short or silent_end or sampled.bounded)
+        and not (short or unscored or silent_end or sampled.bounded)
         and request.beam.continuation is None,
         keys=sampled.keys,
         logprob=sum(sampled.values),
         generated=max(count, generated),
+        reasoning=thought or ("" if hidden else None),
     )
     return continuation if spelt else _disambiguate_keys(continuation)
 
@@ -87,20 +93,12 @@ def continuation_of(
 def _check_nothing_is_hidden(
     choice: AnyChoice, sampled: SampledTokens | None, generated: int
 ) -> None:
-    """Reject a choice whose tokens are not text: it would become an empty answer by accident."""
-    count = max(generated, len(sampled) if sampled else 0)
-    elsewhere = choice.message.elsewhere if choice.message else ""
-    if elsewhere:
-        raise MalformedResponse(
-            f"no text: the server put all {count or 'its'} tokens into {elsewhere!r}; a search over the"
-            " answer alone needs a model that does not reason first, or reasoning turned off at the server"
-        )
     shown = [piece.decode("utf-8", "replace") for piece in sampled.pieces] if sampled else []
-    unexplained = count > 1 and not sampled and not is_end(choice.finish_reason)
-    if unexplained or not agrees(shown, ""):
+    check_nothing_is_hidden(choice, max(generated, len(shown)), shown)
+    if not agrees(shown, ""):
         raise MalformedResponse(
-            f"no text: the server generated {count} tokens but shows none of them as text"
-            " (reasoning, or a filter?)"
+            f"no text: the server generated {max(generated, len(shown))} tokens but shows none of them as"
+            " text (reasoning, or a filter?)"
         )
 
 
@@ -109,8 +107,8 @@ def _without_tokens(
 ) -> Continuation:
     if text:
         raise LogprobsUnavailable(
-            "the server sent text without log-probabilities, which a search needs"
-            " (some servers must be started with them enabled)"
+            f"the server sent text without log-probabilities: {WITHOUT_LOGPROBS}"
+            " (some servers must be started with log-probabilities enabled)"
         )
     reason = reason_of(choice.finish_reason, 0, request.max_tokens, proved=False)
     return Continuation(
@@ -169,6 +167,22 @@ def _data(sampled: SampledTokens, text: str, echo: Callable[[], list[str]]) -> t
             f" {''.join(shown)[:60]!r}, but the text is {text[:60]!r}"
         )
     return _closest(b"".join(sampled.pieces), readings), False
+
+
+def _spell_thinking(sampled: SampledTokens, thought: str, text: str) -> bool:
+    """Return whether the tokens spell the thinking and then the text, with tags or without.
+
+    Sets whether the last token shows itself behind the text: then it is a control token.
+    """
+    pieces = [piece.decode("utf-8", "replace") for piece in sampled.pieces]
+    joined = "".join(pieces)
+    at = joined.find(thought.strip())
+    begin = joined.find(text.strip(), at + len(thought.strip()))
+    if at < 0 or begin < 0:
+        return False
+    end = begin + len(text.strip())
+    sampled.hides_last = bool(pieces[-1].strip()) and end <= len(joined) - len(pieces[-1])
+    return True
 
 
 def _encode(text: str) -> bytes:

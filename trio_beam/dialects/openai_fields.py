@@ -11,7 +11,7 @@ from typing import Any
 
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.negotiation import VALUE, OptionalField, Way
-from trio_beam.errors import LogprobsUnavailable
+from trio_beam.errors import WITHOUT_LOGPROBS, LogprobsUnavailable
 
 MAX_TOKENS = OptionalField(
     name="max_tokens",
@@ -44,8 +44,8 @@ _SEED = OptionalField(
     advice="the server does not support seeds: search without one (seed=None)",
 )
 _NO_LOGPROBS = (
-    "a search needs log-probabilities: use another model or server, or set api='chat' or 'completions' if"
-    " only one of the two calls has them"
+    f"{WITHOUT_LOGPROBS}. Or use another model or server, or set api='chat' or 'completions' if only one of"
+    " the two calls has them"
 )
 _LOGPROBS = OptionalField(
     name="logprobs",
@@ -84,7 +84,7 @@ def values_of(request: SampleRequest, n: int, top: int, *, stream: bool) -> dict
         "top_p": 1,
         "n": n if n > 1 else None,
         "seed": request.seed,
-        "logprobs": top,
+        "logprobs": top if request.logprobs else None,
         "stream_options": {"include_usage": True} if stream else None,
     }
 

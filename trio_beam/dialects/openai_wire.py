@@ -21,6 +21,8 @@ from trio_beam.errors import EndpointError, MalformedResponse
 
 #: Types of the parts of a message that are its text.
 _TEXT_TYPES = ("text", "output_text")
+#: Types of the parts that are its thinking (Mistral, Anthropic's shape at gateways, OpenRouter).
+_THINKING_TYPES = ("thinking", "reasoning", "reasoning.text")
 
 
 class TopEntry(msgspec.Struct):
@@ -70,6 +72,7 @@ class Message(msgspec.Struct):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
+    thinking: Any = None
     refusal: Any = None
     tool_calls: Any = None
     function_call: Any = None
@@ -80,13 +83,38 @@ class Message(msgspec.Struct):
         return _text_of(self.content) or ""
 
     @property
+    def thought(self) -> str:
+        """The thinking, in a field of its own or in parts of the content."""
+        for given in (self.reasoning_content, self.reasoning, self.thinking):
+            if given:  # servers repeat it under a second name
+                return _text_of(given) or ""
+        return "".join(map(_thinking_in, self.parts))
+
+    @property
+    def parts(self) -> list[Any]:
+        """The content as a list of parts."""
+        return self.content if isinstance(self.content, list) else [self.content]
+
+    @property
     def elsewhere(self) -> str:
-        """Name of the field that holds non-text output; empty if there is none."""
-        for name in self.__struct_fields__[1:]:
+        """Name of the field with output that is neither text nor thinking; empty if there is none."""
+        for name in _INSTEAD_OF_TEXT:
             if getattr(self, name):
                 return name
-        parts = self.content if isinstance(self.content, list) else [self.content]
-        return "content" if any(part and _text_of(part) is None for part in parts) else ""
+        odd = [part for part in self.parts if part and _text_of(part) is None]
+        return "content" if any(not _thinking_in(part) for part in odd) else ""
+
+
+#: Fields of a message that are no text.
+_INSTEAD_OF_TEXT = ("refusal", "tool_calls", "function_call")
+
+
+def _thinking_in(part: Any) -> str:
+    """Return the thinking in a part of a content, whose type names it."""
+    if not isinstance(part, dict) or part.get("type") not in _THINKING_TYPES:
+        return ""
+    inside = next((part[name] for name in ("thinking", "reasoning", "text") if part.get(name)), "")
+    return _text_of(inside) or ""
 
 
 def _text_of(content: Any) -> str | None:
@@ -107,9 +135,22 @@ class Choice(msgspec.Struct, Generic[L]):
     index: int | None = None
     text: str | None = None
     message: Message | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
     finish_reason: str | None = None
     logprobs: L | None = None
     error: Any = None
+
+    @property
+    def content(self) -> str:
+        """The text, in either call."""
+        return (self.message.text if self.message and not self.text else self.text) or ""
+
+    @property
+    def thought(self) -> str:
+        """The thinking that came apart from the text."""
+        own = _text_of(self.reasoning_content or self.reasoning) or ""
+        return (self.message.thought if self.message else "") or own
 
 
 class Completion(msgspec.Struct, Generic[L]):
@@ -127,6 +168,8 @@ class ChunkChoice(msgspec.Struct, Generic[L]):
     index: int | None = 0
     text: str | None = None
     delta: Message | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
     finish_reason: str | None = None
     logprobs: L | None = None
     error: Any = None
@@ -171,8 +214,12 @@ def _append(
             name = piece.delta.elsewhere
             setattr(whole.message, name, getattr(piece.delta, name))
         whole.text = (whole.text or "") + piece.delta.text
+        thought = piece.delta.thought
     else:
         whole.text = (whole.text or "") + (piece.text or "")
+        thought = _text_of(piece.reasoning_content or piece.reasoning) or ""
+    if thought:
+        whole.reasoning = (whole.reasoning or "") + thought
     whole.finish_reason = piece.finish_reason or whole.finish_reason
     whole.logprobs = join_lists(whole.logprobs, piece.logprobs)
     whole.error = whole.error or piece.error
@@ -185,7 +232,7 @@ def _usage_of(chunks: Sequence[Chunk[Any]]) -> dict[str, int] | None:
     Servers send them once for all choices (vLLM), once per choice, with or after it (llama.cpp), or as
     running totals in every chunk. The prompt count is the same in all of them.
     """
-    prompt = alone = 0
+    prompt = alone = thought = 0
     beside: dict[int, int] = {}
     found = False
     for chunk in chunks:
@@ -194,12 +241,26 @@ def _usage_of(chunks: Sequence[Chunk[Any]]) -> dict[str, int] | None:
         found = True
         prompt = max(prompt, count_in(chunk.usage, "prompt_tokens") or 0)
         tokens = count_in(chunk.usage, "completion_tokens") or 0
+        thought = max(thought, reasoning_tokens(chunk.usage) or 0)
         if chunk.choices:
             beside[chunk.choices[0].index or 0] = tokens
         else:
             alone += tokens
     tokens = max(alone, sum(beside.values()))
-    return {"prompt_tokens": prompt, "completion_tokens": tokens} if found else None
+    counts = {"prompt_tokens": prompt, "completion_tokens": tokens, "reasoning_tokens": thought}
+    return counts if found else None
+
+
+def reasoning_tokens(usage: Any) -> int | None:
+    """Return the number of tokens that were thinking, by the server's count; None if it has none."""
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    found = count_in(details, "reasoning_tokens")
+    return count_in(usage, "reasoning_tokens") if found is None else found
+
+
+def hides_thinking(usage: Any) -> bool:
+    """Return whether the server counts thinking (which it then need not show)."""
+    return (reasoning_tokens(usage) or 0) > 0
 
 
 decode_with_top = decoder_of(Completion[LogprobsWithTop])

@@ -62,6 +62,11 @@ class DialectSampler:
         """Prompt length in tokens by the server's count; an upper bound before the first response."""
         return self._length
 
+    @property
+    def opens_thinking(self) -> bool | None:
+        """Whether the chat template ends the prompt inside the thinking; None if unknown."""
+        return self._dialect.opens_thinking(self._prepared)
+
     async def sample(
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
@@ -178,6 +183,10 @@ class DialectSampler:
         reservation.settle(generated + result.extra_generated, result.prompt_tokens)
         context.meter.prompt_tokens += result.prompt_tokens
         context.meter.completion_tokens += result.extra_generated
+        if result.reasoning_tokens is not None:
+            context.meter.reasoning_tokens = (
+                context.meter.reasoning_tokens or 0
+            ) + result.reasoning_tokens
         if result.prompt_tokens > request.beam.length:
             self._length = min(self._length, result.prompt_tokens - request.beam.length)
         return result

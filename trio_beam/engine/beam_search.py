@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from trio_beam.core.beam_search.machine import BeamSearchMachine
-from trio_beam.core.beam_search.scoring import name_of
+from trio_beam.core.beam_search.scoring import scorer_failed
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Event, Observer, SearchStarted
 from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
@@ -64,6 +64,9 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         self._machine.fail(failure)
         return self._failure((failure,))
 
+    def _open_thinking(self) -> None:
+        self._machine.open_thinking()
+
     async def _search(self, sampler: Sampler) -> StopReason:
         """Take steps until the machine has finished."""
         while True:
@@ -93,7 +96,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         try:
             scores = await step.scorer(step.beams, self._strategy)
         except Exception as error:
-            failed = ScorerError(name_of(self._strategy.scorer), f"failed: {error!r}")
+            failed = scorer_failed(error, self._strategy)
             failed.__cause__ = error
             self._machine.scorer_failed(failed)
         else:

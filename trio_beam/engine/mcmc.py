@@ -49,6 +49,9 @@ class ChainsRun(Run[McmcConfig]):
         self._state.fail(failure)
         return self._failure()
 
+    def _open_thinking(self) -> None:
+        self._state.open_thinking()
+
     async def _search(self, sampler: Sampler) -> StopReason:
         self._state.open()
         chains = self._state.chains

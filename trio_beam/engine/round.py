@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
+import attrs
 import trio
 
 from trio_beam.core.block import Continuation, too_long
@@ -25,6 +26,7 @@ from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
 from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.engine.deadline import PausableDeadline
 from trio_beam.errors import (
+    WITHOUT_LOGPROBS,
     BeamTimeout,
     BudgetExhausted,
     EndpointError,
@@ -210,12 +212,15 @@ class _BeamTask:
             got = await self._sample_within(limit, request, context)
         if not got:
             raise MalformedResponse("the response has no continuation", attempts=1)
-        self._check_proposal(got)
+        self._check_logprobs(got)
         longest = max(map(len, got))
         if longest > self._expansion.max_tokens:
             message = too_long(longest, self._expansion.max_tokens)
             raise MalformedResponse(message, attempts=1)
-        return got[:count]
+        got = got[:count]
+        if not self._sampling.logprobs:  # a model may report what was not asked for
+            got = [attrs.evolve(block, logprob=None) for block in got]
+        return got
 
     async def _sample_within(
         self, limit: float, request: SampleRequest, context: RequestContext
@@ -230,7 +235,9 @@ class _BeamTask:
             message += f"; its last error: {context.last_error.message}"
         raise BeamTimeout(message, attempts=context.attempts)
 
-    def _check_proposal(self, got: Sequence[Continuation]) -> None:
+    def _check_logprobs(self, got: Sequence[Continuation]) -> None:
+        if self._sampling.logprobs and any(block.logprob is None for block in got):
+            raise LogprobsUnavailable(f"the model reports no log-probabilities: {WITHOUT_LOGPROBS}")
         wanted = self._sampling.proposal_logprobs
         if wanted and any(block.proposal is None and len(block) for block in got):
             raise LogprobsUnavailable(
@@ -250,4 +257,5 @@ class _BeamTask:
             enumerate=self._sampling.enumerate,
             proposal_logprobs=self._sampling.proposal_logprobs,
             delimiters=self._sampling.delimiters,
+            logprobs=self._sampling.logprobs,
         )

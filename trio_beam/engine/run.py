@@ -13,7 +13,13 @@ import trio
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.events import Event, Observer, SearchFinished
-from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, prompt_length
+from trio_beam.core.language_model import (
+    LanguageModel,
+    RequestContext,
+    Sampler,
+    prompt_length,
+    prompt_opens_thinking,
+)
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.strategy import Strategy
@@ -112,6 +118,10 @@ class Run(ABC, Generic[S]):
         """Record a failure before the first request, and return the resulting error."""
 
     @abstractmethod
+    def _open_thinking(self) -> None:
+        """Note that the prompt has opened the model's thinking."""
+
+    @abstractmethod
     async def _search(self, sampler: Sampler) -> StopReason:
         """Search to the end, and return why it ended.
 
@@ -133,6 +143,8 @@ class Run(ABC, Generic[S]):
             failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
             raise self._note_failure(failure) from ExceptionGroup(_CAUSES, [error])
         self._meter.prompt_length = prompt_length(sampler)
+        if self._strategy.reasoning == "auto" and prompt_opens_thinking(sampler, self._prompt):
+            self._open_thinking()
         return sampler
 
     def _finished(self, stop_reason: StopReason) -> SearchResult:

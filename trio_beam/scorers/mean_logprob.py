@@ -12,6 +12,7 @@ from typing import ClassVar
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.block import known
 from trio_beam.core.config import SCORERS, BeamSearchConfig
 
 
@@ -22,10 +23,11 @@ class MeanLogprob:
 
     #: Beams of the same length rank by their log-probability.
     ranks_siblings: ClassVar[bool] = True
+    needs_logprobs: ClassVar[bool] = True
     #: Parameters of the search that it does not look at.
     ignores: ClassVar[tuple[str, ...]] = ("alpha", "use_length_penalty", "length_penalty")
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Return a score per beam; minus infinity for a beam without tokens."""
         del config
-        return [beam.logprob / beam.length if beam.length else -math.inf for beam in beams]
+        return [known(beam.logprob) / beam.length if beam.length else -math.inf for beam in beams]

@@ -13,6 +13,7 @@ from typing import ClassVar
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.block import known
 from trio_beam.core.config import SCORERS, BeamSearchConfig
 
 
@@ -23,6 +24,7 @@ class Power:
 
     #: Beams of the same length rank by their log-probability.
     ranks_siblings: ClassVar[bool] = True
+    needs_logprobs: ClassVar[bool] = True
     #: It scores by p^alpha and nothing else, which is what particles are drawn by.
     is_p_alpha: ClassVar[bool] = True
 
@@ -39,8 +41,8 @@ class Power:
         return _score(beam.logprob, config.max_tokens, config)
 
 
-def _score(logprob: float, length: int, config: BeamSearchConfig) -> float:
+def _score(logprob: float | None, length: int, config: BeamSearchConfig) -> float:
     if length == 0:
         return -math.inf
     divisor = float(length**config.length_penalty) if config.use_length_penalty else 1.0
-    return config.alpha * logprob / divisor
+    return config.alpha * known(logprob) / divisor

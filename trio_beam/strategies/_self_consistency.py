@@ -38,7 +38,10 @@ def self_consistency(
     ] = 1.0,
     **others: Any,
 ) -> BeamSearchConfig:
-    """Sample n independent texts and return the best one with the most frequent answer.
+    """Sample n independent texts and return one with the most frequent answer.
+
+    A vote by count needs no log-probabilities: it returns the first text with that answer, or, with a
+    ``scorer``, the best one.
 
     Args:
         n: number of samples.
@@ -50,6 +53,8 @@ def self_consistency(
     Raises:
         ConfigError: a parameter is out of bounds, or fixed by the preset.
     """
+    if by == "count":
+        others.setdefault("scorer", "equal")
     fixed = {
         "beam_width": n,
         "proposal_temperature": temperature,

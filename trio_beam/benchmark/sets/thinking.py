@@ -6,15 +6,7 @@ contains it, the closing one if the text was truncated inside a thought.
 
 from __future__ import annotations
 
-import re
-
-_NAMES = "think|thinking|thought|thoughts|reasoning|reflection"
-_OPENING = re.compile(
-    rf"<(?:{_NAMES})>|\[THINK\]|◁think▷|<\|channel\|>analysis<\|message\|>", re.IGNORECASE
-)
-_CLOSING = re.compile(
-    rf"</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>", re.IGNORECASE
-)
+from trio_beam.core.reasoning import CLOSING, OPENING
 
 
 def without_thoughts(text: str) -> str:
@@ -22,10 +14,10 @@ def without_thoughts(text: str) -> str:
 
     Everything before the last closing tag and after an unclosed opening tag is a thought.
     """
-    for closing in _CLOSING.finditer(text):
+    for closing in CLOSING.finditer(text):
         end = closing.end()
-        if not _CLOSING.search(text, end):
+        if not CLOSING.search(text, end):
             text = text[end:]
             break
-    opening = _OPENING.search(text)
+    opening = OPENING.search(text)
     return text if opening is None else text[: opening.start()]

@@ -114,6 +114,7 @@ def judge(
     ]
     sampling = Sampling(
         top_logprobs=scorer.top_logprobs,
+        logprobs=scorer.top_logprobs > 0,
         beam_timeout=config.beam_timeout,
         cancel_siblings=config.on_beam_failure == "cancel_siblings",
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.evaluation import Evaluation, evaluation_round
-from trio_beam.core.block import Continuation
+from trio_beam.core.block import Continuation, known
 from trio_beam.core.config import BeamSearchConfig, Lookahead
 from trio_beam.core.steps import Expansion, Sampling
 from trio_beam.core.weights import log_mean
@@ -76,5 +76,5 @@ def future(beam: Beam, blocks: Sequence[Continuation], config: BeamSearchConfig)
     for block in blocks:
         sampled = stop.extend(beam, block, config.stop).continuation if config.stop else block
         assert sampled is not None
-        gained.append(config.alpha * sampled.logprob - sampled.proposal_logprob)
+        gained.append(config.alpha * known(sampled.logprob) - sampled.proposal_logprob)
     return log_mean(gained) if gained else 0.0

@@ -61,7 +61,7 @@ class BeamSearchMachine:
         self.phase = Phase.READY
         self._chance = Chance(entropy if config.seed is None else config.seed)
         self._base_seed = None if config.seed is None else base_seed(config.seed)
-        self._active: list[Beam] = [Beam()]
+        self._active: list[Beam] = [Beam(thinking=config.reasoning)]
         self._ended: list[Beam] = []
         self._failures: list[BeamFailure] = []  # without those of the open round
         self._completed = 0
@@ -74,6 +74,10 @@ class BeamSearchMachine:
     def failures(self) -> tuple[BeamFailure, ...]:
         """The failures so far, ordered by round and rank, not by arrival."""
         return (*self._failures, *(self._open.failures if self._open else ()))
+
+    def open_thinking(self) -> None:
+        """Note, before the first round, that the prompt has opened the model's thinking."""
+        self._active = [beam.replace(thinking="opened") for beam in self._active]
 
     def step(self) -> Step:
         """Return what to do next.
@@ -279,6 +283,8 @@ class BeamSearchMachine:
         beams = [beam for beam in beams if beam.continuation is not None]
         if self.config.deduplicate and not selection.deduplicates:
             _, beams = merge_duplicates((), beams)
+        # An answer that never came is no answer, however well the thinking scores.
+        beams.sort(key=lambda beam: beam.unanswered)
         return beams[: self.config.beam_width]
 
     @property

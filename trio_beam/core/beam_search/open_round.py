@@ -13,7 +13,7 @@ from trio_beam.core.beam_search.evaluation import Evaluation, judge
 from trio_beam.core.beam_search.lookahead import look_ahead
 from trio_beam.core.beam_search.scoring import check_scores
 from trio_beam.core.beam_search.stand_ins import fill_groups
-from trio_beam.core.block import CONTEXT, Continuation
+from trio_beam.core.block import CONTEXT, Continuation, known
 from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population
 from trio_beam.core.events import BeamExpanded, BeamFailed, Event
 from trio_beam.core.model_scorer import ModelScorer
@@ -148,7 +148,7 @@ class OpenRound:
             return child
         block = child.continuation
         assert block is not None
-        gained = self._config.alpha * block.logprob - block.proposal_logprob
+        gained = self._config.alpha * known(block.logprob) - block.proposal_logprob
         return child.replace(log_weight=parent.log_weight + gained)
 
     def _fills_context(self, parent: Beam, rank: int, error: EndpointError) -> bool:

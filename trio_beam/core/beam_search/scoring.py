@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, Scorer
 from trio_beam.errors import ScorerError
+
+S = TypeVar("S", bound=Callable[..., object])
 
 
 def is_async(scorer: object) -> bool:
     """Return whether a scorer is asynchronous."""
     call = getattr(scorer, "__call__", None)  # noqa: B004  # an object's own, to look at it
     return inspect.iscoroutinefunction(scorer) or inspect.iscoroutinefunction(call)
+
+
+def needs_logprobs(scorer: S) -> S:
+    """Decorate a scorer that reads `Beam.logprob`: otherwise none may be asked for, and it is None."""
+    scorer.needs_logprobs = True  # type: ignore[attr-defined]  # a function may have any attribute
+    return scorer
 
 
 def name_of(scorer: object) -> str:
@@ -32,8 +40,19 @@ def call_scorer(scorer: Scorer, beams: Sequence[Beam], config: BeamSearchConfig)
     try:
         scores = scorer(beams, config)
     except Exception as error:
-        raise ScorerError(name_of(config.scorer), f"failed: {error!r}") from error
+        raise scorer_failed(error, config) from error
     return check_scores(config.scorer, scores, beams)
+
+
+def scorer_failed(error: Exception, config: BeamSearchConfig) -> ScorerError:
+    """Return the error for a scorer that raised, with a hint if a `Beam.logprob` of None may be why."""
+    message = f"failed: {error!r}"
+    if not config.needs_logprobs and isinstance(error, TypeError) and "None" in str(error):
+        message += (
+            "; no log-probabilities were asked for: put @trio_beam.scorers.needs_logprobs over a scorer that"
+            " reads Beam.logprob"
+        )
+    return ScorerError(name_of(config.scorer), message)
 
 
 def check_scores(scorer: object, scores: object, beams: Sequence[Beam]) -> list[float]:

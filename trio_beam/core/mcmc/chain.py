@@ -53,7 +53,7 @@ class Chain:
         meter: UsageMeter,
     ) -> None:
         self.meter = meter
-        self.beam = Beam()
+        self.beam = Beam(thinking=config.reasoning)
         self.blocks = 0
         self.exact = True
         self.end: End | None = None
@@ -68,7 +68,7 @@ class Chain:
         self._samples = 0
         self._step = 0  # 0: the block is being added
         self._position = 0
-        self._growing = Beam()  # the next text, as far as it has been sampled
+        self._growing = self.beam  # the next text, as far as it has been sampled
         self._context_full = False
 
     @property

@@ -9,6 +9,7 @@ from operator import add
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.block import known
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
@@ -34,6 +35,10 @@ class McmcRun:
         self.meter = UsageMeter(config.budget)
         self.chains: tuple[Chain, ...] = ()
         self._before: tuple[BeamFailure, ...] = ()
+
+    def open_thinking(self) -> None:
+        """Note, before `open`, that the prompt has opened the model's thinking."""
+        self._config = attrs.evolve(self._config, reasoning="opened")
 
     def open(self) -> None:
         """Create the chains, and share the remaining budget among them."""
@@ -91,7 +96,7 @@ class McmcRun:
         )
 
     def _scored(self, beam: Beam, chains: int) -> Beam:
-        score = self._config.alpha * beam.logprob if beam.length else -math.inf
+        score = self._config.alpha * known(beam.logprob) if beam.length else -math.inf
         return attrs.evolve(beam, score=score, weight=1 / chains)
 
     def _usage(self) -> Usage:

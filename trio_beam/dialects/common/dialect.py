@@ -84,11 +84,13 @@ class ExchangeResult:
         continuations: at least one.
         prompt_tokens: prompt tokens as the server counts them, over all requests.
         extra_generated: generated tokens that belong to no continuation (repairs, trials).
+        reasoning_tokens: generated tokens that were thinking, as the server counts them; None if it does not.
     """
 
     continuations: tuple[Continuation, ...]
     prompt_tokens: int = 0
     extra_generated: int = 0
+    reasoning_tokens: int | None = None
 
 
 class ModelEntry(msgspec.Struct):
@@ -182,6 +184,11 @@ class Dialect(ABC):
     @abstractmethod
     def prompt_length(self, prepared: Any) -> int:
         """Return the length of a prepared prompt in tokens, or an upper bound if only the server knows."""
+
+    def opens_thinking(self, prepared: Any) -> bool | None:
+        """Return whether the server's template ends the prompt inside the thinking; None if unknown."""
+        del prepared
+        return None
 
     def needs_settling(self, prepared: Any, request: SampleRequest) -> bool:
         """Return whether `settle` must run before this request, once for all searches."""

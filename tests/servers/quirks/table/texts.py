@@ -51,13 +51,13 @@ for _name, _change, _words in (
     (
         "in reasoning_content",
         lambda text: {"content": None, "reasoning_content": text or "x"},
-        "reasoning_content",
+        "thinking apart",
     ),
-    ("in reasoning", lambda text: {"content": "", "reasoning": text or "x"}, "reasoning"),
+    ("in reasoning", lambda text: {"content": "", "reasoning": text or "x"}, "thinking apart"),
     (
         "in thinking parts",
         lambda text: {"content": [{"type": "thinking", "thinking": text}]},
-        "content",
+        "thinking apart",
     ),
     ("in a refusal", lambda text: {"content": None, "refusal": "I cannot"}, "refusal"),
     (
