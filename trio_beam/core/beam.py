@@ -32,6 +32,7 @@ class Beam:
         multiplicity: number of candidates with exactly these tokens.
         weight: its share of p^alpha in a result of ``selection="resample"``, summing to 1 over the beams;
             otherwise None.
+        step_scores: a reward model's score of each block; () without one.
     """
 
     parent: Beam | None = None
@@ -44,6 +45,7 @@ class Beam:
     exact: bool = True
     multiplicity: int = 1
     weight: float | None = None
+    step_scores: tuple[float, ...] = ()
     #: Unnormalised log-weight of the particle, in nats.
     log_weight: float = 0.0
     #: Characters that the last block completed.

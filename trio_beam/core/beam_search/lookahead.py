@@ -36,7 +36,7 @@ def look_ahead(
     rollouts = _rollouts(number, beams, lookahead, config, seed)
     return Evaluation(
         round=evaluation_round(number, "rollout", rollouts, sampling),
-        read=lambda beam, blocks: future(beam, blocks, config),
+        read=lambda beam, outcome: future(beam, outcome.blocks, config),
         ignored_error=ContextOverflow,  # with a full context there is no future
     )
 
