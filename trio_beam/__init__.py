@@ -19,7 +19,7 @@ The exports of this package and of `asyncio`, `scorers`, `selection`, `answers`,
 `observers` and `testing` are public; everything else is private and may change.
 """
 
-from trio_beam.answers import Best, Vote
+from trio_beam.answers import Best, Select, Vote
 from trio_beam.compat.original import BeamSearchSampling
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
@@ -97,7 +97,7 @@ from trio_beam.errors import (
 from trio_beam.http.transport import TrioTransport
 from trio_beam.local.server import serve_local
 from trio_beam.rewards import RewardModel
-from trio_beam.scorers import Judge, MeanLogprob, Power
+from trio_beam.scorers import Judge, MeanLogprob, Power, Rating
 from trio_beam.selection import Resample, Subtrees, TopK
 
 __version__ = "0.2.0.dev0"
@@ -151,6 +151,7 @@ __all__ = [
     "Prompt",
     "PromptLike",
     "RateLimited",
+    "Rating",
     "RequestContext",
     "RequestHedged",
     "RequestRejected",
@@ -172,6 +173,7 @@ __all__ = [
     "SearchOutcome",
     "SearchResult",
     "SearchStarted",
+    "Select",
     "Selection",
     "ServerError",
     "Strategy",

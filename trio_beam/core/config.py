@@ -186,7 +186,7 @@ class BeamSearchConfig(Strategy):
         AnswerRule,
         "best",
         registry=ANSWERS,
-        accepted="a Vote",
+        accepted="a Vote or a Select",
         topic="answer",
         help="Rule for the answer among the final beams.",
     )

@@ -1,4 +1,4 @@
-"""One round of scores by a reward model: as few requests as the server takes, and an outcome per candidate."""
+"""A round of scores by a reward model: as few requests as its server takes, an outcome per candidate."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A reward model as scorer: of steps (process) or of whole texts (outcome), on a server or in this process.
 
-Process reward models: Lightman et al. 2023 (arXiv 2305.20050); their aggregation over steps: Snell et al. 2024
+Process reward models: Lightman et al. 2023 (arXiv 2305.20050); aggregation over steps: Snell et al. 2024
 (arXiv 2408.03314), Zhang et al. 2025 (arXiv 2501.07301).
 """
 
@@ -17,14 +17,13 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import SCORERS
 from trio_beam.core.language_model import RequestContext
-from trio_beam.core.prompt import Prompt
+from trio_beam.core.prompt import Prompt, fill_in, text_of
 from trio_beam.core.reward_scorer import RewardScorer, steps_of
 from trio_beam.core.validation import PARAMETER, Parameter, check_declared, documented, one_of
 from trio_beam.dialects.rewards import RewardInput
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError, MalformedResponse
 from trio_beam.rewards.connection import Connection
-from trio_beam.scorers.judge import text_of
 
 #: A model of your own: given the prompt and the steps of each candidate, returns for each candidate a number
 #: per step (``kind="process"``) or one number (``kind="outcome"``).
@@ -43,9 +42,7 @@ _AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
 
 def _text(default: str | None, help: str) -> Any:  # noqa: A002  # the usual word
     parameter = Parameter(kind="text", optional=default is None, help=help)
-    return attrs.field(
-        default=default, validator=check_declared, metadata={PARAMETER: parameter}
-    )
+    return attrs.field(default=default, validator=check_declared, metadata={PARAMETER: parameter})
 
 
 def _as_text(value: Any) -> Any:
@@ -70,8 +67,7 @@ class RewardModel(RewardScorer):
     up to there.
 
     Args:
-        endpoint: an open `Endpoint` instead of a `base_url`: with an API key, headers, limits and retries of its
-            own.
+        endpoint: an open `Endpoint` instead of a `base_url`: with headers, limits and retries of its own.
         function: a model in this process instead of a server (`RewardFunction`), plain or asynchronous. A
             plain one is called in the search's own task, and blocks it.
         api_key: for `base_url`; never shown.
@@ -185,6 +181,7 @@ class RewardModel(RewardScorer):
         """
         divided = [steps_of(beam) for beam in beams]
         steps = [one for one, _ in divided]
+        found: Sequence[Sequence[float]]
         if self._connection is None:
             found = await self._call(text_of(prompt), steps)
         else:
@@ -215,9 +212,7 @@ class RewardModel(RewardScorer):
             answer = "".join(steps)
         asked, messages = text_of(prompt), None
         if self.template is not None:
-            # Replaced separately, because the prompt may contain "{text}".
-            parts = self.template.split("{prompt}")
-            text = asked.join(part.replace("{text}", answer) for part in parts)
+            text = fill_in(self.template, prompt=asked, text=answer)
         elif prompt.messages is None:
             text = asked + answer
         else:

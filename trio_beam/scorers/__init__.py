@@ -5,5 +5,15 @@ from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.scorers.judge import Judge
 from trio_beam.scorers.mean_logprob import MeanLogprob
 from trio_beam.scorers.power import Power
+from trio_beam.scorers.rating import Rating
 
-__all__ = ["SCORERS", "AsyncScorer", "Judge", "MeanLogprob", "ModelScorer", "Power", "Scorer"]
+__all__ = [
+    "SCORERS",
+    "AsyncScorer",
+    "Judge",
+    "MeanLogprob",
+    "ModelScorer",
+    "Power",
+    "Rating",
+    "Scorer",
+]

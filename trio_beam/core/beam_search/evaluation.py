@@ -1,7 +1,7 @@
 """Requests about a round's candidates, between expansion and selection.
 
-Rollouts that estimate candidates' futures, questions to a judge and scores by a reward model are rounds
-like any other: sent concurrently, in cancel scopes, under the same limits. An `Evaluation` turns their outcomes
+Rollouts that estimate candidates' futures, questions to a judge and scores by a reward model are rounds like
+any other: sent concurrently, in cancel scopes, under the same limits. An `Evaluation` turns their outcomes
 into a number per candidate.
 """
 
@@ -115,15 +115,43 @@ def evaluation_round(
     )
 
 
+def first_seed(number: int, n: int, config: BeamSearchConfig, seed: int) -> int:
+    """Return the seed of the first sample of an evaluation.
+
+    Its samples come after those of the search itself, distinct for each round and candidate.
+
+    Args:
+        number: of the round, from 1.
+        n: samples per candidate.
+        config: of the search.
+        seed: of the first sample of the search.
+    """
+    max_candidates = config.samples_per_round + config.beam_width
+    return seed + config.rounds * config.samples_per_round + (number - 1) * max_candidates * n
+
+
 def judge(
-    number: int, beams: Sequence[Beam], scorer: ModelScorer, config: BeamSearchConfig
+    number: int,
+    beams: Sequence[Beam],
+    scorer: ModelScorer,
+    config: BeamSearchConfig,
+    seed: int | None,
 ) -> Evaluation:
     """Build an evaluation that asks a question about each candidate of round `number`."""
+    n = scorer.samples
+    first = None if seed is None else first_seed(number, n, config, seed)
     questions = [
-        Expansion(rank=rank, beam=beam, n=1, max_tokens=scorer.max_tokens, seed=None)
+        Expansion(
+            rank=rank,
+            beam=beam,
+            n=n,
+            max_tokens=scorer.max_tokens,
+            seed=None if first is None else first + rank * n,
+        )
         for rank, beam in enumerate(beams)
     ]
     sampling = Sampling(
+        temperature=scorer.temperature,
         top_logprobs=scorer.top_logprobs,
         beam_timeout=config.beam_timeout,
         cancel_siblings=config.on_beam_failure == "cancel_siblings",

@@ -203,7 +203,8 @@ class OpenRound:
 
     def _ask_scorer(self, pool: CandidatePool) -> Round | ScoreCandidates | None:
         if isinstance(self._scorer, ModelScorer):
-            return self._begin(judge(self.number, pool.fresh, self._scorer, self._config))
+            asked = judge(self.number, pool.fresh, self._scorer, self._config, self._seed)
+            return self._begin(asked)
         if isinstance(self._scorer, RewardScorer):
             return self._begin(reward(self.number, pool.fresh, self._scorer, self._config))
         self._scoring = True

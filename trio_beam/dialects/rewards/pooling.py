@@ -60,9 +60,7 @@ class Pooling(RewardCall):
             response: _Response = _decode(body)
             indices = [row.index for row in response.data]
             rows = in_order(response.data, indices, len(inputs))
-            scores = [
-                _scores(row.data, one, label) for row, one in zip(rows, inputs, strict=True)
-            ]
+            scores = [_scores(row.data, one, label) for row, one in zip(rows, inputs, strict=True)]
             return Rewards(scores=scores, prompt_tokens=prompt_tokens(response.usage))
 
         body = encode(model, texts_or_conversation(inputs))

@@ -60,6 +60,4 @@ class Score(RewardCall):
             )
 
         fields = {"text_1": inputs[0].prompt, "text_2": [one.answer for one in inputs]}
-        return WireRequest(
-            path="/score", decode=decode, body=encode(model, fields), at_root=True
-        )
+        return WireRequest(path="/score", decode=decode, body=encode(model, fields), at_root=True)

@@ -53,9 +53,7 @@ class TeiPredict(RewardCall):
 
         # A batch is a list of lists: a list of two texts would be a pair.
         fields = {"inputs": [[one.text] for one in inputs]}
-        return WireRequest(
-            path="/predict", decode=decode, body=encode(None, fields), at_root=True
-        )
+        return WireRequest(path="/predict", decode=decode, body=encode(None, fields), at_root=True)
 
 
 def _score(row: Sequence[_Class], label: str | None) -> float:

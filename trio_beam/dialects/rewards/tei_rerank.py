@@ -49,6 +49,4 @@ class TeiRerank(RewardCall):
             return Rewards(scores=[(finite(row.score),) for row in rows])
 
         fields = {"query": inputs[0].prompt, "texts": [one.answer for one in inputs]}
-        return WireRequest(
-            path="/rerank", decode=decode, body=encode(None, fields), at_root=True
-        )
+        return WireRequest(path="/rerank", decode=decode, body=encode(None, fields), at_root=True)
