@@ -65,7 +65,7 @@ class Select(ModelAnswer):
         metadata={
             PARAMETER: Parameter(
                 kind="text",
-                help="The question, with {prompt} and {answers} as placeholders; answers are numbered from 1.",
+                help="The question, with {prompt} and {answers} as placeholders; numbered from 1.",
             )
         },
     )

@@ -27,7 +27,8 @@ class ModelAnswer(AnswerRule):
     def question(self, beams: Sequence[Beam]) -> ModelScorer:
         """Return what to ask about `beams`.
 
-        Its ``ask(prompt, beam)`` shows them in the order that starts at `beam`, and its ``read`` returns the place of the chosen beam in that order, from 0.
+        Its ``ask(prompt, beam)`` shows them in the order that starts at `beam`; its ``read`` returns the
+        place of the chosen beam in that order, from 0.
         """
 
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:

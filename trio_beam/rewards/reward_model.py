@@ -88,8 +88,8 @@ class RewardModel(RewardScorer):
         "score",
         "rerank",
         "predict",
-        help="The server's call; 'auto' tries them: pooling, which alone scores steps, classify, predict"
-        " (text-embeddings-inference), score and rerank.",
+        help="The server's call; 'auto' tries them. Only pooling scores steps; predict is"
+        " text-embeddings-inference's.",
     )
     aggregate: Aggregate = one_of(
         "last", "min", "prod", "mean", help="How step scores become a candidate's score."

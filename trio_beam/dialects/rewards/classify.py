@@ -43,7 +43,7 @@ class Classify(RewardCall):
     """``POST /classify`` with texts or one conversation."""
 
     api = "classify"
-    rank = 1
+    rank = 0
     takes_messages = True
 
     def request(

@@ -47,7 +47,7 @@ class Pooling(RewardCall):
     """``POST /pooling`` with texts or one conversation."""
 
     api = "pooling"
-    rank = 0
+    rank = 6
     scores_steps = True
     takes_messages = True
 

@@ -43,7 +43,7 @@ class Rerank(RewardCall):
     """``POST /v1/rerank`` with the prompt as query and the candidates as documents."""
 
     api = "rerank"
-    rank = 5
+    rank = 4
 
     def request(
         self, model: str | None, inputs: Sequence[RewardInput], label: str | None

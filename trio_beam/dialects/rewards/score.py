@@ -42,7 +42,7 @@ class Score(RewardCall):
     """``POST /score`` with the prompt and the candidates."""
 
     api = "score"
-    rank = 4
+    rank = 3
 
     def request(
         self, model: str | None, inputs: Sequence[RewardInput], label: str | None

@@ -37,7 +37,7 @@ class SglangClassify(RewardCall):
     """``POST /classify`` with ``text``."""
 
     api = "classify"
-    rank = 2
+    rank = 1
 
     def request(
         self, model: str | None, inputs: Sequence[RewardInput], label: str | None

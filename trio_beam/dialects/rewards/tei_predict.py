@@ -38,7 +38,7 @@ class TeiPredict(RewardCall):
     """``POST /predict`` with texts."""
 
     api = "predict"
-    rank = 3
+    rank = 2
 
     def request(
         self, model: str | None, inputs: Sequence[RewardInput], label: str | None

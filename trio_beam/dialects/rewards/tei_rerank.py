@@ -35,7 +35,7 @@ class TeiRerank(RewardCall):
     """``POST /rerank`` with the prompt as query and the candidates as texts."""
 
     api = "rerank"
-    rank = 6
+    rank = 5
 
     def request(
         self, model: str | None, inputs: Sequence[RewardInput], label: str | None

@@ -142,6 +142,8 @@ def one_of_row(row: Sequence[float], label: str | None) -> float:
     Raises:
         MalformedResponse: there is no such class, or its score is not a finite number.
     """
+    if not row:
+        raise MalformedResponse("the response has no scores")
     try:
         place = -1 if label is None else int(label)
         value = float(row[place])
@@ -150,8 +152,8 @@ def one_of_row(row: Sequence[float], label: str | None) -> float:
             f"this server does not name its {len(row)} classes: set label to a number, not {label!r}"
         ) from None
     except IndexError:
-        count = f"{len(row)} classes" if row else "no scores"
-        raise MalformedResponse(f"the response has {count}, and none is number {label}") from None
+        message = f"the response has {len(row)} classes, and none is number {label}"
+        raise MalformedResponse(message) from None
     return finite(value)
 
 
