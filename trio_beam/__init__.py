@@ -95,6 +95,7 @@ from trio_beam.errors import (
     VoteError,
 )
 from trio_beam.http.transport import TrioTransport
+from trio_beam.local.keys import local_api_key
 from trio_beam.local.server import serve_local
 from trio_beam.rewards import RewardModel
 from trio_beam.scorers import Judge, MeanLogprob, Power, Rating
@@ -188,6 +189,7 @@ __all__ = [
     "VoteError",
     "beam_search",
     "beam_search_within",
+    "local_api_key",
     "mcmc",
     "mcmc_within",
     "search",

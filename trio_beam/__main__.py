@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from trio_beam.command.output import guarded
+
 _INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line, or print which extra it needs."""
     try:
-        sys.exit(_run())
+        sys.exit(guarded(_run))
     except KeyboardInterrupt:  # Ctrl-C outside a search, which handles it itself
         sys.exit(_INTERRUPTED)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -79,3 +79,16 @@ def test_nothing_is_lost_and_shares_sum_to_one(given: list[tuple[str, float]], b
         assert sum(share for _, share in votes) == pytest.approx(1)
         assert order[0].text == votes[0][0]
         assert [share for _, share in votes] == sorted((s for _, s in votes), reverse=True)
+
+
+@pytest.mark.parametrize("by", ["count", "score"])
+def test_where_beams_have_weights_these_are_the_votes(by: Literal["count", "score"]) -> None:
+    """Particles without their weights are plain samples, whatever alpha is."""
+    weighted = [("yes", 0.2, 3), ("no", 0.7, 1), ("yes", 0.1, 2)]
+    beams = [
+        Beam().extend(block(text)).replace(weight=weight, multiplicity=count)
+        for text, weight, count in weighted
+    ]
+    chosen, votes = Vote(by=by).choose(beams)
+    assert chosen[0].text == "no"
+    assert dict(votes) == pytest.approx({"no": 0.7, "yes": 0.3})

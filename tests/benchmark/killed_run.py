@@ -21,7 +21,7 @@ from tests.benchmark.words import Notes, Words, plan_of
 from trio_beam.benchmark.run import Run
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.errors import ConnectionFailed
+from trio_beam.errors import MalformedResponse
 from trio_beam.testing import FakeEndpoint
 
 PROBLEMS = 60
@@ -47,6 +47,7 @@ async def run(folder: Path, latency: float = 0.0) -> int:
         torn = store.damaged
         work = Run(plan, Words(PROBLEMS), store, Notes())
         await work.load()
+        await work.grade()
         await work.answer(FakeEndpoint(latency=latency, before=_some_fail))
     return torn
 
@@ -56,7 +57,7 @@ async def _some_fail(request: SampleRequest) -> None:
     await trio.lowlevel.checkpoint()
     greedy = request.n == 1 and request.beam.length == 0
     if greedy and request.seed is not None and request.seed % 5 == 0:
-        raise ConnectionFailed("the line is dead")
+        raise MalformedResponse("the line is dead")
 
 
 def _live(folder: Path, told: int) -> None:
@@ -100,8 +101,8 @@ def main(folder: Path, kills: int, seed: int) -> None:
         assert _kill_after(folder, chance.randint(0, 60))
         content = path.read_bytes() if path.exists() else b""
         torn = content != b"" and not content.endswith(b"\n")
-        print("killed", int(torn), len(read_records(path)) if path.exists() else 0)
-    print("ended", trio.run(run, folder), len(read_records(path)))
+        print("killed", int(torn), len(read_records(folder)))
+    print("ended", trio.run(run, folder), len(read_records(folder)))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ async def test_the_command_runs_without_a_key_and_without_a_server(
     assert "Greedy" in shown
     assert "BeamSearch(α=4.0,width=2,n=2,tps=4)" in shown
     (folder,) = (tmp_path / "results").iterdir()
-    records = read_records(folder / "records.jsonl")
+    records = read_records(folder)
     assert {(one.strategy, one.problem) for one in records} == {
         (strategy, problem) for strategy in ("greedy", "beam_search") for problem in ("sky", "sum")
     }
@@ -75,4 +75,4 @@ async def test_the_command_runs_without_a_key_and_without_a_server(
     again = await command(tmp_path, *words)
     assert again.returncode == 0, again.stderr.decode()
     assert again.stdout == done.stdout
-    assert read_records(folder / "records.jsonl") == records
+    assert read_records(folder) == records

@@ -15,9 +15,10 @@ import pytest
 
 from tests.benchmark.test_store import record_of
 from trio_beam.benchmark.common.problem import BenchmarkError, Problem
-from trio_beam.benchmark.records import Record, from_line, to_line
+from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.sets.jsonl import JsonLines
 from trio_beam.benchmark.sets.rows import read_rows
+from trio_beam.records import from_line, to_line
 
 LINES = '{"prompt": "Was ist 2 + 3 – „fünf“?", "answer": "5"}\n{"prompt": "q", "answer": "x"}\n'
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
@@ -173,7 +174,7 @@ def test_values_of_any_type_are_kept_in_the_records(tmp_path: Path) -> None:
     assert problem.reference["answers"] == ["5"]
     for meta in (problem.meta, {"huge": 10**40, "odd": {1: "a\ud83d"}, "set": {1}}):
         written = to_line(Record(**{**_fields(record_of()), "meta": meta}))
-        assert from_line(written[:-1]) is not None
+        assert from_line(written, Record) is not None
 
 
 def _fields(record: Record) -> dict[str, Any]:

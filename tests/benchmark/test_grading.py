@@ -218,6 +218,24 @@ async def test_reasoning_gym_is_judged_by_its_verifier() -> None:
     assert none.detail == "no answer found"
 
 
+async def test_sums_are_graded_by_their_number() -> None:
+    async with opened("sums") as benchmark:
+        problems = benchmark.load(None, 7)
+        assert len({problem.id for problem in problems}) == len(problems) == 171
+        assert problems[:5] == benchmark.load(5, 7) != benchmark.load(5, 8)
+        first, second = map(int, problems[0].id.split("+"))
+        texts = [
+            f"{first} + {second} = {first + second}",
+            f"It is {first + second + 1}.",
+            "many",
+            "",
+        ]
+        right, wrong, none, empty = await grades(benchmark, problems[0], texts)
+    assert right == Grade(passed=True, score=1.0, answer=str(first + second))
+    assert wrong.detail == "wrong answer"
+    assert none.detail == empty.detail == "no answer found"
+
+
 JSONL: list[dict[str, Any]] = [
     {"id": "sum", "prompt": "2 + 3?", "answer": 5},
     {"prompt": "Solve.", "answer": "\\sqrt{2}", "grading": "math", "level": 3},

@@ -118,6 +118,18 @@ def test_defaults_are_left_out() -> None:
     assert list(identity_of(BeamSearchConfig(alpha=2.0))) == ["class", "alpha"]
 
 
+def test_no_byte_of_a_large_file_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    content = bytearray(1 << 20)
+    file.write_bytes(content)
+    found = {fingerprint(file)}
+    for place in range(0, len(content), 100_001):
+        content[place] = 1
+        file.write_bytes(content)
+        found.add(fingerprint(file))
+    assert len(found) == 12
+
+
 def test_files_of_the_same_name_are_told_apart_by_their_content(tmp_path: Path) -> None:
     for name, content in (("a", b"GGUF one"), ("b", b"GGUF two"), ("c", b"GGUF one")):
         (tmp_path / name).write_bytes(content)

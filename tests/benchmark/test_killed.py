@@ -13,6 +13,7 @@ import pytest
 from tests.benchmark.killed_run import PROBLEMS, run
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.store import read_records
+from trio_beam.records import from_line
 
 KILLS = 20
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 def records_of(folder: Path) -> dict[object, Record]:
     """By their keys, without their times."""
-    records = read_records(folder / "records.jsonl")
+    records = read_records(folder)
     return {record.key: msgspec.structs.replace(record, seconds=0.0) for record in records}
 
 
@@ -48,6 +49,10 @@ async def test_killed_twenty_times(tmp_path: Path) -> None:
     assert len(expected) == 3 * PROBLEMS
     assert records_of(folder) == expected
     assert any(record.error for record in expected.values())
-    # Nothing is there twice, and nothing torn is left.
+    # Nothing was answered or graded twice, and nothing torn is left.
     lines = (folder / "records.jsonl").read_bytes().splitlines()
-    assert len(lines) == 3 * PROBLEMS
+    written = [from_line(line, Record) for line in lines]
+    assert None not in written
+    answers = [one for one in written if one is not None and (one.error or one.passed is None)]
+    assert len(answers) == 3 * PROBLEMS
+    assert len(written) - len(answers) == sum(not one.error for one in expected.values())

@@ -259,12 +259,12 @@ def test_a_signal_prints_what_there_is_and_the_same_command_goes_on(
     assert "of 10" in out
     assert "interrupted: everything finished is kept; the same command goes on from here" in said
     assert "Traceback" not in said
-    records = read_records(tmp_path / "run" / "records.jsonl")
+    records = read_records(tmp_path / "run")
     assert 2 <= len(records) < 10
     with process(0, words) as command:
         out, said = command.communicate(timeout=60)
     assert command.returncode == 0, said
     assert f"{len(records)} of them already there" in said
-    done = read_records(tmp_path / "run" / "records.jsonl")
+    done = read_records(tmp_path / "run")
     assert done[: len(records)] == records
     assert len(done) == 10

@@ -8,6 +8,7 @@ import pytest
 
 from trio_beam.benchmark.config import load_settings, parse_args, to_yaml
 from trio_beam.benchmark.models import Model, choose_model, read_environment
+from trio_beam.benchmark.plan import make_plan
 from trio_beam.errors import ConfigError
 
 KEYS = {
@@ -66,6 +67,16 @@ def test_files_of_the_same_name_are_other_models(tmp_path: Path) -> None:
         file.write_bytes(content)
         identities.append(choose(f"model.local.model_file={file}").identity)
     assert identities[0] != identities[1]
+
+
+def test_a_file_is_the_same_model_under_another_name(tmp_path: Path) -> None:
+    found = set()
+    for name in ("model.gguf", "renamed.gguf"):
+        (tmp_path / name).write_bytes(b"GGUF one")
+        args = ["model.provider=local", f"model.local.model_file={tmp_path / name}"]
+        plan = make_plan(load_settings(parse_args(args)), {})
+        found.add((plan.configuration(plan.strategies[0]), plan.folder))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(

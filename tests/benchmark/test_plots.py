@@ -6,14 +6,17 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import attrs
 import pytest
+from matplotlib.colors import rgb_to_hsv, to_rgb
 from matplotlib.figure import Figure
 
 from trio_beam.benchmark import plots
 from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.origin import Origin
 from trio_beam.benchmark.plots import draw_plots
 from trio_beam.benchmark.report import write_report
 from trio_beam.benchmark.series import Series
@@ -116,10 +119,13 @@ def test_pass_rates_stand_with_their_intervals(tmp_path: Path, figures: dict[str
     ]
 
 
-def test_times_stand_with_their_middle_half(tmp_path: Path, figures: dict[str, Figure]) -> None:
+def test_times_are_means_as_in_the_table(tmp_path: Path, figures: dict[str, Figure]) -> None:
     draw_plots([GREEDY, BEAM], tmp_path, title="t")
     figure = figures[NAMES[1]]
-    assert points(figure) == [(1, 2.5, 1.75, 4.75), (2, 4.5, 4.0, 5.0)]
+    greedy, beam = points(figure)
+    assert greedy[:3] == (1, 4.0, 0.0)  # no time is negative
+    error = 1.96 * stdev(BEAM.seconds) / 2
+    assert beam == pytest.approx((2, 4.5, 4.5 - error, 4.5 + error))
     assert "(s)" in figure.axes[0].get_ylabel()
 
 
@@ -140,6 +146,47 @@ def test_a_strategy_looks_the_same_in_every_plot(
     bar: Any = figures[NAMES[0]].axes[0].containers[1]
     colour = bar.lines[0].get_color()
     assert figures[NAMES[2]].axes[0].get_lines()[0].get_color() == colour
+
+
+def colours(figure: Figure) -> list[tuple[float, float, float]]:
+    bars: Any = figure.axes[0].containers
+    return [to_rgb(bar.lines[0].get_color()) for bar in bars]
+
+
+def test_widths_of_one_strategy_are_shades_of_one_hue(
+    tmp_path: Path, figures: dict[str, Figure]
+) -> None:
+    draw_plots([BEAM, WIDE, attrs.evolve(BEAM, width=4), GREEDY], tmp_path, title="t")
+    *beams, greedy = colours(figures[NAMES[0]])
+    hues = [rgb_to_hsv(one)[0] for one in beams]
+    assert max(hues) - min(hues) < 0.01
+    assert len(set(beams)) == 3
+    assert sorted(beams, key=sum) == [beams[1], beams[2], beams[0]]  # the widest is the darkest
+    assert abs(rgb_to_hsv(greedy)[0] - hues[0]) > 0.05
+
+
+def test_twelve_strategies_have_twelve_colours(tmp_path: Path, figures: dict[str, Figure]) -> None:
+    many = [attrs.evolve(GREEDY, label=f"{n}", group=f"{n}") for n in range(12)]
+    draw_plots(many, tmp_path, title="t")
+    assert len(set(colours(figures[NAMES[0]]))) == 12
+
+
+@pytest.mark.parametrize("factor", [1, 100])
+@pytest.mark.parametrize("passed", [0, 1, 4])
+def test_the_data_fill_the_axes(
+    tmp_path: Path, figures: dict[str, Figure], passed: int, factor: int
+) -> None:
+    far = attrs.evolve(BEAM, tokens=tuple(factor * n for n in BEAM.tokens), passed=passed)
+    draw_plots([GREEDY, far, attrs.evolve(WIDE, tokens=(450,) * 4)], tmp_path, title="t")
+    for name in NAMES[:2]:
+        axes = figures[name].axes[0]
+        shown = points(figures[name])
+        to_axes = (axes.transData + axes.transAxes.inverted()).transform
+        corners = [to_axes((x, y)) for x, _, *ends in shown for y in ends]
+        for direction in (0, 1):
+            places = [corner[direction] for corner in corners]
+            assert 0 <= min(places) < 0.1
+            assert 0.9 < max(places) <= 1
 
 
 def test_a_sweep_joins_the_points_of_a_group(tmp_path: Path, figures: dict[str, Figure]) -> None:
@@ -202,9 +249,12 @@ def test_a_dollar_in_a_name_is_no_formula(tmp_path: Path) -> None:
     assert "a $b^{ c$" in (tmp_path / f"{NAMES[0]}.svg").read_text()
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"cannot write .*missing"):
-        draw_plots([GREEDY], tmp_path / "missing", title="t")
+def test_a_folder_that_is_not_there_is_made_if_it_can_be(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(BenchmarkError, match=r"cannot write .*a file"):
+        draw_plots([GREEDY], tmp_path / "a file", title="t")
+    draw_plots([GREEDY], tmp_path / "new", title="t")
+    assert len(list((tmp_path / "new").iterdir())) == 2
 
 
 def test_without_matplotlib_the_extra_is_named(
@@ -214,7 +264,7 @@ def test_without_matplotlib_the_extra_is_named(
     monkeypatch.delitem(sys.modules, "trio_beam.benchmark.plots")
     monkeypatch.delattr("trio_beam.benchmark.plots")
     with pytest.raises(BenchmarkError, match='extra "bench"'):
-        write_report(Results.of([]), tmp_path, plots=True)
+        write_report(Results.of([]), tmp_path, origin=Origin.of(""), problems=[], plots=True)
 
 
 def test_nothing_of_it_is_imported_for_a_run_without_plots() -> None:

@@ -342,8 +342,9 @@ def test_parts_of_mmlu_have_their_subjects(name: str, subject: str, tmp_path: Pa
 
 def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for name in ("humaneval", "gsm8k", "reasoning_gym:chain_sum"):
-        with pytest.raises(BenchmarkError, match=r'install the extra "bench"'):
+    extras = {"humaneval": "bench", "gsm8k": "bench", "reasoning_gym:chain_sum": "reasoning"}
+    for name, extra in extras.items():
+        with pytest.raises(BenchmarkError, match=f'install the extra "{extra}"'):
             open_benchmark(name).load(1, 0)
 
 

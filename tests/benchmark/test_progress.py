@@ -11,7 +11,7 @@ import trio.testing
 from rich.console import Console
 
 from tests.benchmark.test_store import record_of
-from trio_beam.benchmark.config import load_settings
+from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.progress import ProgressStats, format_duration, progress, verdict
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
@@ -30,6 +30,8 @@ async def test_pace_counts_and_extrapolates(autojump_clock: trio.testing.MockClo
     assert (stats.done, stats.passed, stats.failed) == (2, 1, 1)
     assert "left" not in str(stats)
     await trio.sleep(10)
+    stats.count_tokens(100)  # of searches that are under way
+    assert str(stats) == "1 passed, 1 failed, 100 tokens, 10 tokens/s"
     stats.count(record(passed=True))
     await trio.sleep(10)
     stats.count(record(passed=False))
@@ -37,7 +39,9 @@ async def test_pace_counts_and_extrapolates(autojump_clock: trio.testing.MockClo
     assert str(stats) == "2 passed, 1 failed, 100 tokens, 5 tokens/s, 1 min left"
     for _ in range(6):
         stats.count(record(passed=True))
-    assert "left" not in str(stats)
+    assert str(stats) == "8 passed, 1 failed, 100 tokens, 5 tokens/s"
+    await trio.sleep(1000)  # others are at work
+    assert str(stats) == "8 passed, 1 failed, 100 tokens, 5 tokens/s"
 
 
 async def test_answers_that_are_not_graded_are_not_called_failed() -> None:
@@ -78,6 +82,7 @@ async def test_a_file_gets_a_line_for_each_problem() -> None:
     file = io.StringIO()
     with progress(Console(file=file, width=40)) as observer:
         observer.begin(greedy(), 3, [record(passed=True)])
+        observer.generated(50)
         observer.finished(record(passed=True))
         observer.finished(record(passed=False, error="[bold]lost"))
         observer.say("[BeamSearch] a line")
@@ -88,15 +93,31 @@ async def test_a_file_gets_a_line_for_each_problem() -> None:
     assert lines[3] == "[BeamSearch] a line"
 
 
-async def test_a_terminal_gets_a_bar_for_each_strategy() -> None:
+async def test_a_terminal_gets_a_bar_for_each_strategy_within_80_columns() -> None:
     file = io.StringIO()
-    console = Console(file=file, width=150, force_terminal=True, color_system=None)
+    console = Console(file=file, width=80, force_terminal=True, color_system=None)
+    wide = load_settings(parse_args(["beam_search.enabled=true", "beam_search.beam_width=128"]))
     with progress(console) as observer:
-        observer.begin(greedy(), 2, [])
-        observer.finished(record(passed=True))
-        observer.finished(record(passed=False, error="lost"))
-    shown = file.getvalue()
-    assert "Greedy" in shown
-    assert "2/2" in shown
-    assert "1 passed, 1 failed, 100 tokens" in shown
-    assert "p/1: lost" in shown
+        assert "getting ready" in drawn(console, observer)
+        for strategy in enabled_strategies(wide):
+            observer.begin(strategy, 2, [])
+            observer.generated(12)
+            shown = drawn(console, observer)
+            assert "getting ready" not in shown
+            assert "0/2" in shown
+            assert "0:00:0" in shown
+            assert "0 passed, 12 tokens, " in shown
+            assert "tokens/s" in shown
+            observer.finished(record(passed=True))
+            observer.finished(record(passed=False, error="lost"))
+        shown = drawn(console, observer)
+        assert "1 passed, 1 failed, 12 tokens" in shown
+        assert max(map(len, shown.splitlines())) <= 80
+    assert "p/1: lost" in file.getvalue()
+
+
+def drawn(console: Console, observer: object) -> str:
+    """What the display shows at this moment."""
+    file = io.StringIO()
+    Console(file=file, width=console.width).print(observer._bars.get_renderable())  # type: ignore[attr-defined]
+    return file.getvalue()

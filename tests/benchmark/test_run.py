@@ -15,7 +15,7 @@ from tests.benchmark.words import Notes, Words, plan_of
 from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import Run, RunStopped
-from trio_beam.benchmark.store import Store
+from trio_beam.benchmark.store import Store, read_records
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import (
     AttemptTimeout,
@@ -223,8 +223,51 @@ async def test_a_grader_that_breaks_has_not_passed_the_text(tmp_path: Path) -> N
     assert records[1].text
     assert not records[0].error
 
+    model, benchmark = FakeEndpoint(), Words()
+    words = ("benchmark.num_problems=3", "output.retry_failed=true")
+    mended, _ = await run(tmp_path, *words, model=model, benchmark=benchmark)
+    assert (model.requests, benchmark.graded) == ([], ["words/1"])
+    assert not mended[1].error
+    assert mended[1].passed is not None
 
-async def test_grading_that_cannot_be_done_ends_the_run(tmp_path: Path) -> None:
+
+async def test_an_answer_is_on_disk_before_it_is_graded(tmp_path: Path) -> None:
+    class Looks(Words):
+        async def grade(self, problem: Problem, completion: str) -> Grade:
+            found = {one.problem: one for one in read_records(tmp_path)}
+            assert found[problem.id].text == completion
+            assert found[problem.id].passed is None
+            return await super().grade(problem, completion)
+
+    records, _ = await run(tmp_path, benchmark=Looks())
+    assert None not in {record.passed for record in records}
+
+
+async def test_answers_whose_grading_was_cut_off_are_graded_by_the_next_run(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Slow(Words):
+        async def grade(self, problem: Problem, completion: str) -> Grade:
+            await trio.sleep(1000)
+            return await super().grade(problem, completion)
+
+    words = ("benchmark.num_problems=5",)
+    with Store(tmp_path) as store:
+        work = Run(plan_of(tmp_path, *words), Slow(), store, Notes())
+        await work.load()
+        with trio.move_on_after(500):
+            await work.answer(FakeEndpoint())
+    assert [record.passed for record in read_records(tmp_path)] == [None] * 5
+    model = FakeEndpoint()
+    records, notes = await run(tmp_path, *words, model=model)
+    assert model.requests == []
+    assert None not in {record.passed for record in records}
+    assert notes.lines == ["5 answers are there without a grade: they are graded first"]
+
+
+async def test_grading_that_cannot_be_done_ends_the_run_and_keeps_the_answer(
+    tmp_path: Path,
+) -> None:
     class Missing(Words):
         async def grade(self, problem: Problem, completion: str) -> Grade:
             raise BenchmarkError("install it")
@@ -236,6 +279,9 @@ async def test_grading_that_cannot_be_done_ends_the_run(tmp_path: Path) -> None:
             "benchmark.max_concurrent_problems=1",
             benchmark=Missing(),
         )
+    (record,) = read_records(tmp_path)
+    assert record.text
+    assert record.passed is None
 
 
 async def test_a_run_that_is_cancelled_keeps_what_was_finished(

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ import trio
 from rich.console import Console
 
 from tests.benchmark.words import Words, opener
-from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError
+from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError, Problem
 from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.overrides import combinations
 from trio_beam.benchmark.plan import Plan, make_plan
@@ -122,7 +123,7 @@ async def test_it_prints_the_table_the_differences_and_the_summary(tmp_path: Pat
 
 
 def records(folder: Path) -> Sequence[Any]:
-    return read_records(folder / "records.jsonl")
+    return read_records(folder)
 
 
 async def test_it_writes_what_it_prints(tmp_path: Path) -> None:
@@ -130,10 +131,10 @@ async def test_it_writes_what_it_prints(tmp_path: Path) -> None:
     assert files_in(done.folder) == {
         "config.yaml",
         "records.jsonl",
+        "report.html",
         "report.md",
         "results.csv",
         "results.json",
-        "run.lock",
         *(
             f"plots/{name}.{kind}"
             for name in ("pass_rate_against_tokens", "time_against_width", "score_against_rounds")
@@ -167,6 +168,10 @@ async def test_it_writes_what_it_prints(tmp_path: Path) -> None:
     report = (done.folder / "report.md").read_text("utf-8")
     for name in files_in(done.folder / "plots"):
         assert (f"plots/{name}" in report) == name.endswith(".svg")
+    page = (done.folder / "report.html").read_text("utf-8")
+    for one in written:
+        assert one.text in page
+    assert page.count("The story of cat ") == 6
 
 
 async def test_its_configuration_is_kept_and_can_be_run_again(tmp_path: Path) -> None:
@@ -225,7 +230,10 @@ async def test_debug_lines_are_on_standard_output(tmp_path: Path) -> None:
     ("words", "left_out"),
     [
         ([NO_PLOTS], {"plots"}),
-        (["output.save_results=false"], {"plots", "results.json", "results.csv", "report.md"}),
+        (
+            ["output.save_results=false"],
+            {"plots", "results.json", "results.csv", "report.md", "report.html"},
+        ),
     ],
 )
 async def test_what_is_not_wanted_is_not_written(
@@ -286,14 +294,49 @@ async def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> Non
     assert command.benchmark.closed == 1
 
 
-async def test_torn_records_are_said_and_done_again(tmp_path: Path) -> None:
+async def test_a_torn_answer_is_said_and_done_again_a_torn_grade_costs_nothing(
+    tmp_path: Path,
+) -> None:
     first = await Command(tmp_path, NO_PLOTS).run()
     path = first.folder / "records.jsonl"
-    path.write_bytes(path.read_bytes()[:-10])
-    second = await Command(tmp_path, NO_PLOTS).run()
-    assert "1 records were damaged" in second.err.getvalue()
-    assert len(second.model.requests) == 1
-    assert len(records(second.folder)) == 6
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 12  # each answer, and then its grade
+    for kept, asked in ((12, 0), (11, 1)):
+        path.write_bytes(b"".join(lines[:kept])[:-10])
+        again = await Command(tmp_path, NO_PLOTS).run()
+        assert "1 line of records.jsonl is not whole" in again.err.getvalue()
+        assert len(again.model.requests) == asked
+        assert len(records(again.folder)) == 6
+
+
+async def test_a_records_file_that_is_removed_meanwhile_is_there_at_the_end(
+    tmp_path: Path,
+) -> None:
+    numbers = itertools.count(1)
+
+    async def remove(request: SampleRequest) -> None:
+        await trio.lowlevel.checkpoint()
+        if next(numbers) == 4:
+            os.unlink(command.folder / "records.jsonl")  # noqa: PTH108  # for an async test
+
+    words = ["benchmark.max_concurrent_problems=1", NO_PLOTS]
+    command = Command(tmp_path, *words, model=FakeEndpoint(before=remove))
+    await command.run()
+    assert len(records(command.folder)) == 6
+    assert "that it lacked are written to it again" in command.err.getvalue()
+
+
+async def test_nothing_is_left_of_a_start_that_failed(tmp_path: Path) -> None:
+    class Missing(Words):
+        def load(self, count: int | None, seed: int) -> Sequence[Problem]:
+            raise BenchmarkError("install it")
+
+    folder = tmp_path / "a" / "b"
+    with pytest.RaisesGroup(BenchmarkError):
+        await Command(folder, benchmark=Missing()).run()
+    with pytest.RaisesGroup(RunStopped, flatten_subgroups=True):
+        await Command(folder, "benchmark.max_concurrent_problems=1", model=off()).run()
+    assert os.listdir(tmp_path) == []  # noqa: PTH208  # for an async test
 
 
 async def test_answers_that_are_not_graded_are_not_called_wrong(tmp_path: Path) -> None:
@@ -333,6 +376,16 @@ async def test_so_is_what_only_a_later_run_of_a_sweep_cannot_grade(tmp_path: Pat
         await command.run()
     assert command.model.requests == []
     assert files_in(tmp_path) == set()
+
+
+def off() -> FakeEndpoint:
+    """A server that is off."""
+
+    async def before(request: SampleRequest) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ConnectionFailed("nobody listens", never_sent=True)
+
+    return FakeEndpoint(before=before)
 
 
 def losing(*numbers: int, error: type[EndpointError] = MalformedResponse) -> FakeEndpoint:

@@ -83,9 +83,9 @@ def test_a_missing_package_is_named(script: ModuleType, capsys: pytest.CaptureFi
     def check() -> Iterator[str]:
         """It needs a package."""
         yield "a fault before"
-        raise ModuleNotFoundError(name="filelock")
+        raise ModuleNotFoundError(name="dotenv")
 
     assert script.run([check]) == 1
     err = capsys.readouterr().err
     assert "a fault before" in err
-    assert "filelock is missing" in err
+    assert "dotenv is missing" in err

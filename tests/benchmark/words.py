@@ -64,11 +64,15 @@ class Notes:
     def __init__(self) -> None:
         self.begun: list[tuple[str, int, int]] = []
         self.records: list[Record] = []
+        self.tokens = 0
         self.lines: list[str] = []
         self.debugged: list[list[str]] = []
 
     def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         self.begun.append((strategy.kind, total, len(before)))
+
+    def generated(self, tokens: int) -> None:
+        self.tokens += tokens
 
     def finished(self, record: Record) -> None:
         self.records.append(record)

@@ -17,8 +17,10 @@ from trio_beam.core.block import LENGTH, STOP, Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.result import SearchResult
 from trio_beam.core.steps import Expansion, Outcome, Round
+from trio_beam.errors import ServerError
 
 LETTERS = "abc"
+LOST = ServerError("lost", status=500)
 END = 3
 #: After each letter (and, first, at the beginning): a, b, c, the end.
 _NEXT = {
@@ -101,13 +103,24 @@ def answer(expansion: Expansion, config: BeamSearchConfig, source: random.Random
     return Outcome(rank=expansion.rank, continuations=blocks)
 
 
-def search(config: BeamSearchConfig, seed: int) -> tuple[SearchResult, BeamSearchMachine]:
-    """A whole search, every sample of its own."""
+def search(
+    config: BeamSearchConfig, seed: int, failing: float = 0.0
+) -> tuple[SearchResult, BeamSearchMachine]:
+    """A whole search, every sample of its own.
+
+    Args:
+        config: of the search.
+        seed: of the samples and the draws.
+        failing: probability with which each expansion of a later round, and each rollout, fails.
+    """
     source = random.Random(seed)
     state = BeamSearchMachine(config, seed)
     while isinstance(step := state.step(), Round):
         for expansion in step.expansions:
-            state.receive(answer(expansion, config, source))
+            if failing and expansion.beam.length and source.random() < failing:
+                state.receive(Outcome(rank=expansion.rank, errors=(LOST,)))
+            else:
+                state.receive(answer(expansion, config, source))
     return state.result("finished"), state
 
 

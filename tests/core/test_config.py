@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 import pytest
 
-from trio_beam import Judge, Lookahead, Resample, Vote
+from trio_beam import Beam, Judge, Lookahead, Power, Resample, Vote
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.parameters import build, options_of
 from trio_beam.errors import ConfigError, TrioBeamError
@@ -265,3 +266,16 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 def test_rounds_reach_max_tokens(max_tokens: int, tokens_per_step: int, rounds: int) -> None:
     config = BeamSearchConfig(max_tokens=max_tokens, tokens_per_step=tokens_per_step)
     assert config.rounds == rounds
+
+
+def later(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+    return [0.0 for _ in beams]
+
+
+@pytest.mark.parametrize("scorer", ["mean_logprob", "judge", Judge(), later])
+def test_a_score_that_has_no_part_in_the_draw_is_refused(scorer: Any) -> None:
+    """It would be paid for, and change nothing."""
+    with pytest.raises(ConfigError, match=r"^scorer must be 'power' with selection='resample'"):
+        BeamSearchConfig(selection="resample", scorer=scorer)
+    assert BeamSearchConfig(selection="resample", scorer=Power()).weighted
+    assert not BeamSearchConfig(selection="subtrees", scorer=scorer).weighted

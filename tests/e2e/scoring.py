@@ -14,6 +14,7 @@ import httpx
 import msgspec
 import trio
 
+from tests.e2e.bare import bare_client
 from trio_beam.http.transport import TrioTransport
 
 #: More than any vocabulary here has.
@@ -29,9 +30,8 @@ class Scorer:
     sequence keeps one slot of the server, whose cache then holds all of it but the last token.
     """
 
-    def __init__(self, client: httpx.AsyncClient, root: str, slots: int) -> None:
+    def __init__(self, client: httpx.AsyncClient, slots: int) -> None:
         self._client = client
-        self._root = root
         self._known: dict[tuple[str, tuple[int, ...]], float] = {}
         self._line_feed: int | None = None
         self._put, self._get = trio.open_memory_channel[int](slots)
@@ -40,7 +40,7 @@ class Scorer:
 
     async def post(self, path: str, **fields: Any) -> Any:
         """What the server's own call `path` answers."""
-        response = await self._client.post(self._root + path, json=fields)
+        response = await self._client.post(path, json=fields)
         response.raise_for_status()
         return msgspec.json.decode(response.content)
 
@@ -94,8 +94,8 @@ class Scorer:
 async def scorer(base_url: str, slots: int = 1) -> AsyncIterator[Scorer]:
     """A scorer that uses the first `slots` slots of the server."""
     transport = TrioTransport()
-    async with httpx.AsyncClient(transport=transport, timeout=120) as client:
-        yield Scorer(client, base_url.removesuffix("/v1"), slots)
+    async with bare_client(base_url, transport=transport, timeout=120) as client:
+        yield Scorer(client, slots)
 
 
 async def score(base_url: str, prompt: str, ids: Sequence[int]) -> list[float]:

@@ -13,21 +13,19 @@ beams were the same, the best one in 17 of 20 cases, and its sum was never off b
 from __future__ import annotations
 
 import json
-import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx
 import pytest
 import trio
 
+from tests.e2e.bare import bare_client
 from tests.e2e.conftest import served
 from tests.e2e.scoring import scorer
 from trio_beam import (
-    Beam,
     BeamSearchConfig,
     Continuation,
     Endpoint,
@@ -58,14 +56,6 @@ def name_of(case: dict[str, Any]) -> str:
     return f"{case['prompt'].split('user')[-1].split()[0]}-{case['width']}"
 
 
-def drop_late_ends(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
-    """The sum; a candidate that ends counts only if it is one of the best `beam_width` of its round."""
-    kept = sorted((beam.logprob for beam in beams), reverse=True)[: config.beam_width]
-    return [
-        beam.logprob if not beam.ended or beam.logprob >= kept[-1] else -math.inf for beam in beams
-    ]
-
-
 def config_of(case: dict[str, Any], **changes: Any) -> BeamSearchConfig:
     values: dict[str, Any] = {
         "proposal": "enumerate",
@@ -73,7 +63,6 @@ def config_of(case: dict[str, Any], **changes: Any) -> BeamSearchConfig:
         "max_tokens": RECORD["max_tokens"],
         "beam_width": case["width"],
         "n_per_beam": 2 * case["width"],
-        "scorer": drop_late_ends,
         "alpha": 1,
         "use_length_penalty": False,
         "early_stopping": False,
@@ -126,20 +115,6 @@ async def test_on_the_same_numbers_all_beams_are_the_same(case: dict[str, Any]) 
     assert [beam.logprob for beam in result.beams] == pytest.approx(sums, abs=1e-3)
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
-async def test_the_usual_scorer_only_adds_beams_that_ended(case: dict[str, Any]) -> None:
-    """Those that transformers dropped; they push out its worst, and nothing else changes."""
-    with trio.fail_after(30):
-        result = await beam_search(
-            Recorded(case["next_tokens"]), case["prompt"], config_of(case, scorer="power")
-        )
-    expected = recorded_ids(case)
-    added = [ids for ids in ids_of(result) if ids not in expected]
-    assert all(ids[-1] in ENDS for ids in added)
-    shared = [ids for ids in ids_of(result) if ids in expected]
-    assert shared == expected[: case["width"] - len(added)]
-
-
 @pytest.mark.parametrize("changes", [{"n_per_beam": 1}, {"beam_width": 3}], ids=str)
 async def test_another_search_finds_others(changes: dict[str, Any]) -> None:
     """What the comparison on the same numbers says of a search that is wrong."""
@@ -156,7 +131,7 @@ async def test_another_search_finds_others(changes: dict[str, Any]) -> None:
 
 
 async def test_the_server_sees_the_same_prompts(one_thread: str) -> None:
-    async with httpx.AsyncClient(base_url=one_thread.removesuffix("/v1"), timeout=60) as client:
+    async with bare_client(one_thread, timeout=60) as client:
         for case in CASES:
             fields = {"content": case["prompt"], "add_special": True, "parse_special": True}
             answer = await client.post("/tokenize", json=fields)

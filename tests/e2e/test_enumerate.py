@@ -6,6 +6,7 @@ import httpx
 import pytest
 import trio
 
+from tests.e2e.bare import bare_client
 from trio_beam import BeamSearchConfig, Endpoint, LogprobsUnavailable, SearchFailed, beam_search
 
 CONFIG = BeamSearchConfig(
@@ -20,17 +21,17 @@ CONFIG = BeamSearchConfig(
 )
 
 
-async def classical(root: str, prompt: str) -> list[tuple[tuple[int, ...], float]]:
+async def classical(base_url: str, prompt: str) -> list[tuple[tuple[int, ...], float]]:
     """The same search, by bare requests."""
     beams: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with bare_client(base_url, timeout=60) as client:
         for _ in range(CONFIG.max_tokens):
             found = []
             for ids, total in beams:
                 # A line feed is forced, so that there are alternatives whatever would be sampled.
                 fields = {"n_predict": 1, "n_probs": 12, "logit_bias": [[198, 1000]]}
                 body = {"prompt": [prompt, *ids], **fields}
-                answer = (await client.post(f"{root}/completion", json=body)).json()
+                answer = (await client.post("/completion", json=body)).json()
                 shown = answer["completion_probabilities"][0]["top_logprobs"]
                 found += [((*ids, one["id"]), total + one["logprob"]) for one in shown]
             beams = sorted(found, key=lambda beam: -beam[1])[: CONFIG.beam_width]
@@ -42,7 +43,7 @@ async def test_it_finds_what_bare_requests_find(own_base_url: str, prompt: str) 
     with trio.fail_after(120):
         async with Endpoint(own_base_url) as endpoint:
             result = await beam_search(endpoint, prompt, CONFIG)
-        expected = await classical(own_base_url.removesuffix("/v1"), prompt)
+        expected = await classical(own_base_url, prompt)
     assert result.exact
     found = [tuple(token.id for token in beam.tokens) for beam in result.beams]
     assert found[0] == expected[0][0]

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import trio
 
+from tests.e2e.bare import bare_client
 from trio_beam import ConfigError, LocalModelError, serve_local
 from trio_beam.local.installation import find_model_file
 
@@ -26,7 +27,7 @@ def children() -> set[int]:
             words = (status.parent / "cmdline").read_bytes()
         except (OSError, StopIteration):
             continue  # it ended while it was looked at
-        if int(parent.split()[1]) == os.getpid() and b"local/_child.py" in words:
+        if int(parent.split()[1]) == os.getpid() and b"_local_child.py" in words:
             found.add(int(status.parent.name))
     return found
 
@@ -38,8 +39,8 @@ async def test_it_is_gone_with_the_nursery() -> None:
             url = await nursery.start(serve_local)
             assert url.startswith("http://127.0.0.1:")
             assert len(children() - before) == 1
-            async with httpx.AsyncClient() as client:
-                assert (await client.get(f"{url}/models")).status_code == 200
+            async with bare_client(url) as client:
+                assert (await client.get("/v1/models")).status_code == 200
             nursery.cancel_scope.cancel()
     assert children() == before
     async with httpx.AsyncClient() as client:
@@ -119,7 +120,7 @@ async def test_any_other_model_file_will_do(tmp_path: Path) -> None:
                 await serve_local(copy, slots=1, task_status=task_status)
 
             url = await nursery.start(start)
-            async with httpx.AsyncClient() as client:
-                models = (await client.get(f"{url}/models")).json()
+            async with bare_client(url) as client:
+                models = (await client.get("/v1/models")).json()
             assert models["data"][0]["id"] == "copy"
             nursery.cancel_scope.cancel()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import httpx
 import pytest
 import trio
 
+from tests.e2e.bare import bare_client
 from trio_beam import Beam, BeamSearchConfig, Endpoint, Resample, SearchResult, beam_search
 from trio_beam.core.block import Continuation
 
@@ -35,10 +35,9 @@ async def search(base_url: str, **given: Any) -> SearchResult:
 
 async def tempered(base_url: str, ids: list[int]) -> dict[int, float]:
     """The log-probability of every token behind the prompt and some tokens, at TEMPERATURE."""
-    root = base_url.removesuffix("/v1")
     fields = {"prompt": [PROMPT, *ids], "n_predict": 1, "n_probs": _ALL, "temperature": 1.0}
-    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-        answer = (await client.post(root + "/completion", json=fields)).json()
+    async with bare_client(base_url, timeout=60) as client:
+        answer = (await client.post("/completion", json=fields)).json()
     (first,) = answer["completion_probabilities"]
     scaled = {one["id"]: one["logprob"] / TEMPERATURE for one in first["top_logprobs"]}
     total = math.log(math.fsum(map(math.exp, scaled.values())))

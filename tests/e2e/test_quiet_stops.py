@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import trio
 
+from tests.e2e.bare import bare_client
 from trio_beam import BeamSearchConfig, Endpoint, beam_search
 
 #: As many tokens as there is room for; nobody waits for them.
@@ -22,15 +23,15 @@ HALF = 900
 PROMPT = "1, 2, 3, 4, 5, 6,"
 
 
-async def busy(client: httpx.AsyncClient, root: str) -> int:
+async def busy(client: httpx.AsyncClient) -> int:
     """How many slots work."""
-    slots = (await client.get(f"{root}/slots")).json()
+    slots = (await client.get("/slots")).json()
     return sum(slot["is_processing"] for slot in slots)
 
 
-async def generated(client: httpx.AsyncClient, root: str) -> int:
+async def generated(client: httpx.AsyncClient) -> int:
     """How many tokens the server has generated."""
-    lines = (await client.get(f"{root}/metrics")).text.splitlines()
+    lines = (await client.get("/metrics")).text.splitlines()
     (line,) = [one for one in lines if one.startswith("llamacpp:tokens_predicted_total ")]
     return int(float(line.split()[1]))
 
@@ -42,13 +43,13 @@ async def until(condition: Callable[[], Awaitable[bool]], every: float = 0.02) -
         await trio.sleep(every)
 
 
-async def cancel_in_the_middle(client: httpx.AsyncClient, root: str) -> None:
+async def cancel_in_the_middle(client: httpx.AsyncClient, base_url: str) -> None:
     """Search until both of its samples are being generated."""
 
     async def under_way() -> bool:
-        return await busy(client, root) == 2
+        return await busy(client) == 2
 
-    async with Endpoint(f"{root}/v1") as endpoint, trio.open_nursery() as nursery:
+    async with Endpoint(base_url) as endpoint, trio.open_nursery() as nursery:
         nursery.start_soon(beam_search, endpoint, PROMPT, CONFIG)
         await until(under_way)
         nursery.cancel_scope.cancel()
@@ -56,15 +57,14 @@ async def cancel_in_the_middle(client: httpx.AsyncClient, root: str) -> None:
 
 
 async def test_without_streams_a_quiet_server_stops_too(own_base_url: str) -> None:
-    root = own_base_url.removesuffix("/v1")
     with trio.fail_after(60):
-        async with httpx.AsyncClient(timeout=None) as client:
+        async with bare_client(own_base_url, timeout=None) as client:
 
             async def idle() -> bool:
-                return not await busy(client, root)
+                return not await busy(client)
 
             await until(idle)
-            before = await generated(client, root)
-            await cancel_in_the_middle(client, root)
+            before = await generated(client)
+            await cancel_in_the_middle(client, own_base_url)
             await until(idle, every=2)  # more questions would keep the server from looking
-            assert await generated(client, root) - before < HALF
+            assert await generated(client) - before < HALF

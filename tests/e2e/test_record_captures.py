@@ -17,6 +17,7 @@ import pytest
 
 from tests.dialects.plain import check_same, choices_of
 from tests.dialects.replay import CAPTURES, COMPLETIONS, ask, load
+from trio_beam import local_api_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,11 +48,18 @@ def run(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def key_of(base_url: str) -> str:
+    return local_api_key(base_url) or ""
+
+
 @pytest.fixture(scope="module")
 def recorded(base_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Capture]:
     out = tmp_path_factory.mktemp("captures")
     only = [word for case in CASES for word in ("--only", case)]
-    done = run(base_url, "--out", str(out), "--name", "real", *only)
+    named = ["--api-key-env", "OWN_KEY"]
+    done = run(
+        base_url, "--out", str(out), "--name", "real", *named, *only, OWN_KEY=key_of(base_url)
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert f"[{len(CASES)}/{len(CASES)}] err_ctx: 400" in done.stderr

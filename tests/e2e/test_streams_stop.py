@@ -6,6 +6,7 @@ import httpx
 import pytest
 import trio
 
+from tests.e2e.bare import bare_client
 from trio_beam import BeamSearchConfig, Endpoint, beam_search
 
 #: So long that nothing would end by itself while it is waited for.
@@ -17,22 +18,21 @@ LONG = BeamSearchConfig(
 @pytest.mark.parametrize("busy", [False, True])
 async def test_a_stream_that_is_cancelled_frees_the_server(own_base_url: str, busy: bool) -> None:
     """Another client keeps the server busy: without a stream, it would not look at the connection."""
-    root = own_base_url.removesuffix("/v1")
 
     async def keep_busy(client: httpx.AsyncClient) -> None:
         body = {"prompt": "Count:", "n_predict": 4}
         while True:
-            (await client.post(f"{root}/completion", json=body)).raise_for_status()
+            (await client.post("/completion", json=body)).raise_for_status()
 
     async def remaining(client: httpx.AsyncClient) -> list[int]:
         """Tokens that are still to come of each long one."""
-        slots = (await client.get(f"{root}/slots")).json()
+        slots = (await client.get("/slots")).json()
         counts = [slot["next_token"][0]["n_remain"] for slot in slots if slot["is_processing"]]
         return [count for count in counts if count > 10]
 
     with trio.fail_after(120):
         async with (
-            httpx.AsyncClient(timeout=60) as client,
+            bare_client(own_base_url, timeout=60) as client,
             Endpoint(own_base_url, stream=True) as endpoint,
             trio.open_nursery() as nursery,
         ):

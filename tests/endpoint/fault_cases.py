@@ -303,7 +303,4 @@ HARMLESS = {
     ),
     "HTTP/1.0": Fault(lambda right: [b"HTTP/1.0 200 OK\r\n\r\n" + right], "fin"),
     "bytes behind the body": Fault(lambda right: [http_answer(right) + b"\r\nand more"]),
-    "an answer that nobody asked for": Fault(
-        lambda right: [http_answer(right) + http_answer(right.replace(b"alpha", b"wrong"))]
-    ),
 }

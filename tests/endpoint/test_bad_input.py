@@ -90,7 +90,7 @@ async def test_a_prompt_that_is_none(prompt: Any) -> None:
 
 async def test_messages_that_end_with_the_assistant() -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    with pytest.raises(ConfigError, match=r"the search writes that one"):
+    with pytest.raises(ConfigError, match=r"without a final assistant message"):
         await beam_search(FakeEndpoint(), messages)
 
 

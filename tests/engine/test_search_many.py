@@ -26,6 +26,7 @@ from trio_beam import (
     beam_search,
     search_many,
 )
+from trio_beam.core.seeds import prompt_seed
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(tokens_per_step=2, max_tokens=4, seed=1, early_stopping=False)
@@ -37,7 +38,8 @@ async def test_there_is_one_outcome_for_each_prompt(autojump_clock: MockClock) -
         async with search_many(endpoint, prompts, CONFIG, max_searches=7) as outcomes:
             found = {outcome.index: outcome async for outcome in outcomes}
         assert sorted(found) == list(range(50))
-        alone = await beam_search(endpoint, prompts[13], CONFIG)
+        config = attrs.evolve(CONFIG, seed=prompt_seed(1, 13))
+        alone = await beam_search(endpoint, prompts[13], config)
     assert found[13].result is not None
     assert found[13].result.text == alone.text
     assert found[13].error is None
@@ -169,15 +171,25 @@ async def test_max_searches_is_checked(value: Any) -> None:
 
 
 async def test_the_same_seed_gives_the_same_outcomes(autojump_clock: MockClock) -> None:
-    texts = []
+    texts: list[dict[int, str]] = []
     for searches in (1, 5):
         model = FakeEndpoint(latency=1)
         config = attrs.evolve(CONFIG, seed=5)
         async with search_many(model, ["a"] * 5, config, max_searches=searches) as outcomes:
-            texts.append(
-                [outcome.result.text async for outcome in outcomes if outcome.result is not None]
-            )
+            texts.append({one.index: one.result.text async for one in outcomes if one.result})
     assert texts[0] == texts[1]
+    assert len(texts[0]) == 5
+
+
+async def test_a_seed_is_another_for_each_prompt(autojump_clock: MockClock) -> None:
+    """The same prompt many times is as many draws: with one seed they would all be the same."""
+    config = BeamSearchConfig(
+        selection="resample", alpha=1.0, n_per_beam=1, tokens_per_step=4, max_tokens=8, seed=7
+    )
+    async with search_many(FakeEndpoint(), ["p"] * 100, config) as outcomes:
+        found = [outcome.result.text async for outcome in outcomes if outcome.result]
+    assert len(set(found)) > 80
+    assert len({prompt_seed(7, index) for index in range(10_000)}) > 9_990
 
 
 async def test_an_asynchronous_generator_is_closed(autojump_clock: MockClock) -> None:

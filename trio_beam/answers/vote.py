@@ -78,8 +78,8 @@ class Vote(AnswerRule):
         "count",
         "score",
         "reward",
-        help="Whether each candidate has one vote, exp(score) votes (or its beam's weight, if any), or"
-        " as many as its score, which must be a reward from 0 up.",
+        help="Whether each candidate has one vote, or each beam exp(score), which alpha makes sharper, or its"
+        " score, which must be a reward from 0 up. Where beams have weights, these are the votes.",
     )
 
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
@@ -121,12 +121,12 @@ class Vote(AnswerRule):
         return answer
 
     def _votes(self, beam: Beam, best: float) -> float:
+        if beam.weight is not None:
+            return beam.weight
         if self.by == "count":
             return float(beam.multiplicity)
         if self.by == "reward":
             return beam.multiplicity * _reward(beam)
-        if beam.weight is not None:
-            return beam.weight
         if best == -math.inf:
             return float(beam.multiplicity)
         if best == math.inf:

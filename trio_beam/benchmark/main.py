@@ -20,9 +20,11 @@ from trio_beam.benchmark.config import (
 )
 from trio_beam.benchmark.config_files import ConfigFiles, find_config
 from trio_beam.benchmark.models import read_environment
+from trio_beam.benchmark.origin import as_command
 from trio_beam.benchmark.overrides import Override, combinations
 from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.session import PlannedRun, Session
+from trio_beam.command.output import guarded
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.errors import ConfigError
@@ -52,7 +54,10 @@ def main(
         beside: folder of the program, in which ``--config-path`` is searched too.
         program: its name in the help.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    return guarded(lambda: _main(sys.argv[1:] if argv is None else argv, beside, program))
+
+
+def _main(argv: Sequence[str], beside: Path, program: str) -> int:
     keys = describe_keys() if {"-h", "--help"} & set(argv) else ""
     arguments = _parser(keys, program).parse_intermixed_args(argv)
     try:
@@ -64,7 +69,12 @@ def main(
                 for strategy in one.plan.strategies:
                     click.echo(f"# {strategy.kind}: {strategy.config}")
             return 0
-        session = Session(planned=planned, out=_console(sys.stdout), err=_console(sys.stderr))
+        session = Session(
+            planned=planned,
+            out=_console(sys.stdout),
+            err=_console(sys.stderr),
+            command=as_command(Path(sys.argv[0]).name, argv),
+        )
         for one in planned:
             if one.plan.settings.output.verbose:
                 session.out.print(to_yaml(one.plan.settings), markup=False, highlight=False)

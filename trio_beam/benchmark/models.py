@@ -224,10 +224,8 @@ def _local(settings: Settings, choice: _Choice) -> Model:
             raise ConfigError(key, bound, value)
     file = _model_file(group.local)
     name = _EMBEDDED if file is None else file.stem
-    identity = {"provider": "local", **_how_it_is_asked(settings), "name": name}
-    identity["context"] = group.local.context
-    if file is not None:
-        identity["file"] = fingerprint(file)
+    identity = {"provider": "local", **_how_it_is_asked(settings), "context": group.local.context}
+    identity |= {"name": name} if file is None else {"file": fingerprint(file)}
     return Model(
         provider="local",
         name=name,

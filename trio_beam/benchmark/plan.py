@@ -85,7 +85,8 @@ def _folder(
     if settings.output.dir is not None:
         return Path(settings.output.dir).expanduser()
     digest = digest_of({**shared, "strategies": [one.depends_on() for one in strategies]})
-    name = f"{_plain(settings.benchmark.name)}-{_plain(model.name)}-{digest[:8]}"
+    of_model = "gguf" if "file" in model.identity else _plain(model.name)  # whatever it is called
+    name = f"{_plain(settings.benchmark.name)}-{of_model}-{digest[:8]}"
     return Path(settings.output.results_dir).expanduser() / name
 
 

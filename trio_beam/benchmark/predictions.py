@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from trio_beam.benchmark.common.problem import BenchmarkError, Problem
+from trio_beam.benchmark.files import write_atomic
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.report import write_atomic
 from trio_beam.benchmark.sets.code_answer import completion_of
 from trio_beam.benchmark.sets.humaneval import rows
 

@@ -7,11 +7,22 @@ from contextlib import contextmanager
 
 import trio
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import RunObserver
 from trio_beam.benchmark.strategies import LabelledStrategy
+from trio_beam.core.printable import printable
 
 
 @contextmanager
@@ -27,10 +38,11 @@ def progress(console: Console, out: Console | None = None) -> Iterator[RunObserv
         yield Lines(console, out)
         return
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        SpinnerColumn(finished_text="✓"),
+        _Strategy(),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as bars:
         yield _Bars(bars, bars.console if out.is_terminal else out)
@@ -48,7 +60,10 @@ class ProgressStats:
         self.failed = sum(bool(record.error) for record in before)
         self._now = 0
         self._tokens = 0
-        self._start = trio.current_time()
+        # Kept, since the display is drawn in a thread, where Trio does not know its clock.
+        self._clock = trio.lowlevel.current_clock()
+        self._start = self._clock.current_time()
+        self._end: float | None = None
 
     def count(self, record: Record) -> None:
         """Count a record."""
@@ -57,42 +72,63 @@ class ProgressStats:
         self.passed += record.passed is True
         self.ungraded += record.passed is None
         self.failed += bool(record.error)
-        self._tokens += record.completion_tokens
+        if self.done == self.total:
+            self._end = self._clock.current_time()
+
+    def count_tokens(self, tokens: int) -> None:
+        """Count tokens that a search has generated, finished or not."""
+        self._tokens += tokens
 
     def __str__(self) -> str:
-        """Return passed, failed, tokens, tokens per second and time left."""
-        seconds = trio.current_time() - self._start
+        """Passed, failed, tokens, tokens per second and time left."""
+        now = self._clock.current_time() if self._end is None else self._end
+        seconds = now - self._start
         said = [f"{self.passed} passed" if not self.ungraded else "not graded"]
         if self.failed:
             said.append(f"{self.failed} failed")
         said.append(f"{self._tokens:,} tokens")
-        if self._now and seconds > 0:
+        if seconds > 0:
             said.append(f"{self._tokens / seconds:,.0f} tokens/s")
-            if left := self.total - self.done:
-                said.append(f"{format_duration(left * seconds / self._now)} left")
+        if self._now and (left := self.total - self.done):
+            said.append(f"{format_duration(left * seconds / self._now)} left")
         return ", ".join(said)
 
 
+class _Strategy(ProgressColumn):
+    """The name of a strategy, and below it how it stands at this moment."""
+
+    def render(self, task: Task) -> Text:
+        """Draw the cell; called several times a second, in a thread."""
+        stats = task.fields["stats"]
+        below = "" if stats is None else f"\n{stats}"
+        return Text.assemble(task.description, (below, "dim"), overflow="fold")
+
+
 class _Bars:
-    """A progress bar per strategy."""
+    """A line for each strategy, with a bar; one that only turns until the first begins."""
 
     def __init__(self, bars: Progress, out: Console) -> None:
         self._bars = bars
         self._out = out
-        self._task: TaskID | None = None
+        self._task: TaskID = bars.add_task("getting ready", total=None, stats=None)
         self._stats: ProgressStats | None = None
 
     def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
+        if self._stats is None:
+            self._bars.remove_task(self._task)
         self._stats = ProgressStats(strategy, total, before)
         self._task = self._bars.add_task(
-            strategy.label, total=total, completed=self._stats.done, said=str(self._stats)
+            strategy.label, total=total, completed=self._stats.done, stats=self._stats
         )
+
+    def generated(self, tokens: int) -> None:
+        assert self._stats is not None
+        self._stats.count_tokens(tokens)
 
     def finished(self, record: Record) -> None:
         assert self._stats is not None
-        assert self._task is not None
         self._stats.count(record)
-        self._bars.update(self._task, completed=self._stats.done, said=str(self._stats))
+        self._bars.update(self._task, completed=self._stats.done)
         if record.error:
             self.say(f"{record.problem}: {record.error}")
 
@@ -116,6 +152,11 @@ class Lines:
         self._stats = ProgressStats(strategy, total, before)
         there = f", {len(before)} of them already there" if before else ""
         self.say(f"{strategy.label}: {total} problem{'' if total == 1 else 's'}{there}")
+
+    def generated(self, tokens: int) -> None:
+        """Count them, for the next line."""
+        assert self._stats is not None
+        self._stats.count_tokens(tokens)
 
     def finished(self, record: Record) -> None:
         """Print the outcome of a problem."""
@@ -154,4 +195,4 @@ def format_duration(seconds: float) -> str:
 
 def _print(console: Console, *lines: str) -> None:
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -1,23 +1,15 @@
-"""Records of outcomes, and their lines on disk.
-
-A line is a JSON object whose last member, ``crc``, is a CRC-32 of everything before it, which reveals torn
-or damaged lines; any JSON lines tool can read the file.
-"""
+"""The records of runs: one for each problem with each strategy, in a file of the run's folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from trio_beam.benchmark.common.problem import Problem
-
-_SEAL = b',"crc":"%08x"}'
-_SEAL_LENGTH = len(_SEAL % 0)
 
 
 class Key(NamedTuple):
@@ -29,8 +21,8 @@ class Key(NamedTuple):
     configuration: str
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of a strategy on a problem.
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The outcome of a problem with a strategy.
 
     Attributes:
         problem: id of the problem.
@@ -98,38 +90,3 @@ def digest_of(value: Mapping[str, Any]) -> str:
 def digest_of_problem(problem: Problem) -> str:
     """Return a digest of a problem's prompt and reference."""
     return digest_of({"prompt": problem.prompt, "reference": problem.reference})
-
-
-def to_line(record: Record) -> bytes:
-    """Encode the record as a line, including the line end."""
-    try:
-        body = msgspec.json.encode(record)
-    except (UnicodeEncodeError, OverflowError, TypeError):
-        body = msgspec.json.encode(_encodable(msgspec.structs.asdict(record)))
-    return body[:-1] + _SEAL % zlib.crc32(body) + b"\n"
-
-
-def _encodable(value: Any) -> Any:
-    """Make a value encodable: a lone surrogate becomes its code, an unknown object its text."""
-    match value:
-        case None | bool() | float():
-            return value
-        case int() if -(2**63) <= value < 2**63:
-            return value
-        case list() | tuple():
-            return [_encodable(one) for one in value]
-        case dict():
-            return {_encodable(str(key)): _encodable(one) for key, one in value.items()}
-        case _:
-            return str(value).encode("utf-8", "backslashreplace").decode()
-
-
-def from_line(line: bytes) -> Record | None:
-    """Decode a line without its line end; None if it is torn or damaged."""
-    body = line[:-_SEAL_LENGTH] + b"}"
-    if line[-_SEAL_LENGTH:] != _SEAL % zlib.crc32(body):
-        return None
-    try:
-        return msgspec.json.decode(body, type=Record)
-    except msgspec.DecodeError:
-        return None

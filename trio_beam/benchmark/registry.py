@@ -13,6 +13,7 @@ from trio_beam.benchmark.sets.humaneval import HumanEval
 from trio_beam.benchmark.sets.jsonl import JsonLines
 from trio_beam.benchmark.sets.maths import Gsm8k, Math500
 from trio_beam.benchmark.sets.reasoning import ReasoningGym
+from trio_beam.benchmark.sets.sums import Sums
 from trio_beam.errors import ConfigError
 
 _FROM_THE_HUB: dict[str, Callable[..., Benchmark]] = {
@@ -26,8 +27,8 @@ _FROM_THE_HUB: dict[str, Callable[..., Benchmark]] = {
     "gpqa": Gpqa,
 }
 _PREFIXES = ("reasoning_gym", "jsonl")
-#: Values of ``benchmark.name``; `original.BENCHMARKS` has aliases.
-NAMES = ("humaneval", *_FROM_THE_HUB, "reasoning_gym:TASK", "jsonl:PATH")
+#: Values of ``benchmark.name``; `original.BENCHMARKS` has other names of some.
+NAMES = ("humaneval", "sums", *_FROM_THE_HUB, "reasoning_gym:TASK", "jsonl:PATH")
 
 
 def open_benchmark(
@@ -47,13 +48,15 @@ def open_benchmark(
     head, colon, rest = name.partition(":")
     if name == "humaneval":
         return HumanEval(can_grade=allow_code_execution)
+    if name == "sums":
+        return Sums()
     if name in _FROM_THE_HUB:
         return _FROM_THE_HUB[name](name=name, data_dir=data_dir)
     if head == "reasoning_gym" and rest:
         return ReasoningGym(name=name, task=rest)
     if head == "jsonl" and rest:
         return JsonLines(name=name, path=Path(rest).expanduser())
-    nearest = nearest_keys(head, ["humaneval", *_FROM_THE_HUB, *_PREFIXES])
+    nearest = nearest_keys(head, ["humaneval", "sums", *_FROM_THE_HUB, *_PREFIXES])
     meant = f" (did you mean {_shown(nearest[0])}?)" if nearest and not colon else ""
     if name in original.NO_BENCHMARKS:
         meant = f" ({original.NO_BENCHMARKS[name]})"

@@ -1,20 +1,20 @@
-"""The files of a finished run: ``results.json``, ``results.csv``, ``report.md``, predictions and plots."""
+"""The files of a finished run: ``results.json``, ``results.csv``, the report and its plots."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.common.problem import BenchmarkError
+from trio_beam.benchmark.common.problem import BenchmarkError, Problem
+from trio_beam.benchmark.files import write_atomic
+from trio_beam.benchmark.origin import Origin
+from trio_beam.benchmark.page import as_html
 from trio_beam.benchmark.series import Series
 from trio_beam.benchmark.summary import Pair, Row
 from trio_beam.benchmark.tables import Results, as_markdown
@@ -27,6 +27,7 @@ _COLUMNS = (
     "configuration",
     "problems",
     "wanted",
+    "graded",
     "passed",
     "failures",
     "pass_rate",
@@ -40,23 +41,35 @@ _COLUMNS = (
 )
 
 
-def write_report(results: Results, folder: Path, *, plots: bool) -> list[Path]:
-    """Write all files and return their paths. Each file is replaced atomically.
+def write_report(
+    results: Results, folder: Path, *, origin: Origin, problems: Sequence[Problem], plots: bool
+) -> list[Path]:
+    """Write all files anew and return their paths. An old file is replaced whole or not at all.
+
+    Args:
+        results: of a run, or of a sweep.
+        folder: where they are written; it is made.
+        origin: of the report.
+        problems: the questions that are shown with their answers, in their order.
+        plots: whether plots are drawn.
 
     Raises:
-        BenchmarkError: plots are requested, but matplotlib is missing.
+        BenchmarkError: a file cannot be written; or plots are wanted, and matplotlib is missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    data = json.dumps(as_json(results), indent=2, ensure_ascii=False)
     written = [
-        write_atomic(
-            folder / "results.json", json.dumps(as_json(results), indent=2, ensure_ascii=False)
-        ),
+        write_atomic(folder / "results.json", data),
         write_atomic(folder / "results.csv", as_csv(results)),
     ]
-    if plots:
-        written += _plots(results, folder)
-    written.append(write_atomic(folder / "report.md", _page(results, written, folder)))
-    return written
+    drawn = _plots(results, folder) if plots else []
+    pictures = [path.relative_to(folder).as_posix() for path in drawn if path.suffix == ".svg"]
+    page = as_html(results, origin, pictures, problems)
+    return [
+        *written,
+        *drawn,
+        write_atomic(folder / "report.md", _markdown(results, origin, pictures)),
+        write_atomic(folder / "report.html", page),
+    ]
 
 
 def as_json(results: Results) -> dict[str, Any]:
@@ -90,7 +103,7 @@ def series_of(results: Results) -> list[Series]:
             label=name,
             group=row.batch.strategy,
             passed=row.passed,
-            total=row.problems,
+            total=row.graded,
             width=row.batch.width,
             tokens=tuple(record.completion_tokens for record in row.batch.records),
             seconds=tuple(record.seconds for record in row.batch.records),
@@ -101,29 +114,6 @@ def series_of(results: Results) -> list[Series]:
     ]
 
 
-def file_name(text: str) -> str:
-    """Turn a text into a file name."""
-    return re.sub(r"[^\w.=-]+", "_", text).strip("_.")
-
-
-def write_atomic(path: Path, text: str) -> Path:
-    """Write a file atomically.
-
-    Raises:
-        BenchmarkError: it cannot be written.
-    """
-    draft = path.with_name(f"{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)  # noqa: PTH105  # on every system it replaces an old file
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise BenchmarkError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
-
-
 def _plots(results: Results, folder: Path) -> list[Path]:
     try:
         from trio_beam.benchmark.plots import draw_plots  # noqa: PLC0415  # matplotlib takes a second
@@ -131,16 +121,21 @@ def _plots(results: Results, folder: Path) -> list[Path]:
         raise BenchmarkError(
             'plots need matplotlib: install the extra "bench", or say output.plots=false'
         ) from None
-    (folder / "plots").mkdir(exist_ok=True)
     models = ", ".join(dict.fromkeys(row.batch.model for row in results.rows))
     title = f"{results.benchmarks()}, {models}"
     return list(draw_plots(series_of(results), folder / "plots", title=title))
 
 
-def _page(results: Results, written: Sequence[Path], folder: Path) -> str:
-    pictures = [path.relative_to(folder).as_posix() for path in written if path.suffix == ".svg"]
-    shown = [f"![{name}]({name})" for name in pictures]
-    return "\n\n".join([f"# {results.benchmarks()}", as_markdown(results), *shown]) + "\n"
+def _markdown(results: Results, origin: Origin, pictures: Sequence[str]) -> str:
+    parts = [
+        f"# {results.benchmarks()}",
+        f"{origin.date}, {origin.version}, {origin.machine}",
+        f"```sh\n{origin.command}\n```" if origin.command else "",
+        as_markdown(results),
+        *(f"![{name}]({name})" for name in pictures),
+        "Questions and answers: [report.html](report.html)",
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _row(row: Row, name: str) -> dict[str, Any]:
@@ -153,6 +148,7 @@ def _row(row: Row, name: str) -> dict[str, Any]:
         "configuration": batch.configuration,
         "problems": row.problems,
         "wanted": batch.wanted,
+        "graded": row.graded,
         "passed": row.passed,
         "failures": len(row.failures),
         "pass_rate": row.pass_rate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import attrs
@@ -16,7 +16,7 @@ from trio_beam.benchmark.prompts import build_prompt
 from trio_beam.benchmark.records import Record, digest_of_problem
 from trio_beam.benchmark.store import Store
 from trio_beam.benchmark.strategies import LabelledStrategy
-from trio_beam.core.events import Event, Observer, RoundFinished
+from trio_beam.core.events import BeamExpanded, Event, Observer, RoundFinished
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed
 from trio_beam.endpoint.retry import is_transient
@@ -40,6 +40,9 @@ class RunObserver(Protocol):
 
     def begin(self, strategy: LabelledStrategy, total: int, before: Sequence[Record]) -> None:
         """Called when a strategy starts; `before` are the existing records."""
+
+    def generated(self, tokens: int) -> None:
+        """Called when a search of the strategy that began last has generated tokens."""
 
     def finished(self, record: Record) -> None:
         """Called when a record of the current strategy is on disk."""
@@ -83,6 +86,11 @@ class Run:
                 )
         if problems and not self._problems:
             raise BenchmarkError(f"{self._benchmark.name}: no problem is left")
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """The problems, once they are loaded."""
+        return self._problems
 
     def records(self, strategy: LabelledStrategy) -> list[Record]:
         """Return the records of a strategy, in problem order."""
@@ -130,16 +138,20 @@ class Run:
         """
         if not self._benchmark.can_grade:
             return
-        for strategy in self._plan.strategies:
-            pairs = [
-                (problem, record)
-                for problem, record in self._pairs(strategy)
-                if record is not None and record.passed is None
-            ]
-            jobs = iter(pairs)
-            async with trio.open_nursery() as nursery:
-                for _ in range(min(self._width, len(pairs))):
-                    nursery.start_soon(self._grade, jobs)
+        pairs = [
+            (problem, record)
+            for strategy in self._plan.strategies
+            for problem, record in self._pairs(strategy)
+            if record is not None and self._needs_grade(record)
+        ]
+        if pairs:
+            self._observer.say(
+                f"{len(pairs)} answers are there without a grade: they are graded first"
+            )
+        jobs = iter(pairs)
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(self._width, len(pairs))):
+                nursery.start_soon(self._grade, jobs)
 
     async def answer(self, model: LanguageModel) -> None:
         """Answer and grade every problem without a record.
@@ -175,8 +187,13 @@ class Run:
         return [
             problem
             for problem, record in self._pairs(strategy)
-            if record is None or (again and record.error)
+            if record is None or (again and record.error and not record.text)
         ]
+
+    def _needs_grade(self, record: Record) -> bool:
+        """Whether an answer was never graded, or its grading broke and is to be tried again."""
+        again = self._plan.settings.output.retry_failed
+        return record.passed is None or bool(again and record.error and record.text)
 
     async def _grade(self, jobs: Iterator[tuple[Problem, Record]]) -> None:
         for problem, record in jobs:
@@ -193,9 +210,10 @@ class Run:
                 self._observer.say(f"problem {ascii(problem.id)[1:-1]} has no answer: {error}")
                 self._count_failures(str(error))
                 continue
+            # Paid for, so it is on disk before anything else is done with it.
+            record = self._store.append(record)
             if not record.error and self._benchmark.can_grade:
-                record = await self._graded(problem, record)
-            self._store.append(record)
+                record = self._store.append(await self._graded(problem, record))
             self._observer.finished(record)
             self._count_failures(record.error)
 
@@ -215,8 +233,8 @@ class Run:
             suffix=strategy.suffix,
         )
         seed = strategy.seed(self._plan.settings.benchmark.seed, problem.id)
-        rounds = _RoundScores()
-        observers: list[Observer] = [rounds]
+        watch = _Watch(self._observer.generated)
+        observers: list[Observer] = [watch]
         lines: list[str] = []
         if strategy.debug:
             observers.append(DebugLines(lines.append))
@@ -233,6 +251,7 @@ class Run:
             if lines:  # in one call, since searches run concurrently
                 self._observer.debug([f"{problem.id}:", *lines])
         seconds = trio.current_time() - start
+        watch.has_generated(result.usage.completion_tokens)
         return Record(
             problem=problem.id,
             digest=digest_of_problem(problem),
@@ -246,7 +265,7 @@ class Run:
             answer=None,
             detail=error,
             search_score=None if error else finite(result.score),
-            round_scores=rounds.scores,
+            round_scores=watch.scores,
             rounds=result.rounds,
             prompt_tokens=result.usage.prompt_tokens,
             completion_tokens=result.usage.completion_tokens,
@@ -274,6 +293,7 @@ class Run:
             score=grade.score,
             answer=grade.answer,
             detail=grade.detail,
+            error="",
         )
 
     def _count_failures(self, error: str) -> None:
@@ -308,14 +328,24 @@ def _raise_unless_answered(failed: SearchFailed) -> None:
 
 
 @attrs.define
-class _RoundScores:
-    """Observer that collects the best score of each round."""
+class _Watch:
+    """Observer that keeps the best score of each round, and hands on how many tokens were generated."""
 
+    generated: Callable[[int], object]
     scores: list[float | None] = attrs.field(factory=list)
+    _tokens: int = 0
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RoundFinished):
             self.scores.append(finite(event.best_score))
+        if isinstance(event, BeamExpanded):
+            self.has_generated(self._tokens + event.tokens)
+
+    def has_generated(self, tokens: int) -> None:
+        """Hand on what is more than before; the count is that of the search so far."""
+        if tokens > self._tokens:
+            self.generated(tokens - self._tokens)
+            self._tokens = tokens
 
 
 def finite(score: float) -> float | None:

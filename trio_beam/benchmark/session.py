@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
@@ -12,17 +13,21 @@ from rich.console import Console
 
 from trio_beam.benchmark.common.problem import Benchmark, Problem
 from trio_beam.benchmark.config import to_yaml
+from trio_beam.benchmark.display import show
+from trio_beam.benchmark.files import file_name, write_atomic
 from trio_beam.benchmark.keys import canonical
+from trio_beam.benchmark.origin import Origin
 from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record, digest_of
-from trio_beam.benchmark.report import file_name, write_atomic, write_report
+from trio_beam.benchmark.report import write_report
 from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
-from trio_beam.benchmark.tables import Results, show
+from trio_beam.benchmark.tables import Results
 from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.printable import printable
 
 
 def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:
@@ -69,9 +74,10 @@ class Session:
     """The work of a command.
 
     Attributes:
-        planned: one run, or the runs of a sweep.
-        out: console for results.
-        err: console for progress.
+        planned: one run, or those of a sweep.
+        out: where results are printed.
+        err: where progress is shown.
+        command: as a shell takes it, for the report; "" if there is none.
         open_model: opens the model of a plan.
         open_problems: opens the benchmark of a plan.
     """
@@ -79,6 +85,7 @@ class Session:
     planned: Sequence[PlannedRun]
     out: Console
     err: Console
+    command: str = ""
     open_model: Callable[[Plan], AbstractAsyncContextManager[LanguageModel]] = open_model
     open_problems: Callable[[Plan], Benchmark] = open_problems
     _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
@@ -102,7 +109,7 @@ class Session:
         show(results, self.out)
         if len(self.planned) > 1 and self.planned[0].plan.settings.output.save_results:
             folder = self._folder_of_sweep()
-            await self._write(results, folder, self.planned[0].plan)
+            await self._write(results, folder, self.planned[0].plan, [run for _, run in self._runs])
         if any(row.problems and row.passed is None for row in results.rows):
             self._say(
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
@@ -150,16 +157,21 @@ class Session:
 
     async def _run(self, planned: PlannedRun, benchmark: Benchmark) -> None:
         plan = planned.plan
-        with Store(plan.folder) as store:
-            write_atomic(plan.folder / "config.yaml", to_yaml(plan.settings))
-            for line in (*planned.warnings, *filter(None, [plan.model.why])):
-                self._say(line)
-            self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
-            if store.damaged:
-                self._say(f"{store.damaged} records were damaged: their problems are done again")
-            run = await self._execute(planned, benchmark, store)
-            if plan.settings.output.save_results:
-                await self._save(planned, run)
+        with Store(plan.folder, self._say) as store:
+            configuration = plan.folder / "config.yaml"
+            try:
+                write_atomic(configuration, to_yaml(plan.settings))
+                for line in (*planned.warnings, *filter(None, [plan.model.why])):
+                    self._say(line)
+                self._say(f"{benchmark.name} on {plan.model.name}; everything is in {plan.folder}")
+                if store.damaged:
+                    self._say(_damage(store.damaged))
+                run = await self._execute(planned, benchmark, store)
+                if plan.settings.output.save_results:
+                    await self._save(planned, run)
+            finally:
+                if not store:  # nothing was begun
+                    configuration.unlink(missing_ok=True)
 
     async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> Run:
         with ExitStack() as shown:
@@ -181,18 +193,15 @@ class Session:
 
     def _records_elsewhere(self, plan: Plan) -> list[Record]:
         """Read the records that the other runs of this sweep have written so far."""
-        paths = [one.plan.folder / "records.jsonl" for one, _ in self._runs[:-1]]
+        folders = [one.plan.folder for one, _ in self._runs[:-1]]
         return [
-            record
-            for path in paths
-            if path.parent != plan.folder and path.exists()
-            for record in read_records(path)
+            record for folder in folders if folder != plan.folder for record in read_records(folder)
         ]
 
     async def _save(self, planned: PlannedRun, run: Run) -> None:
         plan = planned.plan
         batches = _batches(planned, run)
-        await self._write(Results.of(batches), plan.folder, plan)
+        await self._write(Results.of(batches), plan.folder, plan, [run])
         for strategy, batch in zip(plan.strategies, batches, strict=True):
             self._write_predictions(plan, batch, run.answered(strategy))
 
@@ -216,10 +225,17 @@ class Session:
             for path in paths:
                 predictions.write_answers(path, answered)
 
-    async def _write(self, results: Results, folder: Path, plan: Plan) -> None:
-        wanted = plan.settings.output.plots
-        await trio.to_thread.run_sync(lambda: write_report(results, folder, plots=wanted))
-        self._say(f"results: {folder / 'report.md'}")
+    async def _write(self, results: Results, folder: Path, plan: Plan, runs: Sequence[Run]) -> None:
+        write = functools.partial(
+            write_report,
+            results,
+            folder,
+            origin=Origin.of(self.command),
+            problems=list({one.id: one for run in runs for one in run.problems}.values()),
+            plots=plan.settings.output.plots,
+        )
+        await trio.to_thread.run_sync(write)
+        self._say(f"report: {folder / 'report.html'}")
 
     def _results(self) -> Results:
         return Results.of([batch for one in self._runs for batch in _batches(*one)])
@@ -230,7 +246,13 @@ class Session:
         return Path(plans[0].settings.output.results_dir).expanduser() / f"sweep-{digest[:8]}"
 
     def _say(self, line: str) -> None:
-        self.err.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.err.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _damage(lines: int) -> str:
+    if lines == 1:
+        return "1 line of records.jsonl is not whole: what it held is done again"
+    return f"{lines} lines of records.jsonl are not whole: what they held is done again"
 
 
 def _batches(planned: PlannedRun, run: Run) -> list[Batch]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 #: Packages of the extra ``bench`` that the command itself is made of.
-_NEEDED = ("click", "dotenv", "filelock", "rich", "yaml")
+_NEEDED = ("click", "dotenv", "rich", "yaml")
 
 
 def start(program: str, argv: Sequence[str] | None = None, beside: Path = Path()) -> int | str:

@@ -38,30 +38,32 @@ class Row:
     """The row of a strategy.
 
     Attributes:
-        problems: number of problems with a record, including failures.
-        passed: number of problems passed; None if some answers were not graded.
-        pass_rate: passed / problems, 0 to 1; None as for `passed`, or without problems.
+        problems: number with a record, failures included.
+        graded: number that the pass rate is of: those with a grade, and failures; 0 if no answer has a grade.
+        passed: None if none is graded.
+        pass_rate: passed of graded, 0 to 1; None as for `passed`.
         interval: 95 % interval of the pass rate.
-        seconds: mean per problem.
-        total_tokens: prompt and completion tokens, over all requests.
-        generated_tokens: completion tokens alone.
-        failures: number of problems without an answer, or whose grading failed.
+        seconds: mean of a problem; None if there are no problems.
+        total_tokens: prompts and completions, all requests together.
+        generated_tokens: completions alone.
+        failures: problems without an answer, or whose grading broke.
     """
 
     batch: Batch
     problems: int
+    graded: int
     passed: int | None
     pass_rate: float | None
     interval: Interval | None
-    seconds: float
+    seconds: float | None
     total_tokens: int
     generated_tokens: int
     failures: tuple[Record, ...] = attrs.field(repr=False)
 
     @property
-    def tokens_per_problem(self) -> float:
-        """Mean of `total_tokens` per problem."""
-        return self.total_tokens / self.problems if self.problems else 0.0
+    def tokens_per_problem(self) -> float | None:
+        """Return the mean of `total_tokens`; None if there are no problems."""
+        return self.total_tokens / self.problems if self.problems else None
 
 
 @attrs.frozen(kw_only=True)
@@ -89,16 +91,16 @@ class Pair:
 def summarise(batch: Batch) -> Row:
     """Summarise the records of a strategy."""
     records = batch.records
-    graded = all(record.passed is not None for record in records)
+    graded = len(passes(batch))
     passed = sum(record.passed is True for record in records) if graded else None
-    known = passed is not None and bool(records)
     return Row(
         batch=batch,
         problems=len(records),
+        graded=graded,
         passed=passed,
-        pass_rate=passed / len(records) if passed is not None and records else None,
-        interval=wilson(passed, len(records)) if passed is not None and known else None,
-        seconds=sum(record.seconds for record in records) / len(records) if records else 0.0,
+        pass_rate=None if passed is None else passed / graded,
+        interval=None if passed is None else wilson(passed, graded),
+        seconds=sum(record.seconds for record in records) / len(records) if records else None,
         total_tokens=sum(one.prompt_tokens + one.completion_tokens for one in records),
         generated_tokens=sum(record.completion_tokens for record in records),
         failures=tuple(record for record in records if record.error),
@@ -135,7 +137,7 @@ def names(batches: Sequence[Batch]) -> list[str]:
 
 
 def _pair(first: Batch, second: Batch) -> Pair | None:
-    one, other = _passes(first), _passes(second)
+    one, other = passes(first), passes(second)
     shared = one.keys() & other.keys()
     if not shared:
         return None
@@ -155,7 +157,14 @@ def _pair(first: Batch, second: Batch) -> Pair | None:
     )
 
 
-def _passes(batch: Batch) -> dict[tuple[str, str], bool]:
+def passes(batch: Batch) -> dict[tuple[str, str], bool]:
+    """Return whether each graded problem passed, by its id and digest.
+
+    Where no answer has a grade, failures alone are no measurement.
+    """
+    answers = [record for record in batch.records if not record.error]
+    if answers and all(record.passed is None for record in answers):
+        return {}
     return {
         (record.problem, record.digest): record.passed
         for record in batch.records

@@ -98,7 +98,7 @@ def generate(
     with exit code 130.
     """
     if prompt == "-":
-        prompt = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        prompt = _standard_input()
     if given["local"] or given["model_file"]:
         refuse_two_models(ctx, "base_url", "--base-url")
         given["base_url"] = None
@@ -130,3 +130,12 @@ def generate(
         if work.base_url is None:
             work.embedded = require_model(work.model_file)
     ctx.exit(run(work, work.interrupted))
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise click.UsageError("the prompt is to be read from standard input, which is closed")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise click.ClickException(f"cannot read standard input: {error.strerror}") from None

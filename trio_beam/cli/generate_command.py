@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import click
-import msgspec
 import trio
 from rich.console import Console
 from rich.text import Text
 
 from trio_beam.cli.closing import describe_result, explain_nothing
+from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
+from trio_beam.core.printable import printable
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import number
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.engine.search import Search
+from trio_beam.errors import LocalModelError
 from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
@@ -61,6 +62,8 @@ class GenerateCommand:
     embedded: str = attrs.field(default="", init=False)
     _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
+    _searching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _server_error: LocalModelError | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         # Report invalid arguments before starting a server.
@@ -73,8 +76,13 @@ class GenerateCommand:
         if base_url is None:
             self._print_status(f"starting the embedded model, {self.embedded}")
             base_url = await nursery.start(self._serve)
-        async with self._endpoint(base_url) as endpoint:
-            return await self._run(endpoint)
+        with self._searching:
+            async with self._endpoint(base_url) as endpoint:
+                return await self._run(endpoint)
+        assert self._search is not None
+        say(f"Error: {self._server_error}")
+        self._print(self._search.best_so_far("failed"))
+        return 1
 
     def interrupted(self) -> None:
         """Print the best result so far, after everything was cancelled."""
@@ -82,7 +90,13 @@ class GenerateCommand:
             self._print(self._search.best_so_far("interrupted"))
 
     async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
-        await serve_local(self.model_file, task_status=task_status)
+        try:
+            await serve_local(self.model_file, task_status=task_status)
+        except LocalModelError as error:
+            if self._search is None:
+                raise
+            self._server_error = error
+            self._searching.cancel(reason="the embedded model ended")
 
     def _endpoint(self, base_url: str) -> Endpoint:
         return Endpoint(
@@ -104,7 +118,7 @@ class GenerateCommand:
         with ExitStack() as shown:
             observers: list[Observer] = []
             if self.debug:
-                observers.append(DebugLines(lambda line: click.echo(line, err=True)))
+                observers.append(DebugLines(say))
             elif not self.quiet:
                 observers.append(shown.enter_context(progress(Console(stderr=True), self._before)))
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
@@ -118,16 +132,16 @@ class GenerateCommand:
             finally:
                 self._seconds = trio.current_time() - start
         if error is not None:
-            click.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}")
         self._print(result)
         if error is None and not result.beams:
             why = explain_nothing(result, self.strategy, self.within)
-            click.echo(f"Error: {why}", err=True)
+            say(f"Error: {why}")
         return 0 if error is None and result.beams else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:
-            click.echo(msgspec.json.format(msgspec.json.encode(result_to_dict(result)), indent=2))
+            write_json(result_to_dict(result))
             return
         if result.beams:
             self._print_text(result.text)
@@ -136,11 +150,10 @@ class GenerateCommand:
             self._print_status(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
             # A warning rather than progress, so --quiet does not suppress it.
-            click.echo(
+            say(
                 "inexact: continued by text, or with log-probabilities that are approximated; the scores"
                 " may differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens"
-                " searches in one block, which continues nothing)",
-                err=True,
+                " searches in one block, which continues nothing)"
             )
         if not result.beams:
             return
@@ -161,9 +174,10 @@ class GenerateCommand:
     def _print_text(self, text: str) -> None:
         """Print the answer; at a terminal behind the dimmed prompt, which is no part of the output."""
         if sys.stdout.isatty() and sys.stderr.isatty() and not self.quiet:
-            Console(stderr=True).print(Text(self._before, "dim"), end="", soft_wrap=True)
-        click.echo(text)
+            before = Text(printable(self._before, keep="\n\t"), "dim")
+            Console(stderr=True).print(before, end="", soft_wrap=True)
+        write(text)
 
     def _print_status(self, line: str) -> None:
         if not self.quiet:
-            click.echo(line, err=True)
+            say(line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
 import trio
 
 from trio_beam.cli.embedded import require_model
@@ -16,9 +15,11 @@ from trio_beam.cli.server_options import (
     model_option,
     refuse_two_models,
 )
+from trio_beam.command import output
 from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.help import Command, option
 from trio_beam.command.runner import plain_errors, run
+from trio_beam.core.printable import printable
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
@@ -63,7 +64,7 @@ def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
 
     def say(words: str) -> None:
         if not given["quiet"]:
-            click.echo(words, err=True)
+            output.say(words)
 
     async def work(nursery: trio.Nursery) -> int:
         url = base_url
@@ -73,9 +74,9 @@ def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
         async with Endpoint(url, **options) as endpoint:
             found = await endpoint.capabilities(progress=say)
         if given["as_json"]:
-            click.echo(msgspec.json.format(msgspec.json.encode(found.to_dict()), indent=2))
+            output.write_json(found.to_dict())
         else:
-            click.echo(describe(found))
+            output.write(describe(found))
         return 0
 
     ctx.exit(run(work))
@@ -87,11 +88,11 @@ async def _serve(task_status: trio.TaskStatus[str]) -> None:
 
 def describe(found: Capabilities) -> str:
     """Return a readable report."""
-    lines = [f"{title + ':':<24}{words}" for title, words in _rows(found)]
-    lines += [f"note: {note}" for note in found.notes]
+    lines = [f"{title + ':':<24}{printable(words)}" for title, words in _rows(found)]
+    lines += [f"note: {printable(note)}" for note in found.notes]
     if found.inexact:
         lines += ["", "A search here is inexact:"]
-        lines += [f"- {reason}" for reason in found.inexact]
+        lines += [f"- {printable(reason)}" for reason in found.inexact]
     else:
         lines += ["", "A search here is exact."]
     return "\n".join(lines)

@@ -6,14 +6,17 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import click
 import trio
 
 from trio_beam.command.help import error_in_options, option_names
+from trio_beam.command.output import OutputFailed
+from trio_beam.core.printable import printable
 from trio_beam.errors import ConfigError, TrioBeamError
 
+E = TypeVar("E", bound=Exception)
 _SIGNALS = [
     number
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
@@ -39,11 +42,14 @@ def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn the library's exceptions into click's: no traceback, exit code 1 or 2."""
+    """Turn the library's exceptions into click's: one line, no traceback, exit code 1 or 2."""
     try:
         yield
     except ExceptionGroup as group:
-        ours, rest = group.split(TrioBeamError)
+        output, others = group.split(OutputFailed)
+        if output is not None:
+            raise _first(output) from None
+        ours, rest = others.split(TrioBeamError) if others is not None else (None, None)
         if rest is not None or ours is None:
             raise  # a bug: show the traceback
         raise _plain(_first(ours)) from None
@@ -76,15 +82,14 @@ async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
     return 128 + caught[0]
 
 
-def _first(group: ExceptionGroup[TrioBeamError]) -> TrioBeamError:
+def _first(group: ExceptionGroup[E]) -> E:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 def _plain(error: TrioBeamError) -> click.ClickException:
     if not isinstance(error, ConfigError):
-        return click.ClickException(str(error))
+        return click.ClickException(printable(str(error)))
     context = click.get_current_context(silent=True)
-    return click.UsageError(
-        error_in_options(error, option_names(context.command)) if context else str(error)
-    )
+    words = error_in_options(error, option_names(context.command)) if context else str(error)
+    return click.UsageError(printable(words))

@@ -195,6 +195,12 @@ class BeamSearchConfig(Strategy):
         _check_enumeration(self)
         _check_temperature(self)
         scorer = self.scorer_part
+        if self.weighted and not getattr(scorer, "is_p_alpha", False):
+            raise ConfigError(
+                "scorer",
+                "'power' with selection='resample', which draws by p^alpha and asks no other score",
+                self.scorer,
+            )
         if self.early_stopping == "bound" and not hasattr(scorer, "best_reachable"):
             raise ConfigError(
                 "early_stopping",

@@ -20,6 +20,7 @@ def result_to_dict(result: SearchResult) -> dict[str, Any]:
         "stop_reason": result.stop_reason,
         "rounds": result.rounds,
         "exact": result.exact,
+        "log_evidence": None if result.log_evidence is None else _finite(result.log_evidence),
         "usage": attrs.asdict(result.usage),
         "beams": [_beam(beam) for beam in result.beams],
         "votes": [{"answer": str(answer), "share": share} for answer, share in result.votes],

@@ -48,8 +48,12 @@ class SearchResult:
         rounds: number of completed rounds.
         stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"deadline"`` or ``"budget"``.
         failures: failures of dropped beams.
-        exact: whether all beams were continued by token ids and scored with true log-probabilities.
+        exact: whether everything the result was chosen from, dropped beams and rollouts included, was
+            continued by token ids and scored with true log-probabilities.
         votes: after a vote, each answer with its share of the votes, winner first.
+        log_evidence: with weights, the logarithm (nats) of their mean, an unbiased estimate of the sum of
+            p^alpha over all texts: those that have ended, and those of exactly as many blocks as the search
+            has completed, or of ``max_tokens``. None without weights.
     """
 
     text: str
@@ -61,6 +65,7 @@ class SearchResult:
     failures: tuple[BeamFailure, ...] = ()
     exact: bool = True
     votes: Votes = ()
+    log_evidence: float | None = None
 
 
 class SearchFailed(TrioBeamError):

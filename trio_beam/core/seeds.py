@@ -24,6 +24,11 @@ def base_seed(seed: int, text: str = "") -> int:
     return int.from_bytes(digest, "big") >> 34
 
 
+def prompt_seed(seed: int, index: int) -> int:
+    """The seed of a prompt among many, by its place from 0: `search` with it does the same."""
+    return base_seed(seed, f" prompt {index}")
+
+
 def sample_number(round_number: int, beam: int, sample: int, *, width: int, n: int) -> int:
     """Return the number of a sample within its search.
 

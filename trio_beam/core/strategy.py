@@ -27,7 +27,8 @@ class Strategy:
     alpha: float = number(
         4.0,
         above=0,
-        help="Exponent of p^alpha. With arg-max selection it scales all scores but changes no order.",
+        help="Exponent of p^alpha. With arg-max selection it scales all scores but changes no order; it makes"
+        " a vote by score sharper.",
     )
     tokens_per_step: int = integer(192, minimum=1, unit="tokens", help="Length of a block.")
     max_tokens: int = integer(512, minimum=1, unit="tokens", help="Maximum length of a beam.")

@@ -32,6 +32,7 @@ from trio_beam.event_loop import require_trio
 from trio_beam.http.base_url import Address
 from trio_beam.http.client import HttpClient
 from trio_beam.http.clients import AsyncClient
+from trio_beam.local.keys import local_api_key
 
 T = TypeVar("T")
 #: Initial and maximum number of slots with ``max_concurrent="auto"``.
@@ -93,7 +94,8 @@ class Endpoint:
     Args:
         base_url: for example ``http://127.0.0.1:8000/v1``.
         model: the model's name; None: the only one that the server lists.
-        api_key: sent as a bearer token; never shown.
+        api_key: sent as a bearer token; never shown. An embedded server of this user (`serve_local`,
+            ``trio-beam local``) is sent its own.
         headers: sent with every request.
         extra_body: further JSON fields of every request: chat template arguments, ``reasoning_effort``,
             routing preferences. Fields that the search itself sets are refused; with fields that shape
@@ -159,7 +161,9 @@ class Endpoint:
             hedge_share=hedge_share,
             stream=stream,
         )
-        self._address = Address.parse(base_url, api_key=api_key, headers=headers)
+        # No other key opens an embedded server; one that is meant for elsewhere stays here.
+        own_key = local_api_key(base_url) if isinstance(base_url, str) else None
+        self._address = Address.parse(base_url, api_key=own_key or api_key, headers=headers)
         if dialect != "auto" and dialect not in DIALECTS.names():
             known = ", ".join(map(repr, ["auto", *DIALECTS.names()]))
             raise ConfigError("dialect", f"one of {known}", dialect)

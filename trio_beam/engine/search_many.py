@@ -13,6 +13,7 @@ from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import SearchResult
+from trio_beam.core.seeds import prompt_seed
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import check_integer
 from trio_beam.engine.groups import without_nursery_group
@@ -59,7 +60,8 @@ async def search_many(
     Args:
         endpoint: an open `Endpoint`, or any other `LanguageModel`.
         prompts: as for `search`; any iterable or asynchronous iterable, even an endless one.
-        strategy: for all prompts, as for `search`.
+        strategy: for all prompts, as for `search`. Each prompt has its own seed, made from the strategy's and
+            its place (`prompt_seed`): otherwise all draws would use the same numbers.
         max_searches: maximum number of concurrent searches (independent of the endpoint's limit on
             requests).
         observers: as for `search`; they receive the events of all searches, each with the
@@ -83,7 +85,8 @@ async def search_many(
         async with out:
             try:
                 try:
-                    one = Search(endpoint, prompt, strategy, observers, index=index)
+                    seeded = _seeded(strategy, index)
+                    one = Search(endpoint, prompt, seeded, observers, index=index)
                     result = await one.run()
                 except TrioBeamError as error:
                     outcome = SearchOutcome(index=index, error=error)
@@ -120,6 +123,12 @@ async def search_many(
                 nursery.cancel_scope.cancel(reason="the block was left")
         if raised:  # raised here so that the nursery does not wrap it
             raise raised[0]
+
+
+def _seeded(strategy: Strategy, index: int) -> Strategy:
+    if strategy.seed is None:
+        return strategy
+    return attrs.evolve(strategy, seed=prompt_seed(strategy.seed, index))
 
 
 class _Each:

@@ -20,7 +20,7 @@ _SHOWN = 200
 
 
 class DebugLines:
-    """Observer that writes the debug lines.
+    """Observer that writes the debug lines; what would end a line, or a terminal obey, is escaped.
 
     Args:
         write: called with each line, without a line end.

@@ -20,6 +20,7 @@ from trio_beam.core.events import (
     RoundFinished,
     RoundStarted,
 )
+from trio_beam.core.printable import printable
 from trio_beam.core.request_events import RequestRetried
 
 
@@ -47,7 +48,8 @@ class _Screen:
     def __init__(self, console: Console, prompt: str) -> None:
         self._console = console
         self._prompt = prompt
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        spinner = "dots" if console.encoding.startswith("utf") else "line"
+        columns = (SpinnerColumn(spinner), TextColumn("{task.description}"), TimeElapsedColumn())
         self._bar = Progress(*columns, console=console)
         self._task = self._bar.add_task("asking the server", total=None)
         self._tokens = 0
@@ -77,14 +79,15 @@ class _Screen:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the end of the text, as much as fits, and the line."""
-        text = Text.assemble((self._prompt, "dim"), self._text)
+        prompt, found = (printable(text, keep="\n\t") for text in (self._prompt, self._text))
+        text = Text.assemble((prompt, "dim"), found)
         room = max(options.size.height - 3, 1)
         yield from text.wrap(console, options.max_width)[-room:]
         yield self._bar.get_renderable()
 
 
 def _print(console: Console, event: Event) -> None:
-    line = _plain(event)
+    line = printable(_plain(event))
     if line:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

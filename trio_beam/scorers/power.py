@@ -23,6 +23,8 @@ class Power:
 
     #: Beams of the same length rank by their log-probability.
     ranks_siblings: ClassVar[bool] = True
+    #: It scores by p^alpha and nothing else, which is what particles are drawn by.
+    is_p_alpha: ClassVar[bool] = True
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Return a score per beam; minus infinity for a beam without tokens."""

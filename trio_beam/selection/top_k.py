@@ -1,4 +1,9 @@
-"""Arg-max selection: keep the best ``beam_width`` candidates."""
+"""Arg-max selection: keep the best ``beam_width`` candidates.
+
+When next tokens are enumerated, an ended candidate counts only among the best ``beam_width`` of its round, as
+in the field's beam search (transformers). Every beam's end is enumerated, so poor ends would otherwise take
+the places of good texts and stop the search. Samples end as often as the model ends them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,13 @@ class TopK(Selection):
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
         """Select by score."""
         candidates = scored.candidates
-        ended = [beam for beam in candidates if beam.ended]
+        last = config.beam_width if config.proposal == "enumerate" else len(candidates)
+        ended = [
+            beam
+            for place, beam in enumerate(candidates)
+            # One that fills the context is not finished, but can go on no more.
+            if beam.ended and (place < last or not beam.finished)
+        ]
         return Population(
             active=[beam for beam in candidates if not beam.ended][: config.beam_width],
             ended=best_first([*scored.ended, *ended])[: config.beam_width],

@@ -39,7 +39,7 @@ def classical(width: int, n: int, penalty: float) -> list[tuple[Text, float]]:
             for token, value in best_next(text[-1] if text else None, n if number else width * n)
         ]
         candidates.sort(key=score, reverse=True)
-        ended += [beam for beam in candidates if beam[0][-1] == END]
+        ended += [beam for beam in candidates[:width] if beam[0][-1] == END]
         ended = sorted(ended, key=score, reverse=True)[:width]
         active = [beam for beam in candidates if beam[0][-1] != END][:width]
     best = sorted([*ended, *active], key=score, reverse=True)[:width]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.core.builders import answer, block, failed, opened
-from trio_beam import BeamSearchConfig, Judge, Lookahead, Resample, ServerError
+from trio_beam import BeamSearchConfig, Judge, Lookahead, ScoredRound, ServerError, TopK
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase, diagram
@@ -65,7 +65,19 @@ JUDGED = BeamSearchConfig(
 AWAITED = BeamSearchConfig(
     beam_width=1, n_per_beam=1, tokens_per_step=1, max_tokens=2, scorer=later
 )
-LOOKING = Resample(ess_threshold=1, lookahead=Lookahead(1, 1))
+
+
+class Looking(TopK):
+    """It has futures estimated, as a selection of somebody's own may."""
+
+    lookahead = Lookahead(1, 1)
+
+    def lookahead_candidates(self, scored: ScoredRound, config: BeamSearchConfig) -> Sequence[Beam]:
+        more = [beam for beam in scored.candidates if beam.length < config.max_tokens]
+        return () if scored.futures else more
+
+
+LOOKING = Looking()
 BOTH = BeamSearchConfig(
     beam_width=2, n_per_beam=2, tokens_per_step=1, max_tokens=3, scorer=Judge(), selection=LOOKING
 )

@@ -41,10 +41,10 @@ _MARKED = re.compile(
     re.IGNORECASE,
 )
 _TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
-_LETTER = re.compile(r"^\W*(?:option|choice)?\W*([A-Z])(?:\W|$)")
-#: A single letter, in either case.
+_LETTER = re.compile(r"^\W*+(?:(?:option|choice)\W*+)?([A-Z])(?:\W|$)")
+#: Nothing but a letter, which may then be a small one.
 _ALONE = re.compile(r"\W*(?:(?:option|choice|answer)\s\W*)?([A-Z])\W*", re.IGNORECASE)
-_OTHER_LETTER = re.compile(r"\W*(?:or|and|&|/|,)\W*([A-Z])(?:\W|$)")
+_OTHER_LETTER = re.compile(r"(?:\W*+(?:or|and)\W*+|[^\w&/,]*+[&/,]\W*+)([A-Z])(?:\W|$)")
 _LAST_LETTER = re.compile(
     r"\(([A-Z])\)|\*\*([A-Z])\*\*|(?:^|\n)[ \t]*([A-Z])(?=[).:]|[ \t]*(?:\n|$))"
 )

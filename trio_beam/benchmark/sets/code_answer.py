@@ -1,9 +1,12 @@
 """Extract the program from a model's answer, as the continuation of a HumanEval prompt.
 
-A prompt ends with the docstring of a function without a body. Models answer with the body, with the
-complete function, bare or in a fenced block with text around it, or with a fenced block of the body alone.
-All of these become a text that runs after the prompt, which the official evaluator calls a completion. A
-repeated function definition replaces the prompt's.
+A prompt ends with the docstring of a function that has no body yet. Models answer with the body; with the
+whole function once more, bare or in a fenced block with words around it; or with a block of the body alone.
+All become a text that runs behind the prompt, which the official evaluator calls a completion. A function
+that is defined again simply takes the place of the prompt's.
+
+Which part of an answer is the program is found by trying to read parts of it as Python. What is read in all
+is at most a fixed multiple of the answer's length (`_Reader`), so that none takes longer than others like it.
 """
 
 from __future__ import annotations
@@ -14,19 +17,25 @@ import re
 import symtable
 import textwrap
 import warnings
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
 from trio_beam.benchmark.sets.thinking import without_thoughts
 
-#: No solution is longer; longer texts are not parsed.
+#: No solution is longer, and Python needs a hundred times the memory of what it reads.
 _LONGEST = 50_000
-_MAX_LINES = 1_000
-_MAX_STARTS = 20
-_MAX_FENCES = 100
+#: An answer and its prompt are read so many times, or so many characters of a short one.
+_MOST_READ = 20
+_MOST_READ_OF_SHORT = 20_000
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*$", re.MULTILINE)
-_STARTS_CODE = re.compile(r"(?:async\s+def|def|class|from|import)\s|@\w")
+_STARTS_CODE = re.compile(r"^(?:async[ ]+def|def|class|from|import)[ \t]|^@\w", re.MULTILINE)
 _DEFINES = re.compile(r"^(?:async\s+)?def\s", re.MULTILINE)
+#: Statements that have others in them, without being definitions; and the parts of them that do.
+_COMPOUND = (
+    *(ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match),
+    *(ast.ExceptHandler, ast.match_case),
+)
 _OTHER_LANGUAGES = {"bash", "sh", "shell", "console", "text", "output", "json", "markdown", "pycon"}
 
 
@@ -44,13 +53,14 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
     if not text.strip():
         return None
     blocks = list(_fenced(text))
-    # Code may be nested too deeply, or contain too long a number, to be parsed.
-    with contextlib.suppress(RecursionError, ValueError):
-        for candidate in _candidates(blocks, text):
-            if found := _whole_function(candidate, entry_point):
+    reader = _Reader(max(_MOST_READ_OF_SHORT, _MOST_READ * (len(prompt) + len(text))))
+    # Code may be nested too deeply, or have too long a number, to be taken apart.
+    with contextlib.suppress(RecursionError, ValueError, _TooMuch):
+        for candidate in _candidates(blocks, text, entry_point, reader):
+            if found := _whole_function(candidate, entry_point, reader):
                 return f"\n{found}"
         for candidate in blocks or [text]:
-            if found := _body(prompt, candidate, entry_point):
+            if found := _body(prompt, candidate, entry_point, reader):
                 return found
     return _as_written(blocks, text, entry_point)
 
@@ -73,50 +83,91 @@ def _clean(text: str) -> str:
     return text.lstrip() if _STARTS_CODE.match(text.lstrip()) else text
 
 
+class _TooMuch(Exception):
+    """As much of an answer was read as may be."""
+
+
+class _Reader:
+    """Reads code as Python does, until it has read so many characters.
+
+    Args:
+        most: characters, all readings together.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, characters: int) -> None:
+        """Count characters that are about to be read or copied.
+
+        Raises:
+            _TooMuch: they are more than are left.
+        """
+        self._left -= characters
+        if self._left < 0:
+            raise _TooMuch
+
+    def parse(self, source: str) -> ast.Module:
+        """Read a source.
+
+        Raises:
+            _TooMuch: it is longer than what is left.
+            SyntaxError: also for what only the compiler finds, such as ``return`` outside a function.
+            ValueError, RecursionError, MemoryError: it is too deep, or no source at all.
+        """
+        self.take(len(source))
+        return _parse(source)
+
+
 def _fenced(text: str) -> Iterator[str]:
-    """Return the fenced blocks that may be Python, in order; an unclosed one ends with the text."""
-    fences = list(_FENCE.finditer(text))[:_MAX_FENCES]
+    """The fenced blocks that may be Python, in their order; one that is not closed ends with the text."""
+    fences = deque(_FENCE.finditer(text))
     if fences and not fences[0][2] and _DEFINES.search(text, 0, fences[0].start()):
-        # If the code comes first, the first fence closes a block that was never opened.
-        yield text[: fences.pop(0).start()].strip("\n")
+        # The code comes first, and the first fence closes what nothing has opened.
+        yield text[: fences.popleft().start()].strip("\n")
     while fences:
-        opening = fences.pop(0)
-        inside = text[opening.end() :]
-        for number, fence in enumerate(fences):
+        opening = fences.popleft()
+        end = len(text)
+        while fences:
+            fence = fences.popleft()
             if fence[1][0] == opening[1][0] and not fence[2]:
-                inside = text[opening.end() : fence.start()]
-                del fences[: number + 1]
+                end = fence.start()
                 break
-        else:
-            fences.clear()
+        inside = text[opening.end() : end]
         if opening[2].lower() not in _OTHER_LANGUAGES and inside.strip():
             yield inside.strip("\n")
 
 
-def _candidates(blocks: Sequence[str], text: str) -> Iterator[str]:
-    """Yield texts that may hold the complete function: a block with the text before it, a block, or all."""
-    for number, block in enumerate(blocks):
-        if number:
-            yield "\n".join(_dedent(one) for one in blocks[: number + 1])
+def _candidates(
+    blocks: Sequence[str], text: str, entry_point: str, reader: _Reader
+) -> Iterator[str]:
+    """Texts that may have the whole function: a block behind all before it, a block alone, or all of it."""
+    before: list[str] = []
+    for block in blocks:
+        if before:
+            reader.take(sum(map(len, before)))
+            yield "\n".join([*before, _dedent(block)])
+        before.append(_dedent(block))
         yield block
-    if not blocks:
-        yield from _from_each_start(text)
+    if not blocks and f"def {entry_point}" in text:
+        for start in _starts(text, entry_point):
+            reader.take(len(text) - start)
+            yield text[start:]
 
 
-def _from_each_start(text: str) -> Iterator[str]:
-    """Yield the text from each line that may begin code; prose may too: "from the list, we take"."""
-    lines = text.split("\n")
-    starts = [number for number, line in enumerate(lines) if _STARTS_CODE.match(line)]
-    for start in starts[:_MAX_STARTS]:
-        yield "\n".join(lines[start:])
+def _starts(text: str, entry_point: str) -> Iterator[int]:
+    """Where the code with the function may begin; words may do that, too: "from the list, we take"."""
+    defined = f"def {entry_point}"
+    end = text.rfind(defined) + len(defined)
+    return (match.start() for match in _STARTS_CODE.finditer(text, 0, end))
 
 
-def _whole_function(code: str, entry_point: str) -> str | None:
-    """Return the function's definition with everything it needs, if the code contains it and parses."""
+def _whole_function(code: str, entry_point: str, reader: _Reader) -> str | None:
+    """The definition of the function with what it needs, if the code has it and can be read so far."""
     if f"def {entry_point}" not in code:
         return None
     code = _dedent(code)
-    tree = _readable("", code)
+    tree = _readable("", code, reader)
     if tree is None or not _has_body(tree, entry_point):
         return None
     return _kept_lines(code, tree, entry_point, start=0)
@@ -127,8 +178,8 @@ def _dedent(code: str) -> str:
     return textwrap.dedent(code) if code.lstrip("\n")[:1] in (" ", "\t") else code
 
 
-def _body(prompt: str, code: str, entry_point: str) -> str | None:
-    """Return the code as the body of the prompt's function, if it can be one."""
+def _body(prompt: str, code: str, entry_point: str, reader: _Reader) -> str | None:
+    """The code as the body of the prompt's function, if it can be one."""
     block = textwrap.indent(_dedent(code).strip("\n"), "    ")
     # Verbatim; with the first line's indent restored, which chat templates strip; as a block.
     attempts = [code, f"    {code.lstrip()}", block]
@@ -139,7 +190,7 @@ def _body(prompt: str, code: str, entry_point: str) -> str | None:
         _readable,
     ):  # one that parses completely is better than any that parses in part
         for attempt in attempts:
-            tree = read(prompt, attempt)
+            tree = read(prompt, attempt, reader)
             if tree is not None and _has_body(tree, entry_point):
                 return _kept_lines(prompt + attempt, tree, entry_point, start=prompt.count("\n"))
     return None
@@ -158,9 +209,9 @@ def _says_nothing(node: ast.stmt) -> bool:
     return constant or isinstance(node, (ast.Import, ast.ImportFrom))
 
 
-def _parsed(before: str, code: str) -> ast.Module | None:
+def _parsed(before: str, code: str, reader: _Reader) -> ast.Module | None:
     try:
-        return _parse(f"{before}{code}\n")
+        return reader.parse(f"{before}{code}\n")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -185,23 +236,23 @@ def _as_written(blocks: Sequence[str], text: str, entry_point: str) -> str:
     """Return the part that will not run but whose error is the most helpful."""
     named = [block for block in blocks if f"def {entry_point}" in block]
     if named or f"def {entry_point}" in text:
-        return f"\n{(named or [*_from_each_start(text), text])[0]}\n"
+        return f"\n{named[0] if named else text[next(_starts(text, entry_point), 0) :]}\n"
     return f"{(blocks or [text])[0]}\n"
 
 
-def _readable(before: str, code: str) -> ast.Module | None:
-    """Return the longest valid beginning of the code that ends before an unindented line.
+def _readable(before: str, code: str, reader: _Reader) -> ast.Module | None:
+    """As much of a code as Python can read, from its beginning to a line that is not indented.
 
     This drops prose after the code, but keeps errors inside a function.
     """
-    lines = code.split("\n")[:_MAX_LINES]
+    lines = code.split("\n")
     ends = [len(lines), *(n for n in range(len(lines) - 1, 0, -1) if lines[n][:1].strip())]
     limit = len(lines)
     for end in ends:
         if end > limit:
             continue
         try:
-            return _parse(before + "\n".join(lines[:end]) + "\n")
+            return reader.parse(before + "\n".join(lines[:end]) + "\n")
         except SyntaxError as error:
             # Lines after the error cannot repair it.
             limit = min(end, (error.lineno or 1) - before.count("\n") - 1)
@@ -215,21 +266,36 @@ def _needed(body: Sequence[ast.stmt], entry_point: str) -> list[ast.stmt]:
 
     Other statements (examples, prints, requests for input) are not part of the solution.
     """
-    wanted, kept = {entry_point}, set[int]()
-    grown = True
-    while grown:
-        grown = False
-        for place, node in enumerate(body):
-            names = _defines(node)
-            if place not in kept and (names & wanted or "*" in names):
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, node in enumerate(body):
+        for name in _defines(node):
+            places[name].append(place)
+    kept = set[int]()
+    wanted = [entry_point, "*"]
+    while wanted:
+        for place in places.pop(wanted.pop(), ()):
+            if place not in kept:
                 kept.add(place)
-                wanted |= _uses(node)
-                grown = True
+                wanted += _uses(body[place])
     return [body[place] for place in sorted(kept)]
 
 
 def _defines(node: ast.stmt) -> set[str]:
-    """Return the names that a top-level statement binds or modifies."""
+    """The names that a statement at the top gives a meaning to, or changes what they mean."""
+    names = set[str]()
+    left: list[ast.AST] = [node]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, _COMPOUND):
+            if not _for_main(inner):
+                left += ast.iter_child_nodes(inner)
+        elif isinstance(inner, ast.stmt):
+            names |= _defined_by(inner)
+    return names
+
+
+def _defined_by(node: ast.stmt) -> set[str]:
+    """The names of a statement that has no others in it, or is a definition."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -238,11 +304,7 @@ def _defines(node: ast.stmt) -> set[str]:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         inside = (inner for target in targets for inner in ast.walk(target))
         return {name.id for name in inside if isinstance(name, ast.Name)}
-    if isinstance(node, ast.Expr):
-        return _changes(node.value)
-    if isinstance(node, (ast.If, ast.Try, ast.With, ast.For, ast.While)) and not _for_main(node):
-        return set().union(*(_defines(inner) for inner in _inside(node)))
-    return set()
+    return _changes(node.value) if isinstance(node, ast.Expr) else set()
 
 
 def _changes(call: ast.expr) -> set[str]:
@@ -253,12 +315,8 @@ def _changes(call: ast.expr) -> set[str]:
     return set()
 
 
-def _for_main(node: ast.stmt) -> bool:
+def _for_main(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "__name__" in _uses(ast.Expr(node.test))
-
-
-def _inside(node: ast.AST) -> Iterator[ast.stmt]:
-    return (inner for inner in ast.walk(node) if isinstance(inner, ast.stmt) and inner is not node)
 
 
 def _uses(node: ast.stmt) -> set[str]:

@@ -69,8 +69,11 @@ _LATEX = (
     (re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|textrm|mbox)\s*\{([^{}]*)\}"), r" \1 "),
     (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degrees?"), "°"),
     (re.compile(r"\\(?:times|cdot)|[×·⋅]"), "*"),
-    (re.compile(r"(?<=\d)\s*\\[dtc]?frac\s*\{\s*([\d., ]+)\}\s*\{\s*([\d., ]+)\}"), r" \1/\2"),
-    (re.compile(r"\\[dtc]?frac\s*\{\s*([-+]?[\d., ]+)\}\s*\{\s*([\d., ]+)\}"), r"\1/\2"),
+    (
+        re.compile(r"(?<=\d)\s*\\[dtc]?frac\s*+\{\s*+([\d., ]++)\}\s*+\{\s*+([\d., ]++)\}"),
+        r" \1/\2",
+    ),
+    (re.compile(r"\\[dtc]?frac\s*+\{\s*+([-+]?[\d., ]++)\}\s*+\{\s*+([\d., ]++)\}"), r"\1/\2"),
     (re.compile(r"(?<=\d)\s*\\[dtc]?frac\s*(\d)\s*(\d)"), r" \1/\2"),
     (re.compile(r"\\[dtc]?frac\s*(\d)\s*(\d)"), r"\1/\2"),
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.scoring import call_scorer, is_async
+from trio_beam.core.beam_search.stand_ins import replace_members
 from trio_beam.core.config import (
     AnyScorer,
     BeamSearchConfig,
@@ -24,7 +25,8 @@ class CandidatePool:
 
     Args:
         number: of the round, from 1.
-        arrived: the candidates of each expanded beam, by rank.
+        arrived: the candidates of each expanded beam, by rank; with weights and a complete round, none is
+            empty.
         ended: beams that ended in earlier rounds, best first.
         carried: beams at the maximum length, which were not expanded.
         config: of the search.
@@ -32,7 +34,6 @@ class CandidatePool:
         chance: for the selection's draws.
 
     Attributes:
-        arrived: number of candidates received.
         scored: whether they have been scored.
         foreseen: whether futures have been estimated.
     """
@@ -48,7 +49,6 @@ class CandidatePool:
         selection: Selection,
         chance: Chance,
     ) -> None:
-        self.arrived = sum(map(len, arrived))
         self.scored = self.foreseen = False
         self._config = config
         self._selection = selection
@@ -118,12 +118,16 @@ class CandidatePool:
         return self._selection.lookahead_candidates(self.scored_round(), self._config)
 
     def take_futures(self, futures: Mapping[Beam, float | None]) -> None:
-        """Set the estimated futures; drop candidates whose estimation failed."""
+        """Set the estimated futures; replace candidates whose estimation failed (without weights, drop)."""
+        self.foreseen = True
+        if self._selection.weighted:
+            at = self._chance("stand-ins for futures")
+            self._groups, self._futures = replace_members(self._groups, futures, at)
+            return
         dropped = {beam for beam, value in futures.items() if value is None}
         self._groups = [[beam for beam in group if beam not in dropped] for group in self._groups]
         self._carried = [beam for beam in self._carried if beam not in dropped]
         self._futures = {beam: value for beam, value in futures.items() if value is not None}
-        self.foreseen = True
 
     def scored_round(self) -> ScoredRound:
         """Return the round as the selection sees it."""

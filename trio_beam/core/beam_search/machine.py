@@ -40,6 +40,7 @@ from trio_beam.core.steps import (
     Step,
 )
 from trio_beam.core.usage import UsageMeter
+from trio_beam.core.weights import log_sum
 from trio_beam.errors import ScorerError, TrioBeamError
 
 
@@ -66,6 +67,7 @@ class BeamSearchMachine:
         self._ended: list[Beam] = []
         self._failures: list[BeamFailure] = []  # without those of the open round
         self._completed = 0
+        self._exact = True  # whether everything received in completed rounds was
         self._shortened = False  # whether the budget has shortened a block
         self._open: OpenRound | None = None
         self._choice: FinalChoice | None = (
@@ -131,6 +133,9 @@ class BeamSearchMachine:
     def result(self, stop_reason: StopReason, *, voted: bool = True) -> SearchResult:
         """Return the best result so far, at any moment, including the received part of an open round.
 
+        Not so with weights, but in the first round: what has come back of a round weighs less than what has
+        not, by the tokens that it has more, and is not what would come back of the whole.
+
         Raises:
             VoteError: the final beams cannot be voted on.
         """
@@ -149,8 +154,9 @@ class BeamSearchMachine:
             rounds=self._completed,
             stop_reason=stop_reason,
             failures=self.failures,
-            exact=all(beam.exact for beam in beams),
+            exact=self._exact and (self._open is None or not self._counts or self._open.exact),
             votes=votes,
+            log_evidence=self._log_evidence(),
         )
 
     # -- phases
@@ -301,6 +307,7 @@ class BeamSearchMachine:
         population, candidates, best_score = closed.close()
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += closed.failures
+        self._exact = self._exact and closed.exact
         self._completed += 1
         self._open = None
         self._enter(Phase.READY)
@@ -327,10 +334,26 @@ class BeamSearchMachine:
             _, beams = merge_duplicates((), beams)
         return beams[: self.config.beam_width]
 
+    @property
+    def _counts(self) -> bool:
+        """Whether an open round counts for the result."""
+        whole = self._open is not None and self._open.is_whole
+        return whole or not self._completed or not self.config.weighted
+
+    def _log_evidence(self) -> float | None:
+        if not self.config.weighted:
+            return None
+        particles = [beam for beam in self._standing() if beam.continuation is not None]
+        if not particles:
+            return None
+        # The empty beam stands for as many particles as there are to be.
+        began = len(self._ended) + len(self._active)
+        return log_sum([beam.log_weight for beam in particles]) - math.log(began)
+
     def _standing(self) -> list[Beam]:
-        """Return all current beams, with the received candidates of an open round."""
+        """Return all current beams, with the received candidates of an open round that counts."""
         before = [*self._ended, *self._active]
-        if self._open is None:
+        if self._open is None or not self._counts:
             return before
         standing = self._open.standing()
         if standing is not None:

@@ -12,6 +12,7 @@ from trio_beam.core.beam_search.candidates import CandidatePool
 from trio_beam.core.beam_search.evaluation import Evaluation, judge, reward
 from trio_beam.core.beam_search.lookahead import look_ahead
 from trio_beam.core.beam_search.scoring import check_scores
+from trio_beam.core.beam_search.stand_ins import fill_groups
 from trio_beam.core.block import CONTEXT, Continuation
 from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population
 from trio_beam.core.events import BeamExpanded, BeamFailed, Event
@@ -40,6 +41,8 @@ class OpenRound:
         number: of the round, from 1.
         verdict: why it cannot be closed: ``"failed"`` or ``"budget"``; otherwise None.
         scorer_error: the scorer's error, if that is why.
+        exact: whether everything received, rollouts included, was continued by token ids and has true
+            log-probabilities.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class OpenRound:
         self.number = expansions.number
         self.verdict: Literal["failed", "budget"] | None = None
         self.scorer_error: ScorerError | None = None
+        self.exact = True
         self._round = expansions
         self._ended = ended
         self._carried = carried
@@ -105,6 +109,7 @@ class OpenRound:
         parent = self._round.expansions[outcome.rank].beam
         children = [self._child(parent, block) for block in outcome.blocks]
         children += outcome.candidates
+        self.exact = self.exact and all(child.exact for child in children)
         self._outcomes[outcome.rank] = children
         events: list[Event] = []
         if children:
@@ -149,6 +154,8 @@ class OpenRound:
 
     def _receive_evaluation(self, evaluation: Evaluation, outcome: Outcome) -> Reaction:
         beam = evaluation.round.expansions[outcome.rank].beam
+        if evaluation.round.purpose == "rollout":
+            self.exact = self.exact and all(block.exact for block in outcome.blocks)
         errors = evaluation.receive(outcome)
         events = [self._note_failure(1, beam, outcome.rank, error) for error in errors]
         cancels = bool(errors) and evaluation.round.sampling.cancel_siblings
@@ -238,7 +245,8 @@ class OpenRound:
             return
         standing = len(pool.standing)
         # Checked before any are dropped, so that a failed search keeps them.
-        if standing - evaluation.dropped < min(self._config.min_beams, standing):
+        alone = self._selection.weighted and evaluation.dropped == len(evaluation.values)
+        if alone or standing - evaluation.dropped < min(self._config.min_beams, standing):
             self.verdict = "failed"
         elif evaluation.round.purpose == "rollout":
             pool.take_futures(evaluation.results)
@@ -246,19 +254,27 @@ class OpenRound:
             pool.take_scores(evaluation.results, evaluation.step_scores)
 
     def _check_survivors(self) -> None:
-        """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them."""
+        """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them.
+
+        With weights, one of the expanded beams must survive: nothing else can stand in for the others.
+        """
         if not self._failures:
             return
         others = len(self._ended) + len(self._carried)
-        survivors = others + sum(1 for beams in self._outcomes.values() if beams)
-        expanded = others + len(self._outcomes)
-        if survivors < min(self._config.min_beams, expanded):
+        expanded = sum(1 for beams in self._outcomes.values() if beams)
+        alone = self._selection.weighted and not expanded
+        wanted = min(self._config.min_beams, others + len(self._outcomes))
+        if alone or others + expanded < wanted:
             self.verdict = "failed"
 
     def _make_pool(self) -> CandidatePool:
+        groups = [self._outcomes[rank] for rank in sorted(self._outcomes)]
+        if self._selection.weighted and not self.missing and any(groups):
+            wanted = self._round.expansions[0].n if self.number == 1 else 0
+            groups = fill_groups(groups, wanted, self._chance("stand-ins"))
         return CandidatePool(
             self.number,
-            [self._outcomes[rank] for rank in sorted(self._outcomes)],
+            groups,
             self._ended,
             self._carried,
             config=self._config,
@@ -268,19 +284,29 @@ class OpenRound:
 
     # -- the end of it
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that it is to choose from has come back."""
+        return self._pool is not None
+
     def close(self) -> tuple[Population, int, float]:
         """Select; return the beams to keep, the number of candidates, and their best score."""
         pool = self._pool
         assert pool is not None
         candidates = pool.scored_round().candidates
         best = max((beam.score for beam in candidates), default=-math.inf)
-        return pool.select(), pool.arrived, best
+        return pool.select(), sum(map(len, self._outcomes.values())), best
 
     def standing(self) -> list[Beam] | None:
-        """Return all current beams, including those still awaited; None if not yet scored."""
+        """Return all current beams; None if not yet scored.
+
+        Without weights, those still awaited are included as they were before the round.
+        """
         pool = self._pool or self._make_pool()
         if not self._is_scored(pool):
             return None
+        if self._selection.weighted:
+            return pool.standing  # others stand in for what has failed, and nothing is waited for
         waiting = [e.beam for e in self._round.expansions if not self._outcomes.get(e.rank)]
         return [*pool.standing, *waiting]
 
