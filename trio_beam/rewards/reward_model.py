@@ -124,9 +124,12 @@ class RewardModel(RewardScorer):
     endpoint: Endpoint | None = attrs.field(default=None, kw_only=True)
     function: RewardFunction | None = attrs.field(default=None, kw_only=True)
     api_key: str | None = attrs.field(default=None, kw_only=True, repr=False)
-    _connection: Connection | None = attrs.field(init=False, eq=False, repr=False)
+    _connection: Connection | None = attrs.field(init=False, default=None, eq=False, repr=False)
 
-    @_connection.default
+    def __attrs_post_init__(self) -> None:
+        # Not a default, which would be made before the fields are validated.
+        object.__setattr__(self, "_connection", self._connect())
+
     def _connect(self) -> Connection | None:
         given = [self.base_url, self.endpoint, self.function]
         if sum(one is not None for one in given) != 1:
