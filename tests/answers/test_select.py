@@ -27,7 +27,7 @@ from trio_beam import (
 from trio_beam.testing import FakeEndpoint
 
 BASE = BeamSearchConfig(
-    beam_width=4, n_per_beam=1, tokens_per_step=6, max_tokens=6, seed=9, early_stopping=False
+    beam_width=4, n_per_beam=1, tokens_per_step=6, max_tokens=6, seed=7, early_stopping=False
 )
 
 
@@ -61,9 +61,9 @@ class _Asked:
         return [Continuation(tokens=(Token(said, -1.0),), data=said.encode())]
 
 
-def most_cats(answers: list[str]) -> str:
-    cats = [answer.count(" cat") for answer in answers]
-    return f"<think>1 or 2?</think>Answer {cats.index(max(cats)) + 1} is the best."
+def last_of_the_alphabet(answers: list[str]) -> str:
+    place = answers.index(max(answers))
+    return f"<think>1 or 2?</think>Answer {place + 1} is the best."
 
 
 async def final_texts() -> list[str]:
@@ -75,11 +75,11 @@ async def test_the_preferred_text_is_the_answer_wherever_it_stands(
 ) -> None:
     texts = await final_texts()
     assert len(set(texts)) == 4
-    reader, seen = Reader(most_cats), []
+    reader, seen = Reader(last_of_the_alphabet), []
     config = attrs.evolve(BASE, answer=Select(endpoint=reader))
     result = await beam_search(FakeEndpoint(), "p", config, observers=[seen.append])
-    assert result.text == max(texts, key=lambda text: text.count(" cat")) != texts[0]
-    assert [one[0] for one in reader.questions] == texts  # each comes first once
+    assert result.text == max(texts) != texts[0]
+    assert sorted(one[0] for one in reader.questions) == sorted(texts)  # each comes first once
     assert all(sorted(one) == sorted(texts) for one in reader.questions)
     assert result.votes == ((result.text, 1.0),)
     assert result.stop_reason == "max_tokens"
@@ -98,7 +98,7 @@ async def test_a_model_that_likes_the_first_place_decides_nothing(
 
 
 async def test_one_text_is_no_choice(autojump_clock: MockClock) -> None:
-    reader = Reader(most_cats)
+    reader = Reader(last_of_the_alphabet)
     config = attrs.evolve(BASE, beam_width=1, answer=Select(endpoint=reader))
     assert (await beam_search(FakeEndpoint(), "p", config)).text
     assert reader.questions == []
@@ -116,13 +116,13 @@ async def test_an_answer_without_a_number_fails_the_search_with_all_that_was_fou
 
 async def test_with_drop_beam_the_orders_that_came_decide(autojump_clock: MockClock) -> None:
     def choose(answers: list[str]) -> str:
-        if answers[0].count(" cat") == 0:
+        if answers[0] == min(answers):
             raise ServerError("broken", status=500)
-        return most_cats(answers)
+        return last_of_the_alphabet(answers)
 
     config = attrs.evolve(BASE, answer=Select(endpoint=Reader(choose)), on_beam_failure="drop_beam")
     result = await beam_search(FakeEndpoint(), "p", config)
-    assert result.text == max(await final_texts(), key=lambda text: text.count(" cat"))
+    assert result.text == max(await final_texts())
     assert result.failures
     assert all(isinstance(one.error, ServerError) for one in result.failures)
 
@@ -131,7 +131,7 @@ async def test_a_deadline_or_a_budget_leaves_the_order_of_the_beams(
     autojump_clock: MockClock,
 ) -> None:
     texts = await final_texts()
-    config = attrs.evolve(BASE, answer=Select(endpoint=Reader(most_cats, latency=100.0)))
+    config = attrs.evolve(BASE, answer=Select(endpoint=Reader(last_of_the_alphabet, latency=100.0)))
     late = await beam_search_within(50.0, FakeEndpoint(), "p", config)
     assert (late.stop_reason, [beam.text for beam in late.beams]) == ("deadline", texts)
     assert late.usage.requests == 1 + 4

@@ -15,6 +15,7 @@ from tests.rewards.reward_server import LATENCY, TAG, RewardServer, value
 from trio_beam import (
     BeamSearchConfig,
     BeamTimeout,
+    ConfigError,
     EvaluationStarted,
     RequestRejected,
     RetryPolicy,
@@ -28,6 +29,7 @@ from trio_beam import (
     search_many,
 )
 from trio_beam.core.export import result_to_dict
+from trio_beam.strategies import make_strategy
 from trio_beam.testing import FakeEndpoint
 
 BASE = BeamSearchConfig(
@@ -305,3 +307,33 @@ async def test_a_vote_can_be_weighted_by_rewards(autojump_clock: MockClock) -> N
     config = attrs.evolve(BASE, scorer=negative, answer=Vote(cats, by="reward"))
     with pytest.raises(SearchFailed, match="numbers from 0 up, not -1.0"):
         await beam_search(FakeEndpoint(), "p", config)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "base_url must be given"),
+        ({"base_url": "http://rm", "function": len}, "base_url must be given"),
+        ({"base_url": "rm"}, "base_url must be a URL"),
+        ({"base_url": "http://rm", "api": "score"}, "api must be 'auto' or 'pooling'"),
+        ({"function": 7}, "function must be a function"),
+        ({"endpoint": "http://rm"}, "endpoint must be an Endpoint"),
+        ({"base_url": "http://a:hush@rm"}, "base_url has credentials"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        RewardModel(**given)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_name_alone_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(ConfigError, match="base_url must be given"):
+        BeamSearchConfig(scorer="reward_model")
+
+
+def test_at_the_command_line_its_url_is_enough() -> None:
+    made = make_strategy(
+        "beam_search", {"reward_model_base_url": "http://rm/v1", "reward_model_kind": "outcome"}
+    )
+    assert made == BeamSearchConfig(scorer=RewardModel("http://rm/v1", kind="outcome"))

@@ -45,7 +45,6 @@ class Connection:
         server: str | Endpoint,
         *,
         model: str | None,
-        api_key: str | None,
         api: str,
         steps: bool,
         label: str | None,
@@ -56,9 +55,7 @@ class Connection:
             ConfigError: the base URL is invalid.
         """
         owned = isinstance(server, str)
-        endpoint = (
-            Endpoint(server, model=model, api_key=api_key) if isinstance(server, str) else server
-        )
+        endpoint = Endpoint(server, model=model) if isinstance(server, str) else server
         return cls(
             endpoint,
             owned,

@@ -11,6 +11,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias, cast
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -67,10 +68,9 @@ class RewardModel(RewardScorer):
     up to there.
 
     Args:
-        endpoint: an open `Endpoint` instead of a `base_url`: with headers, limits and retries of its own.
+        endpoint: an open `Endpoint` instead of a `base_url`: with an API key, limits and retries of its own.
         function: a model in this process instead of a server (`RewardFunction`), plain or asynchronous. A
             plain one is called in the search's own task, and blocks it.
-        api_key: for `base_url`; never shown.
 
     Raises:
         ConfigError: names the field and its bound.
@@ -123,7 +123,6 @@ class RewardModel(RewardScorer):
     )
     endpoint: Endpoint | None = attrs.field(default=None, kw_only=True)
     function: RewardFunction | None = attrs.field(default=None, kw_only=True)
-    api_key: str | None = attrs.field(default=None, kw_only=True, repr=False)
     _connection: Connection | None = attrs.field(init=False, default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -144,10 +143,14 @@ class RewardModel(RewardScorer):
             raise ConfigError("api", bound, self.api)
         if self.endpoint is not None and not isinstance(self.endpoint, Endpoint):
             raise ConfigError("endpoint", "an Endpoint", self.endpoint)
+        if self.base_url is not None and urlsplit(self.base_url).username is not None:
+            # They would be shown wherever a configuration is.
+            error = ConfigError("base_url", "a URL without credentials", None)
+            error.args = ("base_url has credentials: use endpoint=Endpoint(...), which hides them",)
+            raise error
         return Connection.to(
             self.endpoint or cast("str", self.base_url),
             model=self.model,
-            api_key=self.api_key,
             api=self.api,
             steps=self.kind == "process",
             label=self.label,
