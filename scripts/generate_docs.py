@@ -1,4 +1,4 @@
-"""Generate the parts of the docs derived from the code: parameter and key tables, the phase diagram.
+"""Generate the parts of the docs derived from the code: parameter, key and event tables, and help texts.
 
     uv run --group dev python scripts/generate_docs.py
     uv run --group dev python scripts/generate_docs.py --check
@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import itertools
 import re
 import sys
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import attrs
+from click.testing import CliRunner
 
 import trio_beam
 from trio_beam.benchmark.keys import all_keys, strategy_groups
 from trio_beam.benchmark.providers import PROVIDERS
 from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.values import write_value
-from trio_beam.core.beam_search.phases import diagram
+from trio_beam.cli.main import cli
 from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
 from trio_beam.core.parameters import Option, options_of
 from trio_beam.core.validation import Parameter, parameters_of
@@ -147,6 +150,62 @@ def providers_table() -> str:
     return "\n".join(rows)
 
 
+def events_page() -> str:
+    """Every event, with its attributes as its docstring explains them."""
+    parts = [
+        "# Events",
+        (
+            "Generated from the declarations in the code: `scripts/generate_docs.py`. An observer is"
+            " called with each event of a search ([how to write one](../how-to/observer.md)). Every"
+            " event has `index`: in `search_many` the place of its prompt, from 0."
+        ),
+    ]
+    for event in typing.get_args(trio_beam.Event):
+        summary, explained = described(event)
+        rows = ["| attribute | type | |", "|---|---|---|"]
+        for attribute in attrs.fields(event):
+            if attribute.name != "index":
+                meaning = explained[attribute.name].replace("``", "`")
+                kind = str(attribute.type).replace("|", "\\|")
+                rows.append(f"| `{attribute.name}` | `{kind}` | {meaning} |")
+        parts += [f"## `{event.__name__}`", summary, "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def described(kind: type) -> tuple[str, dict[str, str]]:
+    """The first paragraph of a docstring, and its attributes with their explanations."""
+    doc = inspect.getdoc(kind) or ""
+    summary, _, rest = doc.partition("\n\nAttributes:\n")
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", rest, re.MULTILINE)
+    return " ".join(summary.split()), {name: " ".join(text.split()) for name, text in entries}
+
+
+def commands_page() -> str:
+    """The help of every command, as a terminal of 80 columns shows it."""
+    parts = [
+        "# Commands",
+        (
+            "Generated: what `--help` prints. Benchmark runs have keys instead of options:"
+            " [running-benchmarks.md](../running-benchmarks.md)."
+        ),
+    ]
+    for name, command in [("", cli), *sorted(cli.commands.items())]:
+        words = [name, "--help"] if name else ["--help"]
+        if name == "" or command.context_settings.get("help_option_names") != []:
+            shown = CliRunner().invoke(cli, words, prog_name="trio-beam", terminal_width=80).output
+            title = f"trio-beam {name}".strip()
+            parts += [f"## `{title}`", f"```text\n{shown.strip()}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def failures_table() -> str:
+    """The README's table of what can go wrong."""
+    readme = (DOCS.parent / "README.md").read_text("utf-8")
+    section = readme.partition("\n## What happens when something goes wrong\n")[2]
+    rows = itertools.dropwhile(lambda line: not line.startswith("|"), section.splitlines())
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("|"), rows))
+
+
 def filled(text: str, name: str, content: str) -> str:
     """The text with its section between ``<!-- name -->`` and ``<!-- /name -->`` replaced."""
     pattern = re.compile(f"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
@@ -155,17 +214,18 @@ def filled(text: str, name: str, content: str) -> str:
 
 
 def pages() -> dict[Path, str]:
-    design = DOCS / "design.md"
-    drawn = f"```mermaid\n{diagram()}\n```"
     running = DOCS / "running-benchmarks.md"
     tables = {"groups": groups_table(), "keys": keys_table(), "providers": providers_table()}
     text = running.read_text("utf-8")
     for name, content in tables.items():
         text = filled(text, name, content)
+    failures = DOCS / "failures.md"
     return {
         running: text,
+        failures: filled(failures.read_text("utf-8"), "failures", failures_table()),
         DOCS / "parameters.md": parameters_page(),
-        design: filled(design.read_text("utf-8"), "phases", drawn),
+        DOCS / "reference" / "events.md": events_page(),
+        DOCS / "reference" / "commands.md": commands_page(),
     }
 
 

@@ -160,7 +160,13 @@ class RequestRejected(EndpointError):
 
 
 class ContextOverflow(RequestRejected):
-    """The prompt followed by the beam does not fit into the model's context."""
+    """The prompt followed by the beam does not fit into the model's context.
+
+    Attributes:
+        explained: whether the server said so, rather than only refusing a longer beam.
+    """
+
+    explained = True
 
 
 class MalformedResponse(EndpointError):

@@ -62,7 +62,7 @@ def test_what_is_wrong_is_said(own_base_url: str) -> None:
         assert (done.exit_code, done.stdout) == (code, "")
         assert words in done.stderr
 
-    fails(2, "base_url must be a URL", "nonsense")
+    fails(2, "URL must be a URL", "nonsense")
     fails(2, "which?", "--local", own_base_url)
     fails(2, "no NOT_THERE", "--api-key-env", "NOT_THERE", own_base_url)
     fails(1, "cannot connect", "http://127.0.0.1:9/v1", "--quiet")

@@ -24,7 +24,7 @@ def children_of(parent: int) -> set[int]:
 
 def is_the_model(number: int) -> bool:
     try:
-        return b"local/_child.py" in Path(f"/proc/{number}/cmdline").read_bytes()
+        return b"_local_child.py" in Path(f"/proc/{number}/cmdline").read_bytes()
     except OSError:
         return False
 

@@ -13,7 +13,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.builders import subclasses
-from trio_beam.dialects.common.dialect import SeemsFull
 from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.endpoint.retry import GiveUp, RetryIn, RetryPolicy, decide, is_transient
 from trio_beam.errors import (
@@ -49,7 +48,6 @@ LASTING = [
     *(ServerError("never", status=status) for status in (501, 505)),
     *(RequestRejected("no", status=status) for status in (302, 400, 401, 403, 404, 405, 413, 422)),
     ContextOverflow("too long", status=400),
-    SeemsFull("no", status=400),
     MalformedResponse("of the wrong shape"),
     LogprobsUnavailable("no log-probabilities"),
     EndpointClosed("never entered"),

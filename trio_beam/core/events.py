@@ -30,7 +30,12 @@ Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward"]
 
 @attrs.frozen(kw_only=True)
 class SearchStarted(SearchEvent):
-    """A search is about to send its first request; it will take at most `rounds` rounds."""
+    """A search is about to send its first request.
+
+    Attributes:
+        config: configuration of the search.
+        rounds: maximum number of rounds.
+    """
 
     config: BeamSearchConfig
     rounds: int
@@ -38,7 +43,14 @@ class SearchStarted(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class RoundStarted(SearchEvent):
-    """A round starts to expand `beams` beams by `samples` continuations in total."""
+    """A round is about to send its requests.
+
+    Attributes:
+        round: number of the round, from 1.
+        rounds: maximum number of rounds.
+        beams: number of beams to expand.
+        samples: number of continuations in total.
+    """
 
     round: int
     rounds: int
@@ -51,10 +63,11 @@ class BeamExpanded(SearchEvent):
     """The continuations of one beam have arrived.
 
     Attributes:
+        round: number of the round, from 1.
         rank: rank of the beam in the round, from 0.
         candidates: number of continuations.
-        tokens: generated for them.
-        children: the beam with each continuation behind it, not scored yet.
+        tokens: number of tokens generated for them.
+        children: the beam extended by each continuation, not scored yet.
     """
 
     round: int
@@ -66,7 +79,12 @@ class BeamExpanded(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class BeamFailed(SearchEvent):
-    """A beam could not be expanded, or only partly."""
+    """A beam could not be expanded, or only partly.
+
+    Attributes:
+        failure: the beam, its error and the number of attempts.
+        rank: rank of the beam in the round, from 0.
+    """
 
     failure: BeamFailure
     rank: int
@@ -94,6 +112,8 @@ class RoundFinished(SearchEvent):
     """A round was scored and selected.
 
     Attributes:
+        round: number of the round, from 1.
+        rounds: maximum number of rounds.
         candidates: number of candidates received.
         active: number of active beams.
         ended: number of ended beams, over all rounds.
@@ -114,7 +134,11 @@ class RoundFinished(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class McmcStarted(SearchEvent):
-    """`mcmc` is about to send its first request."""
+    """`mcmc` is about to send its first request.
+
+    Attributes:
+        config: configuration of the chains.
+    """
 
     config: McmcConfig
 
@@ -165,7 +189,11 @@ class ChainStepped(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class SearchFinished(SearchEvent):
-    """The search has its result."""
+    """The search has its result.
+
+    Attributes:
+        result: the value that the call is about to return.
+    """
 
     result: SearchResult
 

@@ -40,14 +40,23 @@ class RequestRetried(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class RequestHedged(SearchEvent):
-    """A request without a response for `after` seconds was sent again."""
+    """A request without a response was sent again, while the first attempt goes on.
+
+    Attributes:
+        after: seconds since the request was sent.
+    """
 
     after: float
 
 
 @attrs.frozen(kw_only=True)
 class EndpointPaused(SearchEvent):
-    """A server asked for a pause of `seconds`, during which no search sends requests."""
+    """A server asked for a pause, during which no search sends requests.
+
+    Attributes:
+        seconds: length of the pause.
+        error: the response that asked for it.
+    """
 
     seconds: float
     error: EndpointError

@@ -11,10 +11,10 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, SeemsFull, words_of
+from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, words_of
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
-from trio_beam.errors import EndpointError, MalformedResponse, RequestRejected
+from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected
 
 
 @attrs.define(eq=False)
@@ -113,14 +113,16 @@ class DialectSampler:
         await self._settle(request, context)
         try:
             result = await self._ask(request, context)
-        except SeemsFull as refusal:
+        except ContextOverflow as refusal:
+            if refusal.explained:
+                raise
             result = await self._find_out(request, refusal, context)
         if self._exchanges.extra_body.shapes:
             return [attrs.evolve(block, exact=False) for block in result.continuations]
         return result.continuations
 
     async def _find_out(
-        self, request: SampleRequest, refusal: SeemsFull, context: RequestContext
+        self, request: SampleRequest, refusal: ContextOverflow, context: RequestContext
     ) -> ExchangeResult:
         """Find out whether a refusal without a reason means a full context.
 
@@ -156,7 +158,7 @@ class DialectSampler:
             )
             try:
                 return await self._ask(request, context)
-            except SeemsFull as again:
+            except ContextOverflow as again:
                 dialect.words_of_full_context.add(words_of(again))
                 raise
 

@@ -32,7 +32,7 @@ def _parent(folder: Path) -> int | None:
 
 def _is_the_model(folder: Path) -> bool:
     try:
-        return b"trio_beam/local/_child.py" in (folder / "cmdline").read_bytes()
+        return b"_local_child.py" in (folder / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -14,8 +14,7 @@ import trio
 
 from tests.servers.quirks.quirk import Ask, Quirk, Reply, Upstream, respond
 from tests.servers.socket_server import raw_server
-from trio_beam import Endpoint, RetryPolicy
-from trio_beam.http.transport import TrioTransport
+from trio_beam import Endpoint, RetryPolicy, TrioTransport, local_api_key
 
 
 @attrs.define
@@ -137,7 +136,11 @@ async def quirky_proxy(
 ) -> AsyncIterator[tuple[QuirkyFront, str]]:
     """A proxy on a real socket before a real server, while the block runs; yields it with its base URL."""
     root = base_url.removesuffix("/v1")
-    async with httpx.AsyncClient(transport=TrioTransport(), timeout=None) as client:
+    key = local_api_key(base_url)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(
+        transport=TrioTransport(), headers=headers, timeout=None
+    ) as client:
 
         async def upstream(ask: Ask) -> Reply:
             content = json.dumps(dict(ask.body)).encode() if ask.method == "POST" else None

@@ -32,13 +32,3 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.FINISHED: frozenset(),
     Phase.FAILED: frozenset(),
 }
-
-
-def diagram() -> str:
-    """Return the transitions as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", f"    [*] --> {Phase.READY.value}"]
-    for phase, following in TRANSITIONS.items():
-        lines += [f"    {phase.value} --> {other.value}" for other in Phase if other in following]
-        if not following:
-            lines.append(f"    {phase.value} --> [*]")
-    return "\n".join(lines)

@@ -299,16 +299,11 @@ class Dialect(ABC):
             or refusal.status == _TOO_LARGE
             or words_of(refusal) in self.words_of_full_context
         )
-        return (ContextOverflow if known else SeemsFull)(
+        overflow = ContextOverflow(
             refusal.message, status=refusal.status, url=refusal.url, attempts=refusal.attempts
         )
-
-
-class SeemsFull(ContextOverflow):
-    """A refusal without a known reason of a beam whose shorter self was accepted.
-
-    Not for users: the endpoint finds out whether the context is full (`DialectSampler`).
-    """
+        overflow.explained = known
+        return overflow
 
 
 def words_of(refusal: RequestRejected) -> str:
