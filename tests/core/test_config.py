@@ -48,8 +48,10 @@ BAD: dict[str, tuple[str, list[object]]] = {
         ["best", "", "TOP_K", None, 1, True, ["top_k"]],
     ),
     "scorer": (
-        "one of 'judge', 'mean_logprob', 'power', 'rating', 'reward_model' or a function, a Judge or a"
-        " RewardModel",
+        (
+            "one of 'judge', 'mean_logprob', 'power', 'rating', 'reward_model' or a function, a Judge or a"
+            " RewardModel"
+        ),
         ["sum", "", "Power", None, 1, True, ["power"]],
     ),
     "answer": (

@@ -99,7 +99,7 @@ def test_the_class_that_means_good_can_be_named_by_its_number() -> None:
 
 def test_a_server_that_finds_no_separators_is_told_how_to_be_started() -> None:
     exchange = score_by(calls_for("auto", steps=True), "process", inputs(tag="#")[:1], None)
-    with pytest.raises(MalformedResponse, match="0 scores for 2 steps: .*step_tag_id"):
+    with pytest.raises(MalformedResponse, match=r"0 scores for 2 steps: .*step_tag_id"):
         replay(exchange, answer("pooling_untagged"))
 
 

@@ -153,7 +153,7 @@ async def test_one_text_that_is_refused_fails_alone(autojump_clock: MockClock) -
 async def test_a_failure_ends_the_search_and_nothing_is_lost(autojump_clock: MockClock) -> None:
     server, model = RewardServer(), FakeEndpoint()
     server.fails = lambda number: BROKEN if number == 1 else None
-    with pytest.raises(SearchFailed, match="in round 2: .*broken") as caught:
+    with pytest.raises(SearchFailed, match=r"in round 2: .*broken") as caught:
         await run(server, model=model)
     assert {one.round for one in caught.value.failures} == {2}
     assert all(isinstance(one.error, ServerError) for one in caught.value.failures)
@@ -305,7 +305,7 @@ async def test_a_vote_can_be_weighted_by_rewards(autojump_clock: MockClock) -> N
     )
     negative = RewardModel(function=lambda _, steps: [-1.0] * len(steps), kind="outcome")
     config = attrs.evolve(BASE, scorer=negative, answer=Vote(cats, by="reward"))
-    with pytest.raises(SearchFailed, match="numbers from 0 up, not -1.0"):
+    with pytest.raises(SearchFailed, match=r"numbers from 0 up, not -1\.0"):
         await beam_search(FakeEndpoint(), "p", config)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,7 @@ def test_the_steps_are_the_text_and_each_block_has_one(
     data = text.encode()
     places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
     beam = Beam()
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         piece = data[start:end]
         token = Token(piece.decode("utf-8", "replace"), -1.0, None, piece)
         beam = beam.extend(Continuation(tokens=(token,), data=piece))

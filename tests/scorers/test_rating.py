@@ -51,7 +51,7 @@ def test_samples_are_averaged_and_those_without_a_number_do_not_count() -> None:
 
 @pytest.mark.parametrize("text", ["good", "11", "-3", "", "<think>it is 7 or 8", "v2"])
 def test_no_number_is_an_error_that_says_what_to_do(text: str) -> None:
-    with pytest.raises(MalformedResponse, match="no number from 0 to 10; .*raise max_tokens"):
+    with pytest.raises(MalformedResponse, match=r"no number from 0 to 10; .*raise max_tokens"):
         Rating().read(says(text))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.core.builders import answer, block, failed, opened
-from trio_beam import BeamSearchConfig, Judge, Lookahead, Select, ScoredRound, ServerError, TopK
+from trio_beam import BeamSearchConfig, Judge, Lookahead, ScoredRound, Select, ServerError, TopK
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
