@@ -8,7 +8,7 @@ In an environment with vllm, torch and transformers:
         --pooler-config '{"pooling_type": "STEP", "step_tag_id": 5}'
     python -m vllm.entrypoints.openai.api_server --runner pooling --dtype float32 --enforce-eager \\
         --model FOLDER/outcome --served-model-name outcome --port 18612
-    python scripts/record_rewards.py record FOLDER tests/dialects/captures_rewards
+    python scripts/record_rewards.py record FOLDER tests/rewards/captures
 """
 
 from __future__ import annotations
@@ -82,19 +82,19 @@ class Transformers:
             )
         self.whole = Qwen2ForSequenceClassification.from_pretrained(folder / "outcome").eval()
 
-    @torch.no_grad()
     def steps(self, text: str) -> list[float]:
         """Probability that each step is good."""
         ids = self.tokenizer(text, return_tensors="pt")["input_ids"]
-        probabilities = self.top(self.body(ids).last_hidden_state).softmax(-1)[0, :, 1]
+        with torch.no_grad():
+            probabilities = self.top(self.body(ids).last_hidden_state).softmax(-1)[0, :, 1]
         tag = self.tokenizer.convert_tokens_to_ids(TAG)
         return [float(one) for one in probabilities[ids[0] == tag]]
 
-    @torch.no_grad()
     def outcome(self, text: str) -> float:
         """Probability that a text is good."""
         ids = self.tokenizer(text, return_tensors="pt")["input_ids"]
-        return float(self.whole(ids).logits.sigmoid()[0, 0])
+        with torch.no_grad():
+            return float(self.whole(ids).logits.sigmoid()[0, 0])
 
     def conversation(self, messages: list[dict[str, str]]) -> str:
         """The text that the template makes of messages."""

@@ -13,6 +13,7 @@ from trio_beam import (
     BeamSearchConfig,
     Continuation,
     EvaluationStarted,
+    Event,
     MalformedResponse,
     Prompt,
     RequestContext,
@@ -32,7 +33,7 @@ BASE = BeamSearchConfig(
 
 
 @attrs.define
-class Reader(FakeEndpoint):
+class Reader:
     """Sees the answers of a question, and names one by its number."""
 
     choose: Callable[[list[str]], str]
@@ -75,7 +76,8 @@ async def test_the_preferred_text_is_the_answer_wherever_it_stands(
 ) -> None:
     texts = await final_texts()
     assert len(set(texts)) == 4
-    reader, seen = Reader(last_of_the_alphabet), []
+    reader = Reader(last_of_the_alphabet)
+    seen: list[Event] = []
     config = attrs.evolve(BASE, answer=Select(endpoint=reader))
     result = await beam_search(FakeEndpoint(), "p", config, observers=[seen.append])
     assert result.text == max(texts) != texts[0]

@@ -79,11 +79,11 @@ class RewardServer:
     @asynccontextmanager
     async def endpoint(self, **options: Any) -> AsyncIterator[Endpoint]:
         """An endpoint on this server, which does not retry."""
-        options = {"model": "rm", "retry": RetryPolicy(attempts=1)} | options
+        given: dict[str, Any] = {"model": "rm", "retry": RetryPolicy(attempts=1)} | options
         transport = httpx.MockTransport(self.handle)
         async with (
             httpx.AsyncClient(transport=transport, timeout=None) as client,
-            Endpoint("http://rm/v1", http_client=client, **options) as endpoint,
+            Endpoint("http://rm/v1", http_client=client, **given) as endpoint,
         ):
             yield endpoint
 

@@ -13,7 +13,7 @@ from trio_beam.dialects.common.error_responses import error_of
 from trio_beam.dialects.rewards import REWARD_CALLS, RewardInput, calls_for, score_by
 from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected
 
-CAPTURES = Path(__file__).parents[1] / "dialects" / "captures_rewards"
+CAPTURES = Path(__file__).parent / "captures"
 PROMPT = "What is 3 + 4?\n"
 #: Steps of the recorded candidates.
 STEPS = [["3 + 4 = 7", "So it is 7."], ["It is 8"], ["Да, семь", "😀", "это 7"]]

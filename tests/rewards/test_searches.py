@@ -17,6 +17,7 @@ from trio_beam import (
     BeamTimeout,
     ConfigError,
     EvaluationStarted,
+    Event,
     RequestRejected,
     RetryPolicy,
     RewardModel,
@@ -56,7 +57,8 @@ OPTIONS = {"retry", "max_concurrent", "attempt_timeout"}
 async def test_a_round_is_one_request_and_each_block_has_a_score(
     autojump_clock: MockClock,
 ) -> None:
-    server, seen = RewardServer(), []
+    server = RewardServer()
+    seen: list[Event] = []
     async with server.endpoint() as endpoint:
         scorer = RewardModel(endpoint=endpoint, aggregate="min")
         config = attrs.evolve(BASE, scorer=scorer)
