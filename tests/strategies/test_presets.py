@@ -71,9 +71,7 @@ def test_a_preset_is_a_plain_configuration() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "field"),
     [
-        ("beam_search", {"selection": "resample", "scorer": "mean_logprob"}, "scorer"),
         ("beam_search", {"selection": "resample", "length_penalty": 1.0}, "length_penalty"),
-        ("beam_search", {"selection": "resample", "judge_chat": False}, "judge_chat"),
         ("beam_search", {"beam_width": 1, "answer": "vote"}, "answer"),
         ("beam_search", {"beam_width": 1, "vote_by": "score"}, "vote_by"),
         ("beam_search", {"scorer": "judge", "alpha": 2.0}, "alpha"),
