@@ -269,6 +269,7 @@ PHASES = {
 #: From where to where each arrow goes, and by how much it is bent.
 ARROWS = {
     (Phase.READY, Phase.EXPANDING): ((165, 134), (263, 134), 0),
+    (Phase.READY, Phase.EVALUATING): ((140, 158), (443, 208), 14),
     (Phase.EXPANDING, Phase.READY): ((265, 147), (167, 147), 0),
     (Phase.EXPANDING, Phase.SCORING): ((355, 124), (443, 74), 0),
     (Phase.EXPANDING, Phase.EVALUATING): ((355, 156), (443, 206), 0),

@@ -31,6 +31,7 @@ BELOW: dict[str, list[str]] = {
     "http": ["errors", "core", "dialects"],
     "event_loop": ["errors"],
     "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local"],
+    "rewards": ["errors", "core", "dialects", "endpoint"],
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],

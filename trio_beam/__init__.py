@@ -8,6 +8,7 @@ The packages from the bottom up; imports point down only, and a test checks that
 - `dialects`: pure: the requests each server family takes, and the meaning of its responses.
 - `http`: connections and requests; the only package that imports httpx. `endpoint`: one server with its
   limits, retries and capabilities.
+- `rewards`: scorers that ask a server's reward model.
 - `engine`: rounds as nurseries, the search loops, many prompts at once.
 - `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
 - `asyncio`: the verbs for asyncio code. `compat`: the interface of the asyncio original. `command`: shared
@@ -18,7 +19,7 @@ The exports of this package and of `asyncio`, `scorers`, `selection`, `answers`,
 `observers` and `testing` are public; everything else is private and may change.
 """
 
-from trio_beam.answers import Best, Vote
+from trio_beam.answers import Best, Select, Vote
 from trio_beam.compat.original import BeamSearchSampling
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
@@ -59,6 +60,7 @@ from trio_beam.core.request_events import (
     RequestRetried,
 )
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult
+from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.usage import Budget, Usage, UsageMeter
 from trio_beam.endpoint.capabilities import Capabilities
@@ -96,7 +98,8 @@ from trio_beam.errors import (
 from trio_beam.http.transport import TrioTransport
 from trio_beam.local.keys import local_api_key
 from trio_beam.local.server import serve_local
-from trio_beam.scorers import Judge, MeanLogprob, Power
+from trio_beam.rewards import RewardModel
+from trio_beam.scorers import Judge, MeanLogprob, Power, Rating
 from trio_beam.selection import Resample, Subtrees, TopK
 
 __version__ = "0.2.0.dev0"
@@ -150,12 +153,15 @@ __all__ = [
     "Prompt",
     "PromptLike",
     "RateLimited",
+    "Rating",
     "RequestContext",
     "RequestHedged",
     "RequestRejected",
     "RequestRetried",
     "Resample",
     "RetryPolicy",
+    "RewardModel",
+    "RewardScorer",
     "RoundFinished",
     "RoundStarted",
     "SampleRequest",
@@ -169,6 +175,7 @@ __all__ = [
     "SearchOutcome",
     "SearchResult",
     "SearchStarted",
+    "Select",
     "Selection",
     "ServerError",
     "Steps",

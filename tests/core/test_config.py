@@ -9,7 +9,18 @@ from typing import Any
 import attrs
 import pytest
 
-from trio_beam import Beam, Judge, Lookahead, Power, Resample, Steps, Vote
+from trio_beam import (
+    Beam,
+    Judge,
+    Lookahead,
+    Power,
+    Rating,
+    Resample,
+    RewardModel,
+    Select,
+    Steps,
+    Vote,
+)
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.parameters import build, options_of
 from trio_beam.errors import ConfigError, TrioBeamError
@@ -49,10 +60,16 @@ BAD: dict[str, tuple[str, list[object]]] = {
         ["best", "", "TOP_K", None, 1, True, ["top_k"]],
     ),
     "scorer": (
-        "one of 'equal', 'judge', 'mean_logprob', 'power' or a function, or a Judge",
+        (
+            "one of 'equal', 'judge', 'mean_logprob', 'power', 'rating', 'reward_model' or a function, a"
+            " Judge or a RewardModel"
+        ),
         ["sum", "", "Power", None, 1, True, ["power"]],
     ),
-    "answer": ("one of 'best', 'vote' or a Vote", ["most", "", "Best", None, 1, True]),
+    "answer": (
+        "one of 'best', 'select', 'vote' or a Vote or a Select",
+        ["most", "", "Best", None, 1, True],
+    ),
     "block": (
         "one of 'steps' or a Steps or None",
         ["lines", "", "Steps", 1, True, ["steps"], "\n"],
@@ -79,12 +96,32 @@ BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
     "steps_delimiter": ("strings that are not empty", ["", ("a", ""), None, 1, (), [b"a"]]),
     "steps_min_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "vote_key": ("a function of a text, or a regular expression or None", [1, True, ()]),
-    "vote_by": ("one of 'count', 'score'", ["weight", "", None, 1, True]),
+    "vote_by": ("one of 'count', 'score', 'reward'", ["weight", "", None, 1, True]),
     "judge_question": ("a text with {text}", ["", "is it right?", None, 1]),
     "judge_yes": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
     "judge_no": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
     "judge_chat": ("one of True, False", [0, 1, "yes", None]),
     "judge_top_logprobs": ("a whole number from 2 up", [1, 2.0, True, None]),
+    "judge_max_tokens": ("a whole number from 1 up", [0, 1.0, True, None]),
+    "rating_question": ("a text with {text}", ["", "how good is it?", None, 1]),
+    "rating_minimum": ("a finite number", [NAN, INF, "0", None, True]),
+    "rating_maximum": ("a finite number", [NAN, INF, "9", None, True]),
+    "rating_samples": ("a whole number from 1 up", [0, 1.0, True, None]),
+    "rating_temperature": ("a finite number from 0 up", [-1, NAN, "1", None, True]),
+    "rating_max_tokens": ("a whole number from 1 up", [0, 1.0, True, None]),
+    "rating_chat": ("one of True, False", [0, 1, "yes", None]),
+    "select_orders": ("a whole number from 1 up", [0, 1.0, True, None]),
+    "select_question_text": ("a text with {answers}", ["", "which?", None, 1]),
+    "select_max_tokens": ("a whole number from 1 up", [0, 1.0, True, None]),
+    "select_chat": ("one of True, False", [0, 1, "yes", None]),
+    "reward_model_base_url": ("a text that is not empty or None", ["", 1, True]),
+    "reward_model_model": ("a text that is not empty or None", ["", 1, True]),
+    "reward_model_kind": ("one of 'process', 'outcome'", ["", "step", None, 1]),
+    "reward_model_api": ("one of 'auto', 'pooling', 'classify'", ["", "embed", None, 1]),
+    "reward_model_aggregate": ("one of 'last', 'min', 'prod', 'mean'", ["", "max", None, 1]),
+    "reward_model_separator": ("a text that is not empty", ["", None, 1]),
+    "reward_model_template": ("a text with {text}", ["", "{prompt}", 1]),
+    "reward_model_label": ("a text that is not empty or None", ["", True, 1.5]),
 }
 
 #: Values that go together badly: the field that is named, and its bound.
@@ -128,6 +165,10 @@ GOOD: list[dict[str, Any]] = [
     {"scorer": len},
     {"scorer": "judge"},
     {"scorer": Judge(yes="ja", no=["nein"])},
+    {"scorer": Rating(minimum=-1, maximum=1, samples=3)},
+    {"scorer": RewardModel("http://127.0.0.1:1/v1", "rm", "outcome", label=1)},
+    {"answer": "select"},
+    {"answer": Select(orders=1)},
     {"selection": "subtrees"},
     *({"block": value} for value in (None, "steps", Steps("。"), Steps(["\n", "."], 192))),
     *({"answer": value} for value in ("best", "vote", Vote(str.split, "score"))),
@@ -168,7 +209,9 @@ def test_a_bad_value_is_refused_by_name_and_bound(field: str, bound: str, value:
 def test_a_bad_value_of_a_part_is_refused_by_the_name_of_its_option(
     name: str, bound: str, value: object
 ) -> None:
-    values = {"lookahead_tokens": 8} if name == "lookahead_rollouts" else {}
+    values: dict[str, object] = {"lookahead_tokens": 8} if name == "lookahead_rollouts" else {}
+    if name.startswith("reward_model"):
+        values["reward_model_base_url"] = "http://127.0.0.1:1/v1"
     with pytest.raises(ConfigError) as caught:
         build(BeamSearchConfig, values | {name: value})
     assert caught.value.field == name

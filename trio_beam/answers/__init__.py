@@ -1,6 +1,7 @@
 """Rules that choose the answer among the final beams, one per file, registered in `core.config.ANSWERS`."""
 
 from trio_beam.answers.best import Best
+from trio_beam.answers.select import Select
 from trio_beam.answers.vote import Vote
 
-__all__ = ["Best", "Vote"]
+__all__ = ["Best", "Select", "Vote"]

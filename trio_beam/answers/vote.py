@@ -74,11 +74,12 @@ class Vote(AnswerRule):
             )
         },
     )
-    by: Literal["count", "score"] = one_of(
+    by: Literal["count", "score", "reward"] = one_of(
         "count",
         "score",
-        help="Whether each candidate has one vote, or each beam exp(score), which alpha makes sharper. Where"
-        " beams have weights, these are the votes.",
+        "reward",
+        help="Whether each candidate has one vote, or each beam exp(score), which alpha makes sharper, or its"
+        " score, which must be a reward from 0 up. Where beams have weights, these are the votes.",
     )
 
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
@@ -87,7 +88,7 @@ class Vote(AnswerRule):
         A tie goes to the answer with the better beam.
 
         Raises:
-            VoteError: the key raised, or returned an unhashable value.
+            VoteError: the key raised, or returned an unhashable value; a reward is negative.
         """
         groups: dict[Hashable, list[Beam]] = {}
         for beam in beams:
@@ -124,8 +125,19 @@ class Vote(AnswerRule):
             return beam.weight
         if self.by == "count":
             return float(beam.multiplicity)
+        if self.by == "reward":
+            return beam.multiplicity * _reward(beam)
         if best == -math.inf:
             return float(beam.multiplicity)
         if best == math.inf:
             return float(beam.multiplicity) if beam.score == math.inf else 0.0
         return beam.multiplicity * math.exp(beam.score - best)
+
+
+def _reward(beam: Beam) -> float:
+    if beam.score == -math.inf:  # not scored: its evaluation was cut short
+        return 0.0
+    if not 0 <= beam.score < math.inf:
+        what = f"rewards that vote are numbers from 0 up, not {beam.score}: use by='score'"
+        raise VoteError("reward", what)
+    return beam.score

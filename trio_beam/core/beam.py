@@ -34,6 +34,7 @@ class Beam:
         thinking: where `full_text` may hold thinking; see `Strategy.reasoning`.
         weight: its share of p^alpha in a result of ``selection="resample"``, summing to 1 over the beams;
             otherwise None.
+        step_scores: a reward model's score of each block; () without one.
     """
 
     parent: Beam | None = None
@@ -47,6 +48,7 @@ class Beam:
     multiplicity: int = 1
     weight: float | None = None
     thinking: Thinking = "auto"
+    step_scores: tuple[float, ...] = ()
     #: Unnormalised log-weight of the particle, in nats.
     log_weight: float = 0.0
     #: Characters that the last block completed.

@@ -17,6 +17,7 @@ from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.ranking import best_first
 from trio_beam.core.registry import Registry
 from trio_beam.core.result import Votes
+from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import boolean, documented, integer, number, one_of, part
 from trio_beam.errors import ConfigError
@@ -174,19 +175,19 @@ class BeamSearchConfig(Strategy):
         accepted="a Selection",
         help="Rule for the candidates to keep.",
     )
-    scorer: str | Scorer | AsyncScorer | ModelScorer = part(
+    scorer: str | AnyScorer = part(
         ModelScorer,
         "power",
         registry=SCORERS,
-        accepts=callable,
-        accepted="a function, or a Judge",
+        accepts=lambda value: isinstance(value, RewardScorer) or callable(value),
+        accepted="a function, a Judge or a RewardModel",
         help="Scorer of candidates; higher is better.",
     )
     answer: str | AnswerRule = part(
         AnswerRule,
         "best",
         registry=ANSWERS,
-        accepted="a Vote",
+        accepted="a Vote or a Select",
         topic="answer",
         help="Rule for the answer among the final beams.",
     )
@@ -202,13 +203,14 @@ class BeamSearchConfig(Strategy):
     def __attrs_post_init__(self) -> None:
         _check_enumeration(self)
         _check_temperature(self)
-        if self.weighted and not getattr(self.scorer_part, "is_p_alpha", False):
+        scorer = self.scorer_part
+        if self.weighted and not getattr(scorer, "is_p_alpha", False):
             raise ConfigError(
                 "scorer",
                 "'power' with selection='resample', which draws by p^alpha and asks no other score",
                 self.scorer,
             )
-        if self.early_stopping == "bound" and not hasattr(self.scorer_part, "best_reachable"):
+        if self.early_stopping == "bound" and not hasattr(scorer, "best_reachable"):
             raise ConfigError(
                 "early_stopping",
                 "True or False with a scorer other than 'power', whose bound is unknown",
@@ -255,9 +257,9 @@ class BeamSearchConfig(Strategy):
         return found
 
     @property
-    def scorer_part(self) -> Scorer | AsyncScorer | ModelScorer:
+    def scorer_part(self) -> AnyScorer:
         """The scorer as an object, even if given by name."""
-        found: Scorer | AsyncScorer | ModelScorer = SCORERS.part(self.scorer)
+        found: AnyScorer = SCORERS.part(self.scorer)
         return found
 
     @property
@@ -352,3 +354,5 @@ def _check_temperature(config: BeamSearchConfig) -> None:
 Scorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Sequence[float]]
 #: An asynchronous scorer.
 AsyncScorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Awaitable[Sequence[float]]]
+#: Any scorer but a name.
+AnyScorer: TypeAlias = Scorer | AsyncScorer | ModelScorer | RewardScorer

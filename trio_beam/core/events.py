@@ -23,8 +23,9 @@ from trio_beam.core.request_events import (
 )
 from trio_beam.core.result import BeamFailure, SearchResult
 
-#: Purpose of a round's requests: to expand beams, to estimate candidates' futures, or to judge them.
-Purpose: TypeAlias = Literal["expand", "rollout", "judge"]
+#: Purpose of a round's requests: to expand beams, or to evaluate candidates by rollouts, a judge or a reward
+#: model.
+Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward"]
 
 
 @attrs.frozen(kw_only=True)
@@ -97,9 +98,9 @@ class EvaluationStarted(SearchEvent):
 
     Attributes:
         round: number of the round, from 1.
-        purpose: ``"rollout"`` or ``"judge"``.
+        purpose: ``"rollout"``, ``"judge"`` or ``"reward"``.
         candidates: number of candidates evaluated.
-        samples: number of continuations in total.
+        samples: number of continuations (or scores by a reward model) in total.
     """
 
     round: int

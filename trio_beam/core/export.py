@@ -38,6 +38,7 @@ def _beam(beam: Beam) -> dict[str, Any]:
         "finish_reason": beam.finish_reason,
         "exact": beam.exact,
         "multiplicity": beam.multiplicity,
+        **({"step_scores": list(beam.step_scores)} if beam.step_scores else {}),
         **({} if beam.weight is None else {"weight": beam.weight}),
         "tokens": [_token(token) for token in beam.tokens],
     }

@@ -36,6 +36,16 @@ class ModelScorer(ABC):
     def top_logprobs(self) -> int:
         """Number of alternatives that `read` needs per token of an answer."""
 
+    @property
+    def samples(self) -> int:
+        """Number of answers to ask for about each candidate."""
+        return 1
+
+    @property
+    def temperature(self) -> float:
+        """Temperature at which answers are sampled."""
+        return 1.0
+
     @abstractmethod
     def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
         """Build the question about a candidate.
@@ -52,3 +62,10 @@ class ModelScorer(ABC):
         Raises:
             EndpointError: the answers do not give one.
         """
+
+
+def verdict_of(answer: Continuation) -> str:
+    """Return the part of an answer behind its reasoning; "" if the reasoning has not ended."""
+    text = answer.data.decode("utf-8", "replace")
+    _, closed, verdict = text.rpartition("</think>")
+    return "" if not closed and "<think>" in text else verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -77,3 +78,28 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def fill_in(template: str, **values: str) -> str:
+    """Replace each ``{name}`` in a template; a value that contains a placeholder stays as it is."""
+    pattern = "|".join(re.escape(f"{{{name}}}") for name in values)
+    return re.sub(pattern, lambda found: values[found[0][1:-1]], template)
+
+
+def text_of(prompt: Prompt) -> str:
+    """Return a prompt as text: a single user message verbatim, other messages with their roles."""
+    if prompt.messages is None:
+        return prompt.text or ""
+    messages = [(str(one["role"]), _content(one.get("content"))) for one in prompt.messages]
+    if [role for role, _ in messages] == ["user"]:
+        return messages[0][1]
+    return "\n\n".join(f"{role}: {content}" for role, content in messages)
+
+
+def _content(content: Any) -> str:
+    """Return the text of a message's content, which may be a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return "\n".join(text for text in texts if isinstance(text, str))

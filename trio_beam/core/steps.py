@@ -13,6 +13,7 @@ from trio_beam.core.config import AsyncScorer
 from trio_beam.core.events import Event, Purpose
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import BeamFailure, StopReason
+from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.strategy import Strategy
 from trio_beam.errors import EndpointError, ScorerError
 
@@ -84,7 +85,7 @@ class Round:
         purpose: purpose of the requests.
         expansions: one per beam or candidate.
         sampling: shared sampling parameters.
-        scorer: builds the questions if the purpose is ``"judge"``.
+        scorer: builds the questions if the purpose is ``"judge"``, gives the scores if it is ``"reward"``.
         events: to emit before the first request.
     """
 
@@ -92,7 +93,7 @@ class Round:
     purpose: Purpose
     expansions: tuple[Expansion, ...]
     sampling: Sampling
-    scorer: ModelScorer | None = None
+    scorer: ModelScorer | RewardScorer | None = None
     events: tuple[Event, ...] = ()
 
     @property
@@ -143,6 +144,7 @@ class Outcome:
         continuations: by sample index; fewer than requested if some requests failed.
         candidates: complete beams instead of continuations; they need not extend the beam, and their
             cost is counted by their creator.
+        step_scores: a reward model's, one per block; None without them.
         errors: errors of failed requests, in sample order; empty if cancelled.
         cancelled: whether it was cancelled, because of a sibling or from outside.
         exhausted: whether a request was not sent because of the budget.
@@ -151,6 +153,7 @@ class Outcome:
     rank: int
     continuations: Mapping[int, Continuation] = attrs.field(factory=dict)
     candidates: tuple[Beam, ...] = ()
+    step_scores: tuple[float, ...] | None = None
     errors: tuple[EndpointError, ...] = ()
     cancelled: bool = False
     exhausted: bool = False

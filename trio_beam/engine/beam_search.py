@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.beam_search.scoring import scorer_failed
@@ -12,9 +13,11 @@ from trio_beam.core.events import Event, Observer, SearchStarted
 from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
+from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.steps import Failed, Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.evaluation import QuestionSampler
+from trio_beam.engine.reward_round import run_reward_round
 from trio_beam.engine.round import RoundRunner, run_round
 from trio_beam.engine.run import ENTROPY_BITS, Run, search_failed
 from trio_beam.errors import ScorerError, VoteError
@@ -69,6 +72,11 @@ class BeamSearchRun(Run[BeamSearchConfig]):
 
     async def _search(self, sampler: Sampler) -> StopReason:
         """Take steps until the machine has finished."""
+        scorer = self._strategy.scorer_part
+        async with scorer.opened() if isinstance(scorer, RewardScorer) else nullcontext():
+            return await self._step_to_the_end(sampler)
+
+    async def _step_to_the_end(self, sampler: Sampler) -> StopReason:
         while True:
             step = self._machine.step()
             if isinstance(step, ScoreCandidates):
@@ -77,20 +85,23 @@ class BeamSearchRun(Run[BeamSearchConfig]):
             for event in step.events:
                 self._emit(event)
             if isinstance(step, Round):
-                await self._runner(
-                    self._sampler_for(step, sampler), step, self._machine, self._meter, self._emit
-                )
+                await self._run_round(step, sampler)
                 self._meter.prompt_length = prompt_length(sampler)
             elif isinstance(step, Failed):
                 raise self._failure_error(step)
             else:
                 return step.stop_reason
 
-    def _sampler_for(self, current: Round, sampler: Sampler) -> Sampler:
+    async def _run_round(self, current: Round, sampler: Sampler) -> None:
         scorer = current.scorer
-        if scorer is None:
-            return sampler
-        return QuestionSampler(scorer.model or self._model, scorer, self._prompt)
+        if isinstance(scorer, RewardScorer):
+            await run_reward_round(
+                scorer, self._prompt, current, self._machine, self._meter, self._emit
+            )
+            return
+        if scorer is not None:
+            sampler = QuestionSampler(scorer.model or self._model, scorer, self._prompt)
+        await self._runner(sampler, current, self._machine, self._meter, self._emit)
 
     async def _score(self, step: ScoreCandidates) -> None:
         try:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import trio
+
+from trio_beam.core.language_model import RequestContext
+from trio_beam.errors import BeamTimeout
+
+T = TypeVar("T")
 
 
 class PausableDeadline:
@@ -37,3 +43,27 @@ class PausableDeadline:
             yield
         finally:
             self._scope.deadline = trio.current_time() + left
+
+
+async def run_within(
+    seconds: float | None, context: RequestContext, request: Callable[[], Awaitable[T]]
+) -> T:
+    """Make a request within a beam's timeout; waiting for a slot does not count.
+
+    Args:
+        seconds: the beam's timeout; None: no limit.
+        context: of the request, which gets the deadline.
+        request: makes it.
+
+    Raises:
+        BeamTimeout: it took longer.
+    """
+    if seconds is None:
+        return await request()
+    with trio.CancelScope() as scope:
+        context.deadline = PausableDeadline(scope, seconds)
+        return await request()
+    message = f"the beam took longer than beam_timeout={seconds:g} s"
+    if context.last_error is not None:
+        message += f"; its last error: {context.last_error.message}"
+    raise BeamTimeout(message, attempts=context.attempts)

@@ -24,10 +24,9 @@ from trio_beam.core.language_model import (
 )
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
 from trio_beam.core.usage import Allotment, UsageMeter
-from trio_beam.engine.deadline import PausableDeadline
+from trio_beam.engine.deadline import run_within
 from trio_beam.errors import (
     WITHOUT_LOGPROBS,
-    BeamTimeout,
     BudgetExhausted,
     EndpointError,
     LogprobsUnavailable,
@@ -75,18 +74,19 @@ async def run_round(
             for task, expansion in zip(tasks, current.expansions, strict=True):
                 nursery.start_soon(task.run, send, name=f"beam {expansion.rank}")
             for _ in scopes:
-                reaction = _deliver(receiver, await receive.receive(), emit)
+                reaction = deliver(receiver, await receive.receive(), emit)
                 for rank in reaction.cancel:
                     scopes[rank].cancel(reason="a sibling failed")
     finally:
         # A cancelled round still delivers everything that arrived: it was paid for.
         for outcome in _buffered(receive):
-            _deliver(receiver, outcome, emit)
+            deliver(receiver, outcome, emit)
         send.close()
         receive.close()
 
 
-def _deliver(receiver: OutcomeReceiver, outcome: Outcome, emit: Observer) -> Reaction:
+def deliver(receiver: OutcomeReceiver, outcome: Outcome, emit: Observer) -> Reaction:
+    """Pass an outcome to its receiver, emit the events that follow, and return the reaction."""
     reaction = receiver.receive(outcome)
     for event in reaction.events:
         emit(event)
@@ -205,11 +205,9 @@ class _BeamTask:
         context = RequestContext(
             meter=self._meter, emit=self._emit, deadline=NO_DEADLINE, allotment=allotment
         )
-        limit = self._sampling.beam_timeout
-        if limit is None:
-            got = await self._sampler.sample(request, context)
-        else:
-            got = await self._sample_within(limit, request, context)
+        got = await run_within(
+            self._sampling.beam_timeout, context, lambda: self._sampler.sample(request, context)
+        )
         if not got:
             raise MalformedResponse("the response has no continuation", attempts=1)
         self._check_logprobs(got)
@@ -221,19 +219,6 @@ class _BeamTask:
         if not self._sampling.logprobs:  # a model may report what was not asked for
             got = [attrs.evolve(block, logprob=None) for block in got]
         return got
-
-    async def _sample_within(
-        self, limit: float, request: SampleRequest, context: RequestContext
-    ) -> Sequence[Continuation]:
-        with trio.CancelScope() as scope:
-            context.deadline = PausableDeadline(scope, limit)
-            got = await self._sampler.sample(request, context)
-        if not scope.cancelled_caught:
-            return got
-        message = f"the beam took longer than beam_timeout={limit:g} s"
-        if context.last_error is not None:
-            message += f"; its last error: {context.last_error.message}"
-        raise BeamTimeout(message, attempts=context.attempts)
 
     def _check_logprobs(self, got: Sequence[Continuation]) -> None:
         if self._sampling.logprobs and any(block.logprob is None for block in got):

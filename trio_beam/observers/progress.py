@@ -119,6 +119,8 @@ def _evaluation(event: EvaluationStarted) -> str:
     about = _count(event.candidates, "candidate")
     if event.purpose == "judge":
         return f"round {event.round}: asking the judge about {about}"
+    if event.purpose == "reward":
+        return f"round {event.round}: asking the reward model about {about}"
     rollouts = _count(event.samples, "rollout")
     return f"round {event.round}: looking ahead from {about} by {rollouts}"
 

@@ -7,6 +7,7 @@ from trio_beam.scorers.equal import Equal
 from trio_beam.scorers.judge import Judge
 from trio_beam.scorers.mean_logprob import MeanLogprob
 from trio_beam.scorers.power import Power
+from trio_beam.scorers.rating import Rating
 
 __all__ = [
     "SCORERS",
@@ -16,6 +17,7 @@ __all__ = [
     "MeanLogprob",
     "ModelScorer",
     "Power",
+    "Rating",
     "Scorer",
     "needs_logprobs",
 ]

@@ -1,14 +1,14 @@
 """A language model as judge, asked a yes/no question about each candidate.
 
 The score is log p(yes) - log p(no), in nats: the log-odds, from the probabilities of the answer's first
-token.
+token, or of the last yes or no of an answer that reasons first.
 
 Generative verifiers: Zhang et al. 2024 (arXiv 2408.15240).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -18,7 +18,7 @@ from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import SCORERS
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.model_scorer import ModelScorer
-from trio_beam.core.prompt import Prompt
+from trio_beam.core.prompt import Prompt, fill_in, text_of
 from trio_beam.core.validation import PARAMETER, Parameter, as_tuple, boolean, documented, integer
 from trio_beam.core.weights import log_sum
 from trio_beam.errors import ConfigError, LogprobsUnavailable
@@ -91,7 +91,14 @@ class Judge(ModelScorer):
         help="Whether to send the question as a user message through the model's template, or as text.",
     )
     top_logprobs: int = integer(
-        20, minimum=2, help="Number of alternatives to request for the answer's first token."
+        20, minimum=2, help="Number of alternatives to request for each token of the answer."
+    )
+    max_tokens: int = integer(
+        1,
+        minimum=1,
+        unit="tokens",
+        help="Maximum length of the answer. With more than 1 the judge may reason first: the last yes or no"
+        " is its verdict.",
     )
 
     @property
@@ -99,17 +106,9 @@ class Judge(ModelScorer):
         """The endpoint to ask."""
         return self.endpoint
 
-    @property
-    def max_tokens(self) -> int:
-        """One: only the first token is read."""
-        return 1
-
     def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
         """Build the question about a candidate."""
-        # Replaced separately, because the prompt may contain "{text}".
-        first, *rest = self.question.split("{prompt}")
-        asked = [piece.replace("{text}", beam.text) for piece in (first, *rest)]
-        question = text_of(prompt).join(asked)
+        question = fill_in(self.question, prompt=text_of(prompt), text=beam.text)
         if self.chat:
             return Prompt(messages=({"role": "user", "content": question},))
         return Prompt(text=question)
@@ -118,10 +117,19 @@ class Judge(ModelScorer):
         """Return the log-odds, in nats.
 
         Raises:
-            LogprobsUnavailable: the answer begins neither with yes nor with no.
+            LogprobsUnavailable: the answer has neither yes nor no, or with one token begins with neither.
         """
         tokens = answers[0].tokens
-        return self.log_odds(tokens[0].top if tokens else ())
+        if self.max_tokens == 1:
+            return self.log_odds(tokens[0].top if tokens else ())
+        words = set(map(_plain, (*self.yes, *self.no)))
+        for token in reversed(tokens):
+            if _plain(token.text) in words:
+                return self.log_odds(token.top or (token,))
+        raise LogprobsUnavailable(
+            f"the judge says neither {self.yes[0]!r} nor {self.no[0]!r} within {self.max_tokens} tokens: ask"
+            " for one of them at the end, or raise max_tokens"
+        )
 
     def log_odds(self, top: Sequence[Token]) -> float:
         """Return log p(yes) - log p(no), in nats, from the most probable first tokens of the answer.
@@ -147,22 +155,3 @@ class Judge(ModelScorer):
 
 def _plain(text: str) -> str:
     return text.strip(" \t\n.,!:;'\"*▁Ġ").casefold()
-
-
-def text_of(prompt: Prompt) -> str:
-    """Return a prompt as text: a single user message verbatim, other messages with their roles."""
-    if prompt.messages is None:
-        return prompt.text or ""
-    messages = [(str(one["role"]), _content(one.get("content"))) for one in prompt.messages]
-    if [role for role, _ in messages] == ["user"]:
-        return messages[0][1]
-    return "\n\n".join(f"{role}: {content}" for role, content in messages)
-
-
-def _content(content: Any) -> str:
-    """Return the text of a message's content, which may be a list of parts."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
-    return "\n".join(text for text in texts if isinstance(text, str))

@@ -28,9 +28,12 @@ def self_consistency(
     ] = None,
     *,
     by: Annotated[
-        Literal["count", "score"],
+        Literal["count", "score", "reward"],
         Parameter(
-            kind="choice", choices=("count", "score"), topic="answer", help="Weight of a vote."
+            kind="choice",
+            choices=("count", "score", "reward"),
+            topic="answer",
+            help="Weight of a vote: 1, exp(score), or the score itself.",
         ),
     ] = "count",
     temperature: Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.core.builders import answer, block, failed, opened
-from trio_beam import BeamSearchConfig, Judge, Lookahead, ScoredRound, ServerError, TopK
+from trio_beam import BeamSearchConfig, Judge, Lookahead, ScoredRound, Select, ServerError, TopK
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
@@ -55,7 +55,7 @@ def blocks(step: Round, n: int) -> list[Continuation]:
     yes = Token("yes", -0.5, top=(Token("yes", -0.5), Token("no", -1.0)))
     made = [block(f"{step.number}{k} ") for k in range(n)]
     if step.purpose == "judge":
-        return [Continuation(tokens=(yes,), data=b"yes")]
+        return [Continuation(tokens=(yes,), data=b"1")]
     return made
 
 
@@ -64,6 +64,11 @@ JUDGED = BeamSearchConfig(
 )
 AWAITED = BeamSearchConfig(
     beam_width=1, n_per_beam=1, tokens_per_step=1, max_tokens=2, scorer=later
+)
+
+
+CHOSEN = BeamSearchConfig(
+    beam_width=2, n_per_beam=1, tokens_per_step=1, max_tokens=1, answer=Select()
 )
 
 
@@ -108,6 +113,8 @@ def test_every_transition_of_the_table_happens_and_no_other() -> None:
         max_completion_tokens=4,
     )
     assert run(Watched(poor)) is Phase.FINISHED  # no budget for the rollouts
+    assert run(Watched(CHOSEN)) is Phase.FINISHED
+    assert run(Watched(CHOSEN), None, failed(0, BROKEN)) is Phase.FAILED
     hopeless = Watched(SMALL)
     hopeless.fail(BeamFailure(beam=Beam(), error=BROKEN, attempts=1, round=0))
     assert seen == {(one, other) for one, others in TRANSITIONS.items() for other in others}

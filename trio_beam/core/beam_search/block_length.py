@@ -30,7 +30,7 @@ def affordable(
         return usual, usual
     samples = n * len(beams)
     if isinstance(config.scorer_part, ModelScorer):
-        left -= samples * config.scorer_part.max_tokens
+        left -= samples * config.scorer_part.samples * config.scorer_part.max_tokens
     longest = max((config.max_tokens - beam.length for beam in beams), default=0)
     block = int(max(0.0, left)) // (max(samples, 1) * times)
     return min(usual, block), min(usual, longest)

@@ -9,14 +9,14 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.scoring import call_scorer, is_async
 from trio_beam.core.beam_search.stand_ins import replace_members
 from trio_beam.core.config import (
-    AsyncScorer,
+    AnyScorer,
     BeamSearchConfig,
     Population,
     ScoredRound,
-    Scorer,
     Selection,
 )
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.seeds import Chance
 
 
@@ -81,23 +81,32 @@ class CandidatePool:
             ]
         return [*self._ended, *self._carried, *fresh]
 
-    def score_now(self, scorer: Scorer | AsyncScorer | ModelScorer) -> bool:
+    def score_now(self, scorer: AnyScorer) -> bool:
         """Score the candidates if `scorer` is a plain function; return whether they are scored.
 
         Raises:
             ScorerError: the scorer failed.
         """
         fresh = self.fresh
-        waits = isinstance(scorer, ModelScorer) or is_async(scorer)
+        waits = isinstance(scorer, (ModelScorer, RewardScorer)) or is_async(scorer)
         if not self.scored and not (waits and fresh):
             values = call_scorer(scorer, fresh, self._config) if fresh else []  # type: ignore[arg-type]
             self.take_scores(dict(zip(fresh, values, strict=True)))
         return self.scored
 
-    def take_scores(self, scores: Mapping[Beam, float | None]) -> None:
-        """Set the candidates' scores; drop candidates without one."""
+    def take_scores(
+        self,
+        scores: Mapping[Beam, float | None],
+        step_scores: Mapping[Beam, tuple[float, ...]] | None = None,
+    ) -> None:
+        """Set the candidates' scores, and step scores if there are any; drop candidates without a score."""
+        steps = step_scores or {}
         self._groups = [
-            [beam.replace(score=score) for beam in group if (score := scores[beam]) is not None]
+            [
+                beam.replace(score=score, step_scores=steps.get(beam, ()))
+                for beam in group
+                if (score := scores[beam]) is not None
+            ]
             for group in self._groups
         ]
         self.scored = True

@@ -1,7 +1,7 @@
 """Requests about a round's candidates, between expansion and selection.
 
-Rollouts that estimate candidates' futures and questions to a judge are rounds like any other: sent
-concurrently, each in its own cancel scope, under the same limits. An `Evaluation` turns their outcomes
+Rollouts that estimate candidates' futures, questions to a judge and scores by a reward model are rounds like
+any other: sent concurrently, in cancel scopes, under the same limits. An `Evaluation` turns their outcomes
 into a number per candidate.
 """
 
@@ -13,15 +13,15 @@ from typing import TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import Continuation
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import EvaluationStarted, Purpose
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.steps import Expansion, Outcome, Round, Sampling
 from trio_beam.errors import EndpointError
 
-#: Turns the continuations of one candidate into a number, or raises an `EndpointError`.
-Reader: TypeAlias = Callable[[Beam, Sequence[Continuation]], float]
+#: Turns the outcome for one candidate into a number, or raises an `EndpointError`.
+Reader: TypeAlias = Callable[[Beam, Outcome], float]
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -30,19 +30,27 @@ class Evaluation:
 
     Attributes:
         round: the requests, one expansion per candidate.
-        read: turns continuations into a number.
+        read: turns an outcome into a number.
+        requests: number of requests it takes at least.
         ignored_error: exception type that means "no continuation", not a failure.
         values: the number of each candidate, by rank; None if it could not be obtained.
         stopped: whether a cancellation or failure ended the evaluation.
         exhausted: whether the budget prevented some requests.
+        step_scores: of each candidate that a reward model has scored.
     """
 
     round: Round
     read: Reader
+    requests: int = attrs.field()
     ignored_error: type[EndpointError] | None = None
     values: dict[int, float | None] = attrs.field(factory=dict, init=False)
     stopped: bool = attrs.field(default=False, init=False)
     exhausted: bool = attrs.field(default=False, init=False)
+    step_scores: dict[Beam, tuple[float, ...]] = attrs.field(factory=dict, init=False)
+
+    @requests.default
+    def _one_per_candidate(self) -> int:
+        return len(self.round.expansions)
 
     @property
     def missing(self) -> frozenset[int]:
@@ -61,14 +69,17 @@ class Evaluation:
 
     def receive(self, outcome: Outcome) -> list[EndpointError]:
         """Process the outcome for one candidate; return its failures."""
-        blocks = outcome.blocks
         self.exhausted = self.exhausted or outcome.exhausted
         self.stopped = self.stopped or outcome.cancelled
         errors = [error for error in outcome.errors if not self._is_ignored(error)]
         value: float | None = None
-        if blocks or len(errors) < len(outcome.errors):
+        beam = self.round.expansions[outcome.rank].beam
+        if outcome.step_scores is not None:
+            self.step_scores[beam] = outcome.step_scores
+        something = outcome.continuations or outcome.step_scores is not None
+        if something or len(errors) < len(outcome.errors):
             try:
-                value = self.read(self.round.expansions[outcome.rank].beam, blocks)
+                value = self.read(beam, outcome)
             except EndpointError as error:
                 errors.append(error)
         self.values[outcome.rank] = value
@@ -85,7 +96,7 @@ def evaluation_round(
     purpose: Purpose,
     expansions: Sequence[Expansion],
     sampling: Sampling,
-    scorer: ModelScorer | None = None,
+    scorer: ModelScorer | RewardScorer | None = None,
 ) -> Round:
     """Build a round of requests about candidates, with its event."""
     started = EvaluationStarted(
@@ -104,15 +115,43 @@ def evaluation_round(
     )
 
 
+def first_seed(number: int, n: int, config: BeamSearchConfig, seed: int) -> int:
+    """Return the seed of the first sample of an evaluation.
+
+    Its samples come after those of the search itself, distinct for each round and candidate.
+
+    Args:
+        number: of the round, from 1.
+        n: samples per candidate.
+        config: of the search.
+        seed: of the first sample of the search.
+    """
+    max_candidates = config.samples_per_round + config.beam_width
+    return seed + config.rounds * config.samples_per_round + (number - 1) * max_candidates * n
+
+
 def judge(
-    number: int, beams: Sequence[Beam], scorer: ModelScorer, config: BeamSearchConfig
+    number: int,
+    beams: Sequence[Beam],
+    scorer: ModelScorer,
+    config: BeamSearchConfig,
+    seed: int | None,
 ) -> Evaluation:
     """Build an evaluation that asks a question about each candidate of round `number`."""
+    n = scorer.samples
+    first = None if seed is None else first_seed(number, n, config, seed)
     questions = [
-        Expansion(rank=rank, beam=beam, n=1, max_tokens=scorer.max_tokens, seed=None)
+        Expansion(
+            rank=rank,
+            beam=beam,
+            n=n,
+            max_tokens=scorer.max_tokens,
+            seed=None if first is None else first + rank * n,
+        )
         for rank, beam in enumerate(beams)
     ]
     sampling = Sampling(
+        temperature=scorer.temperature,
         top_logprobs=scorer.top_logprobs,
         logprobs=scorer.top_logprobs > 0,
         beam_timeout=config.beam_timeout,
@@ -120,5 +159,24 @@ def judge(
     )
     return Evaluation(
         round=evaluation_round(number, "judge", questions, sampling, scorer),
-        read=lambda _, answers: scorer.read(answers),
+        read=lambda _, outcome: scorer.read(outcome.blocks),
+    )
+
+
+def reward(
+    number: int, beams: Sequence[Beam], scorer: RewardScorer, config: BeamSearchConfig
+) -> Evaluation:
+    """Build an evaluation that has the candidates of round `number` scored by a reward model."""
+    expansions = [
+        Expansion(rank=rank, beam=beam, n=1, max_tokens=0, seed=None)
+        for rank, beam in enumerate(beams)
+    ]
+    sampling = Sampling(
+        beam_timeout=config.beam_timeout,
+        cancel_siblings=config.on_beam_failure == "cancel_siblings",
+    )
+    return Evaluation(
+        round=evaluation_round(number, "reward", expansions, sampling, scorer),
+        read=lambda _, outcome: scorer.score_of(outcome.step_scores or ()),
+        requests=1,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.evaluation import Evaluation, evaluation_round
+from trio_beam.core.beam_search.evaluation import Evaluation, evaluation_round, first_seed
 from trio_beam.core.block import Continuation, known
 from trio_beam.core.config import BeamSearchConfig, Lookahead
 from trio_beam.core.steps import Expansion, Sampling
@@ -36,7 +36,7 @@ def look_ahead(
     rollouts = _rollouts(number, beams, lookahead, config, seed)
     return Evaluation(
         round=evaluation_round(number, "rollout", rollouts, sampling),
-        read=lambda beam, blocks: future(beam, blocks, config),
+        read=lambda beam, outcome: future(beam, outcome.blocks, config),
         ignored_error=ContextOverflow,  # with a full context there is no future
     )
 
@@ -50,9 +50,7 @@ def _rollouts(
 ) -> list[Expansion]:
     n = lookahead.rollouts
     if seed is not None:
-        # Sample numbers after those of the search itself, distinct for each round and candidate.
-        max_candidates = config.samples_per_round + config.beam_width
-        seed += config.rounds * config.samples_per_round + (number - 1) * max_candidates * n
+        seed = first_seed(number, n, config, seed)
     return [
         Expansion(
             rank=index,

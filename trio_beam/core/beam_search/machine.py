@@ -19,11 +19,13 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.block_length import affordable
 from trio_beam.core.beam_search.candidates import merge_duplicates
+from trio_beam.core.beam_search.final_choice import FinalChoice
 from trio_beam.core.beam_search.open_round import OpenRound
 from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
 from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.events import Event, RoundFinished, RoundStarted
+from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
+from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.ranking import best_first
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason, Votes
 from trio_beam.core.seeds import Chance, base_seed, sample_number
@@ -68,6 +70,9 @@ class BeamSearchMachine:
         self._exact = True  # whether everything received in completed rounds was
         self._shortened = False  # whether the budget has shortened a block
         self._open: OpenRound | None = None
+        self._choice: FinalChoice | None = (
+            None  # while or after a model has been asked for the answer
+        )
         self._end: Finished | Failed | None = None
 
     @property
@@ -88,6 +93,8 @@ class BeamSearchMachine:
         if self._end is not None:
             return self._end
         events: tuple[Event, ...] = ()
+        if self._choice is not None:
+            return self._choose(self._choice)
         if self._open is not None:
             if (wanted := self._open.next()) is not None:
                 self._enter(Phase.EVALUATING if isinstance(wanted, Round) else Phase.SCORING)
@@ -106,6 +113,8 @@ class BeamSearchMachine:
         Raises:
             TrioBeamError: no round is open, or the outcome was not expected.
         """
+        if self._choice is not None and outcome.rank in self._choice.evaluation.missing:
+            return self._receive_choice(self._choice, outcome)
         if self._open is None or self._end is not None:
             raise TrioBeamError(f"unexpected outcome for beam {outcome.rank}: no round is open")
         return self._open.receive(outcome)
@@ -134,10 +143,13 @@ class BeamSearchMachine:
         Raises:
             VoteError: the final beams cannot be voted on.
         """
-        beams = self._best(stop_reason)
         votes: Votes = ()
-        if voted:
-            beams, votes = self.config.answer_part.choose(beams)
+        if voted and self._choice is not None and self._choice.decided:
+            beams, votes = self._choice.result()
+        else:
+            beams = self._best(stop_reason)
+            if voted:
+                beams, votes = self.config.answer_part.choose(beams)
         return SearchResult(
             text=beams[0].text if beams else "",
             score=beams[0].score if beams else -math.inf,
@@ -176,7 +188,7 @@ class BeamSearchMachine:
         if reason is None and (block < 1 or not self.meter.allows(1)):
             reason = "budget"
         if reason is not None:
-            return self._finish(reason, events)
+            return self._ask_for_choice(reason, events) or self._finish(reason, events)
         opened = self._make_round(block, events)
         self._open = OpenRound(
             opened,
@@ -215,6 +227,50 @@ class BeamSearchMachine:
             round=number, rounds=config.rounds, beams=len(expansions), samples=opened.samples
         )
         return attrs.evolve(opened, events=(*events, started))
+
+    # -- a model's choice of the answer
+
+    def _ask_for_choice(self, reason: StopReason, events: tuple[Event, ...]) -> Round | None:
+        """Return the requests for a model's choice, if one is wanted and the budget allows it."""
+        rule, beams = self.config.answer_part, self._best(reason)
+        if not isinstance(rule, ModelAnswer) or len(beams) < 2:
+            return None
+        choice = FinalChoice(rule, beams, self._completed, self.config, self._base_seed, reason)
+        wanted = choice.evaluation.round
+        tokens = sum(one.max_tokens for one in wanted.expansions)
+        shown = sum(beam.length for beam in beams) + self.meter.prompt_length
+        count = len(wanted.expansions)
+        if not self.meter.allows(tokens, shown * count, requests=count):
+            return None
+        self._choice = choice
+        self._enter(Phase.EVALUATING)
+        return attrs.evolve(wanted, events=(*events, *wanted.events))
+
+    def _receive_choice(self, choice: FinalChoice, outcome: Outcome) -> Reaction:
+        evaluation = choice.evaluation
+        self.meter.completion_tokens += outcome.generated
+        errors = evaluation.receive(outcome)
+        beam = evaluation.round.expansions[outcome.rank].beam
+        failures = [
+            BeamFailure(beam=beam, error=error, attempts=error.attempts, round=self._completed)
+            for error in errors
+        ]
+        self._failures += failures
+        cancels = bool(errors) and evaluation.round.sampling.cancel_siblings
+        return Reaction(
+            tuple(BeamFailed(failure=one, rank=outcome.rank) for one in failures),
+            evaluation.missing if cancels else frozenset(),
+        )
+
+    def _choose(self, choice: FinalChoice) -> Step:
+        evaluation = choice.evaluation
+        if evaluation.missing:
+            raise TrioBeamError("step() was called before all requested outcomes were received")
+        if evaluation.exhausted:
+            return self._finish("budget", ())
+        if evaluation.stopped or not choice.decided:
+            return self._fail(None)
+        return self._finish(choice.stop_reason, ())
 
     def _expandable(self) -> list[Beam]:
         return [beam for beam in self._active if beam.length < self.config.max_tokens]

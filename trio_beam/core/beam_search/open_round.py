@@ -9,7 +9,7 @@ from typing import Literal
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.candidates import CandidatePool
-from trio_beam.core.beam_search.evaluation import Evaluation, judge
+from trio_beam.core.beam_search.evaluation import Evaluation, judge, reward
 from trio_beam.core.beam_search.lookahead import look_ahead
 from trio_beam.core.beam_search.scoring import check_scores
 from trio_beam.core.beam_search.stand_ins import fill_groups
@@ -18,6 +18,7 @@ from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population
 from trio_beam.core.events import BeamExpanded, BeamFailed, Event
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import BeamFailure
+from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.seeds import Chance
 from trio_beam.core.steps import Outcome, Reaction, Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
@@ -217,7 +218,10 @@ class OpenRound:
 
     def _ask_scorer(self, pool: CandidatePool) -> Round | ScoreCandidates | None:
         if isinstance(self._scorer, ModelScorer):
-            return self._begin(judge(self.number, pool.fresh, self._scorer, self._config))
+            asked = judge(self.number, pool.fresh, self._scorer, self._config, self._seed)
+            return self._begin(asked)
+        if isinstance(self._scorer, RewardScorer):
+            return self._begin(reward(self.number, pool.fresh, self._scorer, self._config))
         self._scoring = True
         scorer: AsyncScorer = self._scorer  # type: ignore[assignment]  # a plain one has already scored
         return ScoreCandidates(scorer=scorer, beams=tuple(pool.fresh))
@@ -234,7 +238,7 @@ class OpenRound:
         expansions = evaluation.round.expansions
         wanted = sum(one.n * one.max_tokens for one in expansions)
         prompts = sum(self._meter.prompt_length + one.beam.length for one in expansions)
-        if not self._meter.allows(wanted, prompts, requests=len(expansions)):
+        if not self._meter.allows(wanted, prompts, requests=evaluation.requests):
             self.verdict = "budget"
             return None
         self._evaluation = evaluation
@@ -255,7 +259,7 @@ class OpenRound:
         elif evaluation.round.purpose == "rollout":
             pool.take_futures(evaluation.results)
         else:
-            pool.take_scores(evaluation.results)
+            pool.take_scores(evaluation.results, evaluation.step_scores)
 
     def _check_survivors(self) -> None:
         """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them.

@@ -15,7 +15,7 @@ class Phase(Enum):
     SCORING = "scoring"
     """Awaiting the scores of an asynchronous scorer."""
     EVALUATING = "evaluating"
-    """Awaiting the outcomes of requests about candidates (rollouts, a judge)."""
+    """Awaiting the outcomes of requests about candidates or final beams (rollouts, a judge, rewards)."""
     FINISHED = "finished"
     """The search has ended; a round cut short by the budget stays open."""
     FAILED = "failed"
@@ -23,7 +23,7 @@ class Phase(Enum):
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.READY: frozenset({Phase.EXPANDING, Phase.FINISHED, Phase.FAILED}),
+    Phase.READY: frozenset({Phase.EXPANDING, Phase.EVALUATING, Phase.FINISHED, Phase.FAILED}),
     Phase.EXPANDING: frozenset(
         {Phase.SCORING, Phase.EVALUATING, Phase.READY, Phase.FINISHED, Phase.FAILED}
     ),

@@ -1,0 +1,63 @@
+"""Ask a model which of the final beams is the answer, after the last round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trio_beam.core.beam import Beam
+from trio_beam.core.beam_search.evaluation import Evaluation, judge
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.model_answer import ModelAnswer
+from trio_beam.core.result import StopReason, Votes
+
+
+class FinalChoice:
+    """The choice among the final beams.
+
+    Args:
+        rule: asks the model.
+        beams: at least two, best first.
+        number: of the last round.
+        config: of the search.
+        seed: of the first sample of the search; None: the server's own randomness.
+        stop_reason: why the search has ended.
+
+    Attributes:
+        evaluation: the requests, one per order of the beams.
+        stop_reason: why the search has ended.
+    """
+
+    def __init__(
+        self,
+        rule: ModelAnswer,
+        beams: Sequence[Beam],
+        number: int,
+        config: BeamSearchConfig,
+        seed: int | None,
+        stop_reason: StopReason,
+    ) -> None:
+        self.stop_reason = stop_reason
+        self._beams = list(beams)
+        # An order for each of the first beams, which it starts with.
+        # Numbered as a round of its own, so that its seeds are its own.
+        self.evaluation: Evaluation = judge(
+            number + 1, self._beams[: rule.orders], rule.question(self._beams), config, seed
+        )
+
+    @property
+    def decided(self) -> bool:
+        """Whether the model has chosen at least once."""
+        return any(value is not None for value in self.evaluation.values.values())
+
+    def result(self) -> tuple[list[Beam], Votes]:
+        """Return the beams, those chosen most often first, and the share of each; ties keep their order."""
+        picks = [0] * len(self._beams)
+        for rank, place in self.evaluation.values.items():
+            if place is not None:
+                picks[(rank + int(place)) % len(picks)] += 1
+        order = sorted(range(len(picks)), key=lambda place: -picks[place])
+        total = sum(picks)
+        shares = tuple(
+            (self._beams[place].text, picks[place] / total) for place in order if picks[place]
+        )
+        return [self._beams[place] for place in order], shares

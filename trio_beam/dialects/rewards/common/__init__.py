@@ -1,0 +1,1 @@
+"""What the calls to reward models share."""

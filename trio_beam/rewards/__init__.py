@@ -1,0 +1,5 @@
+"""Scorers that ask a server's reward model, registered in `core.config.SCORERS`."""
+
+from trio_beam.rewards.reward_model import RewardModel
+
+__all__ = ["RewardModel"]
