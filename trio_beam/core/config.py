@@ -305,6 +305,11 @@ class BeamSearchConfig(Strategy):
         return self.weighted and self.proposal_temperature != 1
 
     @property
+    def max_beams(self) -> int:
+        """Maximum number of beams of a result."""
+        return self.beam_width
+
+    @property
     def samples_per_round(self) -> int:
         """Maximum number of continuations requested in a round."""
         return self.beam_width * self.n_per_beam

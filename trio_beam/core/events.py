@@ -122,6 +122,7 @@ class RoundFinished(SearchEvent):
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
+        living: the ended and the active beams; every beam of a later result is, or continues, one of them.
     """
 
     round: int
@@ -132,6 +133,7 @@ class RoundFinished(SearchEvent):
     best_score: float
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
+    living: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)

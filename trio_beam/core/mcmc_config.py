@@ -42,6 +42,16 @@ class McmcConfig(Strategy):
                 bound = f"at least {minimum}, one block per chain"
                 raise ConfigError(name, bound, limit)
 
+    @property
+    def max_beams(self) -> int:
+        """Maximum number of beams of a result."""
+        return self.chains
+
+    @property
+    def samples_per_round(self) -> int:
+        """Number of continuations sampled at the same time."""
+        return self.chains
+
     def limit(self, block: int) -> int:
         """Return the maximum length in tokens of a text with `block` blocks."""
         return min(block * self.tokens_per_step, self.max_tokens)

@@ -121,6 +121,16 @@ class Strategy:
         )
 
     @property
+    def max_beams(self) -> int:
+        """Maximum number of beams of a result."""
+        return 1
+
+    @property
+    def samples_per_round(self) -> int:
+        """Maximum number of continuations requested at the same time."""
+        return 1
+
+    @property
     def needs_logprobs(self) -> bool:
         """Whether log-probabilities are needed; otherwise none are asked for."""
         return True

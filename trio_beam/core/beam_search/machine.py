@@ -327,6 +327,7 @@ class BeamSearchMachine:
             best_score=best_score,
             completion_tokens=self.meter.completion_tokens,
             best=next(iter(best_first([*self._ended, *self._active])), Beam()),
+            living=(*self._ended, *self._active),
         )
 
     # -- the best so far
