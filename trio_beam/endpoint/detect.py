@@ -84,7 +84,7 @@ class DialectFinder:
         model: the model's name; None: the only one that the server lists.
         api: which OpenAI call to use.
         max_n: maximum number of choices per request; None: learn it.
-        stream: whether to request streamed responses.
+        stream: whether to request streamed responses; "auto": if the dialect can.
         max_concurrent: the caller's limit on requests in flight.
         limiter: resized to the number of slots that a detected server reports.
         exchanges: runs exchanges with the server.
@@ -96,7 +96,7 @@ class DialectFinder:
     model: str | None
     api: Api
     max_n: int | None
-    stream: bool
+    stream: bool | Literal["auto"]
     max_concurrent: int | Literal["auto"]
     limiter: FairLimiter
     exchanges: Exchanges
@@ -135,11 +135,12 @@ class DialectFinder:
 
     def _make(self, name: str, model: str) -> Dialect:
         kind = DIALECTS[name]
-        if self.stream and not kind.can_stream:
+        stream = kind.can_stream if self.stream == "auto" else self.stream
+        if stream and not kind.can_stream:
             raise ConfigError(
                 "stream", f"False with the dialect {name!r}, which does not support streams", True
             )
-        return kind(model, self.api, Limits(n=self.max_n), self.stream)
+        return kind(model, self.api, Limits(n=self.max_n), stream)
 
     async def fall_back(
         self, dialect: Dialect, error: EndpointError, context: RequestContext
