@@ -27,6 +27,7 @@ class NastyModel(Recorder):
         seed: of the text that they agree on, and of every draw.
         apart: what comes apart as thinking: of the first block, of every block, or of none.
         failing: probability with which a request fails.
+        latency: the longest, in seconds.
     """
 
     def __init__(
@@ -34,13 +35,16 @@ class NastyModel(Recorder):
         seed: int,
         apart: Literal["first", "always", "never"] = "never",
         failing: float = 0.0,
+        latency: float = 0.0,
     ) -> None:
         super().__init__()
-        self._source = random.Random(seed)
+        self._seed = seed
         self._apart = apart
         self._failing = failing
-        start = self._source.choice([[], [0], [9, 0], [4, 3]])
-        self._agreed = [*start, *self._source.choices(range(len(PIECES)), k=64)]
+        self._latency = latency
+        source = random.Random(seed)
+        start = source.choice([[], [0], [9, 0], [4, 3]])
+        self._agreed = [*start, *source.choices(range(len(PIECES)), k=64)]
 
     async def start(self, prompt: Prompt, context: RequestContext) -> NastyModel:
         await trio.lowlevel.checkpoint()
@@ -52,23 +56,23 @@ class NastyModel(Recorder):
         return await self.record(request, context, "", 1)
 
     async def answer(self, request: SampleRequest, prompt: str) -> Sequence[Continuation]:
-        await trio.sleep(self._source.random())
-        if request.beam.length and self._source.random() < self._failing:
+        source = random.Random(f"{self._seed} {request.seed} {request.beam.fingerprint}")
+        await trio.sleep(self._latency * source.random())
+        if request.beam.length and source.random() < self._failing:
             raise ServerError("lost", status=500)
-        return [self._block(request) for _ in range(request.n)]
+        return [self._block(request, source) for _ in range(request.n)]
 
-    def _block(self, request: SampleRequest) -> Continuation:
+    def _block(self, request: SampleRequest, source: random.Random) -> Continuation:
         tokens: list[Token] = []
         ends = False
         while len(tokens) < request.max_tokens and not ends:
             place = request.beam.length + len(tokens)
-            agrees = self._source.random() < 0.9
-            number = self._agreed[place] if agrees else self._source.randrange(len(PIECES))
+            agrees = source.random() < 0.9
+            number = self._agreed[place] if agrees else source.randrange(len(PIECES))
             data = PIECES[number]
-            tokens.append(
-                Token(data.decode("utf-8", "replace"), -1.0 - 2 * (not agrees), number, data)
-            )
-            ends = self._source.random() < 0.03
+            logprob = -1.0 if agrees else -3.0
+            tokens.append(Token(data.decode("utf-8", "replace"), logprob, number, data))
+            ends = source.random() < 0.03
         first = not request.beam.length
         apart = self._apart == "always" or (self._apart == "first" and first)
         return Continuation(
@@ -76,5 +80,5 @@ class NastyModel(Recorder):
             data=b"".join(token.data for token in tokens),
             finish_reason=STOP if ends else LENGTH,
             proposal=[-1.0] * len(tokens) if request.proposal_logprobs else None,
-            reasoning=self._source.choice(["", "why ", "why not "]) if apart else None,
+            reasoning=source.choice(["", "why ", "why not "]) if apart else None,
         )

@@ -47,7 +47,7 @@ async def settles(name: str, given: dict[str, Any], seed: int) -> bool:
     """Whether a random search settled something before its end; fails if it took something back."""
     source = random.Random(seed)
     apart: Literal["first", "always", "never"] = source.choice(["never", "never", "first"])
-    model = NastyModel(seed, apart, failing=source.choice([0, 0.1]))
+    model = NastyModel(seed, apart, failing=source.choice([0, 0.1]), latency=1.0)
     blocks = {"tokens_per_step": source.randint(2, 6)}
     if name in ("greedy", "sample", "best_of_n", "self_consistency"):
         blocks = {}  # of a single block

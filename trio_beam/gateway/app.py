@@ -10,6 +10,7 @@ import attrs
 import msgspec
 import trio
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -83,19 +84,19 @@ class Gateway:
         )
         return Door(inner, keys=self.keys, hosts=self.hosts)
 
-    async def parse(self, call: Call, request: Request) -> SearchRequest:
+    async def parse(self, call: Call, headers: Headers, receive: Receive) -> SearchRequest:
         """Read and understand a request.
 
         Raises:
             ApiError: it is not valid, or the model's name could not be found out.
         """
-        body = await read_body(request, self.limits)
+        body = await read_body(headers, receive, self.limits)
         try:
             model = await self.replicas.model_name()
         except TrioBeamError as error:
             raise of_library(error) from None
         parser = Parser(model=model, aliases=self.aliases, default=self.default)
-        parsed = parser.parse(call, body, request.headers)
+        parsed = parser.parse(call, body, headers)
         return attrs.evolve(parsed, strategy=self.limits.applied_to(parsed.strategy))
 
     async def _models(self, request: Request) -> Response:
@@ -167,8 +168,7 @@ class _Searching:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> int:
         gateway, started = self.gateway, trio.current_time()
-        request = Request(scope, receive)
-        parsed = await gateway.parse(self.call, request)
+        parsed = await gateway.parse(self.call, Headers(scope=scope), receive)
         kind = "chatcmpl" if self.call == "chat" else "cmpl"
         answering = Answering(
             request=parsed,
@@ -199,7 +199,9 @@ async def _show_error(request: Request, error: Exception) -> Response:
 async def _show_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = {404: "there is no such path", 405: "this path takes another method"}
-    message = f"{request.method} {request.url.path[:200]}: {words.get(error.status_code, error.detail)}"
+    message = (
+        f"{request.method} {request.url.path[:200]}: {words.get(error.status_code, error.detail)}"
+    )
     shown = ApiError(status=error.status_code, message=message)
     await trio.lowlevel.checkpoint()
     return _json(shown.body, shown.status, error.headers)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import msgspec
+import trio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +25,8 @@ _CLIENT = "trio_beam.client"
 _PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 #: What everybody may see: a load balancer has no key.
 _OPEN_PATHS = frozenset({"/health"})
+#: What Hypercorn raises where the connection has ended while it sends.
+_GONE = (trio.BusyResourceError, trio.ClosedResourceError, trio.BrokenResourceError)
 
 
 class Door:
@@ -50,11 +53,18 @@ class Door:
         request_id = given if _PLAIN_ID.fullmatch(given) else uuid.uuid4().hex
         TASK_HEADERS.set({REQUEST_ID: request_id})
 
+        gone = False
+
         async def send_with_id(message: Message) -> None:
+            nonlocal gone
             if message["type"] == "http.response.start":
                 extra = (REQUEST_ID.encode(), request_id.encode())
                 message = {**message, "headers": [*message.get("headers", ()), extra]}
-            await send(message)
+            try:
+                await send(message)
+            except _GONE:
+                gone = True
+                raise
 
         try:
             scope[_CLIENT] = self._admit(scope, headers)
@@ -64,6 +74,8 @@ class Door:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:  # a bug, and answered already: the server lives
+            if gone:
+                return
             print(f"request {request_id} failed:\n{traceback.format_exc()}", file=sys.stderr)
 
     def _admit(self, scope: Scope, headers: Headers) -> str:

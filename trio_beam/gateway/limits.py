@@ -58,7 +58,9 @@ class Limits:
             wanted.append(("max_total_tokens", strategy.max_total_tokens or 0, self.max_cost))
         for name, count, limit in wanted:
             if count > limit:
-                words = f"this gateway allows {name} up to {limit}, and the request asks for {count}"
+                words = (
+                    f"this gateway allows {name} up to {limit}, and the request asks for {count}"
+                )
                 raise invalid("max_tokens" if name == "max_tokens" else "search", words, _CODE)
         if self.max_cost is None or strategy.max_total_tokens is not None:
             return strategy

@@ -125,9 +125,7 @@ def _call(name: str, fields: type, kind: str) -> dict[str, Any]:
         properties.setdefault(field, {"enum": list(values), "description": f"Why: {why}."})
     for field in sorted(WITHOUT_EFFECT):
         properties.setdefault(field, {"description": "Has no effect."})
-    required = [
-        one.name for one in attrs.fields(fields) if one.default is attrs.NOTHING
-    ]
+    required = [one.name for one in attrs.fields(fields) if one.default is attrs.NOTHING]
     body = {
         "type": "object",
         "properties": properties,

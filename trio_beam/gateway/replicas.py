@@ -124,9 +124,7 @@ class Replicas:
                 replica.responded()
                 return result, replica
 
-    def helps_elsewhere(
-        self, replica: Replica, error: EndpointError, tried: list[Replica]
-    ) -> bool:
+    def helps_elsewhere(self, replica: Replica, error: EndpointError, tried: list[Replica]) -> bool:
         """Note an error, and return whether another server may do better."""
         if not isinstance(error, (ConnectionFailed, AttemptTimeout, ServerError)):
             return False

@@ -124,7 +124,9 @@ class Parser:
             base, mark, name = model.rpartition(MARK)
             found = self.aliases.find(name) if mark and base == self.model else None
             if found is None:
-                raise _no_such_model(model, self.model, self.aliases if base == self.model else None)
+                raise _no_such_model(
+                    model, self.model, self.aliases if base == self.model else None
+                )
             if wanted is not None and wanted not in (name, found.strategy):
                 words = f"the model's name asks for {name!r} already"
                 raise invalid(f"search.{NAME}", f"{NAME} must be left out: {words}")
@@ -303,7 +305,10 @@ def _prompt(fields: ChatFields | CompletionFields) -> PromptLike:
         check_prompt(prompt)
     except ConfigError as error:
         name = "messages" if chat else "prompt"
-        raise invalid(name, f"{name} must be {error.bound}") from None
+        bound = (
+            error.bound.removeprefix("a text (Unicode, not empty), or ") if chat else error.bound
+        )
+        raise invalid(name, f"{name} must be {bound}") from None
     return prompt
 
 
