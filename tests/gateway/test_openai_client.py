@@ -98,10 +98,17 @@ class Streamed:
     facts: Any = None
 
 
-async def stream(url: str, seen: Callable[[str], None] = len, **given: Any) -> Streamed:  # type: ignore[assignment]
+def _unseen(text: str) -> None:
+    """Look at nothing."""
+
+
+async def stream(
+    url: str, seen: Callable[[str], None] = _unseen, messages: Any = HI, **given: Any
+) -> Streamed:
     found = Streamed()
     async with client(url) as ask:
-        async for chunk in await ask.chat.completions.create(messages=HI, stream=True, **given):
+        create = ask.chat.completions.create
+        async for chunk in await create(messages=messages, stream=True, **given):
             found.usage = chunk.usage or found.usage
             found.facts = (chunk.model_extra or {}).get("trio_beam", found.facts)
             for choice in chunk.choices:
@@ -175,7 +182,7 @@ async def test_random_streams_end_as_the_whole_answer() -> None:
     """Tags, stop strings and characters cut anywhere, through the wire."""
     for seed in range(6):
         given: Any = {
-            **{"model": "m@beam-3x2", "seed": seed, "max_tokens": 24, "stop": ["END", "aEN"]},
+            "model": "m@beam-3x2", "seed": seed, "max_tokens": 24, "stop": ["END", "aEN"],
             "extra_body": {"search": {"tokens_per_step": 3, "reasoning": "opened"}},
         }
         async with serving(gateway_over(NastyModel(seed))) as url, client(url) as ask:

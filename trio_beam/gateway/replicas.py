@@ -16,8 +16,8 @@ import trio
 from trio_beam.core.block import Continuation
 from trio_beam.core.language_model import (
     RequestContext,
-    SampleRequest,
     Sampler,
+    SampleRequest,
     max_per_request,
     prompt_length,
 )
