@@ -53,13 +53,17 @@ async def over(*base_urls: str, **options: Any) -> AsyncIterator[tuple[str, Gate
 
 async def test_openais_client_over_the_real_model(base_url: str) -> None:
     given: Any = {
-        "model": f"{MODEL}@beam-4x2", "seed": 1, "temperature": 0.6, "max_tokens": 24, "n": 2,
+        "model": f"{MODEL}@beam-4x2",
+        "seed": 1,
+        "temperature": 0.6,
+        "max_tokens": 24,
+        "n": 2,
         "extra_body": {"search": {"tokens_per_step": 8}},
     }
     async with over(base_url) as (url, _), client(url) as asking:
         whole = await asking.chat.completions.create(messages=HI, logprobs=True, **given)
         found = await as_users_do(partial(stream, url, messages=HI, **given | {"n": 1}))
-        assert [model.id async for model in asking.models.list()][0] == MODEL
+        assert (await asking.models.list()).data[0].id == MODEL
     text = whole.choices[0].message.content
     assert text
     assert found.content == text
@@ -75,7 +79,10 @@ async def test_openais_client_over_the_real_model(base_url: str) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_client_that_hangs_up_frees_the_model(own_base_url: str, streamed: bool) -> None:
     body = {
-        "model": f"{MODEL}@beam-2x2", "messages": HI, "stream": streamed, "max_tokens": 900,
+        "model": f"{MODEL}@beam-2x2",
+        "messages": HI,
+        "stream": streamed,
+        "max_tokens": 900,
         "search": {"tokens_per_step": 900, "early_stopping": False},
     }
 
@@ -140,12 +147,19 @@ async def test_the_three_lines_of_the_readme_and_the_end_of_the_command() -> Non
 
 
 async def test_a_replica_that_is_killed_loses_no_search() -> None:
-    body = {"model": "m@beam-2x2", "prompt": "a", "max_tokens": 16, "search": {"tokens_per_step": 4}}
+    body = {
+        "model": "m@beam-2x2",
+        "prompt": "a",
+        "max_tokens": 16,
+        "search": {"tokens_per_step": 4},
+    }
     statuses: list[int] = []
     with trio.fail_after(90):
         async with bench_server.running(0.1) as first, killable(0.1) as (second, process):
             options: Any = {
-                "model": "m", "dialect": "openai", "limits": Limits(max_searches=50),
+                "model": "m",
+                "dialect": "openai",
+                "limits": Limits(max_searches=50),
                 "retry": RetryPolicy(attempts=1),
             }
             async with over(f"{first}/v1", f"{second}/v1", **options) as (url, gateway):
@@ -200,7 +214,10 @@ async def test_the_nginx_configuration_of_the_page(tmp_path: Path) -> None:
 
     model = FakeEndpoint(before=before)
     body = {
-        "model": "m@beam-1x1", "messages": HI, "stream": True, "seed": 2,
+        "model": "m@beam-1x1",
+        "messages": HI,
+        "stream": True,
+        "seed": 2,
         "search": {"tokens_per_step": 2},
     }
     async with serving(gateway_over(model, keys=("a-key-of-mine",))) as url:

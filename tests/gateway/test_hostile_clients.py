@@ -1,4 +1,4 @@
-"""Clients that are wrong, slow, greedy or foreign: a proper refusal or a closed socket, and the server lives."""
+"""Clients that are wrong, slow, greedy or foreign: refused or cut off, and the server lives."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     gateway = gateway_over(ScriptedModel([f"{n} " + "w" * 100_000 for n in range(8)]))
     async with serving(gateway, send_buffer=4096) as url, connected(url) as connection:
         await connection.send_all(post(PATH, {**BODY, "model": "m@best-8", "n": 8}))
-        while b'trio_beam_requests_total{call="chat"' not in gateway.metrics.page():
+        while b'trio_beam_requests_total{call="chat"' not in gateway.metrics.page():  # noqa: ASYNC110
             await trio.sleep(0.05)
         assert (await ask(url, "GET", "/health")).status_code == 200
 
@@ -234,7 +234,7 @@ async def test_it_takes_no_more_after_the_stop_and_finishes_what_runs() -> None:
     async with trio.open_nursery() as nursery:
         async with serving(gateway) as url:
             nursery.start_soon(one, url)
-            while not model.in_flight:
+            while not model.in_flight:  # noqa: ASYNC110
                 await trio.sleep(0.01)
         with pytest.raises(OSError, match="127"):
             await trio.open_tcp_stream("127.0.0.1", int(url.split(":")[2].split("/")[0]))
@@ -245,6 +245,6 @@ async def test_what_runs_after_the_grace_is_cancelled() -> None:
     model = FakeEndpoint(latency=math.inf)
     async with serving(gateway_over(model), grace=0.1) as url, connected(url) as connection:
         await connection.send_all(post(PATH, BODY))
-        while not model.in_flight:
+        while not model.in_flight:  # noqa: ASYNC110
             await trio.sleep(0.01)
     assert (model.in_flight, model.cancelled) == (0, 1)

@@ -182,7 +182,10 @@ async def test_random_streams_end_as_the_whole_answer() -> None:
     """Tags, stop strings and characters cut anywhere, through the wire."""
     for seed in range(6):
         given: Any = {
-            "model": "m@beam-3x2", "seed": seed, "max_tokens": 24, "stop": ["END", "aEN"],
+            "model": "m@beam-3x2",
+            "seed": seed,
+            "max_tokens": 24,
+            "stop": ["END", "aEN"],
             "extra_body": {"search": {"tokens_per_step": 3, "reasoning": "opened"}},
         }
         async with serving(gateway_over(NastyModel(seed))) as url, client(url) as ask:
@@ -314,7 +317,7 @@ ERRORS: list[tuple[EndpointError, int, str]] = [
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("error", "status", "code"), ERRORS, ids=lambda one: str(one))
+@pytest.mark.parametrize(("error", "status", "code"), ERRORS, ids=str)
 async def test_errors_of_the_model(
     error: EndpointError, status: int, code: str, stream: bool
 ) -> None:

@@ -10,19 +10,20 @@ from typing import Any, TypeVar
 import attrs
 import click
 
-from trio_beam.cli.embedded import model_file_option, require_model
-from trio_beam.cli.serve_command import ServeCommand
-from trio_beam.cli.server_options import attempt_timeout_option, dialect_option, model_option
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
+from trio_beam.command.server_options import attempt_timeout_option, dialect_option, model_option
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Aliases, Named, read_aliases
 from trio_beam.gateway.limits import Limits
 from trio_beam.local.keys import LOOPBACK
 
+#: What the extra brings.
+_PACKAGES = ("hypercorn", "prometheus_client", "starlette")
 F = TypeVar("F", bound=Callable[..., Any])
 _EXAMPLES = """
 trio-beam serve
@@ -72,7 +73,8 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     "model",
     "--server-api-key-env",
     metavar="VARIABLE",
-    help="Environment variable with the model server's API key.  [default: that of the host, or OPENAI_API_KEY]",
+    help="Environment variable with the model server's API key."
+    "  [default: that of the host, or OPENAI_API_KEY]",
 )
 @option(
     "model",
@@ -173,6 +175,13 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
     The base URL is printed on standard output. A strategy is named behind the model's name
     (my-model@beam-4x2, my-model@vote-8, my-model@power-16) or in the field "search" of a request.
     """
+    try:
+        from trio_beam.cli.serve_command import ServeCommand  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _PACKAGES:
+            raise
+        words = 'the gateway is an extra: pip install "trio-beam[gateway]"'
+        raise click.ClickException(words) from None
     base_urls = given.pop("base_urls")
     if given.pop("local") or given["model_file"]:
         if ctx.get_parameter_source("base_urls") is click.core.ParameterSource.COMMANDLINE:

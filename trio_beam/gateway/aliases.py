@@ -1,11 +1,11 @@
-"""Names of strategies behind a model's name: ``my-model@beam-4x2``.
+r"""Names of strategies behind a model's name: ``my-model@beam-4x2``.
 
 A name is a short form with numbers, a registered strategy, or one of a configuration file:
 
     [strategies.careful]
     strategy = "beam_search"
     beam_width = 8
-    block = {name = "steps", delimiter = "\\n"}
+    block = {name = "steps", delimiter = "\n"}
 """
 
 from __future__ import annotations

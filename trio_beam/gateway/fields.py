@@ -73,7 +73,7 @@ class CommonFields:
     model: str = field(
         Parameter(
             kind="text",
-            help="The model's name, with a strategy behind an @: my-model@beam-4x2. GET /v1/models lists them.",
+            help="The model's name, with a strategy behind an @: my-model@beam-4x2. See GET /v1/models.",
         ),
         attrs.NOTHING,
     )
@@ -112,14 +112,16 @@ class CommonFields:
 class ChatFields(CommonFields):
     """The fields of ``POST /v1/chat/completions``."""
 
-    messages: Any = field(
-        Parameter(
-            kind="part",
-            accepts=lambda value: isinstance(value, list),
-            accepted="a list of messages, each with a role and a content",
-            help="The chat so far; the next message, the assistant's, is searched for.",
-        ),
-        attrs.NOTHING,
+    messages: Any = attrs.field(
+        validator=check_declared,
+        metadata={
+            PARAMETER: Parameter(
+                kind="part",
+                accepts=lambda value: isinstance(value, list),
+                accepted="a list of messages, each with a role and a content",
+                help="The chat so far; the next message, the assistant's, is searched for.",
+            )
+        },
     )
     max_completion_tokens: int | None = integer(
         None, minimum=1, optional=True, unit="tokens", help="The newer name of max_tokens."
@@ -132,12 +134,17 @@ class ChatFields(CommonFields):
     )
 
 
+def _one_text(given: Any) -> Any:
+    """Return the text of a list of one; anything else unchanged."""
+    return given[0] if isinstance(given, list) and len(given) == 1 else given
+
+
 @attrs.frozen(kw_only=True)
 class CompletionFields(CommonFields):
     """The fields of ``POST /v1/completions``."""
 
     prompt: str = attrs.field(
-        converter=lambda given: given[0] if _is_list_of_one(given) else given,
+        converter=_one_text,
         validator=check_declared,
         metadata={
             PARAMETER: Parameter(
@@ -152,7 +159,3 @@ class CompletionFields(CommonFields):
         optional=True,
         help="Return the log-probability (nats) of each token, and so many alternatives.",
     )
-
-
-def _is_list_of_one(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 1

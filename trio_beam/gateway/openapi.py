@@ -20,7 +20,7 @@ from trio_beam.gateway.fields import (
 from trio_beam.gateway.request import WITHIN, WITHIN_HEADER
 from trio_beam.strategies import STRATEGIES, strategy_options
 
-_TYPES = {
+_TYPES: dict[str, dict[str, Any]] = {
     "integer": {"type": "integer"},
     "number": {"type": "number"},
     "boolean": {"type": "boolean"},
@@ -99,7 +99,7 @@ def search_schema() -> dict[str, Any]:
         WITHIN: {
             "type": "number",
             "exclusiveMinimum": 0,
-            "description": f"Seconds after which the best so far is returned; also the header {WITHIN_HEADER}.",
+            "description": f"Seconds after which the best so far is returned; or header {WITHIN_HEADER}.",
         },
     }
     for name, option in options.items():

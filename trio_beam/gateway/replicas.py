@@ -87,7 +87,8 @@ class Replicas:
             EndpointError: no server could be asked.
         """
         if self._name is None:
-            self._name, _ = await self.reach(lambda endpoint: endpoint.find_model())
+            found, _ = await self.reach(lambda endpoint: endpoint.find_model())
+            self._name = found
         return self._name
 
     async def start(self, prompt: Prompt, context: RequestContext) -> ReplicaSampler:

@@ -25,9 +25,11 @@ from trio_beam.gateway.fields import (
 from trio_beam.strategies import make_strategy, strategy_options
 
 T = TypeVar("T")
+AnyFields: TypeAlias = ChatFields | CompletionFields
 Call: TypeAlias = Literal["chat", "completions"]
 #: The member of ``search`` with a deadline, and the header that says the same.
 WITHIN, WITHIN_HEADER = "within", "x-search-within"
+_TOP = "top_logprobs"
 _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
 
 
@@ -88,7 +90,7 @@ class Parser:
         given = _without_nulls(_decode(body))
         for name in list(given):
             _check_field(given, name)
-        kind = ChatFields if call == "chat" else CompletionFields
+        kind: type[AnyFields] = ChatFields if call == "chat" else CompletionFields
         try:
             fields = build(kind, given)
         except ConfigError as error:
@@ -200,36 +202,36 @@ def _within(search: dict[str, Any], headers: Mapping[str, str]) -> float | None:
     return float(given)
 
 
-def _standard_fields(fields: ChatFields | CompletionFields) -> dict[str, tuple[str, Any]]:
+def _standard_fields(fields: AnyFields) -> dict[str, tuple[str, Any]]:
     """Return the parameters that fields of the protocol set, each with the field's name."""
     found: dict[str, tuple[str, Any]] = {}
-    longest, newer = fields.max_tokens, getattr(fields, "max_completion_tokens", None)
-    if newer is not None:
-        if longest not in (None, newer):
-            words = "max_completion_tokens and max_tokens are the same, and cannot differ"
-            raise invalid("max_completion_tokens", words)
-        found["max_tokens"] = ("max_completion_tokens", newer)
-    elif longest is not None:
-        found["max_tokens"] = ("max_tokens", longest)
-    if fields.temperature is not None:
-        found[_PROPOSAL] = (_TEMPERATURE, fields.temperature)
-    if fields.seed is not None:
-        found["seed"] = ("seed", fields.seed)
-    if fields.stop:
-        found["stop"] = ("stop", fields.stop)
-    if isinstance(fields, ChatFields):
-        if fields.top_logprobs is not None and not fields.logprobs:
-            raise invalid("top_logprobs", "top_logprobs goes with logprobs: true")
-        if fields.top_logprobs:
-            found["top_logprobs"] = ("top_logprobs", fields.top_logprobs)
-    elif fields.logprobs:
-        found["top_logprobs"] = ("logprobs", fields.logprobs)
-    if _wants_logprobs(fields) and "top_logprobs" not in found:
-        found["top_logprobs"] = ("logprobs", 0)
+    newer = getattr(fields, "max_completion_tokens", None)
+    if newer is not None and fields.max_tokens not in (None, newer):
+        words = "max_completion_tokens and max_tokens are the same, and cannot differ"
+        raise invalid("max_completion_tokens", words)
+    for parameter, origin, value in (
+        ("max_tokens", "max_tokens", fields.max_tokens),
+        ("max_tokens", "max_completion_tokens", newer),
+        (_PROPOSAL, _TEMPERATURE, fields.temperature),
+        ("seed", "seed", fields.seed),
+        ("stop", "stop", fields.stop or None),
+        _alternatives(fields),
+    ):
+        if value is not None:
+            found[parameter] = (origin, value)
     return found
 
 
-def _wants_logprobs(fields: ChatFields | CompletionFields) -> bool:
+def _alternatives(fields: AnyFields) -> tuple[str, str, int | None]:
+    """Return the number of alternatives per token, and the field that has it; None: no log-probabilities."""
+    if not isinstance(fields, ChatFields):
+        return (_TOP, "logprobs", fields.logprobs)
+    if fields.top_logprobs is not None and not fields.logprobs:
+        raise invalid(_TOP, "top_logprobs goes with logprobs: true")
+    return (_TOP, _TOP, (fields.top_logprobs or 0) if fields.logprobs else None)
+
+
+def _wants_logprobs(fields: AnyFields) -> bool:
     return fields.logprobs is not None and fields.logprobs is not False
 
 
@@ -251,16 +253,16 @@ def _make(
         if key in search and search[key] != value:
             raise invalid(origin, f"{origin} is not the same as search.{key}: which?")
         origins[key] = origin
-        if value == 0 and key == "top_logprobs":
+        if value == 0 and key == _TOP:
             continue
         values[key] = value
     try:
-        return _with_logprobs(named.strategy, values, "top_logprobs" in standard)
+        return _with_logprobs(named.strategy, values, _TOP in standard)
     except ConfigError as error:
         first = error
     values = _without_what_is_set(named.strategy, values, search)
     try:
-        return _with_logprobs(named.strategy, values, "top_logprobs" in standard)
+        return _with_logprobs(named.strategy, values, _TOP in standard)
     except ConfigError:
         own = first.field.partition(".")[0]
         origin = origins.get(own, "model" if in_name and own in named.values else f"search.{own}")
@@ -280,7 +282,7 @@ def _with_logprobs(name: str, values: Mapping[str, Any], wanted: bool) -> Strate
     made = make_strategy(name, values)
     if wanted and not made.needs_logprobs:
         # A strategy that needs none asks for none, unless alternatives are wanted.
-        return make_strategy(name, {**values, "top_logprobs": 1})
+        return make_strategy(name, {**values, _TOP: 1})
     return made
 
 
@@ -298,7 +300,7 @@ def _without_what_is_set(
     return rest if same else values
 
 
-def _prompt(fields: ChatFields | CompletionFields) -> PromptLike:
+def _prompt(fields: AnyFields) -> PromptLike:
     chat = isinstance(fields, ChatFields)
     prompt: PromptLike = fields.messages if isinstance(fields, ChatFields) else fields.prompt
     try:

@@ -7,7 +7,6 @@ space at the end of thinking is not part of it. All of these are held back until
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -57,11 +56,11 @@ class Settling:
 
     def _take(self, beams: Sequence[Beam]) -> None:
         found = [self._of_ended(one) if one.ended else self._of_active(one) for one in beams]
-        reasoning = os.path.commonprefix([one.reasoning for one in found])
+        reasoning = _common_beginning([one.reasoning for one in found])
         content = ""
         # The answer begins where the thinking is over, and that is the same for all.
         if all(one.reasoning == reasoning and one.direct == found[0].direct for one in found):
-            content = os.path.commonprefix([one.content for one in found])
+            content = _common_beginning([one.content for one in found])
             self._direct = self._direct or (bool(content) and found[0].direct)
         self.parts = Parts(*map(_longer, self.parts, (reasoning, content)))
 
@@ -107,6 +106,14 @@ def _apart(beam: Beam) -> str | None:
     """Return the thinking that came apart from the text; None if there is none."""
     parts = [one.continuation.reasoning for one in beam.lineage() if one.continuation]
     return None if all(part is None for part in parts) else "".join(filter(None, parts))
+
+
+def _common_beginning(texts: Sequence[str]) -> str:
+    shortest = min(texts, key=len)
+    for place, character in enumerate(shortest):
+        if any(text[place] != character for text in texts):
+            return shortest[:place]
+    return shortest
 
 
 def _longer(before: str, now: str) -> str:
