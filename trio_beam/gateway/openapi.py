@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib.metadata import version
 from typing import Any
 
 import attrs
@@ -45,13 +46,11 @@ _REFUSALS = {
 
 def openapi_document() -> dict[str, Any]:
     """Return the document."""
-    from trio_beam import __version__  # noqa: PLC0415  # it imports everything
-
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "trio_beam gateway",
-            "version": __version__,
+            "version": version("trio-beam"),
             "description": "Searches over a language model, behind the OpenAI protocol.",
         },
         "paths": {
