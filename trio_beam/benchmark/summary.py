@@ -52,7 +52,7 @@ class Row:
         graded: number that the pass rate is of: those with a grade, and failures; 0 if no answer has a grade.
         passed: None if none is graded.
         pass_rate: passed of graded, 0 to 1; None as for `passed`.
-        interval: 95 % interval of the pass rate; with several answers to a problem, by the errors of problems.
+        interval: 95 % interval of the pass rate, clustered by problem if there are several answers to each.
         seconds: mean of a problem; None if there are no problems.
         total_tokens: prompts and completions, all requests together.
         generated_tokens: completions alone.
