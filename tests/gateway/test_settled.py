@@ -60,6 +60,8 @@ async def settles(name: str, given: dict[str, Any], seed: int) -> bool:
         **blocks,
         **given,
     }
+    if name == "beam_search" and not given and values["reasoning"] != "off":
+        values["reasoning_budget"] = source.choice([None, 5])
     strategy = make_strategy(name, values)
     settling = Settling(strategy.stop)
     seen = [Parts()]
