@@ -1,21 +1,22 @@
-"""What the gateway costs: milliseconds per request, a load of many clients, memory, and seconds to hang up.
+"""What the gateway costs, a load of many clients, memory, seconds to hang up, and how early text comes.
 
     uv run --group dev --all-extras python scripts/bench_gateway.py
 
 The model server answers at once and runs in a process of its own, as does the gateway. Direct access is the
-same request to the model server, by the same client. The last part needs the embedded model.
+same request to the model server, by the same client. The last two parts need the embedded model.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,46 @@ async def hang_up() -> None:
         nursery.cancel_scope.cancel()
 
 
+QUESTIONS = (
+    "What is a black hole, in one sentence?",
+    "Name three colours.",
+    "Why is the sky blue?",
+    "What is the capital of France?",
+)
+
+
+async def early(aliases: Sequence[str]) -> None:
+    """How early text comes: share sent before the end, and seconds to the first of it and to the last."""
+    async with gateway() as (url, _), httpx.AsyncClient(trust_env=False, timeout=600) as client:
+        for alias in aliases:
+            rows = [await _one_stream(client, url, alias, question) for question in QUESTIONS]
+            first, last, share = (statistics.mean(column) for column in zip(*rows, strict=True))
+            print(f"{alias:<9} first text {first:.2f} s, last {last:.2f} s, early {share:.0%}")
+
+
+async def _one_stream(
+    client: httpx.AsyncClient, url: str, alias: str, question: str
+) -> tuple[float, float, float]:
+    body = {
+        "model": f"SmolLM2-135M-Instruct@{alias}",
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": 48,
+        "temperature": 0.6,
+        "stream": True,
+        "search": {"tokens_per_step": 8, "seed": 1},
+    }
+    start, first, share = trio.current_time(), 0.0, 0.0
+    async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
+        async for line in response.aiter_lines():
+            if not line.startswith("data: {"):
+                continue
+            chunk = json.loads(line.removeprefix("data: "))
+            if not first and chunk["choices"][0]["delta"].get("content"):
+                first = trio.current_time() - start
+            share = chunk.get("trio_beam", {}).get("settled_early", share)
+    return first, trio.current_time() - start, share
+
+
 async def _serve(task_status: trio.TaskStatus[str]) -> None:
     await serve_local(task_status=task_status)
 
@@ -164,6 +205,7 @@ async def main(options: argparse.Namespace) -> None:
             await load(url, pid, options.clients, 5)
     if options.local:
         await hang_up()
+        await early(("beam-1x1", "beam-2x2", "beam-4x2", "beam-4x4", "power-4"))
 
 
 if __name__ == "__main__":
@@ -172,5 +214,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--requests", type=int, default=500, help="requests one by one")
     parser.add_argument("--clients", type=int, default=200, help="clients at once")
-    parser.add_argument("--local", action="store_true", help="also hang up on the embedded model")
+    parser.add_argument(
+        "--local", action="store_true", help="also the parts with the embedded model"
+    )
     trio.run(main, parser.parse_args())

@@ -60,9 +60,7 @@ def plain_errors() -> Iterator[None]:
         raise _plain(error) from None
 
 
-async def _until_signal(
-    work: Work, on_signal: Callable[[], None], stop: trio.Event | None
-) -> int:
+async def _until_signal(work: Work, on_signal: Callable[[], None], stop: trio.Event | None) -> int:
     caught: list[int] = []
     codes: list[int] = []
 
