@@ -45,8 +45,9 @@ async def gateway(*words: str) -> AsyncIterator[tuple[str, int]]:
         yield (await process.stdout.receive_some()).decode().strip(), process.pid
     finally:
         process.terminate()
-        await process.wait()
-        await process.stdout.aclose()
+        with trio.move_on_after(10, shield=True):
+            await process.wait()
+            await process.stdout.aclose()
 
 
 def resident(pid: int) -> float:
