@@ -201,6 +201,7 @@ class BeamSearchConfig(Strategy):
     )
 
     def __attrs_post_init__(self) -> None:
+        self.check_format(self.extra_body)
         _check_enumeration(self)
         _check_temperature(self)
         scorer = self.scorer_part
@@ -279,6 +280,15 @@ class BeamSearchConfig(Strategy):
         """Maximum number of blocks until ``max_tokens``; the last one is shortened."""
         shortest = self.tokens_per_step if self.block_part is None else self.block_part.min_tokens
         return -(-self.max_tokens // shortest)
+
+    @property
+    def one_block_instead(self) -> str | None:
+        """What to set so that every answer is sampled as a single block; None if it is."""
+        if self.block_part is not None:
+            return "block must be None"
+        if self.proposal == "enumerate":
+            return "proposal must be 'sample'"
+        return super().one_block_instead
 
     @property
     def weighted(self) -> bool:
