@@ -223,12 +223,7 @@ def _append(
         whole = Choice(index=piece.index, text="")
     if piece.delta:
         if piece.delta.elsewhere:
-            message = whole.message = whole.message or Message()
-            if calls := piece.delta.call_pieces:
-                message.tool_calls = [*(message.tool_calls or ()), *calls]
-            else:
-                name = piece.delta.elsewhere
-                setattr(message, name, getattr(piece.delta, name))
+            whole.message = _add_elsewhere(whole.message or Message(), piece.delta)
         whole.text = (whole.text or "") + piece.delta.text
         thought = piece.delta.thought
     else:
@@ -240,6 +235,16 @@ def _append(
     whole.logprobs = join_lists(whole.logprobs, piece.logprobs)
     whole.error = whole.error or piece.error
     return whole
+
+
+def _add_elsewhere(message: Message, delta: Message) -> Message:
+    """Add the piece's output that is neither text nor thinking."""
+    calls = delta.call_pieces
+    if calls:
+        message.tool_calls = [*(message.tool_calls or ()), *calls]
+    else:
+        setattr(message, delta.elsewhere, getattr(delta, delta.elsewhere))
+    return message
 
 
 def _usage_of(chunks: Sequence[Chunk[Any]]) -> dict[str, int] | None:
