@@ -46,7 +46,7 @@ def _score(result: SearchResult) -> Iterator[str]:
 def explain_thinking(result: SearchResult, strategy: Strategy) -> str:
     """Say why a result has thinking or the beginning of a tool call, but no answer, and what to change."""
     best, length = result.beams[0], result.beams[0].length
-    if not best.reasoning and not best.thinks_apart and not best.finished:
+    if best.begun_calls:
         return (
             f"no answer: the model was still writing a tool call after {length} tokens; raise --max-tokens"
             f" (now {strategy.max_tokens})"

@@ -134,7 +134,7 @@ def _switch(one: Option, topic: str, spelling: str, words: str) -> Callable[[F],
     for name in STRATEGIES.names():
         for other in strategy_options(name):
             if other.name == one.name and other.parameter.kind == "integer":
-                words += f" With a number: [{name}] {other.parameter.help}"
+                words = f"[{name}] {other.parameter.help} Without N: {words}"
                 return switch_or_number(topic, spelling, one.name, help=words)
     return option(topic, spelling, one.name, is_flag=True, default=None, help=words)
 

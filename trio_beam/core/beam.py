@@ -112,11 +112,12 @@ class Beam:
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tools that the model calls; a call that was cut off is left out."""
-        calls = self._written_calls
+        calls = self.begun_calls
         return calls if self.finished else tuple(call for call in calls if call.is_json)
 
     @property
-    def _written_calls(self) -> tuple[ToolCall, ...]:
+    def begun_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls, one that was cut off included."""
         blocks = [beam.continuation for beam in self.lineage()]
         return tuple(call for block in blocks if block is not None for call in block.tool_calls)
 
@@ -136,7 +137,7 @@ class Beam:
         """Whether the model thought or began a tool call, but gave no answer (yet)."""
         text = self.full_text
         reasoning, start = split(text, self.thinking)
-        begun = bool(reasoning or start or self._written_calls) or self.thinks_apart
+        begun = bool(reasoning or start or self.begun_calls) or self.thinks_apart
         return begun and not text[start:].strip() and not self.tool_calls
 
     def extend(self, continuation: Continuation, **changes: Any) -> Beam:

@@ -72,7 +72,8 @@ def _is_switched(parameter: Parameter) -> bool:
 
 
 def _switch(name: str, kind: type, part: str, slot: str) -> Option:
-    parameter = Parameter(kind="boolean", help=(kind.__doc__ or "").partition("\n")[0])
+    words = (kind.__doc__ or "").partition("\n")[0].replace("``", "")
+    parameter = Parameter(kind="boolean", help=words)
     return Option(name=name, parameter=parameter, default=False, part=part, slot=slot)
 
 
