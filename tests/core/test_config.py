@@ -223,9 +223,9 @@ def test_a_bad_value_of_a_part_is_refused_by_the_name_of_its_option(
 
 
 def test_the_tables_list_every_parameter() -> None:
-    assert {
-        option.name for option in options_of(BeamSearchConfig)
-    } == (BAD.keys() - {"block"}) | BAD_IN_PARTS.keys() | {"steps"}
+    assert {option.name for option in options_of(BeamSearchConfig)} == (
+        BAD.keys() - {"block"}
+    ) | BAD_IN_PARTS.keys() | {"steps"}
 
 
 @pytest.mark.parametrize(
