@@ -12,7 +12,7 @@ from trio_beam.cli.generate_command import GenerateCommand
 from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
-from trio_beam.command.request_options import parse_body, parse_header
+from trio_beam.command.request_options import parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
@@ -22,13 +22,6 @@ from trio_beam.command.server_options import (
     model_option,
     refuse_two_models,
 )
-<<<<<<< HEAD
-from trio_beam.command.api_keys import read_api_key
-from trio_beam.command.help import Choice, Command, option
-from trio_beam.command.request_options import parse_header
-from trio_beam.command.runner import plain_errors, run
-=======
->>>>>>> main
 from trio_beam.command.strategy_options import strategy_from, strategy_parameters
 
 _EXAMPLES = """
