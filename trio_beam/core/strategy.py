@@ -160,10 +160,11 @@ class Strategy:
         name, instead = next(iter(format_fields(fields)), None), self.one_block_instead
         if name is not None and instead is not None:
             error = ConfigError("extra_body", f"without {name!r}", name)
-            words = "a grammar, a response format and tools start anew with each block"
-            error.args = (
-                f"extra_body cannot have {name!r} here: {words}, so the answer must be one block: {instead}",
+            message = (
+                f"extra_body cannot have {name!r} here: a grammar, a response format and tools start anew"
+                f" with each block, so the answer must be one block: {instead}"
             )
+            error.args = (message,)
             raise error
 
     @property
