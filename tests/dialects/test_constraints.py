@@ -9,8 +9,9 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.dialects.replay import sent
+from tests.dialects.replay import capture, completed, prepared, sent
 from trio_beam.core.beam import Beam
+from trio_beam.core.extra_body import RESERVED
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
 from trio_beam.dialects import DIALECTS
@@ -54,8 +55,8 @@ def requests(name: str, fields: dict[str, Any], prompt: Any = "Hi") -> list[dict
         "sglang": [answers["ids"]],
         "ollama": [answers["ollama"]] if prompt != "Hi" else [],
     }.get(name, [])
-    prepared = drive(dialect.prepare(given), *needed)
-    drive(dialect.sample(prepared, REQUEST))
+    ready = drive(dialect.prepare(given), *needed)
+    drive(dialect.sample(ready, REQUEST))
     return found
 
 
@@ -150,3 +151,14 @@ def test_reasoning_effort_is_an_argument_of_the_template(name: str) -> None:
     body = requests(name, fields, chat)[0]
     assert body["chat_template_kwargs"]["enable_thinking"] is False
     assert "chat_template_kwargs" not in requests(name, {}, chat)[0]
+
+
+@pytest.mark.parametrize("case", completed(stream=False))
+def test_whatever_a_search_sends_is_reserved(case: str) -> None:
+    """Else a caller's field would stand beside it in the same object."""
+    recorded = capture(case)
+    dialect = recorded.dialect()
+    for logprobs in (True, False):
+        request = recorded.request(seed=1, logprobs=logprobs)
+        exchange = dialect.sample(prepared(dialect, recorded.prompt()), request)
+        assert sent(next(exchange)).keys() <= RESERVED.keys()

@@ -34,7 +34,7 @@ def option(topic: str, *declarations: str, **attributes: Any) -> Callable[[F], F
     return click.option(*declarations, cls=TopicOption, topic=topic, **attributes)
 
 
-class _SwitchOrNumber(click.ParamType):
+class _SwitchOrNumber(click.ParamType):  # type: ignore[type-arg]  # as below
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -46,7 +46,7 @@ _REASONS = {
     "stream stream_options": "Endpoint(stream=True) asks for streams",
     "think": "thinking has to stay in the text to be continued",
     "return_tokens return_token_ids response_fields echo add_special parse_special cache_prompt raw"
-    " include_stop_str_in_output post_sampling_probs"
+    " include_stop_str_in_output post_sampling_probs skip_special_tokens add_special_tokens return_token_strs"
     " add_generation_prompt continue_final_message _debug_render_only": _FORM,
 }
 RESERVED = {name: reason for names, reason in _REASONS.items() for name in names.split()}

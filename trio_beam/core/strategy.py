@@ -75,6 +75,14 @@ class Strategy:
             )
         },
     )
+    reasoning_budget: int | None = integer(
+        None,
+        minimum=1,
+        optional=True,
+        unit="tokens",
+        help="Maximum length of the thinking. Then its end is forced: by the closing tag, whose tokens are"
+        " not scored, or by the server itself where it takes a limit.",
+    )
     seed: int | None = integer(
         None,
         minimum=0,
@@ -173,6 +181,11 @@ class Strategy:
         if self.rounds > 1:
             return f"tokens_per_step must be at least max_tokens ({self.max_tokens})"
         return None
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued, so that all of it must be known."""
+        return self.tokens_per_step < self.max_tokens
 
     @property
     def rounds(self) -> int:

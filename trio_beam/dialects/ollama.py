@@ -28,6 +28,7 @@ import msgspec
 from trio_beam.core.block import CONTEXT, LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.constraints import Constraint
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Exchange, ExchangeResult, WireRequest
 from trio_beam.dialects.common.encoding import PrefixEncoder, decoder_of, encode_string, splice
@@ -113,8 +114,13 @@ class Ollama(OpenAI):
             if rendered.info.image_count:
                 raise ConfigError("prompt", "chat messages of text only with Ollama", messages)
             text = rendered.info.rendered_template
-        json = encode_string(text)
-        return PreparedPrompt(api="completions", json=json, prefix=prefix, format=format_)
+        return PreparedPrompt(
+            api="completions",
+            json=encode_string(text),
+            prefix=prefix,
+            opening=opening_tag(text),
+            format=format_,
+        )
 
     def _constrain(self, constraint: Constraint) -> dict[str, Any]:
         if constraint.kind != "json":
