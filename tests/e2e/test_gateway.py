@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import trio
 
-from scripts import bench_server
 from tests.e2e.bare import bare_client
 from tests.e2e.peers import needs_nginx, nginx
 from tests.e2e.test_local_server import children
@@ -155,7 +154,7 @@ async def test_a_replica_that_is_killed_loses_no_search() -> None:
     }
     statuses: list[int] = []
     with trio.fail_after(90):
-        async with bench_server.running(0.1) as first, killable(0.1) as (second, process):
+        async with killable(0.1) as (first, _), killable(0.1) as (second, process):
             options: Any = {
                 "model": "m",
                 "dialect": "openai",
@@ -183,7 +182,7 @@ async def test_a_replica_that_is_killed_loses_no_search() -> None:
 async def killable(latency: float) -> AsyncIterator[tuple[str, trio.Process]]:
     """A server for benchmarks, and its process."""
     process = await trio.lowlevel.open_process(
-        [sys.executable, bench_server.__file__, "--latency", str(latency)],
+        [sys.executable, ROOT / "scripts/bench_server.py", "--latency", str(latency)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

@@ -126,6 +126,7 @@ class RoundFinished(SearchEvent):
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
         living: the ended and the active beams; every beam of a later result is, or continues, one of them.
+        scored: this round's candidates with their scores and step scores, best first.
     """
 
     round: int
@@ -137,6 +138,7 @@ class RoundFinished(SearchEvent):
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
     living: tuple[Beam, ...] = attrs.field(default=(), eq=False)
+    scored: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -31,6 +31,7 @@ class McmcConfig(Strategy):
     chains: int = integer(1, minimum=1, help="Texts sampled independently and concurrently.")
 
     def __attrs_post_init__(self) -> None:
+        self.check_format(self.extra_body)
         if self.proposal_temperature == 0:
             raise ConfigError("proposal_temperature", "a finite number above 0", 0)
         if self.reasoning_budget is not None:
@@ -55,6 +56,12 @@ class McmcConfig(Strategy):
         """Number of continuations sampled at the same time."""
         return self.chains
 
+    @property
+    def one_block_instead(self) -> str | None:
+        """What to set so that every answer is sampled as a single block; None if it is."""
+        return "steps must be 0" if self.steps else super().one_block_instead
+
+    @property
     def several_blocks(self) -> bool:
         """Whether a text is continued: by further blocks, and by each step from any of its tokens."""
         return self.steps > 0 or super().several_blocks
