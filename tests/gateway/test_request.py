@@ -140,7 +140,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "org/m@1@greedy", "search": {"strategy": "mcmc"}}, "search.strategy", "left out"),
     ({"search": {"beam_widht": 3}}, "search.beam_widht", "did you mean 'beam_width'"),
     ({"search": {"beam_width": 0}}, "search.beam_width", "from 1 up"),
-    ({"search": {"steps": 3}}, "search.steps", "no parameter"),
+    ({"search": {"chains": 3}}, "search.chains", "no parameter"),
     ({"search": {"selection": "best"}}, "search.selection", "one of 'resample'"),
     ({"search": {"selection": {"name": "best"}}}, "search.selection", "one of 'resample'"),
     ({"search": {"ess_threshold": 2}}, "search.ess_threshold", "from 0 to 1"),

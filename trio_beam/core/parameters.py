@@ -147,7 +147,7 @@ def _build_part(
     if isinstance(given, Mapping):
         inner = dict(given)
         word = inner.pop(_NAME, name)
-        if word not in kinds:
+        if not isinstance(word, str) or word not in kinds:
             parameter.check(f"{prefix}{name}.{_NAME}", word)
         own[name] = build(kinds[word], inner)
         return
