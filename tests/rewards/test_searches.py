@@ -21,17 +21,22 @@ from trio_beam import (
     RequestRejected,
     RetryPolicy,
     RewardModel,
+    RoundFinished,
     SearchFailed,
     SearchResult,
     ServerError,
+    Steps,
+    Token,
     Vote,
     beam_search,
     beam_search_within,
     search_many,
 )
+from trio_beam.core.beam import Beam
 from trio_beam.core.export import result_to_dict
+from trio_beam.core.reward_scorer import steps_of
 from trio_beam.strategies import make_strategy
-from trio_beam.testing import FakeEndpoint
+from trio_beam.testing import FakeEndpoint, Reply, ScriptedModel
 
 BASE = BeamSearchConfig(
     beam_width=3, n_per_beam=2, tokens_per_step=2, max_tokens=6, seed=1, early_stopping=False
@@ -72,9 +77,7 @@ async def test_a_round_is_one_request_and_each_block_has_a_score(
         blocks = [block.fragment for block in beam.lineage()]
         if blocks[-1] == "":  # only the end of the text: a part of the step before
             blocks.pop()
-            assert beam.step_scores[-1] == beam.step_scores[-2]
-        assert beam.step_scores[: len(blocks)] == pytest.approx(list(map(value, blocks)))
-        assert len(beam.step_scores) == len(beam.lineage())
+        assert beam.step_scores == pytest.approx(list(map(value, blocks)))
         assert beam.score == min(beam.step_scores)
         assert any(
             text == "p" + "".join(block + TAG for block in blocks)
@@ -106,6 +109,57 @@ async def test_an_outcome_model_scores_whole_texts_and_its_history_is_kept(
         texts = [block.text for block in beam.lineage()]
         assert beam.step_scores == pytest.approx([value(text) for text in texts])
         assert beam.score == beam.step_scores[-1]
+
+
+@pytest.mark.parametrize("kind", ["process", "outcome"])
+async def test_a_step_that_takes_several_blocks_counts_once(
+    kind: Any, autojump_clock: MockClock
+) -> None:
+    seen: list[Beam] = []
+
+    def scores(prompt: str, candidates: Any) -> Any:
+        return [
+            0.5 ** len(steps) if kind == "outcome" else [value(step) for step in steps]
+            for steps in candidates
+        ]
+
+    def watch(event: Event) -> None:
+        if isinstance(event, RoundFinished):
+            seen.append(event.best)
+
+    scorer = RewardModel(function=scores, kind=kind, aggregate="prod")
+    config = attrs.evolve(BASE, scorer=scorer, block=Steps(" dog"), max_tokens=12)
+    result = await beam_search(FakeEndpoint(), "p", config, observers=[watch])
+    assert any(len(steps_of(beam)) < len(beam.lineage()) for beam in result.beams)
+    assert any(len(beam.step_scores) > 1 for beam in result.beams)
+    for beam in (*result.beams, *seen):
+        steps = steps_of(beam)
+        expected = (
+            [0.5 ** (count + 1) for count in range(len(steps))]
+            if kind == "outcome"
+            else list(map(value, steps))
+        )
+        assert beam.step_scores == pytest.approx(expected)
+        assert beam.score == pytest.approx(math.prod(expected))
+
+
+async def test_thinking_is_not_scored(autojump_clock: MockClock) -> None:
+    said = ["one\n", "two", "</think>\n", "three\n", "four"]
+    model = ScriptedModel(Reply(tokens=[Token(text, -1.0) for text in said]))
+    seen: list[list[str]] = []
+
+    def scores(prompt: str, candidates: Any) -> Any:
+        seen.extend(candidates)
+        return [[0.5] * len(steps) for steps in candidates]
+
+    scorer = RewardModel(function=scores)
+    config = BeamSearchConfig(
+        beam_width=1, n_per_beam=1, block=Steps("\n"), scorer=scorer, reasoning="opened"
+    )
+    result = await beam_search(model, "p", config)
+    assert result.text == "three\nfour"
+    assert result.beams[0].step_scores == (0.5, 0.5)
+    assert seen == [["three\n"], ["three\n", "four"]]
 
 
 async def test_a_conversation_goes_through_the_servers_template(autojump_clock: MockClock) -> None:

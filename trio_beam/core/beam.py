@@ -34,7 +34,7 @@ class Beam:
         thinking: where `full_text` may hold thinking; see `Strategy.reasoning`.
         weight: its share of p^alpha in a result of ``selection="resample"``, summing to 1 over the beams;
             otherwise None.
-        step_scores: a reward model's score of each block; () without one.
+        step_scores: a reward model's score of each step of the answer; () without one.
     """
 
     parent: Beam | None = None

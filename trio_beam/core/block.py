@@ -68,7 +68,7 @@ class Continuation:
             but 0 if they were not sampled (``proposal="enumerate"``).
         proposal: log-probability (nats) of each token under the distribution it was sampled from; None
             if that is the model's own (temperature 1).
-        ends_step: whether it ends behind a delimiter of `Steps`.
+        ends_step: whether a step ends with it; False only inside a step of `Steps`.
         reasoning: thinking that arrived apart from `data`; "" if it was hidden, None if there was none.
     """
 
@@ -80,7 +80,7 @@ class Continuation:
     logprob: float | None = attrs.field()
     generated: int = attrs.field()
     proposal: Sequence[float] | None = None
-    ends_step: bool = False
+    ends_step: bool = True
     reasoning: str | None = None
 
     @keys.default

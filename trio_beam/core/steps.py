@@ -144,7 +144,7 @@ class Outcome:
         continuations: by sample index; fewer than requested if some requests failed.
         candidates: complete beams instead of continuations; they need not extend the beam, and their
             cost is counted by their creator.
-        step_scores: a reward model's, one per block; None without them.
+        step_scores: a reward model's, one per step; None without them.
         errors: errors of failed requests, in sample order; empty if cancelled.
         cancelled: whether it was cancelled, because of a sibling or from outside.
         exhausted: whether a request was not sent because of the budget.

@@ -120,6 +120,11 @@ class Judge(ModelScorer):
             LogprobsUnavailable: the answer has neither yes nor no, or with one token begins with neither.
         """
         tokens = answers[0].tokens
+        if answers[0].reasoning is not None and not tokens:
+            raise LogprobsUnavailable(
+                f"the judge is still thinking after {self.max_tokens} tokens: raise max_tokens, or switch its"
+                " thinking off"
+            )
         if self.max_tokens == 1:
             return self.log_odds(tokens[0].top if tokens else ())
         words = set(map(_plain, (*self.yes, *self.no)))
