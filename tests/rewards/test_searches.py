@@ -11,10 +11,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.rewards.reward_server import LATENCY, TAG, RewardServer, value
+from tests.rewards.reward_server import TAG, RewardServer, value
 from trio_beam import (
     BeamSearchConfig,
-    BeamTimeout,
     ConfigError,
     EvaluationStarted,
     Event,
@@ -24,12 +23,10 @@ from trio_beam import (
     RoundFinished,
     SearchFailed,
     SearchResult,
-    ServerError,
     Steps,
     Token,
     Vote,
     beam_search,
-    beam_search_within,
     search_many,
 )
 from trio_beam.core.beam import Beam
@@ -206,75 +203,12 @@ async def test_one_text_that_is_refused_fails_alone(autojump_clock: MockClock) -
     assert server.sizes[-1] > 1  # it was not the size
 
 
-async def test_a_failure_ends_the_search_and_nothing_is_lost(autojump_clock: MockClock) -> None:
-    server, model = RewardServer(), FakeEndpoint()
-    server.fails = lambda number: BROKEN if number == 1 else None
-    with pytest.raises(SearchFailed, match=r"in round 2: .*broken") as caught:
-        await run(server, model=model)
-    assert {one.round for one in caught.value.failures} == {2}
-    assert all(isinstance(one.error, ServerError) for one in caught.value.failures)
-    assert all(beam.score > -math.inf for beam in caught.value.partial.beams)
-    assert server.in_flight == model.in_flight == 0
-
-
-async def test_if_all_are_dropped_the_search_fails(autojump_clock: MockClock) -> None:
-    server = RewardServer()
-    server.fails = lambda _: BROKEN
-    with pytest.raises(SearchFailed) as caught:
-        await run(server, on_beam_failure="drop_beam")
-    assert len(caught.value.failures) == server.sizes[0]
-    assert caught.value.partial.beams
-
-
 async def test_a_failure_is_retried_under_the_endpoints_policy(autojump_clock: MockClock) -> None:
     server = RewardServer()
     server.fails = lambda number: BROKEN if number == 0 else None
     result = await run(server, retry=RetryPolicy(attempts=2))
     assert result.usage.retries == 1
     assert result.failures == ()
-
-
-async def test_one_that_hangs_ends_at_the_beams_timeout(autojump_clock: MockClock) -> None:
-    server, model = RewardServer(), FakeEndpoint(latency=LATENCY)
-    server.hangs = lambda number: number == 0
-    with pytest.raises(SearchFailed) as caught:
-        await run(server, model=model, beam_timeout=25.0)
-    assert all(isinstance(one.error, BeamTimeout) for one in caught.value.failures)
-    assert trio.current_time() == LATENCY + 25
-    assert server.in_flight == 0
-
-
-@pytest.mark.parametrize("by", ["deadline", "cancel"])
-async def test_a_deadline_or_a_cancellation_leaves_nothing(
-    by: str, autojump_clock: MockClock
-) -> None:
-    server, model, seconds = RewardServer(), FakeEndpoint(latency=LATENCY), 1.5 * LATENCY
-    async with server.endpoint() as endpoint:
-        config = attrs.evolve(BASE, scorer=RewardModel(endpoint=endpoint))
-        if by == "cancel":
-            with trio.move_on_after(seconds) as scope:
-                await beam_search(model, "p", config)
-            assert scope.cancelled_caught
-        else:
-            result = await beam_search_within(seconds, model, "p", config)
-            assert result.beams
-            assert result.stop_reason == "deadline"
-        assert endpoint.statistics().in_flight == 0
-    assert server.cancelled == 1
-    assert server.in_flight == 0
-    assert trio.current_time() == seconds
-
-
-async def test_a_budget_of_requests_counts_them(autojump_clock: MockClock) -> None:
-    server, model = RewardServer(), FakeEndpoint()
-    whole = await run(RewardServer())
-    assert whole.stop_reason == "max_tokens"
-    limit = whole.usage.requests - 1  # the last scores are not affordable
-    result = await run(server, model=model, max_requests=limit)
-    assert result.stop_reason == "budget"
-    assert result.usage.requests <= limit
-    assert len(server.bodies) == 2
-    assert result.beams[0].step_scores
 
 
 async def test_a_budget_of_tokens_counts_what_it_reads(autojump_clock: MockClock) -> None:
