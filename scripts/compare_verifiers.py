@@ -1,13 +1,13 @@
-"""Compare searches with a verifier that is right, on the embedded model, at the same number of generated tokens.
+"""Compare searches with a verifier that is always right, on the embedded model, at equal generated tokens.
 
     uv run --extra bench python scripts/compare_verifiers.py [--problems 300] [--out FOLDER]
 
 The problems are sums of several numbers, written step by step; the model sees a few worked examples. The
-verifier is a program: a line is right (1) if it adds the next number to the right sum so far and the result is
-true, otherwise wrong (0). Every search but the greedy one has as many candidates at a time, and so generates
-about as many tokens. The table shows how often an answer is right, with Wilson's 95% interval, and the tokens
-generated for it, those that were thrown away included; below it, each search is compared with best of n on the
-same problems (McNemar's exact test).
+verifier is a program: a line is right (1) if it adds the next number to the right sum so far and the result
+is true, otherwise wrong (0). Every search but the greedy one has as many candidates at a time, and so
+generates about as many tokens. The table shows how often an answer is right, with Wilson's 95% interval, and
+the tokens generated for it, those that were thrown away included; below it, each search is compared with best
+of n on the same problems (McNemar's exact test).
 
 Each answer is a line in FOLDER/records.jsonl. The same command goes on where it was interrupted.
 """
@@ -117,9 +117,13 @@ def strategies(width: int, children: int) -> dict[str, BeamSearchConfig]:
         f"subtrees, {width} x {children}": attrs.evolve(steps, selection="subtrees"),
         f"beam search, {width} x {children}": steps,
     }
-    common = {"max_tokens": MAX_TOKENS, "stop": ("\n\n",)}
     return {
-        name: attrs.evolve(one, **common, **({} if one.block else {"tokens_per_step": MAX_TOKENS}))
+        name: attrs.evolve(
+            one,
+            max_tokens=MAX_TOKENS,
+            tokens_per_step=one.tokens_per_step if one.block else MAX_TOKENS,
+            stop=("\n\n",),
+        )
         for name, one in found.items()
     }
 

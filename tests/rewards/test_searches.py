@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.rewards.reward_server import TAG, RewardServer, value
+from tests.rewards.test_calls import load
 from trio_beam import (
     BeamSearchConfig,
     ConfigError,
@@ -185,8 +186,18 @@ async def test_a_server_that_takes_fewer_texts_is_asked_more_often_and_learnt_on
     assert server.sizes[0] > 4
 
 
-async def test_one_text_that_is_refused_fails_alone(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        httpx.Response(400, json={"error": {"message": "not this text"}}),
+        httpx.Response(500, json=load("llamacpp__rerank_too_long")["response"]["body"]),
+    ],
+)
+async def test_one_text_that_is_refused_fails_alone(
+    refusal: httpx.Response, autojump_clock: MockClock
+) -> None:
     server = RewardServer()
+    server.refusal = refusal
     refused: set[str] = set()
 
     def refuses(text: str) -> bool:

@@ -27,8 +27,7 @@ from trio_beam.testing import FakeEndpoint
 
 #: The thinking, in which each verdict is spoken of, and its opposite.
 THOUGHT = ("yes", " no", " 3", " 1", " 2", " no")
-FIELDS: dict[str, dict[str, Any]] = {"field": {"reasoning": "".join(THOUGHT)}}
-SHAPES = {
+SHAPES: dict[str, tuple[str, ...]] = {
     "tags": ("<think>", *THOUGHT, "</think>", "\n\n"),
     "other tags": ("[THINK]", *THOUGHT, "[/THINK]"),
     "opened by the template": (*THOUGHT, "</think>", "\n"),
@@ -75,11 +74,12 @@ KINDS = {"judge": ("yes", "."), "rating": ("7",), "select": ("2", ".")}
 
 
 def searching(kind: str, model: Thinker) -> BeamSearchConfig:
-    parts: dict[str, Any] = {
+    every: dict[str, dict[str, Any]] = {
         "judge": {"scorer": Judge(endpoint=model, max_tokens=20)},
         "rating": {"scorer": Rating(endpoint=model)},
         "select": {"answer": Select(endpoint=model, orders=1)},
-    }[kind]
+    }
+    parts = every[kind]
     return BeamSearchConfig(seed=1, tokens_per_step=3, max_tokens=3, n_per_beam=1, **parts)
 
 

@@ -38,6 +38,8 @@ class SampleRequest:
             (``Continuation.proposal``).
         delimiters: texts behind which a continuation is not needed: the model may end it, with reason
             ``"length"``, at the token that completes one, or go on.
+        labels: words that the answer may begin with; a model that can tell their exact log-probabilities
+            (nats) returns their spellings as alternatives of the first token, instead of the most probable.
         logprobs: whether log-probabilities are needed; otherwise none should be computed, and
             ``Continuation.logprob`` is None.
     """
@@ -51,6 +53,7 @@ class SampleRequest:
     enumerate: bool = False
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     logprobs: bool = True
 
 

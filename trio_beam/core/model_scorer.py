@@ -40,6 +40,11 @@ class ModelScorer(ABC):
         """Number of alternatives that `read` needs per token of an answer."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Words whose probabilities `read` looks for among the alternatives of an answer's first token."""
+        return ()
+
+    @property
     def samples(self) -> int:
         """Number of answers to ask for about each candidate."""
         return 1

@@ -47,6 +47,7 @@ class Sampling:
         enumerate: whether to take the most probable next tokens instead of samples.
         proposal_logprobs: whether samples need log-probabilities at `temperature`.
         delimiters: texts behind which a block is not needed.
+        labels: words whose exact log-probabilities are wanted, where the model can tell them.
         logprobs: whether log-probabilities are asked for at all.
         beam_timeout: seconds for each request of a beam, excluding the wait for a slot; None: no limit.
         cancel_siblings: whether one failure ends the round, so that the other requests of the same beam
@@ -58,6 +59,7 @@ class Sampling:
     enumerate: bool = False
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     logprobs: bool = True
     beam_timeout: float | None = None
     cancel_siblings: bool = True

@@ -124,8 +124,9 @@ class OpenAI(Dialect):
         continues = prepared.api == "chat" and request.beam.continuation is not None
         return continues and chat.guessed and not chat.asked
 
-    def settle(self) -> Exchange[None]:
+    def settle(self, request: SampleRequest) -> Exchange[None]:
         """Find out whether and how the server continues a chat."""
+        del request
         yield from self._continuation.find()
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:

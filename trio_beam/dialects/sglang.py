@@ -23,7 +23,7 @@ Inference"; and source, as of the summer of 2026: ``managers/io_struct.py``,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -51,6 +51,7 @@ from trio_beam.dialects.common.dialect import (
     check_choices,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
+from trio_beam.dialects.common.labels import LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.sglang_blocks import Block, block_of, continuation_of
@@ -108,6 +109,7 @@ class SGLang(Dialect):
         super().__init__(model, api, limits, stream)
         self._negotiation = Negotiation((_TOP_LOGPROBS,))
         self._next_tokens = NextTokens(model)
+        self._labels = LabelTokens(self._tokenize)
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Have the server tokenize the prompt.
@@ -196,7 +198,57 @@ class SGLang(Dialect):
             extra_generated=1 + asked,
         )
 
-    def _request(self, prompt: bytes, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+    def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
+        """Return whether the tokens of its labels are still unknown."""
+        del prepared
+        return bool(request.labels) and not self._labels.are_known(request.labels)
+
+    def settle(self, request: SampleRequest) -> Exchange[None]:
+        """Find the tokens of its labels."""
+        yield from self._labels.find(request.labels)
+
+    def score_labels(
+        self, prepared: PreparedPrompt, request: SampleRequest
+    ) -> Exchange[ExchangeResult]:
+        """Read the labels' log-probabilities by id; they take the place of other alternatives."""
+        labels = self._labels.of(request.labels)
+        if labels:
+            one = attrs.evolve(request, n=1, max_tokens=1, top_logprobs=0)
+            prompt = prepared.json + prepared.prefix(one.beam)
+            response, _ = yield from self._negotiate(
+                one,
+                0,
+                self._negotiation,
+                lambda _, top: {"top_logprobs": top},
+                lambda _, n: self._request(prompt, one, n, 0, {"token_ids_logprob": list(labels)}),
+            )
+            generated: Generated = response[0] if isinstance(response, list) else response
+            block = block_of(generated, one)
+            block.data = generated.text.encode("utf-8", "replace")
+            rows = (generated.meta_info.output_token_ids_logprobs or [None])[0] or []
+            scores = {number: value for value, number, _ in rows}
+            scored = labelled(continuation_of(block, one), scores, labels)
+            if scored is not None:
+                prompt_tokens = max(0, generated.meta_info.prompt_tokens)
+                return ExchangeResult(continuations=(scored,), prompt_tokens=prompt_tokens)
+            self._labels.unavailable = True
+        return (yield from self.sample(prepared, request))
+
+    def _tokenize(self, text: str) -> Exchange[Sequence[int]]:
+        body = msgspec.json.encode({"model": self.model, "prompt": text})
+        response: Tokenized = yield WireRequest(
+            path="/tokenize", decode=decode_tokens, body=body, at_root=True
+        )
+        return response.tokens
+
+    def _request(
+        self,
+        prompt: bytes,
+        request: SampleRequest,
+        n: int,
+        top: int,
+        more: Mapping[str, Any] | None = None,
+    ) -> WireRequest[Any]:
         sampling: dict[str, Any] = {
             "max_new_tokens": request.max_tokens,
             "temperature": request.temperature,
@@ -215,7 +267,7 @@ class SGLang(Dialect):
         return WireRequest(
             path="/generate",
             decode=decode,
-            body=splice("input_ids", ids, request_fields(self.model, each, top)),
+            body=splice("input_ids", ids, request_fields(self.model, each, top) | dict(more or {})),
             at_root=True,
             max_tokens=n * request.max_tokens,
             alternatives=top,

@@ -12,6 +12,8 @@ Recorded: 0.32.0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import attrs
@@ -38,11 +40,18 @@ from trio_beam.dialects.common.encoding import (
     max_tokens_of,
     splice,
 )
+from trio_beam.dialects.common.labels import LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
-from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens, detokenize
+from trio_beam.dialects.vllm_next_tokens import (
+    ALTERNATIVES_BY_ID,
+    NextTokens,
+    alternatives_of,
+    detokenize,
+    tokenize,
+)
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_tokenized,
@@ -94,6 +103,7 @@ class VLLM(Dialect):
         super().__init__(model, api, limits, stream)
         self._fields = Negotiation((_TOKEN_IDS, *COMPLETION_FIELDS, *plain_fields(_PLAIN)))
         self._next_tokens = NextTokens(model)
+        self._labels = LabelTokens(partial(tokenize, model))
 
     def configure(self) -> Exchange[int | None]:
         """Query the version; vLLM does not report its number of slots, and queues excess requests."""
@@ -188,6 +198,38 @@ class VLLM(Dialect):
             prompt_tokens=(counted or 0) + asked,
             extra_generated=1 + asked,
         )
+
+    def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
+        """Return whether the tokens of its labels are still unknown."""
+        del prepared
+        return bool(request.labels) and not self._labels.are_known(request.labels)
+
+    def settle(self, request: SampleRequest) -> Exchange[None]:
+        """Find the tokens of its labels."""
+        yield from self._labels.find(request.labels)
+
+    def score_labels(
+        self, prepared: PreparedPrompt, request: SampleRequest
+    ) -> Exchange[ExchangeResult]:
+        """Read the labels' log-probabilities by id; an older vLLM ignores that they are asked for."""
+        labels = self._labels.of(request.labels)
+        one = attrs.evolve(request, n=1, max_tokens=1)
+        if labels:
+            wanted = {"logprob_token_ids": list(labels), **ALTERNATIVES_BY_ID}
+            completion, _ = yield from self._negotiate(
+                one,
+                one.top_logprobs,
+                self._fields,
+                lambda n, top: self._values(one, n, top),
+                lambda fields, n: self._request(prepared, one, fields | wanted, n),
+            )
+            choice: Choice | None = next(iter(completion.choices), None)
+            scored = None if choice is None else _labelled(choice, labels)
+            if scored is not None:
+                counted = count_in(completion.usage, "prompt_tokens")
+                return ExchangeResult(continuations=(scored,), prompt_tokens=counted or 0)
+            self._labels.unavailable = True
+        return (yield from self.sample(prepared, request))
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
@@ -289,3 +331,18 @@ class VLLM(Dialect):
         if len(given) < len(ids):
             raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
         return given
+
+
+def _labelled(choice: Choice, labels: Mapping[int, str]) -> Continuation | None:
+    """Return an answer of one token with its labels; None if the server did not score them all."""
+    ids, logprobs = choice.token_ids, choice.logprobs
+    if not ids or logprobs is None or None in logprobs.token_logprobs[:1]:
+        return None
+    (value,) = checked_logprobs(logprobs.token_logprobs[:1])
+    data = choice.text.encode("utf-8", "replace")
+    answer = Continuation(
+        tokens=(Token(choice.text, value, ids[0], data),),
+        data=data,
+        finish_reason=choice.finish_reason or LENGTH,
+    )
+    return labelled(answer, dict(alternatives_of(choice)), labels)

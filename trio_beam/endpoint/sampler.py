@@ -173,6 +173,8 @@ class DialectSampler:
         )
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
+        if request.labels:
+            ask = dialect.score_labels
         if request.proposal_logprobs:
             ask = dialect.sample_with_proposal_logprobs
         result: ExchangeResult = await self._exchanges.run(
@@ -198,7 +200,7 @@ class DialectSampler:
         async with self._exchanges.learning:
             if self._dialect.needs_settling(self._prepared, request):
                 reservation = context.meter.reservation()
-                await self._exchanges.run(self._dialect.settle(), context, reservation)
+                await self._exchanges.run(self._dialect.settle(request), context, reservation)
 
 
 def _came_as_text(beam: Beam) -> bool:

@@ -242,5 +242,6 @@ class _BeamTask:
             enumerate=self._sampling.enumerate,
             proposal_logprobs=self._sampling.proposal_logprobs,
             delimiters=self._sampling.delimiters,
+            labels=self._sampling.labels,
             logprobs=self._sampling.logprobs,
         )

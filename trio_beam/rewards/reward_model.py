@@ -64,9 +64,9 @@ class RewardModel(RewardScorer):
     """A reward model: ``BeamSearchConfig(scorer=RewardModel("http://127.0.0.1:8001/v1", kind="process"))``.
 
     All candidates of a round are scored in as few requests as the server takes. A candidate's steps are the
-    blocks of its answer, or with ``block=Steps(...)`` what ends behind a delimiter; ``beam.step_scores`` has a
-    number for each, which for ``kind="outcome"`` is the score of the text up to there. A candidate that is
-    still thinking has none, and ranks below all others.
+    blocks of its answer, or with ``block=Steps(...)`` what ends behind a delimiter; ``beam.step_scores`` has
+    a number for each, which for ``kind="outcome"`` is the score of the text up to there. A candidate that
+    is still thinking has none, and ranks below all others.
 
     Args:
         endpoint: an open `Endpoint` instead of a `base_url`: with an API key, limits and retries of its own.

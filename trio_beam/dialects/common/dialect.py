@@ -195,8 +195,9 @@ class Dialect(ABC):
         del prepared, request
         return False
 
-    def settle(self) -> Exchange[None]:
+    def settle(self, request: SampleRequest) -> Exchange[None]:
         """Find out what the server must be asked before the request that needs it."""
+        del request
         yield from ()
 
     @abstractmethod
@@ -220,6 +221,13 @@ class Dialect(ABC):
             for block in result.continuations
         ]
         return attrs.evolve(result, continuations=tuple(blocks))
+
+    def score_labels(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Sample an answer whose first token shows the labels of the request, if they can be scored.
+
+        This default shows the most probable alternatives, among which they may be.
+        """
+        return (yield from self.sample(prepared, request))
 
     def enumerate(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Return the ``request.n`` most probable next tokens, each as a continuation.
