@@ -115,7 +115,8 @@ def strategies(width: int, children: int) -> dict[str, BeamSearchConfig]:
         "greedy": greedy(),
         f"best of {n}": best_of_n(n, scorer=verifier),
         f"subtrees, {width} x {children}": attrs.evolve(steps, selection="subtrees"),
-        f"beam search, {width} x {children}": steps,
+        f"beam search, {width} x {children}": attrs.evolve(steps, deduplicate=False),
+        "the same, duplicates merged": steps,
     }
     return {
         name: attrs.evolve(

@@ -210,29 +210,36 @@ class SGLang(Dialect):
     def score_labels(
         self, prepared: PreparedPrompt, request: SampleRequest
     ) -> Exchange[ExchangeResult]:
-        """Read the labels' log-probabilities by id; they take the place of other alternatives."""
+        """Read the labels' log-probabilities by id."""
         labels = self._labels.of(request.labels)
+        scored = None
         if labels:
-            one = attrs.evolve(request, n=1, max_tokens=1, top_logprobs=0)
-            prompt = prepared.json + prepared.prefix(one.beam)
-            response, _ = yield from self._negotiate(
-                one,
-                0,
-                self._negotiation,
-                lambda _, top: {"top_logprobs": top},
-                lambda _, n: self._request(prompt, one, n, 0, {"token_ids_logprob": list(labels)}),
-            )
-            generated: Generated = response[0] if isinstance(response, list) else response
-            block = block_of(generated, one)
-            block.data = generated.text.encode("utf-8", "replace")
-            rows = (generated.meta_info.output_token_ids_logprobs or [None])[0] or []
-            scores = {number: value for value, number, _ in rows}
-            scored = labelled(continuation_of(block, one), scores, labels)
-            if scored is not None:
-                prompt_tokens = max(0, generated.meta_info.prompt_tokens)
-                return ExchangeResult(continuations=(scored,), prompt_tokens=prompt_tokens)
-            self._labels.unavailable = True
-        return (yield from self.sample(prepared, request))
+            scored = yield from self._labels.attempt(self._by_id(prepared, request, labels))
+        return scored or (yield from self.sample(prepared, request))
+
+    def _by_id(
+        self, prepared: PreparedPrompt, request: SampleRequest, labels: Mapping[int, str]
+    ) -> Exchange[ExchangeResult | None]:
+        one = attrs.evolve(request, n=1, max_tokens=1, top_logprobs=0)
+        prompt = prepared.json + prepared.prefix(one.beam)
+        wanted = {"token_ids_logprob": list(labels)}
+        response, _ = yield from self._negotiate(
+            one,
+            0,
+            self._negotiation,
+            lambda _, top: {"top_logprobs": top},
+            lambda _, n: self._request(prompt, one, n, 0, wanted),
+        )
+        generated: Generated = response[0] if isinstance(response, list) else response
+        block = block_of(generated, one)
+        block.data = generated.text.encode("utf-8", "replace")
+        rows = (generated.meta_info.output_token_ids_logprobs or [None])[0] or []
+        scores = {number: value for value, number, _ in rows}
+        scored = labelled(continuation_of(block, one), scores, labels)
+        if scored is None:
+            return None
+        prompt_tokens = max(0, generated.meta_info.prompt_tokens)
+        return ExchangeResult(continuations=(scored,), prompt_tokens=prompt_tokens)
 
     def _tokenize(self, text: str) -> Exchange[Sequence[int]]:
         body = msgspec.json.encode({"model": self.model, "prompt": text})

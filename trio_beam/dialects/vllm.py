@@ -211,25 +211,32 @@ class VLLM(Dialect):
     def score_labels(
         self, prepared: PreparedPrompt, request: SampleRequest
     ) -> Exchange[ExchangeResult]:
-        """Read the labels' log-probabilities by id; an older vLLM ignores that they are asked for."""
+        """Read the labels' log-probabilities by id."""
         labels = self._labels.of(request.labels)
-        one = attrs.evolve(request, n=1, max_tokens=1)
+        scored = None
         if labels:
-            wanted = {"logprob_token_ids": list(labels), **ALTERNATIVES_BY_ID}
-            completion, _ = yield from self._negotiate(
-                one,
-                one.top_logprobs,
-                self._fields,
-                lambda n, top: self._values(one, n, top),
-                lambda fields, n: self._request(prepared, one, fields | wanted, n),
-            )
-            choice: Choice | None = next(iter(completion.choices), None)
-            scored = None if choice is None else _labelled(choice, labels)
-            if scored is not None:
-                counted = count_in(completion.usage, "prompt_tokens")
-                return ExchangeResult(continuations=(scored,), prompt_tokens=counted or 0)
-            self._labels.unavailable = True
-        return (yield from self.sample(prepared, request))
+            scored = yield from self._labels.attempt(self._by_id(prepared, request, labels))
+        return scored or (yield from self.sample(prepared, request))
+
+    def _by_id(
+        self, prepared: PreparedPrompt, request: SampleRequest, labels: Mapping[int, str]
+    ) -> Exchange[ExchangeResult | None]:
+        """Ask for the labels' log-probabilities, which an older vLLM ignores."""
+        one = attrs.evolve(request, n=1, max_tokens=1)
+        wanted = {"logprob_token_ids": list(labels), **ALTERNATIVES_BY_ID}
+        completion, _ = yield from self._negotiate(
+            one,
+            one.top_logprobs,
+            self._fields,
+            lambda n, top: self._values(one, n, top),
+            lambda fields, n: self._request(prepared, one, fields | wanted, n),
+        )
+        choice: Choice | None = next(iter(completion.choices), None)
+        scored = None if choice is None else _labelled(choice, labels)
+        if scored is None:
+            return None
+        counted = count_in(completion.usage, "prompt_tokens")
+        return ExchangeResult(continuations=(scored,), prompt_tokens=counted or 0)
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 
 from trio_beam.core.block import Continuation, Token
-from trio_beam.dialects.common.dialect import Exchange
+from trio_beam.dialects.common.dialect import Exchange, ExchangeResult
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
-from trio_beam.errors import RequestRejected
+from trio_beam.errors import ContextOverflow, LogprobsUnavailable, RequestRejected
 
 _SEPARATOR = "\n"
 
@@ -45,6 +45,18 @@ class LabelTokens:
     def of(self, labels: tuple[str, ...]) -> Mapping[int, str]:
         """Return the labels' spellings by token id; none if they cannot be scored by id."""
         return {} if self.unavailable else self._known.get(labels, {})
+
+    def attempt(self, exchange: Exchange[ExchangeResult | None]) -> Exchange[ExchangeResult | None]:
+        """Score labels; note that the server cannot if it refuses that, or does not (None)."""
+        result: ExchangeResult | None = None
+        try:
+            result = yield from exchange
+        except ContextOverflow:
+            raise
+        except (RequestRejected, LogprobsUnavailable):
+            pass
+        self.unavailable = result is None
+        return result
 
     def find(self, labels: tuple[str, ...]) -> Exchange[None]:
         """Find the tokens of labels, by one request."""
