@@ -179,7 +179,8 @@ async def answer(
         progress.advance()
 
     async with trio.open_nursery() as server:
-        serve = partial(serve_local, slots=args.parallel * args.width * args.children)
+        slots = args.parallel * args.width * args.children
+        serve = partial(serve_local, slots=slots, context=512, threads=args.threads)
         base_url = await server.start(serve)
         async with Endpoint(base_url) as endpoint, trio.open_nursery() as nursery:
             for name, problem in missing:
@@ -256,6 +257,7 @@ if __name__ == "__main__":
     parser.add_argument("--width", type=int, default=2, help="beams kept")
     parser.add_argument("--children", type=int, default=2, help="candidates of each")
     parser.add_argument("--parallel", type=int, default=4, help="searches at a time")
+    parser.add_argument("--threads", type=int, help="of the model (one per core)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", default="compare_verifiers", help="folder of the records")
     trio.run(compare, parser.parse_args())
