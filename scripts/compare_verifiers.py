@@ -115,8 +115,8 @@ def strategies(width: int, children: int) -> dict[str, BeamSearchConfig]:
         "greedy": greedy(),
         f"best of {n}": best_of_n(n, scorer=verifier),
         f"subtrees, {width} x {children}": attrs.evolve(steps, selection="subtrees"),
-        f"beam search, {width} x {children}": attrs.evolve(steps, deduplicate=False),
-        "the same, duplicates merged": steps,
+        f"beam search, {width} x {children}": steps,
+        f"beam search, 1 x {n}": attrs.evolve(steps, beam_width=1, n_per_beam=n),
     }
     return {
         name: attrs.evolve(
