@@ -90,12 +90,11 @@ async def test_a_recorded_search_is_repeated(name: str) -> None:
     assert best.text == expected["text"]
     assert [token.id for token in best.tokens] == expected["ids"]
     assert best.logprob == pytest.approx(expected["logprob"])
-    assert result.score == pytest.approx(expected.get("score", result.score))
     assert result.exact
 
 
 def test_the_labels_of_a_judge_have_the_probabilities_of_the_same_tokens_in_a_prompt() -> None:
-    session = load("vllm__judge")
+    session = load("judge_on_vllm")
     rows = [
         json.loads(one["response"]["body"])["choices"][0]["logprobs"]["top_logprobs"][0]
         for one in session["exchanges"]
@@ -176,7 +175,7 @@ def test_a_chat_becomes_ids_by_the_servers_template() -> None:
     recorded = capture("vllm__tokenize_messages")
     messages = [{"role": "user", "content": "Hi"}]
     replayed = replay(dialect.prepare(check_prompt(messages)), recorded.body)
-    assert sent(replayed.requests[0]) == recorded.asked
+    assert sent(replayed.requests[0]) == recorded.asked | {"return_token_strs": True}
     assert replayed.requests[0].at_root
     assert dialect.context_tokens == 2048
     (first,) = replay(dialect.sample(replayed.value, request()), WHOLE.body).requests

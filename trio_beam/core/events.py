@@ -67,7 +67,9 @@ class BeamExpanded(SearchEvent):
         rank: rank of the beam in the round, from 0.
         candidates: number of continuations.
         tokens: number of tokens generated for them.
-        discarded: number of those behind the end of a step or a stop string, which were thrown away.
+        discarded: number of those behind the end of a step, a stop string or a budget for thinking, which
+            were thrown away.
+        forced: number of continuations whose thinking was ended by force (``reasoning_budget``).
         children: the beam extended by each continuation, not scored yet.
     """
 
@@ -76,6 +78,7 @@ class BeamExpanded(SearchEvent):
     candidates: int
     tokens: int
     discarded: int = 0
+    forced: int = 0
     children: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
@@ -122,6 +125,7 @@ class RoundFinished(SearchEvent):
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
+        scored: this round's candidates with their scores and step scores, best first.
     """
 
     round: int
@@ -132,6 +136,7 @@ class RoundFinished(SearchEvent):
     best_score: float
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
+    scored: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -17,7 +17,7 @@ Recorded: b11549.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -26,7 +26,8 @@ import msgspec
 from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.reasoning import opens_thinking
+from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import Constraint
 from trio_beam.dialects.common.detokenize import ids_of
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
@@ -45,10 +46,12 @@ from trio_beam.dialects.common.next_tokens import Candidate, Endings
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, limit_top, reported
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
+from trio_beam.dialects.llama_cpp_texts import force, unscored
 from trio_beam.dialects.llama_cpp_wire import (
     FIELDS,
     SAMPLING,
     STREAM_FIELDS,
+    TEXT_FIELD,
     Completion,
     EntryWithTop,
     SampledCompletion,
@@ -73,7 +76,8 @@ class PreparedPrompt:
 
     json: bytes
     prefix: PrefixEncoder
-    opens_thinking: bool | None = None
+    opening: str | None = None
+    constraint: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @DIALECTS.register("llama_cpp")
@@ -83,6 +87,7 @@ class LlamaCpp(Dialect):
     name: ClassVar[str] = "llama_cpp"
     owner: ClassVar[str | None] = "llamacpp"
     takes_ids: ClassVar[bool] = True
+    openai_plain: ClassVar[Mapping[str, Any]] = {k: v for k, v in SAMPLING.items() if k != "top_p"}
     shape = "native"
     can_stream: ClassVar[bool] = True
     notes = (
@@ -121,10 +126,11 @@ class LlamaCpp(Dialect):
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Render chat messages to token ids by the server's template; keep a string."""
         prefix = PrefixEncoder(ids_of)
+        constraint = self._constraint(prompt)
         messages = self._messages_of(prompt)
         if messages is None:
             text = encode_string(prompt.text or "")
-            return PreparedPrompt(json=b'"%s"' % text, prefix=prefix)
+            return PreparedPrompt(json=b'"%s"' % text, prefix=prefix, constraint=constraint)
         body = msgspec.json.encode({"messages": messages})
         templated = yield WireRequest(
             path="/apply-template", decode=decode_template, body=body, at_root=True
@@ -134,12 +140,30 @@ class LlamaCpp(Dialect):
             raise MalformedResponse("the chat template renders these messages to no tokens")
         json = ",".join(map(str, ids)).encode()
         return PreparedPrompt(
-            json=json, prefix=prefix, opens_thinking=opens_thinking(templated.prompt)
+            json=json,
+            prefix=prefix,
+            opening=opening_tag(templated.prompt),
+            constraint=constraint,
         )
 
-    def opens_thinking(self, prepared: PreparedPrompt) -> bool | None:
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        match constraint.kind:
+            case "json":
+                return {"json_schema": constraint.value}
+            case "grammar":
+                return {"grammar": constraint.value}
+            case "choice":
+                return {"grammar": constraint.as_grammar()}
+        raise constraint.unsupported("llama.cpp", "grammar or json_schema")
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
         """Return what the rendered template says."""
-        return prepared.opens_thinking
+        return prepared.opening
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the model's own tokens for a text."""
+        tokens = yield from force(text)
+        return tokens
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids, or an upper bound from the bytes of a text."""
@@ -155,16 +179,18 @@ class LlamaCpp(Dialect):
         lost: list[Completion] = []
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
-        completions = yield from self._completions(prompt, request, stream)
+        completions = yield from self._completions(prompt, request, stream, prepared.constraint)
         if stream and not (yield from self._is_whole(completions, request, spent)):
             self._sends_delimiters = self.stream
             lost = completions
             request = attrs.evolve(request, delimiters=())
-            completions = yield from self._completions(prompt, request, False)
+            completions = yield from self._completions(prompt, request, False, prepared.constraint)
         for completion in completions:
             if len(completion.tokens) > request.max_tokens:  # before each of them is repaired
                 raise MalformedResponse(too_long(len(completion.tokens), request.max_tokens))
-            if len(completion.completion_probabilities) == len(completion.tokens):
+            if not request.shows_tokens:
+                continuations.append((yield from unscored(completion, request)))
+            elif len(completion.completion_probabilities) == len(completion.tokens):
                 continuations.append(self._complete_block(completion, request))
             else:
                 tokens = yield from self._repairer.tokens(
@@ -212,7 +238,9 @@ class LlamaCpp(Dialect):
         blocks = result.continuations
         prompt = prepared.json + prepared.prefix(request.beam)
         try:
-            again = yield from self._sampled(prompt, attrs.evolve(request, n=len(blocks)))
+            again = yield from self._sampled(
+                prompt, attrs.evolve(request, n=len(blocks)), prepared.constraint
+            )
         except (EndpointError, BudgetExhausted):
             again = {}  # keep the samples, which are paid for
         scored: list[Continuation] = []
@@ -232,10 +260,11 @@ class LlamaCpp(Dialect):
         )
 
     def _sampled(
-        self, prompt: bytes, request: SampleRequest
+        self, prompt: bytes, request: SampleRequest, constraint: Mapping[str, Any]
     ) -> Exchange[dict[int, SampledCompletion]]:
         """Request the same continuations, by index, with their sampling probabilities."""
-        wire = self._request(prompt, request, request.n, False, post_sampling_probs=True)
+        again = {**constraint, "post_sampling_probs": True}
+        wire = self._request(prompt, request, request.n, False, again)
         response = yield attrs.evolve(wire, decode=decode_sampled)
         completions = response if isinstance(response, list) else [response]
         return {completion.index: completion for completion in completions}
@@ -271,7 +300,7 @@ class LlamaCpp(Dialect):
         return {one.id for one, end in zip(candidates, ends, strict=True) if not end}, len(asked)
 
     def _completions(
-        self, prompt: bytes, request: SampleRequest, stream: bool
+        self, prompt: bytes, request: SampleRequest, stream: bool, constraint: Mapping[str, Any]
     ) -> Exchange[list[Completion]]:
         """Request the continuations and return at least one."""
         # Alternatives are unlimited here; 1 cannot be lowered.
@@ -280,7 +309,7 @@ class LlamaCpp(Dialect):
             1,
             self._fields,
             lambda n, _: {"n": n},
-            lambda _, n: self._request(prompt, request, n, stream),
+            lambda _, n: self._request(prompt, request, n, stream, constraint),
         )
         completions: list[Completion] = response if isinstance(response, list) else [response]
         completions = sorted(check_choices(completions, n), key=lambda completion: completion.index)
@@ -291,15 +320,22 @@ class LlamaCpp(Dialect):
         return completions
 
     def _request(
-        self, prompt: bytes, request: SampleRequest, n: int, stream: bool, **more: bool
+        self,
+        prompt: bytes,
+        request: SampleRequest,
+        n: int,
+        stream: bool,
+        more: Mapping[str, Any],
     ) -> WireRequest[Any]:
+        shown = max(1, request.top_logprobs) if request.shows_tokens else 0
+        wanted = STREAM_FIELDS if stream else FIELDS
         fields: dict[str, Any] = {
             "model": self.model,
             "n_predict": request.max_tokens,
             "temperature": request.temperature,
-            "n_probs": max(1, request.top_logprobs),
+            "n_probs": shown,
             "return_tokens": True,
-            "response_fields": STREAM_FIELDS if stream else FIELDS,
+            "response_fields": wanted if request.shows_tokens else [*wanted, TEXT_FIELD],
             **SAMPLING,
             **more,
         }
@@ -317,7 +353,7 @@ class LlamaCpp(Dialect):
             body=splice("prompt", b"[%s]" % prompt, fields),
             at_root=True,
             max_tokens=n * request.max_tokens,
-            alternatives=max(1, request.top_logprobs),
+            alternatives=shown,
         )
 
     def _tokenize(self, text: str) -> Exchange[list[int]]:

@@ -12,7 +12,8 @@ Recorded: 0.32.0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,10 +21,13 @@ import attrs
 import msgspec
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
+from trio_beam.core.block import LENGTH, Continuation, Token, too_long
+from trio_beam.core.extra_body import format_fields
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.detokenize import added_bytes, ids_of, last_ids, last_text
+from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import constraint_of, template_arguments
+from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, may_end_inside
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Api,
@@ -49,9 +53,9 @@ from trio_beam.dialects.vllm_next_tokens import (
     ALTERNATIVES_BY_ID,
     NextTokens,
     alternatives_of,
-    detokenize,
     tokenize,
 )
+from trio_beam.dialects.vllm_texts import BlockTexts, force, is_ended
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_tokenized,
@@ -67,6 +71,7 @@ from trio_beam.errors import (
 
 #: Overrides the model's generation_config.json: only the temperature may shape the samples.
 _PLAIN: dict[str, Any] = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
+_OWN_CONSTRAINT = re.compile("guided_|response_format$|structured_outputs$")
 _TOKEN_IDS = OptionalField(
     name="return_token_ids", ways=(Way(fields={"return_token_ids": VALUE}), Way(fields={}))
 )
@@ -79,6 +84,8 @@ class PreparedPrompt:
     text: bytes | None
     ids: list[int] | None
     prefix: PrefixEncoder
+    constraint: Mapping[str, Any]
+    opening: str | None = None
 
     def json(self, beam: Beam) -> bytes:
         """Encode the prompt followed by a beam."""
@@ -96,6 +103,7 @@ class VLLM(Dialect):
     name: ClassVar[str] = "vllm"
     owner: ClassVar[str | None] = "vllm"
     takes_ids: ClassVar[bool] = True
+    openai_plain: ClassVar[Mapping[str, Any]] = _PLAIN
     shape = "legacy"
     can_stream: ClassVar[bool] = True
 
@@ -122,19 +130,56 @@ class VLLM(Dialect):
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Render a chat to token ids by the server's template; keep a string."""
         prefix = PrefixEncoder(ids_of)
+        constraint = self._constraint(prompt)
         messages = self._messages_of(prompt)
         if messages is None:
             text = b'"%s"' % encode_string(prompt.text or "")
-            return PreparedPrompt(text=text, ids=None, prefix=prefix)
-        fields = {"model": self.model, "messages": messages, "add_generation_prompt": True}
-        body = msgspec.json.encode(fields)
+            return PreparedPrompt(text=text, ids=None, prefix=prefix, constraint=constraint)
+        fields = {
+            "model": self.model,
+            "messages": messages,
+            "add_generation_prompt": True,
+            "return_token_strs": True,  # they tell whether the template opens the thinking
+        }
+        template = template_arguments(prompt.extra_body)
         response = yield WireRequest(
-            path="/tokenize", decode=decode_tokenized, body=body, at_root=True
+            path="/tokenize",
+            decode=decode_tokenized,
+            body=msgspec.json.encode(fields | template),
+            at_root=True,
+            placed=frozenset(template),
         )
         self.context_tokens = response.max_model_len
         if not response.tokens:
             raise MalformedResponse("the chat template renders these messages to no tokens")
-        return PreparedPrompt(text=None, ids=response.tokens, prefix=prefix)
+        opening = None if response.end is None else opening_tag(response.end)
+        return PreparedPrompt(
+            text=None,
+            ids=response.tokens,
+            prefix=prefix,
+            constraint=constraint,
+            opening=opening,
+        )
+
+    def _constraint(self, prompt: Prompt) -> dict[str, Any]:
+        """Return a constraint in vLLM's own fields; the former ones are sent too, for former versions."""
+        constraint = constraint_of(prompt.extra_body)
+        if constraint is None:
+            return {}
+        given = format_fields(prompt.extra_body)
+        own = {name: value for name, value in given.items() if _OWN_CONSTRAINT.match(name)}
+        if constraint.field not in ("response_format", "structured_outputs"):
+            own["structured_outputs"] = {constraint.kind: constraint.value}
+        return own
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
+        """Return what the rendered template says; None from a server that sends no texts of tokens."""
+        return prepared.opening
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the model's own tokens for a text."""
+        tokens = yield from force(self.model, text)
+        return tokens
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids, or an upper bound from the bytes of a text whose ids are unknown."""
@@ -241,14 +286,17 @@ class VLLM(Dialect):
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
         values = values_of(request, n, top, stream=self.stream)
+        values["logprobs"] = top if request.shows_tokens else None
         return values | {"return_token_ids": True, **_PLAIN}
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[Any]:
-        fields: dict[str, Any] = {"model": self.model, **optional}
+        fields: dict[str, Any] = {"model": self.model, **optional, **prepared.constraint}
         if self.stream:
             fields["stream"] = True
+        if not request.shows_tokens:
+            fields["skip_special_tokens"] = False  # the text has what the tokens would show
         if request.delimiters:
             # Only the text is cut there: ids and log-probabilities have the whole token.
             fields |= {"stop": request.delimiters, "include_stop_str_in_output": True}
@@ -279,6 +327,8 @@ class VLLM(Dialect):
         reason = LENGTH if at_delimiter else choice.finish_reason or LENGTH
         if not ids:
             return Continuation(tokens=(), data=b"", finish_reason=reason)
+        if not request.shows_tokens:
+            return (yield from self._texts(prepared, request.beam, known).unscored(choice, reason))
         logprobs = choice.logprobs
         if logprobs is None or len(logprobs.tokens) != len(ids):
             raise LogprobsUnavailable("the server sent tokens without log-probabilities")
@@ -297,18 +347,11 @@ class VLLM(Dialect):
         pieces = [text.encode("utf-8", "replace") for text in texts]
         sampled = SampledTokens(pieces, [*ids], values, make)
         data = choice.text.encode("utf-8", "replace")
-        ended = reason == STOP and choice.stop_reason is None
-        spelt = sampled.spell_truly(data, ended=ended)
-        if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
-            visible = ids[:-1] if ended else ids
-            before = last_ids(prepared.ids or [], request.beam)
-            if not known:
-                known.append((yield from detokenize(self.model, before)))
-            text = yield from detokenize(self.model, [*before, *visible])
-            part = added_bytes(known[0], text, open_ended=reason == LENGTH)
-            if part is None:
-                raise MalformedResponse("the detokenizer alters the text before a block")
-            data = part
+        spelt = sampled.spell_truly(data, ended=is_ended(choice, reason))
+        begins_inside = last_text(request.beam) == "" or may_end_inside(request.beam)
+        if not spelt or begins_inside or (reason == LENGTH and not texts[-1]):
+            texts_of = self._texts(prepared, request.beam, known)
+            data = yield from texts_of.decode(choice, reason)
         return Continuation(
             tokens=sampled.tokens,
             data=data,
@@ -316,6 +359,9 @@ class VLLM(Dialect):
             keys=sampled.keys,
             logprob=sum(values),
         )
+
+    def _texts(self, prepared: PreparedPrompt, beam: Beam, known: list[str]) -> BlockTexts:
+        return BlockTexts(self.model, beam, last_ids(prepared.ids or [], beam), known)
 
     def _score_as_prompt(
         self, prepared: PreparedPrompt, beam: Beam, ids: list[int], spent: list[int]

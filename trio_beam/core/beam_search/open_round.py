@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -109,8 +108,8 @@ class OpenRound:
     def _receive_expansion(self, outcome: Outcome) -> Reaction:
         parent = self._round.expansions[outcome.rank].beam
         children = [self._child(parent, block) for block in outcome.blocks]
-        discarded = sum(map(len, outcome.blocks)) - sum(
-            child.length - parent.length for child in children
+        discarded = sum(block.sampled + block.discarded for block in outcome.blocks) - sum(
+            child.sampled_length - parent.sampled_length for child in children
         )
         self._meter.discarded_tokens += discarded
         children += outcome.candidates
@@ -124,6 +123,7 @@ class OpenRound:
                 candidates=len(children),
                 tokens=outcome.generated,
                 discarded=discarded,
+                forced=sum(child.forced > parent.forced for child in children),
                 children=tuple(children),
             )
             events.append(expanded)
@@ -297,13 +297,12 @@ class OpenRound:
         """Whether all that it is to choose from has come back."""
         return self._pool is not None
 
-    def close(self) -> tuple[Population, int, float]:
-        """Select; return the beams to keep, the number of candidates, and their best score."""
+    def close(self) -> tuple[Population, int, Sequence[Beam]]:
+        """Select; return the beams to keep, the number of candidates, and those scored, best first."""
         pool = self._pool
         assert pool is not None
-        candidates = pool.scored_round().candidates
-        best = max((beam.score for beam in candidates), default=-math.inf)
-        return pool.select(), sum(map(len, self._outcomes.values())), best
+        scored = pool.scored_round().candidates
+        return pool.select(), sum(map(len, self._outcomes.values())), scored
 
     def standing(self) -> list[Beam] | None:
         """Return all current beams; None if not yet scored.

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeGuard, TypeVa
 import attrs
 import msgspec
 
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.core.block import LENGTH, STOP, Continuation, Token, forced_token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
+from trio_beam.dialects.common.constraints import Constraint, constraint_of
 from trio_beam.dialects.common.error_responses import is_about_context
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Attempt, Negotiation, is_about_content
@@ -47,6 +48,7 @@ class WireRequest(Generic[T]):
         at_root: whether `path` is relative to the root: the base URL without ``/v1``.
         max_tokens: maximum number of tokens generated, over all choices.
         alternatives: requested with each token.
+        placed: names of the caller's fields that are in `body` already; the others are appended.
     """
 
     path: str
@@ -55,6 +57,7 @@ class WireRequest(Generic[T]):
     at_root: bool = False
     max_tokens: int = 0
     alternatives: int = 0
+    placed: frozenset[str] = frozenset()
 
     @property
     def max_bytes(self) -> int:
@@ -136,6 +139,10 @@ class Dialect(ABC):
     can_stream: ClassVar[bool] = False
     #: Whether prompts and beams are sent as token ids.
     takes_ids: ClassVar[bool] = False
+    #: Whether it reads tool calls; others leave prompts with tools to the server's chat call.
+    reads_tool_calls: ClassVar[bool] = False
+    #: Fields that, like ``top_p``, keep the server's OpenAI calls from changing the distribution.
+    openai_plain: ClassVar[Mapping[str, Any]] = {}
     #: Shape of the log-probabilities, once known: ``"native"``, ``"content"`` or ``"legacy"``.
     shape: str | None = None
     #: Known caveats of such servers that a probe cannot detect.
@@ -145,6 +152,8 @@ class Dialect(ABC):
     #: Name and version of the server, and its context length in tokens, once `configure` has asked.
     server: str | None = None
     context_tokens: int | None = None
+    #: Whether the model's thinking came apart from its text, or was hidden; None if nothing has come.
+    thinks_apart: bool | None = None
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         self.model = model
@@ -153,6 +162,8 @@ class Dialect(ABC):
         self.stream = stream
         #: `words_of` refusals that have turned out to mean a full context.
         self.words_of_full_context: set[str] = set()
+        #: The tokens of texts that were appended to beams (`force`).
+        self.forced: dict[str, Sequence[Token]] = {}
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
@@ -185,10 +196,20 @@ class Dialect(ABC):
     def prompt_length(self, prepared: Any) -> int:
         """Return the length of a prepared prompt in tokens, or an upper bound if only the server knows."""
 
-    def opens_thinking(self, prepared: Any) -> bool | None:
-        """Return whether the server's template ends the prompt inside the thinking; None if unknown."""
+    def opens_thinking(self, prepared: Any) -> str | None:
+        """Return the tag by which a chat template opens the thinking, "" if it does not, None if unknown."""
         del prepared
         return None
+
+    def ends_thinking(self, prepared: Any) -> bool:
+        """Return whether the server is asked to keep to a budget for thinking; else its end is forced."""
+        del prepared
+        return False
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the tokens to append to a beam for a text; by default the text as one token."""
+        yield from ()
+        return [forced_token(text)]
 
     def needs_settling(self, prepared: Any, request: SampleRequest) -> bool:
         """Return whether `settle` must run before this request, once for all searches."""
@@ -251,6 +272,23 @@ class Dialect(ABC):
             continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
             extra_generated=result.extra_generated + 1,
         )
+
+    def _constraint(self, prompt: Prompt) -> dict[str, Any]:
+        """Return the fields of a sampling request that constrain the answer as the caller wants.
+
+        Raises:
+            ConfigError: the server has none for it.
+        """
+        constraint = constraint_of(prompt.extra_body)
+        return {} if constraint is None else self._constrain(constraint)
+
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        """Spell a constraint for the server.
+
+        Raises:
+            ConfigError: the server cannot apply it.
+        """
+        raise constraint.unsupported(self.name, "a server that does")
 
     def _messages_of(self, prompt: Prompt) -> tuple[Mapping[str, Any], ...] | None:
         """Return the prompt as chat messages, or None if it is sent as a string."""
