@@ -97,6 +97,11 @@ BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
     "steps_min_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "vote_key": ("a function of a text, or a regular expression or None", [1, True, ()]),
     "vote_by": ("one of 'count', 'score', 'reward'", ["weight", "", None, 1, True]),
+    "vote_settle": (
+        "'certain' or a finite number from 0.5 to 0.9999 or None",
+        ["", "sure", 0.4, 1, NAN, True],
+    ),
+    "vote_ahead": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "judge_question": ("a text with {text}", ["", "is it right?", None, 1]),
     "judge_yes": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
     "judge_no": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),

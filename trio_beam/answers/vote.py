@@ -15,7 +15,16 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import ANSWERS, AnswerRule
 from trio_beam.core.result import Votes
-from trio_beam.core.validation import PARAMETER, Parameter, check_declared, documented, one_of
+from trio_beam.core.settling import Settle, Settling, VoteCount
+from trio_beam.core.validation import (
+    PARAMETER,
+    Parameter,
+    check_declared,
+    documented,
+    integer,
+    number,
+    one_of,
+)
 from trio_beam.errors import ConfigError, VoteError
 
 #: Extracts the answer from a text; None casts no vote.
@@ -82,6 +91,37 @@ class Vote(AnswerRule):
         " score, which must be a reward from 0 up. Where beams have weights, these are the votes.",
     )
 
+    settle: Settle | None = number(
+        None,
+        minimum=0.5,
+        maximum=0.9999,
+        optional=True,
+        choices=("certain",),
+        help="Stop before all samples are there, and cancel the others: 'certain' when these cannot change the"
+        " winner, or as soon as the winner is, with this probability, that of all samples. None: never.",
+    )
+    ahead: int = integer(
+        8,
+        minimum=1,
+        unit="samples",
+        help="With settle, how many samples are under way beyond those counted. Fewer cost fewer tokens; more"
+        " take less time.",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.settle is not None and self.by != "count":
+            bound = f"None with by={self.by!r}, where a single vote may outweigh all others"
+            raise ConfigError("settle", bound, self.settle)
+
+    @property
+    def settles(self) -> bool:
+        """Whether it stops before all samples are there."""
+        return self.settle is not None
+
+    def settling(self, samples: int) -> Settling | None:
+        """Return a count of the votes."""
+        return None if self.settle is None else _Count(self, VoteCount(samples, self.settle))
+
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
         """Put the beams of the answer with the most votes first.
 
@@ -92,7 +132,7 @@ class Vote(AnswerRule):
         """
         groups: dict[Hashable, list[Beam]] = {}
         for beam in beams:
-            answer = None if beam.unanswered else self._answer(beam.text)
+            answer = self.answer_of(beam)
             if answer is not None:
                 groups.setdefault(answer, []).append(beam)
         best = max((beam.score for group in groups.values() for beam in group), default=0.0)
@@ -109,11 +149,18 @@ class Vote(AnswerRule):
         others = [beam for beam in beams if not any(beam is winner for winner in winners)]
         return [*winners, *others], tuple((answer, shares[answer] / total) for answer in order)
 
-    def _answer(self, text: str) -> Hashable | None:
+    def answer_of(self, beam: Beam) -> Hashable | None:
+        """Return the answer that a beam votes for; None: it casts no vote.
+
+        Raises:
+            VoteError: the key raised, or returned an unhashable value.
+        """
+        if beam.unanswered:
+            return None
         if self.key is None:
-            return text.strip()
+            return beam.text.strip()
         try:
-            answer = self.key(text)
+            answer = self.key(beam.text)
             hash(answer)
         except Exception as error:
             name = getattr(self.key, "__name__", type(self.key).__name__)
@@ -132,6 +179,22 @@ class Vote(AnswerRule):
         if best == math.inf:
             return float(beam.multiplicity) if beam.score == math.inf else 0.0
         return beam.multiplicity * math.exp(beam.score - best)
+
+
+@attrs.define
+class _Count:
+    """Counts the votes of samples in order."""
+
+    _vote: Vote
+    _votes: VoteCount
+
+    @property
+    def ahead(self) -> int:
+        return self._vote.ahead
+
+    def count(self, beams: Sequence[Beam]) -> bool:
+        answers = [self._vote.answer_of(beam) for beam in beams]
+        return self._votes.add(answers[0] if answers else None)
 
 
 def _reward(beam: Beam) -> float:

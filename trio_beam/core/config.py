@@ -18,6 +18,7 @@ from trio_beam.core.ranking import best_first
 from trio_beam.core.registry import Registry
 from trio_beam.core.result import Votes
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.settling import Settling
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import boolean, documented, integer, number, one_of, part
 from trio_beam.errors import ConfigError
@@ -113,6 +114,16 @@ class Selection(ABC):
 
 class AnswerRule(ABC):
     """A rule that chooses the answer among the final beams."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether it may be settled before all samples are there, which are then requested one by one."""
+        return False
+
+    def settling(self, samples: int) -> Settling | None:
+        """Return what tells when the answer is settled, given the number of samples; None: nothing does."""
+        del samples
+        return None
 
     @abstractmethod
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
@@ -216,6 +227,8 @@ class BeamSearchConfig(Strategy):
                 "True or False with a scorer other than 'power', whose bound is unknown",
                 self.early_stopping,
             )
+        if self.answer_part.settles:
+            _check_settling(self)
         steps = self.block_part
         if steps is not None and steps.min_tokens > self.tokens_per_step:
             bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
@@ -333,6 +346,22 @@ def _check_enumeration(config: BeamSearchConfig) -> None:
     if config.weighted:
         bound = "'sample' with selection='resample', which weights random samples"
         raise ConfigError("proposal", bound, config.proposal)
+
+
+def _check_settling(config: BeamSearchConfig) -> None:
+    """Raise `ConfigError` unless all samples are drawn in one round, and all of them are kept."""
+    why = "with an answer that settles: its samples are counted one by one"
+    if config.weighted:
+        raise ConfigError("selection", f"one without weights {why}", config.selection)
+    if config.proposal == "enumerate":
+        raise ConfigError("proposal", f"'sample' {why}", config.proposal)
+    if config.n_per_beam != 1:
+        raise ConfigError("n_per_beam", f"1 {why}", config.n_per_beam)
+    if config.block_part is not None:
+        raise ConfigError("block", f"None {why}", config.block)
+    if config.tokens_per_step < config.max_tokens:
+        bound = f"at least max_tokens ({config.max_tokens}) {why}"
+        raise ConfigError("tokens_per_step", bound, config.tokens_per_step)
 
 
 def _check_temperature(config: BeamSearchConfig) -> None:

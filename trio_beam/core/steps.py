@@ -85,6 +85,7 @@ class Round:
         purpose: purpose of the requests.
         expansions: one per beam or candidate.
         sampling: shared sampling parameters.
+        held: number of the last expansions that a `Reaction` begins, or cancels before they have begun.
         scorer: builds the questions if the purpose is ``"judge"``, gives the scores if it is ``"reward"``.
         events: to emit before the first request.
     """
@@ -93,6 +94,7 @@ class Round:
     purpose: Purpose
     expansions: tuple[Expansion, ...]
     sampling: Sampling
+    held: int = 0
     scorer: ModelScorer | RewardScorer | None = None
     events: tuple[Event, ...] = ()
 
@@ -176,7 +178,9 @@ class Reaction:
     Attributes:
         events: to emit.
         cancel: ranks of the round's expansions to cancel.
+        begin: expansions that were held; they may differ from those of the round but for their ranks.
     """
 
     events: tuple[Event, ...] = ()
     cancel: frozenset[int] = frozenset()
+    begin: tuple[Expansion, ...] = ()

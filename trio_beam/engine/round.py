@@ -64,20 +64,31 @@ async def run_round(
     """
     scopes = [trio.CancelScope() for _ in current.expansions]
     # Budgets are allotted by rank before any task runs, so that the result does not depend on timing.
-    tasks = [
-        _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
+    held = {
+        expansion.rank: _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
         for expansion, scope in zip(current.expansions, scopes, strict=True)
-    ]
+    }
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
     try:
         async with trio.open_nursery() as nursery:
-            for task, expansion in zip(tasks, current.expansions, strict=True):
-                nursery.start_soon(task.run, send, name=f"beam {expansion.rank}")
+
+            def begin(expansion: Expansion) -> None:
+                task = held.pop(expansion.rank)
+                nursery.start_soon(task.run, expansion, send, name=f"beam {expansion.rank}")
+
+            for expansion in current.expansions[: len(scopes) - current.held]:
+                begin(expansion)
             for _ in scopes:
                 reaction = deliver(receiver, await receive.receive(), emit)
+                for expansion in reaction.begin:
+                    begin(expansion)
                 for rank in reaction.cancel:
-                    scopes[rank].cancel(reason="a sibling failed")
+                    scopes[rank].cancel(reason="a sibling failed, or the answer is settled")
+                    if rank in held:  # which ends it at once, with an outcome like any other
+                        begin(current.expansions[rank])
     finally:
+        for task in held.values():
+            task.release()
         # A cancelled round still delivers everything that arrived: it was paid for.
         for outcome in _buffered(receive):
             deliver(receiver, outcome, emit)
@@ -132,15 +143,20 @@ class _BeamTask:
         self._exhausted = False
         self._parts = self._plan(0, expansion.n)
 
-    async def run(self, send: trio.MemorySendChannel[Outcome]) -> None:
-        """Expand the beam and send exactly one outcome, whatever happens."""
+    async def run(self, expansion: Expansion, send: trio.MemorySendChannel[Outcome]) -> None:
+        """Expand the beam, as planned but for what has been decided since, and send exactly one outcome."""
+        self._expansion = expansion
         try:
             with self._scope:
                 await self._ask(self._parts)
         finally:
-            for part in self._parts:
-                part.allotment.release()
+            self.release()
             send.send_nowait(self._outcome())
+
+    def release(self) -> None:
+        """Return to the budget what was set aside for requests that were not sent."""
+        for part in self._parts:
+            part.allotment.release()
 
     def _outcome(self) -> Outcome:
         enumerated = bool(self._arrived) and self._sampling.enumerate

@@ -11,6 +11,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.candidates import CandidatePool
 from trio_beam.core.beam_search.evaluation import Evaluation, judge, reward
 from trio_beam.core.beam_search.lookahead import look_ahead
+from trio_beam.core.beam_search.sample_order import SampleOrder
 from trio_beam.core.beam_search.scoring import check_scores
 from trio_beam.core.beam_search.stand_ins import fill_groups
 from trio_beam.core.block import CONTEXT, Continuation, known
@@ -36,13 +37,12 @@ class OpenRound:
         meter: of the search.
         chance: for the draws of the round.
         seed: of the first sample of the search; None: the server's own randomness.
+        order: counts the samples one by one; None: all of them count.
 
     Attributes:
         number: of the round, from 1.
         verdict: why it cannot be closed: ``"failed"`` or ``"budget"``; otherwise None.
         scorer_error: the scorer's error, if that is why.
-        exact: whether everything received, rollouts included, was continued by token ids and has true
-            log-probabilities.
     """
 
     def __init__(
@@ -55,12 +55,13 @@ class OpenRound:
         meter: UsageMeter,
         chance: Chance,
         seed: int | None,
+        order: SampleOrder | None = None,
     ) -> None:
         self.number = expansions.number
         self.verdict: Literal["failed", "budget"] | None = None
         self.scorer_error: ScorerError | None = None
-        self.exact = True
         self._round = expansions
+        self._order = order
         self._ended = ended
         self._carried = carried
         self._config = config
@@ -75,6 +76,18 @@ class OpenRound:
         self._pool: CandidatePool | None = None  # once all outcomes have arrived
         self._evaluation: Evaluation | None = None  # while one is running
         self._scoring = False  # whether an asynchronous scorer is running
+        self._exact_rollouts = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether the answer was settled before the last sample."""
+        return self._order is not None and self._order.settled
+
+    @property
+    def exact(self) -> bool:
+        """Whether all that counts, rollouts included, has token ids and true log-probabilities."""
+        groups = self._groups
+        return self._exact_rollouts and all(child.exact for group in groups for child in group)
 
     @property
     def failures(self) -> list[BeamFailure]:
@@ -87,6 +100,12 @@ class OpenRound:
         if self._evaluation is not None:
             return self._evaluation.missing
         return frozenset(range(len(self._round.expansions))) - self._outcomes.keys()
+
+    @property
+    def _groups(self) -> list[list[Beam]]:
+        """The children of each beam by rank; without the samples behind the one that settled the answer."""
+        groups = [self._outcomes[rank] for rank in sorted(self._outcomes)]
+        return groups[: self._order.counted] if self._order and self._order.settled else groups
 
     # -- receiving
 
@@ -114,7 +133,6 @@ class OpenRound:
         )
         self._meter.discarded_tokens += discarded
         children += outcome.candidates
-        self.exact = self.exact and all(child.exact for child in children)
         self._outcomes[outcome.rank] = children
         events: list[Event] = []
         if children:
@@ -127,6 +145,8 @@ class OpenRound:
                 children=tuple(children),
             )
             events.append(expanded)
+        if self.settled:
+            return Reaction(tuple(events))  # it was under way, or cancelled
         if outcome.exhausted:
             self.verdict = self.verdict or "budget"
         failed = [
@@ -139,7 +159,9 @@ class OpenRound:
         if cancels or outcome.cancelled:
             # Cancelled from outside, or because of a sibling: there will be no next round.
             self.verdict = "failed"
-        return Reaction(tuple(events), self.missing if cancels else frozenset())
+        begin = self._order.receive(outcome.rank, children) if self._order is not None else ()
+        ends = cancels or self.settled
+        return Reaction(tuple(events), self.missing if ends else frozenset(), begin)
 
     def _child(self, parent: Beam, continuation: Continuation) -> Beam:
         if self._steps is not None:
@@ -163,7 +185,8 @@ class OpenRound:
     def _receive_evaluation(self, evaluation: Evaluation, outcome: Outcome) -> Reaction:
         beam = evaluation.round.expansions[outcome.rank].beam
         if evaluation.round.purpose == "rollout":
-            self.exact = self.exact and all(block.exact for block in outcome.blocks)
+            exact = all(block.exact for block in outcome.blocks)
+            self._exact_rollouts = self._exact_rollouts and exact
         errors = evaluation.receive(outcome)
         events = [self._note_failure(1, beam, outcome.rank, error) for error in errors]
         cancels = bool(errors) and evaluation.round.sampling.cancel_siblings
@@ -269,14 +292,15 @@ class OpenRound:
         if not self._failures:
             return
         others = len(self._ended) + len(self._carried)
-        expanded = sum(1 for beams in self._outcomes.values() if beams)
+        groups = self._groups
+        expanded = sum(1 for beams in groups if beams)
         alone = self._selection.weighted and not expanded
-        wanted = min(self._config.min_beams, others + len(self._outcomes))
+        wanted = min(self._config.min_beams, others + len(groups))
         if alone or others + expanded < wanted:
             self.verdict = "failed"
 
     def _make_pool(self) -> CandidatePool:
-        groups = [self._outcomes[rank] for rank in sorted(self._outcomes)]
+        groups = self._groups
         if self._selection.weighted and not self.missing and any(groups):
             wanted = self._round.expansions[0].n if self.number == 1 else 0
             groups = fill_groups(groups, wanted, self._chance("stand-ins"))
@@ -303,7 +327,7 @@ class OpenRound:
         assert pool is not None
         candidates = pool.scored_round().candidates
         best = max((beam.score for beam in candidates), default=-math.inf)
-        return pool.select(), sum(map(len, self._outcomes.values())), best
+        return pool.select(), sum(map(len, self._groups)), best
 
     def standing(self) -> list[Beam] | None:
         """Return all current beams; None if not yet scored.
