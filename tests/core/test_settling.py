@@ -6,8 +6,8 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from itertools import combinations
+from functools import cache
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def error_of(totals: tuple[int, ...], needed: Sequence[int]) -> float:
     best = max(totals)
     tied = 1 - 1 / totals.count(best)
 
-    @lru_cache(maxsize=None)
+    @cache
     def error(counts: tuple[int, ...]) -> float:
         first, second = sorted((*counts, 0), reverse=True)[:2]
         left = n - sum(counts)
@@ -66,9 +66,7 @@ def error_of(totals: tuple[int, ...], needed: Sequence[int]) -> float:
 
 @pytest.mark.parametrize("settle", [0.8, 0.95])
 @pytest.mark.parametrize("n", [6, 11, 14])
-def test_the_error_is_below_what_is_stated_whatever_the_answers_are(
-    n: int, settle: float
-) -> None:
+def test_the_error_is_below_what_is_stated_whatever_the_answers_are(n: int, settle: float) -> None:
     """Exactly, for every way in which the votes may fall upon up to four answers."""
     needed = votes_needed(n, 1 - settle)
     worst = max(error_of(totals, needed) for totals in partitions(n, n) if len(totals) <= 4)
@@ -80,7 +78,9 @@ def test_the_error_is_below_what_is_stated_whatever_the_answers_are(
     [(0.5, 0.5), (0.55, 0.45), (0.34, 0.33, 0.33), (0.3, 0.2, *[0.05] * 10), (0.9, 0.1)],
 )
 @pytest.mark.parametrize("settle", [0.9, 0.95, 0.99])
-def test_by_simulation_the_full_vote_rarely_differs(chances: tuple[float, ...], settle: float) -> None:
+def test_by_simulation_the_full_vote_rarely_differs(
+    chances: tuple[float, ...], settle: float
+) -> None:
     """Of 2,000 votes of 32; above the stated rate by four standard errors: once in 30,000."""
     source = random.Random(f"{chances} {settle}")
     answers = "abcdefghijkl"[: len(chances)]
@@ -94,7 +94,7 @@ def test_by_simulation_the_full_vote_rarely_differs(chances: tuple[float, ...], 
 
 
 def test_without_the_higher_threshold_it_would_differ_more_often_than_stated() -> None:
-    """Why the probability wanted does not do as the threshold: one in nine full votes differs, not one in 20."""
+    """Why the probability wanted does not do as the threshold: one full vote in nine differs."""
     source = random.Random(7)
     plain = settling._needed(128, 0.05)
     assert plain[0] == 4
@@ -161,4 +161,4 @@ def test_the_chance_per_vote_grows_with_the_votes(n: int, doubt: float) -> None:
     hits = list(settling._hits(settling._needed(n, doubt)))
     for w in range(1, n):
         shares = [overtaking(a, w, hits) / a for a in range(1, min(w, n - w) + 1)]
-        assert all(one <= more + 1e-12 for one, more in zip(shares, shares[1:], strict=False))
+        assert all(one <= more + 1e-12 for one, more in pairwise(shares))

@@ -97,8 +97,8 @@ class Vote(AnswerRule):
         maximum=0.9999,
         optional=True,
         choices=("certain",),
-        help="Stop before all samples are there, and cancel the others: 'certain' when these cannot change the"
-        " winner, or as soon as the winner is, with this probability, that of all samples. None: never.",
+        help="Stop before all samples are there, and cancel the others: 'certain' when they cannot change"
+        " the winner, or as soon as it is, with this probability, that of all samples. None: never.",
     )
     ahead: int = integer(
         8,

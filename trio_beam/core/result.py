@@ -48,8 +48,8 @@ class SearchResult:
             ones.
         usage: tokens and requests spent.
         rounds: number of completed rounds.
-        stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"settled"`` (the samples still to
-            come could not, or were unlikely to, change the answer), ``"deadline"`` or ``"budget"``.
+        stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"settled"`` (the samples still
+            to come could not, or were unlikely to, change the answer), ``"deadline"`` or ``"budget"``.
         failures: failures of dropped beams.
         exact: whether everything the result was chosen from, dropped beams and rollouts included, was
             continued by token ids and scored with true log-probabilities.

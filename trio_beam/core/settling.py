@@ -11,10 +11,10 @@ until the probability of ever stopping at another answer than the full vote's is
 whatever the answers are.
 
 The bound: given the votes that all n samples cast together, their order is a random permutation. Let the
-winner of the full vote have w votes and another answer a <= w (ties are broken without regard to the order, or
-in favour of the first sample, which can only help). Their own votes come in random order too, so
-the probability f(a, w) that the rule ever prefers the other answer is a number of lattice paths (a ballot
-problem, as in audits of elections: Stark 2020, arXiv 1911.10035). All others share n - w votes, so the
+winner of the full vote have w votes and another answer a <= w (ties are broken without regard to the order,
+or in favour of the first sample, which can only help). Their own votes come in random order too, so the
+probability f(a, w) that the rule ever prefers the other answer is a share of lattice paths (a ballot problem,
+as in audits of elections). All others share n - w votes, so the
 probability of stopping at any of them is at most (n - w) * max over a of f(a, w) / a. f(a, w) / a grows with
 a, so the maximum is at the largest a; the largest over w is the bound.
 """

@@ -148,6 +148,7 @@ class _BeamTask:
         self._expansion = expansion
         try:
             with self._scope:
+                await trio.lowlevel.checkpoint_if_cancelled()  # before anything is sent and counted
                 await self._ask(self._parts)
         finally:
             self.release()

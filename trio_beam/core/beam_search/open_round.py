@@ -159,9 +159,10 @@ class OpenRound:
         if cancels or outcome.cancelled:
             # Cancelled from outside, or because of a sibling: there will be no next round.
             self.verdict = "failed"
-        begin = self._order.receive(outcome.rank, children) if self._order is not None else ()
-        ends = cancels or self.settled
-        return Reaction(tuple(events), self.missing if ends else frozenset(), begin)
+        if self._order is None or self.verdict == "failed":
+            return Reaction(tuple(events), self.missing if cancels else frozenset())
+        begin = self._order.receive(outcome.rank, children)
+        return Reaction(tuple(events), self.missing if self.settled else frozenset(), begin)
 
     def _child(self, parent: Beam, continuation: Continuation) -> Beam:
         if self._steps is not None:
@@ -287,15 +288,15 @@ class OpenRound:
     def _check_survivors(self) -> None:
         """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them.
 
-        With weights, one of the expanded beams must survive: nothing else can stand in for the others.
+        What was cancelled because the answer was settled has not failed. With weights, one of the expanded
+        beams must survive: nothing else can stand in for the others.
         """
         if not self._failures:
             return
         others = len(self._ended) + len(self._carried)
-        groups = self._groups
-        expanded = sum(1 for beams in groups if beams)
+        expanded = len(self._outcomes) - sum(1 for beams in self._groups if not beams)
         alone = self._selection.weighted and not expanded
-        wanted = min(self._config.min_beams, others + len(groups))
+        wanted = min(self._config.min_beams, others + len(self._outcomes))
         if alone or others + expanded < wanted:
             self.verdict = "failed"
 
