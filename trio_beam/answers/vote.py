@@ -83,14 +83,15 @@ class Vote(AnswerRule):
             )
         },
     )
-    by: Literal["count", "score", "reward"] = one_of(
+    by: Literal["count", "score", "reward", "confidence"] = one_of(
         "count",
         "score",
         "reward",
+        "confidence",
         help="Whether each candidate has one vote, or each beam exp(score), which alpha makes sharper, or its"
-        " score, which must be a reward from 0 up. Where beams have weights, these are the votes.",
+        " score, which must be a reward from 0 up, or its confidence. Where beams have weights, these are the"
+        " votes.",
     )
-
     settle: Settle | None = number(
         None,
         minimum=0.5,
@@ -117,6 +118,16 @@ class Vote(AnswerRule):
     def settles(self) -> bool:
         """Whether it stops before all samples are there."""
         return self.settle is not None
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it stops only when no sample could change the winner any more."""
+        return self.settle in (None, "certain")
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether beams vote by their confidence."""
+        return self.by == "confidence"
 
     def settling(self, samples: int) -> Settling | None:
         """Return a count of the votes."""
@@ -155,7 +166,7 @@ class Vote(AnswerRule):
         Raises:
             VoteError: the key raised, or returned an unhashable value.
         """
-        if beam.unanswered:
+        if beam.unanswered or not beam.confident:
             return None
         if self.key is None:
             return beam.text.strip()
@@ -170,10 +181,8 @@ class Vote(AnswerRule):
     def _votes(self, beam: Beam, best: float) -> float:
         if beam.weight is not None:
             return beam.weight
-        if self.by == "count":
-            return float(beam.multiplicity)
-        if self.by == "reward":
-            return beam.multiplicity * _reward(beam)
+        if self.by != "score":
+            return beam.multiplicity * _vote_of(beam, self.by)
         if best == -math.inf:
             return float(beam.multiplicity)
         if best == math.inf:
@@ -195,6 +204,12 @@ class _Count:
     def count(self, beams: Sequence[Beam]) -> bool:
         answers = [self._vote.answer_of(beam) for beam in beams]
         return self._votes.add(answers[0] if answers else None)
+
+
+def _vote_of(beam: Beam, by: Literal["count", "reward", "confidence"]) -> float:
+    if by == "count":
+        return 1.0
+    return _reward(beam) if by == "reward" else beam.confidence or 0.0
 
 
 def _reward(beam: Beam) -> float:

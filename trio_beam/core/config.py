@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.confidence import Confidence
 from trio_beam.core.delimiters import BLOCKS, Steps
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.ranking import best_first
@@ -117,7 +118,17 @@ class AnswerRule(ABC):
 
     @property
     def settles(self) -> bool:
-        """Whether it may be settled before all samples are there, which are then requested one by one."""
+        """Whether it may be settled before all samples are there."""
+        return False
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it is settled only when no sample could change it any more."""
+        return not self.settles
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether it reads the confidence of beams."""
         return False
 
     def settling(self, samples: int) -> Settling | None:
@@ -211,6 +222,14 @@ class BeamSearchConfig(Strategy):
         help="Where a block ends before it has tokens_per_step tokens; None: nowhere.",
     )
 
+    confidence: Confidence | None = part(
+        Confidence,
+        None,
+        accepted="a Confidence",
+        optional=True,
+        help="Ends texts while they are generated, once their confidence falls below that of the first ones.",
+    )
+
     def __attrs_post_init__(self) -> None:
         _check_enumeration(self)
         _check_temperature(self)
@@ -227,8 +246,9 @@ class BeamSearchConfig(Strategy):
                 "True or False with a scorer other than 'power', whose bound is unknown",
                 self.early_stopping,
             )
-        if self.answer_part.settles:
-            _check_settling(self)
+        if self.one_by_one:
+            _check_one_by_one(self)
+        _check_confidence(self)
         steps = self.block_part
         if steps is not None and steps.min_tokens > self.tokens_per_step:
             bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
@@ -288,6 +308,11 @@ class BeamSearchConfig(Strategy):
         return found
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether samples are requested one by one, so that each can be cancelled."""
+        return self.answer_part.settles or self.confidence is not None
+
+    @property
     def rounds(self) -> int:
         """Maximum number of blocks until ``max_tokens``; the last one is shortened."""
         shortest = self.tokens_per_step if self.block_part is None else self.block_part.min_tokens
@@ -302,13 +327,14 @@ class BeamSearchConfig(Strategy):
     def needs_logprobs(self) -> bool:
         """Whether log-probabilities are needed; otherwise none are asked for.
 
-        They are for weights, for ``proposal="enumerate"``, for ``top_logprobs``, and for a scorer whose
-        attribute ``needs_logprobs`` is true. A scorer without that attribute needs none.
+        They are for weights, ``proposal="enumerate"``, ``top_logprobs`` and `Confidence`, and for a scorer
+        whose attribute ``needs_logprobs`` is true. A scorer without that attribute needs none.
         """
         return (
             self.weighted
             or self.proposal == "enumerate"
             or self.top_logprobs > 0
+            or self.confidence is not None
             or bool(getattr(self.scorer_part, "needs_logprobs", False))
         )
 
@@ -348,9 +374,23 @@ def _check_enumeration(config: BeamSearchConfig) -> None:
         raise ConfigError("proposal", bound, config.proposal)
 
 
-def _check_settling(config: BeamSearchConfig) -> None:
+def _check_confidence(config: BeamSearchConfig) -> None:
+    answer, confidence = config.answer_part, config.confidence
+    if confidence is not None and answer.settles and not answer.is_certain:
+        bound = (
+            "None with an answer that settles with some probability: the first samples, which set the"
+            " threshold, are not like the others"
+        )
+        raise ConfigError("confidence", bound, confidence)
+    if answer.needs_confidence and (confidence is None or not confidence.top):
+        bound = "a Confidence, with top from 1 up, if the answer is a vote by confidence"
+        raise ConfigError("confidence", bound, confidence)
+
+
+def _check_one_by_one(config: BeamSearchConfig) -> None:
     """Raise `ConfigError` unless all samples are drawn in one round, and all of them are kept."""
-    why = "with an answer that settles: its samples are counted one by one"
+    what = "with confidence" if config.confidence else "with an answer that settles"
+    why = f"{what}: samples are counted one by one"
     if config.weighted:
         raise ConfigError("selection", f"one without weights {why}", config.selection)
     if config.proposal == "enumerate":

@@ -14,6 +14,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
+from trio_beam.core.confidence import ConfidenceLimit
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opens_thinking
 from trio_beam.core.request_events import RequestObserver
@@ -38,6 +39,8 @@ class SampleRequest:
             (``Continuation.proposal``).
         delimiters: texts behind which a continuation is not needed: the model may end it, with reason
             ``"length"``, at the token that completes one, or go on.
+        confidence: with it, a continuation is not needed behind the token at which its confidence falls below
+            the threshold: the model may end it there, with reason ``"low_confidence"``, or go on.
         logprobs: whether log-probabilities are needed; otherwise none should be computed, and
             ``Continuation.logprob`` is None.
     """
@@ -52,6 +55,7 @@ class SampleRequest:
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
     logprobs: bool = True
+    confidence: ConfidenceLimit | None = None
 
 
 class Deadline(Protocol):

@@ -10,13 +10,10 @@ equally probable answers, one full vote of 128 in nine has another winner. `vote
 until the probability of ever stopping at another answer than the full vote's is bounded, all looks included,
 whatever the answers are.
 
-The bound: given the votes that all n samples cast together, their order is a random permutation. Let the
-winner of the full vote have w votes and another answer a <= w (ties are broken without regard to the order,
-or in favour of the first sample, which can only help). Their own votes come in random order too, so the
-probability f(a, w) that the rule ever prefers the other answer is a share of lattice paths (a ballot problem,
-as in audits of elections). All others share n - w votes, so the
-probability of stopping at any of them is at most (n - w) * max over a of f(a, w) / a. f(a, w) / a grows with
-a, so the maximum is at the largest a; the largest over w is the bound.
+The worst case are two equally probable answers: with fewer votes for them, or with one more probable, the
+leader is less often the wrong one. For these the probability is a sum over the paths of a random walk, which
+`error_rate` computes exactly. It relies on independent samples in the order of their numbers, and holds for
+the vote as a whole: where the votes are close, the winner differs more often.
 """
 
 from __future__ import annotations
@@ -93,13 +90,13 @@ def votes_needed(n: int, error: float) -> tuple[int, ...]:
         n: number of samples in the full vote.
         error: maximum probability of stopping at another answer than the full vote's, above 0.
     """
-    # The threshold lies between `low`, whose risk may be too large, and `high`, whose risk is not.
+    # The doubt allowed lies between `low`, which may be too much, and `high`, which is not.
     low, high = math.log(0.5), math.log(error / n)
-    while risk(n, _needed(n, math.exp(high))) > error:
+    while error_rate(n, _needed(n, math.exp(high))) > error:
         low, high = high, high - 1
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if risk(n, _needed(n, math.exp(middle))) <= error:
+        if error_rate(n, _needed(n, math.exp(middle))) <= error:
             high = middle
         else:
             low = middle
@@ -110,26 +107,21 @@ def votes_needed(n: int, error: float) -> tuple[int, ...]:
 _HALVINGS = 10
 
 
-def risk(n: int, needed: Sequence[int]) -> float:
-    """Return the bound on the probability of stopping at another answer than the full vote's."""
-    hits = list(_hits(needed))
-    return max((_risk_against(n, w, hits) for w in range(1, n)), default=0.0)
+def error_rate(n: int, needed: Sequence[int]) -> float:
+    """Return the probability of stopping at another answer than the full vote's, for two equally probable ones.
 
-
-def _risk_against(n: int, w: int, hits: Sequence[tuple[int, int, float]]) -> float:
-    """Return the bound if the winner has w votes."""
-    most = min(w, n - w)
-    return (n - w) / most * overtaking(most, w, hits)
-
-
-def overtaking(a: int, w: int, hits: Sequence[tuple[int, int, float]]) -> float:
-    """Return the probability that the answer with a votes is ever preferred to the one with w."""
-    orders = _log_choose(a + w, a)
-    return math.fsum(
-        math.exp(paths + _log_choose(a + w - i - j, a - i) - orders)
-        for i, j, paths in hits
-        if i <= a and j <= w
-    )
+    At a tie of all n, half of it counts.
+    """
+    total = 0.0
+    for i, j, probability in _hits(needed):
+        left, lead = n - i - j, i - j
+        if left < lead:
+            continue
+        half = (left + lead) // 2  # more further votes than this for the other answer, and it wins
+        loses = _more_than(left, half)
+        ties = 0.0 if (left + lead) % 2 else _more_than(left, half - 1) - loses
+        total += 2 * probability * (loses + ties / 2)  # either answer may lead
+    return total
 
 
 def _needed(n: int, doubt: float) -> tuple[int, ...]:
@@ -142,38 +134,43 @@ def _needed(n: int, doubt: float) -> tuple[int, ...]:
     i = 0
     for j in range(n // 2 + 1):
         i = max(i, j + 1)
-        while i + j <= n and _doubt(i, j) > doubt:
+        while i + j <= n and _more_than(i + j + 1, i) > doubt:
             i += 1
         found.append(i)
     return tuple(found)
 
 
 @lru_cache(maxsize=1 << 16)
-def _doubt(i: int, j: int) -> float:
-    draws = i + j + 1
+def _more_than(draws: int, count: int) -> float:
+    """Return the probability that more than `count` of the draws of a fair coin are heads."""
     return math.fsum(
-        math.exp(_log_choose(draws, k) - draws * math.log(2)) for k in range(i + 1, draws + 1)
+        math.exp(_log_choose(draws, k) - draws * math.log(2))
+        for k in range(max(0, count + 1), draws + 1)
     )
 
 
 def _hits(needed: Sequence[int]) -> Iterator[tuple[int, int, float]]:
-    """Yield where votes (i for one answer, j for another) first reach i = needed[j].
+    """Yield where votes (i for one answer, j for another) first reach i = needed[j], with the probability.
 
-    With the logarithm of the number of orders in which they do.
+    Each vote is for either with the same probability.
     """
-    half = math.log(0.5)
-    reached: list[float] = []  # of the row i - 1, by j: the share of all orders of i - 1 + j votes
+    reached: list[float] = []  # of the row i - 1, by j
     for i in range(max(needed) + 1):
         row: list[float] = []
         for j, limit in enumerate(needed):
             # From (i - 1, j), and from (i, j - 1), unless the vote has ended there.
-            before = reached[j] if i and i - 1 < limit else 0.0
-            beside = row[j - 1] if j and i < needed[j - 1] else 0.0
+            before = reached[j] if i and not _ends(i - 1, j, needed) else 0.0
+            beside = row[j - 1] if j and not _ends(i, j - 1, needed) else 0.0
             here = 1.0 if i == j == 0 else (before + beside) / 2
             row.append(here)
             if i == limit and here > 0:
-                yield i, j, math.log(here) - (i + j) * half
+                yield i, j, here
         reached = row
+
+
+def _ends(i: int, j: int, needed: Sequence[int]) -> bool:
+    """Return whether the vote has ended with i votes for one answer and j for the other."""
+    return (j < len(needed) and i >= needed[j]) or (i < len(needed) and j >= needed[i])
 
 
 def _log_choose(n: int, k: int) -> float:

@@ -9,6 +9,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
+from trio_beam.core.confidence import ConfidenceLimit
 from trio_beam.core.config import AsyncScorer
 from trio_beam.core.events import Event, Purpose
 from trio_beam.core.model_scorer import ModelScorer
@@ -28,6 +29,7 @@ class Expansion:
         n: number of continuations.
         max_tokens: maximum length of each, in tokens.
         seed: of sample 0; sample k has ``seed + k``. None: the server's own randomness.
+        confidence: below which a continuation is given up; None: never.
     """
 
     rank: int
@@ -35,6 +37,7 @@ class Expansion:
     n: int
     max_tokens: int
     seed: int | None
+    confidence: ConfidenceLimit | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)

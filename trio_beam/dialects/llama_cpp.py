@@ -35,6 +35,7 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
+    abandoned,
     check_choices,
     one_token_blocks,
 )
@@ -44,6 +45,7 @@ from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.next_tokens import Candidate, Endings
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, limit_top, reported
+from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
 from trio_beam.dialects.llama_cpp_wire import (
     FIELDS,
@@ -58,6 +60,7 @@ from trio_beam.dialects.llama_cpp_wire import (
     decode_template,
     decode_tokens,
     decoder,
+    logprobs_in_event,
     reason_of,
     token_of,
 )
@@ -149,18 +152,22 @@ class LlamaCpp(Dialect):
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Send one request, a few more while learning the limit on choices, and the repairs."""
         prompt = prepared.json + prepared.prefix(request.beam)
-        stream = self.stream or (bool(request.delimiters) and self._sends_delimiters)
+        stream = self._streams(request) or (bool(request.delimiters) and self._sends_delimiters)
         if stream and request.seed is None:
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
         lost: list[Completion] = []
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
-        completions = yield from self._completions(prompt, request, stream)
-        if stream and not (yield from self._is_whole(completions, request, spent)):
+        completions, is_abandoned = yield from self._completions(prompt, request, stream)
+        if (
+            stream
+            and not is_abandoned
+            and not (yield from self._is_whole(completions, request, spent))
+        ):
             self._sends_delimiters = self.stream
             lost = completions
             request = attrs.evolve(request, delimiters=())
-            completions = yield from self._completions(prompt, request, False)
+            completions, _ = yield from self._completions(prompt, request, False)
         for completion in completions:
             if len(completion.tokens) > request.max_tokens:  # before each of them is repaired
                 raise MalformedResponse(too_long(len(completion.tokens), request.max_tokens))
@@ -179,11 +186,12 @@ class LlamaCpp(Dialect):
                 )
         # Every choice counts the same prompt; it was evaluated once.
         evaluated = [max(0, some[0].tokens_evaluated) for some in (completions, lost) if some]
-        return ExchangeResult(
+        result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=sum(evaluated) + sum(spent),
             extra_generated=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
         )
+        return abandoned(result) if is_abandoned else result
 
     def _is_whole(
         self, completions: list[Completion], request: SampleRequest, spent: list[int]
@@ -272,8 +280,8 @@ class LlamaCpp(Dialect):
 
     def _completions(
         self, prompt: bytes, request: SampleRequest, stream: bool
-    ) -> Exchange[list[Completion]]:
-        """Request the continuations and return at least one."""
+    ) -> Exchange[tuple[list[Completion], bool]]:
+        """Request the continuations; return at least one, and whether it was given up."""
         # Alternatives are unlimited here; 1 cannot be lowered.
         response, n = yield from self._negotiate(
             request,
@@ -282,13 +290,14 @@ class LlamaCpp(Dialect):
             lambda n, _: {"n": n},
             lambda _, n: self._request(prompt, request, n, stream),
         )
+        response, is_abandoned = whole(response)
         completions: list[Completion] = response if isinstance(response, list) else [response]
         completions = sorted(check_choices(completions, n), key=lambda completion: completion.index)
         if not completions:
             raise MalformedResponse("the response has no continuation")
         if len(completions) < n and not stream:  # a stream may have been truncated
             self.limits.reduce_n(len(completions))
-        return completions
+        return completions, is_abandoned
 
     def _request(
         self, prompt: bytes, request: SampleRequest, n: int, stream: bool, **more: bool
@@ -318,6 +327,7 @@ class LlamaCpp(Dialect):
             at_root=True,
             max_tokens=n * request.max_tokens,
             alternatives=max(1, request.top_logprobs),
+            watch=watching(request.confidence if stream else None, logprobs_in_event),
         )
 
     def _tokenize(self, text: str) -> Exchange[list[int]]:

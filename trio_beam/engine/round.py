@@ -260,4 +260,5 @@ class _BeamTask:
             proposal_logprobs=self._sampling.proposal_logprobs,
             delimiters=self._sampling.delimiters,
             logprobs=self._sampling.logprobs,
+            confidence=self._expansion.confidence,
         )

@@ -29,12 +29,12 @@ def self_consistency(
     ] = None,
     *,
     by: Annotated[
-        Literal["count", "score", "reward"],
+        Literal["count", "score", "reward", "confidence"],
         Parameter(
             kind="choice",
-            choices=("count", "score", "reward"),
+            choices=("count", "score", "reward", "confidence"),
             topic="answer",
-            help="Weight of a vote: 1, exp(score), or the score itself.",
+            help="Weight of a vote: 1, exp(score), the score itself, or the confidence.",
         ),
     ] = "count",
     settle: Annotated[
@@ -82,7 +82,7 @@ def self_consistency(
     Raises:
         ConfigError: a parameter is out of bounds, or fixed by the preset.
     """
-    if by == "count":
+    if by in ("count", "confidence"):
         others.setdefault("scorer", "equal")
     fixed = {
         "beam_width": n,

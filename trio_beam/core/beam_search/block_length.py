@@ -25,7 +25,7 @@ def affordable(
     # Samples whose log q is needed may have to be sampled twice.
     times = 2 if config.needs_proposal_logprobs else 1
     # Samples that can be cancelled one by one are requests of their own.
-    times_read = times * (n if config.answer_part.settles else 1)
+    times_read = times * (n if config.one_by_one else 1)
     prompts = times_read * sum(meter.prompt_length + beam.length for beam in beams)
     left = min(meter.tokens_left, meter.total_left - prompts)
     if left == float("inf"):

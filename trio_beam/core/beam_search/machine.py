@@ -192,9 +192,10 @@ class BeamSearchMachine:
         if reason is not None:
             return self._ask_for_choice(reason, events) or self._finish(reason, events)
         opened = self._make_round(block, events)
-        settling = self.config.answer_part.settling(len(opened.expansions))
-        order = SampleOrder(opened.expansions, settling) if settling is not None else None
-        if order is not None:
+        order: SampleOrder | None = None
+        if self.config.one_by_one:
+            settling = self.config.answer_part.settling(len(opened.expansions))
+            order = SampleOrder(opened.expansions, settling, self.config.confidence)
             opened = attrs.evolve(opened, held=order.held)
         self._open = OpenRound(
             opened,
@@ -212,7 +213,7 @@ class BeamSearchMachine:
     def _make_round(self, block: int, events: tuple[Event, ...]) -> Round:
         config, number = self.config, self._completed + 1
         beams, n = self._expandable(), config.samples_of_beam(number)
-        if config.answer_part.settles:  # a request for each sample, so that each can be cancelled
+        if config.one_by_one:  # a request for each sample, so that each can be cancelled
             beams, n = beams * n, 1
         expansions = tuple(
             Expansion(
@@ -229,6 +230,9 @@ class BeamSearchMachine:
             enumerate=config.proposal == "enumerate",
             proposal_logprobs=config.needs_proposal_logprobs,
         )
+        if config.confidence is not None:
+            top = max(config.top_logprobs, config.confidence.top)
+            sampling = attrs.evolve(sampling, top_logprobs=top)
         if config.block_part is not None and not sampling.enumerate:
             delimiters = config.block_part.server_delimiters
             sampling = attrs.evolve(sampling, delimiters=delimiters)
@@ -352,8 +356,8 @@ class BeamSearchMachine:
         beams = [beam for beam in beams if beam.continuation is not None]
         if self.config.deduplicate and not selection.deduplicates:
             _, beams = merge_duplicates((), beams)
-        # An answer that never came is no answer, however well the thinking scores.
-        beams.sort(key=lambda beam: beam.unanswered)
+        # An answer that never came, or was given up, is no answer, however well the text scores.
+        beams.sort(key=lambda beam: beam.unanswered or not beam.confident)
         return beams[: self.config.beam_width]
 
     @property

@@ -105,7 +105,7 @@ class OpenRound:
     def _groups(self) -> list[list[Beam]]:
         """The children of each beam by rank; without the samples behind the one that settled the answer."""
         groups = [self._outcomes[rank] for rank in sorted(self._outcomes)]
-        return groups[: self._order.counted] if self._order and self._order.settled else groups
+        return self._order.kept(groups) if self._order is not None else groups
 
     # -- receiving
 
@@ -127,7 +127,7 @@ class OpenRound:
 
     def _receive_expansion(self, outcome: Outcome) -> Reaction:
         parent = self._round.expansions[outcome.rank].beam
-        children = [self._child(parent, block) for block in outcome.blocks]
+        children = [self._child(outcome.rank, block) for block in outcome.blocks]
         discarded = sum(map(len, outcome.blocks)) - sum(
             child.length - parent.length for child in children
         )
@@ -164,10 +164,13 @@ class OpenRound:
         begin = self._order.receive(outcome.rank, children)
         return Reaction(tuple(events), self.missing if self.settled else frozenset(), begin)
 
-    def _child(self, parent: Beam, continuation: Continuation) -> Beam:
+    def _child(self, rank: int, continuation: Continuation) -> Beam:
+        parent = self._round.expansions[rank].beam
         if self._steps is not None:
             continuation = self._steps.cut(parent, continuation)
         child = stop.extend(parent, continuation, self._config.stop)
+        if self._order is not None:
+            return self._order.judge(rank, child)
         if not self._selection.weighted:
             return child
         block = child.continuation
