@@ -41,6 +41,7 @@ class SampleRequest:
             ``"length"``, at the token that completes one, or go on.
         confidence: with it, a continuation is not needed behind the token at which its confidence falls below
             the threshold: the model may end it there, with reason ``"low_confidence"``, or go on.
+        interruptible: whether it may well be cancelled before its end, so that the server should notice.
         logprobs: whether log-probabilities are needed; otherwise none should be computed, and
             ``Continuation.logprob`` is None.
     """
@@ -56,6 +57,7 @@ class SampleRequest:
     delimiters: tuple[str, ...] = ()
     logprobs: bool = True
     confidence: ConfidenceLimit | None = None
+    interruptible: bool = False
 
 
 class Deadline(Protocol):

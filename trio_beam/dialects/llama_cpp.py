@@ -8,8 +8,9 @@ the same seed and without a stream. So is a stream of too few choices, which may
 since nothing marks its end.
 
 Delimiters of steps are sent as stop strings, in a stream, where no log-probability is missing; the texts
-that the server holds back for them are restored (`Repairer.spell`). Where a stream has once omitted
-tokens, they are no longer sent, unless the user wants streams.
+that the server holds back for them are restored (`Repairer.spell`). What may be cancelled is streamed too,
+since the server notices a closed connection only then. Where a stream has once omitted tokens, neither is done
+any more, unless the user wants streams.
 
 Recorded: b11549.
 """
@@ -89,7 +90,7 @@ class LlamaCpp(Dialect):
     shape = "native"
     can_stream: ClassVar[bool] = True
     notes = (
-        "while busy with other requests, llama.cpp notices a closed connection only with stream=True",
+        "llama.cpp notices a closed connection reliably only with stream=True",
         "llama.cpp's prompt cache may use a wrong context: set --cache-ram 0, or max_n=1",
     )
 
@@ -98,7 +99,7 @@ class LlamaCpp(Dialect):
         self._repairer = Repairer(model)
         self._endings = Endings(self._repairer.ends)
         self._fields = Negotiation(())
-        self._sends_delimiters = True
+        self._trusts_streams = True  # no stream has omitted a token so far
 
     def configure(self) -> Exchange[int | None]:
         """Query the number of slots, which is also the maximum number of choices per request."""
@@ -152,7 +153,8 @@ class LlamaCpp(Dialect):
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Send one request, a few more while learning the limit on choices, and the repairs."""
         prompt = prepared.json + prepared.prefix(request.beam)
-        stream = self._streams(request) or (bool(request.delimiters) and self._sends_delimiters)
+        wanted = bool(request.delimiters) or request.interruptible
+        stream = self._streams(request) or (wanted and self._trusts_streams)
         if stream and request.seed is None:
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
         lost: list[Completion] = []
@@ -164,7 +166,7 @@ class LlamaCpp(Dialect):
             and not is_abandoned
             and not (yield from self._is_whole(completions, request, spent))
         ):
-            self._sends_delimiters = self.stream
+            self._trusts_streams = self.stream
             lost = completions
             request = attrs.evolve(request, delimiters=())
             completions, _ = yield from self._completions(prompt, request, False)

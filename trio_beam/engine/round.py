@@ -261,4 +261,5 @@ class _BeamTask:
             delimiters=self._sampling.delimiters,
             logprobs=self._sampling.logprobs,
             confidence=self._expansion.confidence,
+            interruptible=self._sampling.interruptible,
         )

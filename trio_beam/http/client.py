@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, NamedTuple, TypeVar, cast
 
 import httpx
@@ -303,6 +303,7 @@ class HttpClient:
                 if not content.feed(piece):
                     return _Response(response, None)
                 if response.is_success and watch.feed(content.since(before)):
+                    await _abandon(response, pieces)
                     return _Response(response, watch.body(), abandoned=True)
         return _Response(response, content.finish())
 
@@ -362,6 +363,18 @@ def _pieces_of(response: httpx.Response) -> AsyncGenerator[bytes]:
         response.stream = body
     stream = cast("httpx.AsyncByteStream", response.stream)
     return cast("AsyncGenerator[bytes]", aiter(stream))
+
+
+async def _abandon(response: httpx.Response, pieces: AsyncGenerator[bytes]) -> None:
+    """Close the connection of a response that is not wanted any more.
+
+    httpx's generators are nested, and closing one leaves those inside unfinished: the error that a closed
+    connection raises ends them all.
+    """
+    await response.aclose()
+    with suppress(httpx.HTTPError, httpx.StreamError):
+        async for _ in pieces:
+            pass
 
 
 def _read_already(response: httpx.Response) -> bytes:

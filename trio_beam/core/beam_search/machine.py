@@ -230,6 +230,8 @@ class BeamSearchMachine:
             enumerate=config.proposal == "enumerate",
             proposal_logprobs=config.needs_proposal_logprobs,
         )
+        if config.answer_part.settles:
+            sampling = attrs.evolve(sampling, interruptible=True)
         if config.confidence is not None:
             top = max(config.top_logprobs, config.confidence.top)
             sampling = attrs.evolve(sampling, top_logprobs=top)
