@@ -82,7 +82,7 @@ def test_the_text_ends_where_its_confidence_falls(case: str, cuts: list[int], wh
     for make in kinds(case):
         tokens = whole_text(make(), recorded).tokens
         place = which % len(tokens)
-        limit = ConfidenceLimit(window=1, top=0, threshold=tokens[place].logprob + 1e-9)
+        limit = ConfidenceLimit(window=1, top=0, threshold=tokens[place].logprob + 1e-6)
         end = limit.end(tokens)
         assert end is not None
         dialect = make()
@@ -120,7 +120,7 @@ def test_confidence_by_alternatives_is_that_of_the_tokens(case: str) -> None:
     for make in kinds(case) if top else ():
         tokens = whole_text(make(), recorded).tokens
         values = [value for token in tokens if (value := of_token(token, top)) is not None]
-        limit = ConfidenceLimit(window=1, top=top, threshold=min(values) + 1e-9)
+        limit = ConfidenceLimit(window=1, top=top, threshold=min(values) + 1e-6)
         result = watched(sample(make(), recorded, limit), recorded.body, [])
         assert result.abandoned
         assert limit.end(result.continuations[0].tokens) is not None

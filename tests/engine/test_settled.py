@@ -15,6 +15,7 @@ from trio.testing import MockClock
 from tests.core.builders import block
 from trio_beam import (
     BeamSearchConfig,
+    Confidence,
     Continuation,
     RequestRejected,
     SampleRequest,
@@ -151,3 +152,24 @@ async def test_the_cost_is_that_of_the_samples_asked_for(
     assert result.usage.requests == len(model.requests) == counted
     assert result.usage.completion_tokens == counted
     assert result.usage.cancelled == 0
+
+
+async def test_confidence_needs_alternatives(autojump_clock: MockClock) -> None:
+    model = Numbered([("7", 1)])  # which shows none
+    with pytest.raises(SearchFailed, match=r"shows no alternatives .* set top=0"):
+        await search(model, "p", vote(4, 8, confidence=Confidence(warm_up=2)))
+    config = vote(4, 8, confidence=Confidence(warm_up=2, top=0))
+    assert (await search(model, "p", config)).votes == (("7", 1.0),)
+
+
+async def test_texts_that_no_server_gives_up_are_cut(autojump_clock: MockClock) -> None:
+    model = FakeEndpoint(latency=1)
+    confidence = Confidence(warm_up=2, keep=0.1, window=2, top=0)
+    config = self_consistency(12, max_tokens=12, seed=3, confidence=confidence)
+    result = await search(model, "p", config)
+    assert trio.current_time() == 2  # the first two, and then all others at once
+    given_up = [beam for beam in result.beams if beam.finish_reason == "low_confidence"]
+    assert given_up
+    assert not any(beam.confident for beam in given_up)
+    assert sum(share for _, share in result.votes) == pytest.approx(1)
+    assert model.in_flight == 0

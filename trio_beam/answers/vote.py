@@ -119,6 +119,11 @@ class Vote(AnswerRule):
         """Whether it stops before all samples are there."""
         return self.settle is not None
 
+    def without_effect(self) -> dict[str, str]:
+        """Return `ahead`, under its names, if nothing is settled."""
+        why = "all samples are under way at once unless the vote may be settled (settle)"
+        return {} if self.settles else dict.fromkeys(("ahead", "vote_ahead"), why)
+
     @property
     def is_certain(self) -> bool:
         """Whether it stops only when no sample could change the winner any more."""

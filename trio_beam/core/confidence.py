@@ -17,6 +17,9 @@ import attrs
 from trio_beam.core.block import Token
 from trio_beam.core.validation import documented, integer, number
 
+#: Nats by which the sum over a moving window may be off.
+_ROUNDING = 1e-9
+
 
 @documented
 @attrs.frozen(kw_only=True)
@@ -79,11 +82,15 @@ class ConfidenceLimit:
     top: int
     threshold: float
 
+    def excludes(self, confidence: float) -> bool:
+        """Return whether a confidence is below the threshold, not only by rounding."""
+        return confidence < self.threshold - _ROUNDING
+
     def end(self, tokens: Iterable[Token]) -> int | None:
         """Return how many tokens there are when the confidence falls below the threshold, or None."""
         group = Group(self.window)
         for count, token in enumerate(tokens, 1):
-            if group.add(of_token(token, self.top)) < self.threshold:
+            if self.excludes(group.add(of_token(token, self.top))):
                 return count
         return None
 

@@ -121,6 +121,10 @@ class AnswerRule(ABC):
         """Whether it may be settled before all samples are there."""
         return False
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the options that change nothing beside the others, each with the reason."""
+        return {}
+
     @property
     def is_certain(self) -> bool:
         """Whether it is settled only when no sample could change it any more."""
@@ -277,6 +281,7 @@ class BeamSearchConfig(Strategy):
             found["scorer"] = "there is one candidate, with nothing to be compared with"
         elif ignored := getattr(self.scorer_part, "ignores", ()):
             found |= dict.fromkeys(ignored, f"the scorer {self.scorer!r} does not look at it")
+        found |= self.answer_part.without_effect()
         if self.beam_width == 1:
             found["answer"] = "there is one beam, so nothing to vote on"
         if self.tokens_per_step == 1:

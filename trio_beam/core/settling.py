@@ -108,7 +108,7 @@ _HALVINGS = 10
 
 
 def error_rate(n: int, needed: Sequence[int]) -> float:
-    """Return the probability of stopping at another answer than the full vote's, for two equally probable ones.
+    """Return the probability of stopping at another answer than the full vote's, for two equal ones.
 
     At a tie of all n, half of it counts.
     """

@@ -51,6 +51,7 @@ class Sampling:
         proposal_logprobs: whether samples need log-probabilities at `temperature`.
         delimiters: texts behind which a block is not needed.
         logprobs: whether log-probabilities are asked for at all.
+        alternatives: whether tokens need alternatives.
         interruptible: whether expansions may well be cancelled before their end.
         beam_timeout: seconds for each request of a beam, excluding the wait for a slot; None: no limit.
         cancel_siblings: whether one failure ends the round, so that the other requests of the same beam
@@ -63,6 +64,7 @@ class Sampling:
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
     logprobs: bool = True
+    alternatives: bool = False
     interruptible: bool = False
     beam_timeout: float | None = None
     cancel_siblings: bool = True

@@ -9,8 +9,8 @@ since nothing marks its end.
 
 Delimiters of steps are sent as stop strings, in a stream, where no log-probability is missing; the texts
 that the server holds back for them are restored (`Repairer.spell`). What may be cancelled is streamed too,
-since the server notices a closed connection only then. Where a stream has once omitted tokens, neither is done
-any more, unless the user wants streams.
+since the server notices a closed connection only then. Where a stream has once omitted tokens, neither is
+done any more, unless the user wants streams.
 
 Recorded: b11549.
 """

@@ -240,6 +240,11 @@ class _BeamTask:
     def _check_logprobs(self, got: Sequence[Continuation]) -> None:
         if self._sampling.logprobs and any(block.logprob is None for block in got):
             raise LogprobsUnavailable(f"the model reports no log-probabilities: {WITHOUT_LOGPROBS}")
+        if self._sampling.alternatives and not all(map(_shows_alternatives, got)):
+            raise LogprobsUnavailable(
+                "the model shows no alternatives of its tokens, which their confidence is made of: set top=0"
+                " (confidence_top)"
+            )
         wanted = self._sampling.proposal_logprobs
         if wanted and any(block.proposal is None and len(block) for block in got):
             raise LogprobsUnavailable(
@@ -263,3 +268,7 @@ class _BeamTask:
             confidence=self._expansion.confidence,
             interruptible=self._sampling.interruptible,
         )
+
+
+def _shows_alternatives(block: Continuation) -> bool:
+    return not len(block) or any(token.top for token in block.tokens)

@@ -82,7 +82,7 @@ def _check_effect(made: Strategy, options: Sequence[Option], values: Mapping[str
     """
     reasons = made.without_effect()
     for option in options:
-        reason = reasons.get(option.slot or option.name)
+        reason = reasons.get(option.name, reasons.get(option.slot))
         given = values.get(option.name, option.default)
         if reason is not None and given != option.default:
             error = ConfigError(option.name, "left out", given)

@@ -234,7 +234,8 @@ class BeamSearchMachine:
             sampling = attrs.evolve(sampling, interruptible=True)
         if config.confidence is not None:
             top = max(config.top_logprobs, config.confidence.top)
-            sampling = attrs.evolve(sampling, top_logprobs=top)
+            needed = config.confidence.top > 0
+            sampling = attrs.evolve(sampling, top_logprobs=top, alternatives=needed)
         if config.block_part is not None and not sampling.enumerate:
             delimiters = config.block_part.server_delimiters
             sampling = attrs.evolve(sampling, delimiters=delimiters)

@@ -120,9 +120,8 @@ class SampleOrder:
         """Return a beam with the verdict about its confidence."""
         if self._limit is None or beam.confidence is None:
             return beam
-        confident = (
-            beam.confidence >= self._limit.threshold and beam.finish_reason != LOW_CONFIDENCE
-        )
+        given_up = beam.finish_reason == LOW_CONFIDENCE
+        confident = not given_up and not self._limit.excludes(beam.confidence)
         return beam if beam.confident == confident else beam.replace(confident=confident)
 
     def _settles(self, beams: Sequence[Beam]) -> bool:

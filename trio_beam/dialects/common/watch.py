@@ -82,7 +82,7 @@ class Watch:
             tokens = [of_logprobs(own, top, self._limit.top) for own, top in self._read(data)]
         except Exception:  # not about confidence
             return False
-        return any(self._group.add(value) < self._limit.threshold for value in tokens)
+        return any(self._limit.excludes(self._group.add(value)) for value in tokens)
 
 
 def watching(
