@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -100,7 +102,7 @@ def test_by_simulation_the_full_vote_rarely_differs(
 
 
 def test_without_the_higher_threshold_it_would_differ_more_often_than_stated() -> None:
-    """Why the probability wanted does not do as the threshold: one full vote in nine differs."""
+    """Why the probability wanted does not do as the threshold: one full vote in eight differs."""
     source = random.Random(7)
     plain = settling._needed(128, 0.05)
     assert plain[0] == 4
@@ -140,3 +142,12 @@ def test_when_it_is_certain_the_winner_is_that_of_all(votes: list[str | None]) -
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=24), st.sampled_from([0.6, 0.9, 0.99]))
 def test_a_lower_probability_never_takes_longer(votes: list[str], settle: float) -> None:
     assert counted(votes, settle) <= counted(votes, "certain")
+
+
+def test_the_table_in_the_docs_is_right() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "votes.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+), `settle=(0\.\d+)` \| ([\d |]+) \|$", page, re.MULTILINE)
+    assert len(rows) >= 5
+    for n, settle, shown in rows:
+        needed = votes_needed(int(n), 1 - float(settle))
+        assert [int(cell) for cell in shown.split(" | ")] == list(needed[:5])

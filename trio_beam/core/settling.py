@@ -5,10 +5,10 @@ runner-up. A vote by count is certain when the leader's margin is larger than th
 
 Before that, the criterion is that of Adaptive-Consistency (Aggarwal et al. 2023, arXiv 2305.11860): the
 posterior probability, with a uniform prior, that the leader is more probable than the runner-up. It is
-compared after every sample, so the probability wanted does not do as the threshold: at 0.95 and with two
-equally probable answers, one full vote of 128 in nine has another winner. `votes_needed` raises the threshold
-until the probability of ever stopping at another answer than the full vote's is bounded, all looks included,
-whatever the answers are.
+compared after every sample, so the probability wanted does not do as its threshold: at 0.95 and with two
+equally probable answers, one full vote of 128 in eight has another winner. `votes_needed` sets the threshold
+so that the probability of ever stopping at another answer than the full vote's is bounded, all looks
+included, whatever the answers are.
 
 The worst case are two equally probable answers: with fewer votes for them, or with one more probable, the
 leader is less often the wrong one. For these the probability is a sum over the paths of a random walk, which
