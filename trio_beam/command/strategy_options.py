@@ -161,10 +161,9 @@ def _click_type(parameter: Parameter) -> tuple[Any, str | None]:
     match parameter.kind:
         case "integer":
             return int, unit or "N"
-        case "number" if parameter.choices:
-            return _NumberOrWord(parameter.choices), "|".join([*parameter.choices, unit or "X"])
         case "number":
-            return float, unit or "X"
+            words = parameter.choices
+            return _NumberOrWord(words) if words else float, "|".join([*words, unit or "X"])
         case "choice":
             return Choice([_as_text(choice) for choice in parameter.choices]), None
         case "part" if parameter.registry is not None:
