@@ -137,7 +137,7 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class _NumberOrWord(click.ParamType):
+class _NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
     """A number, or one of a few words."""
 
     name = "number"

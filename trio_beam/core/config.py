@@ -257,6 +257,8 @@ class BeamSearchConfig(Strategy):
         if steps is not None and steps.min_tokens > self.tokens_per_step:
             bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
             raise ConfigError("block", bound, steps.min_tokens)
+        if self.reasoning_budget is not None:
+            _check_reasoning_budget(self.reasoning_budget, self)
         if self.min_beams > self.beam_width:
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
@@ -319,9 +321,17 @@ class BeamSearchConfig(Strategy):
 
     @property
     def rounds(self) -> int:
-        """Maximum number of blocks until ``max_tokens``; the last one is shortened."""
+        """Maximum number of blocks until ``max_tokens``; the last one is shortened.
+
+        One more with ``reasoning_budget``, where a block ends as well.
+        """
         shortest = self.tokens_per_step if self.block_part is None else self.block_part.min_tokens
-        return -(-self.max_tokens // shortest)
+        return -(-self.max_tokens // shortest) + (self.reasoning_budget is not None)
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued, so that all of it must be known."""
+        return self.block_part is not None or super().several_blocks
 
     @property
     def weighted(self) -> bool:
@@ -369,6 +379,14 @@ class BeamSearchConfig(Strategy):
         return samples
 
 
+def _check_reasoning_budget(tokens: int, config: BeamSearchConfig) -> None:
+    if config.reasoning == "off":
+        raise ConfigError("reasoning_budget", "None with reasoning='off'", tokens)
+    if tokens >= config.max_tokens:
+        bound = f"below max_tokens ({config.max_tokens}), so that an answer can follow"
+        raise ConfigError("reasoning_budget", bound, tokens)
+
+
 def _check_enumeration(config: BeamSearchConfig) -> None:
     if config.proposal != "enumerate":
         return
@@ -404,6 +422,8 @@ def _check_one_by_one(config: BeamSearchConfig) -> None:
         raise ConfigError("n_per_beam", f"1 {why}", config.n_per_beam)
     if config.block_part is not None:
         raise ConfigError("block", f"None {why}", config.block)
+    if config.reasoning_budget is not None:  # which may take a second block
+        raise ConfigError("reasoning_budget", f"None {why}", config.reasoning_budget)
     if config.tokens_per_step < config.max_tokens:
         bound = f"at least max_tokens ({config.max_tokens}) {why}"
         raise ConfigError("tokens_per_step", bound, config.tokens_per_step)

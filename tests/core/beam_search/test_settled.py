@@ -165,6 +165,7 @@ SETTLING = Vote(settle=0.9)
         ("n_per_beam", {"n_per_beam": 2}),
         ("tokens_per_step", {"tokens_per_step": 4}),
         ("block", {"block": "steps"}),
+        ("reasoning_budget", {"reasoning_budget": 4}),
         ("proposal", {"proposal": "enumerate", "tokens_per_step": 1, "max_tokens": 1}),
     ],
 )
