@@ -20,7 +20,7 @@ def strategy_of(*words: str) -> Strategy:
     @click.command()
     @strategy_parameters
     @click.pass_context
-    def command(ctx: click.Context, **given: Any) -> None:
+    def command(ctx: click.Context, /, **given: Any) -> None:
         found.append(strategy_from(ctx, given))
 
     done = CliRunner().invoke(command, [*words], catch_exceptions=False)
