@@ -16,6 +16,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.config import ANSWERS, AnswerRule
 from trio_beam.core.result import Votes
 from trio_beam.core.settling import Settle, Settling, VoteCount
+from trio_beam.core.tool_calls import as_text
 from trio_beam.core.validation import (
     PARAMETER,
     Parameter,
@@ -27,8 +28,8 @@ from trio_beam.core.validation import (
 )
 from trio_beam.errors import ConfigError, VoteError
 
-#: Extracts the answer from a text; None casts no vote.
-VoteKey: TypeAlias = Callable[[str], Hashable | None]
+#: Extracts the answer from a text; None casts no vote. (Or `tool_calls`, which looks at the whole beam.)
+VoteKey: TypeAlias = Callable[[str], Hashable | None] | Callable[[Beam], str | None]
 
 
 @attrs.frozen
@@ -58,6 +59,14 @@ class LastMatch:
         return found
 
 
+def tool_calls(beam: Beam) -> str | None:
+    """A vote key: the names and arguments of a beam's tool calls, as canonical JSON.
+
+    The order of several calls does not count. None, so that it casts no vote, without a call.
+    """
+    return as_text(sorted(beam.tool_calls, key=lambda call: call.text)) or None
+
+
 def _as_key(value: Any) -> Any:
     return LastMatch(value) if isinstance(value, str) else value
 
@@ -79,7 +88,8 @@ class Vote(AnswerRule):
                 accepted="a function of a text, or a regular expression",
                 optional=True,
                 help="Extracts the answer from a text: a function, or a regular expression whose last match"
-                " (or its first group) counts. None takes the text itself, stripped of white space.",
+                " (or its first group) counts. None takes the tool calls, or else the text itself, stripped"
+                " of white space; trio_beam.answers.tool_calls takes tool calls only.",
             )
         },
     )
@@ -174,9 +184,11 @@ class Vote(AnswerRule):
         if beam.unanswered or not beam.confident:
             return None
         if self.key is None:
-            return beam.text.strip()
+            return tool_calls(beam) or beam.text.strip()
+        if self.key is tool_calls:
+            return tool_calls(beam)
         try:
-            answer = self.key(beam.text)
+            answer = self.key(beam.text)  # type: ignore[arg-type]  # only the one above takes a beam
             hash(answer)
         except Exception as error:
             name = getattr(self.key, "__name__", type(self.key).__name__)

@@ -125,6 +125,7 @@ class RoundFinished(SearchEvent):
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
+        scored: this round's candidates with their scores and step scores, best first.
     """
 
     round: int
@@ -135,6 +136,7 @@ class RoundFinished(SearchEvent):
     best_score: float
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
+    scored: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)
