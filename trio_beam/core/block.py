@@ -14,8 +14,9 @@ from trio_beam.errors import LogprobsUnavailable
 #: Finish reasons of the OpenAI protocol: the model ended the text; the length limit was reached.
 STOP = "stop"
 LENGTH = "length"
-#: Our own: the model's context is full.
+#: Our own: the model's context is full; the text was given up because its confidence fell (`Confidence`).
 CONTEXT = "context"
+LOW_CONFIDENCE = "low_confidence"
 
 
 class Token(NamedTuple):
@@ -149,6 +150,15 @@ class Continuation:
             forced=max(0, count - self.sampled),
             discarded=self.discarded,
         )
+
+    def first(self, count: int, finish_reason: str) -> Continuation:
+        """Return a block of only its first `count` tokens; the text ends with them."""
+        if count == len(self):
+            return attrs.evolve(self, finish_reason=finish_reason)
+        cut = self.cut(count, finish_reason)
+        # Where the tokens do not spell the text, all of it stays: it is no answer anyway.
+        data = b"".join([token.data for token in cut.tokens])
+        return attrs.evolve(cut, data=data) if self.data.startswith(data) else cut
 
 
 def forced_token(text: str, number: int | None = None) -> Token:

@@ -35,6 +35,7 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
+    abandoned,
     check_choices,
 )
 from trio_beam.dialects.common.encoding import (
@@ -48,6 +49,7 @@ from trio_beam.dialects.common.labels import LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
+from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
 from trio_beam.dialects.vllm_next_tokens import (
     ALTERNATIVES_BY_ID,
@@ -61,6 +63,7 @@ from trio_beam.dialects.vllm_wire import (
     decode_tokenized,
     decode_version,
     decoder,
+    logprobs_in_chunk,
     read_running,
 )
 from trio_beam.errors import (
@@ -194,6 +197,7 @@ class VLLM(Dialect):
             lambda n, top: self._values(request, n, top),
             lambda fields, n: self._request(prepared, request, fields, n),
         )
+        completion, is_abandoned = whole(completion)
         choices: list[Choice] = list(check_choices(completion.choices, n))
         if not choices:
             raise MalformedResponse("the response has no choices")
@@ -210,10 +214,11 @@ class VLLM(Dialect):
         counted = count_in(completion.usage, "prompt_tokens")
         if self._fields.inexact:
             continuations = [attrs.evolve(block, exact=False) for block in continuations]
-        return ExchangeResult(
+        result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=(counted or 0) + sum(spent),
         )
+        return abandoned(result) if is_abandoned else result
 
     def enumerate(
         self, prepared: PreparedPrompt, request: SampleRequest
@@ -285,7 +290,7 @@ class VLLM(Dialect):
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        values = values_of(request, n, top, stream=self.stream)
+        values = values_of(request, n, top, stream=self._streams(request))
         values["logprobs"] = top if request.shows_tokens else None
         return values | {"return_token_ids": True, **_PLAIN}
 
@@ -293,7 +298,8 @@ class VLLM(Dialect):
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[Any]:
         fields: dict[str, Any] = {"model": self.model, **optional, **prepared.constraint}
-        if self.stream:
+        stream = self._streams(request)
+        if stream:
             fields["stream"] = True
         if not request.shows_tokens:
             fields["skip_special_tokens"] = False  # the text has what the tokens would show
@@ -302,10 +308,11 @@ class VLLM(Dialect):
             fields |= {"stop": request.delimiters, "include_stop_str_in_output": True}
         return WireRequest(
             path="/completions",
-            decode=decoder(stream=self.stream, n=n),
+            decode=decoder(stream=stream, n=n),
             body=splice("prompt", prepared.json(request.beam), fields),
             max_tokens=n * request.max_tokens,
             alternatives=request.top_logprobs,
+            watch=watching(request.confidence, logprobs_in_chunk),
         )
 
     def _continuation(

@@ -224,6 +224,10 @@ class DialectSampler:
         if any(block.reasoning is not None for block in result.continuations):
             dialect.thinks_apart = True
         generated = sum(continuation.generated for continuation in result.continuations)
+        if result.abandoned:  # servers count at the end
+            result = attrs.evolve(
+                result, prompt_tokens=max(result.prompt_tokens, self._length + request.beam.length)
+            )
         reservation.settle(generated + result.extra_generated, result.prompt_tokens)
         context.meter.prompt_tokens += result.prompt_tokens
         context.meter.completion_tokens += result.extra_generated
