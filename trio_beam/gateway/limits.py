@@ -73,6 +73,6 @@ def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, 
         value = getattr(config, name)
         if parameter.kind == "integer":
             if name not in _BUDGETS and isinstance(value, int):
-                yield name, value, limits[parameter.unit]
+                yield name, value, limits.get(parameter.unit, limits[""])
         elif attrs.has(type(value)):
             yield from _counts(value, limits)
