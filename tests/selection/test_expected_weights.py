@@ -1,0 +1,79 @@
+"""The expected weight of every text is its target, exactly: over every way that chance may take."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from tests.core.exhaustive import Fate, all_ways, decided_by, sample, texts, tokens_of
+from trio_beam.core.beam_search.machine import BeamSearchMachine
+from trio_beam.core.config import BeamSearchConfig, Lookahead
+from trio_beam.core.result import SearchResult
+from trio_beam.core.steps import Outcome, Round
+from trio_beam.selection import Resample
+
+
+def searched(
+    fate: Fate, config: BeamSearchConfig, patch: pytest.MonkeyPatch
+) -> tuple[BeamSearchMachine, SearchResult]:
+    """A search along one way."""
+    decided_by(fate, patch)
+    machine = BeamSearchMachine(config)
+    while isinstance(step := machine.step(), Round):
+        for one in step.expansions:
+            blocks = {
+                index: sample(fate, one.beam, one.max_tokens, config.proposal_temperature)
+                for index in range(one.n)
+            }
+            machine.receive(Outcome(rank=one.rank, continuations=blocks))
+    return machine, machine.result("finished")
+
+
+def expected_weights(config: BeamSearchConfig, patch: pytest.MonkeyPatch) -> dict[Any, float]:
+    """The expected share of each text in the mean weight."""
+    found: defaultdict[Any, float] = defaultdict(float)
+    total = 0.0
+    for probability, (machine, result) in all_ways(lambda fate: searched(fate, config, patch)):
+        total += probability
+        assert result.log_evidence is not None
+        found["all"] += probability * math.exp(result.log_evidence)
+        for beam in [*machine._ended, *machine._active]:
+            share = math.exp(beam.log_weight) / config.beam_width
+            found[tokens_of(beam)] += probability * share
+    assert total == pytest.approx(1, abs=1e-9)
+    return found
+
+
+def config(longest: int, selection: Resample, **changes: Any) -> BeamSearchConfig:
+    values: dict[str, Any] = {
+        "selection": selection,
+        "alpha": 3.0,
+        "beam_width": 2,
+        "n_per_beam": 1,
+        "tokens_per_step": 1,
+        "max_tokens": longest,
+    }
+    return BeamSearchConfig(**(values | changes))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        config(3, Resample(1.0)),
+        config(3, Resample(0.8), alpha=0.4),
+        config(2, Resample(1.0, alpha_ramp_tokens=0), beam_width=3),
+        config(3, Resample(1.0), beam_width=1, n_per_beam=2),
+        config(3, Resample(1.0, alpha_ramp_tokens=2), proposal_temperature=0.7),
+        config(2, Resample(1.0, Lookahead(1, 1))),
+        config(3, Resample(1.0), tokens_per_step=2),
+    ],
+)
+def test_it_is_p_alpha(wanted: BeamSearchConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = expected_weights(wanted, monkeypatch)
+    exact = {
+        text: math.exp(wanted.alpha * value) for text, value in texts(wanted.max_tokens).items()
+    }
+    assert found == pytest.approx(exact | {"all": sum(exact.values())}, rel=1e-9)
