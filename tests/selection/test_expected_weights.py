@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from tests.core.exhaustive import Fate, all_ways, decided_by, sample, texts, tokens_of
+from tests.core.exhaustive import Fate, all_ways, block, decided_by, sample, texts, tokens_of
+from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
+from trio_beam.core.beam_search.phases import Phase
 from trio_beam.core.config import BeamSearchConfig, Lookahead
 from trio_beam.core.result import SearchResult
 from trio_beam.core.steps import Outcome, Round
@@ -38,13 +41,16 @@ def expected_weights(config: BeamSearchConfig, patch: pytest.MonkeyPatch) -> dic
     total = 0.0
     for probability, (machine, result) in all_ways(lambda fate: searched(fate, config, patch)):
         total += probability
+        if machine.phase is Phase.FAILED:  # no text has a weight
+            assert config.scorer is forbids
+            continue
         assert result.log_evidence is not None
         found["all"] += probability * math.exp(result.log_evidence)
         for beam in [*machine._ended, *machine._active]:
             share = math.exp(beam.log_weight) / config.beam_width
             found[tokens_of(beam)] += probability * share
     assert total == pytest.approx(1, abs=1e-9)
-    return found
+    return {text: value for text, value in found.items() if value > 0}
 
 
 def config(longest: int, selection: Resample, **changes: Any) -> BeamSearchConfig:
@@ -59,6 +65,23 @@ def config(longest: int, selection: Resample, **changes: Any) -> BeamSearchConfi
     return BeamSearchConfig(**(values | changes))
 
 
+def rewards(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+    """Something that differs from text to text, and from its beginnings."""
+    del config
+    return [1.5 * beam.text.count("b") - 0.7 * beam.length for beam in beams]
+
+
+def forbids(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+    """The same, but no text may begin by b."""
+    return [
+        -math.inf if beam.text.startswith("b") else value
+        for beam, value in zip(beams, rewards(beams, config), strict=True)
+    ]
+
+
+REWARDED: dict[str, Any] = {"scorer": rewards, "beta": 0.8}
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -69,11 +92,22 @@ def config(longest: int, selection: Resample, **changes: Any) -> BeamSearchConfi
         config(3, Resample(1.0, alpha_ramp_tokens=2), proposal_temperature=0.7),
         config(2, Resample(1.0, Lookahead(1, 1))),
         config(3, Resample(1.0), tokens_per_step=2),
+        config(3, Resample(1.0), **REWARDED),
+        config(3, Resample(1.0, alpha_ramp_tokens=0), reward_at="end", **REWARDED),
+        config(3, Resample(1.0), beam_width=1, n_per_beam=2, **REWARDED),
+        config(2, Resample(1.0, Lookahead(1, 1)), **REWARDED),
+        config(3, Resample(0.8), scorer=forbids, reward_at="end"),
     ],
 )
-def test_it_is_p_alpha(wanted: BeamSearchConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_the_target(wanted: BeamSearchConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """p^alpha, or p^alpha * exp(beta * reward)."""
     found = expected_weights(wanted, monkeypatch)
-    exact = {
-        text: math.exp(wanted.alpha * value) for text, value in texts(wanted.max_tokens).items()
-    }
+    exact = {}
+    for text, value in texts(wanted.max_tokens).items():
+        log_weight = wanted.alpha * value
+        if wanted.scorer != "power":
+            [reward] = wanted.scorer([Beam().extend(block((), text))], wanted)  # type: ignore[operator,misc]
+            log_weight += wanted.beta * reward
+        if log_weight > -math.inf:
+            exact[text] = math.exp(log_weight)
     assert found == pytest.approx(exact | {"all": sum(exact.values())}, rel=1e-9)

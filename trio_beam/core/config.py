@@ -181,7 +181,7 @@ class BeamSearchConfig(Strategy):
         registry=SCORERS,
         accepts=lambda value: isinstance(value, RewardScorer) or callable(value),
         accepted="a function, a Judge or a RewardModel",
-        help="Scorer of candidates; higher is better.",
+        help="Scorer of candidates, higher is better; of particles, the reward beside p^alpha.",
     )
     answer: str | AnswerRule = part(
         AnswerRule,
@@ -204,12 +204,6 @@ class BeamSearchConfig(Strategy):
         _check_enumeration(self)
         _check_temperature(self)
         scorer = self.scorer_part
-        if self.weighted and not getattr(scorer, "is_p_alpha", False):
-            raise ConfigError(
-                "scorer",
-                "'power' with selection='resample', which draws by p^alpha and asks no other score",
-                self.scorer,
-            )
         if self.early_stopping == "bound" and not hasattr(scorer, "best_reachable"):
             raise ConfigError(
                 "early_stopping",
@@ -237,9 +231,7 @@ class BeamSearchConfig(Strategy):
         found = super().without_effect()
         if self.weighted:
             drawn = "particles are drawn by their weights"
-            found |= dict.fromkeys(
-                ("scorer", "use_length_penalty", "length_penalty", "deduplicate"), drawn
-            )
+            found |= dict.fromkeys(("use_length_penalty", "length_penalty", "deduplicate"), drawn)
         elif self.samples_per_round == 1:
             found["scorer"] = "there is one candidate, with nothing to be compared with"
         elif ignored := getattr(self.scorer_part, "ignores", ()):
@@ -284,6 +276,11 @@ class BeamSearchConfig(Strategy):
     def weighted(self) -> bool:
         """Whether beams are weighted particles."""
         return self.selection_part.weighted
+
+    @property
+    def rewards(self) -> bool:
+        """Whether a reward is part of the target distribution."""
+        return self.weighted and not getattr(self.scorer_part, "is_p_alpha", False)
 
     @property
     def needs_logprobs(self) -> bool:
@@ -351,8 +348,9 @@ def _check_temperature(config: BeamSearchConfig) -> None:
 #: Returns a score for each candidate of a round; higher is better. A beam's own `score` is not yet set
 #: when the scorer receives it. Its `logprob` is None unless the scorer has a true attribute
 #: ``needs_logprobs`` (or ``top_logprobs`` is above 0).
-Scorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Sequence[float]]
+#: The second argument is the search's configuration, a `BeamSearchConfig` or an `McmcConfig`.
+Scorer: TypeAlias = Callable[[Sequence[Beam], Any], Sequence[float]]
 #: An asynchronous scorer.
-AsyncScorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Awaitable[Sequence[float]]]
+AsyncScorer: TypeAlias = Callable[[Sequence[Beam], Any], Awaitable[Sequence[float]]]
 #: Any scorer but a name.
 AnyScorer: TypeAlias = Scorer | AsyncScorer | ModelScorer | RewardScorer

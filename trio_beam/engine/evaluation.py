@@ -1,4 +1,4 @@
-"""Ask a model a scorer's questions in the form of expansions."""
+"""Rounds of any purpose: expansions, a scorer's questions in their form, or a reward model's scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
-from trio_beam.core.language_model import LanguageModel, RequestContext, SampleRequest
+from trio_beam.core.events import Observer
+from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.steps import Round
+from trio_beam.core.usage import UsageMeter
+from trio_beam.engine.reward_round import run_reward_round
+from trio_beam.engine.round import OutcomeReceiver, RoundRunner, run_round
 
 
 @attrs.frozen
@@ -38,3 +44,35 @@ class QuestionSampler:
         question = self.scorer.ask(self.prompt, request.beam)
         sampler = await self.model.start(question, context)
         return await sampler.sample(attrs.evolve(request, beam=Beam()), context)
+
+
+async def run_scored_round(
+    current: Round,
+    sampler: Sampler,
+    model: LanguageModel,
+    prompt: Prompt,
+    receiver: OutcomeReceiver,
+    meter: UsageMeter,
+    emit: Observer,
+    *,
+    runner: RoundRunner = run_round,
+) -> None:
+    """Run a round of whatever purpose, and pass its outcomes to `receiver`.
+
+    Args:
+        current: the round.
+        sampler: continues the search's prompt.
+        model: is asked by a scorer that names no other.
+        prompt: of the search.
+        receiver: of the outcomes.
+        meter: counts the requests.
+        emit: receives events.
+        runner: runs it, unless it is a reward model's.
+    """
+    scorer = current.scorer
+    if isinstance(scorer, RewardScorer):
+        await run_reward_round(scorer, prompt, current, receiver, meter, emit)
+        return
+    if scorer is not None:
+        sampler = QuestionSampler(scorer.model or model, scorer, prompt)
+    await runner(sampler, current, receiver, meter, emit)

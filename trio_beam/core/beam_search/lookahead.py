@@ -49,8 +49,7 @@ def _rollouts(
     seed: int | None,
 ) -> list[Expansion]:
     n = lookahead.rollouts
-    if seed is not None:
-        seed = first_seed(number, n, config, seed)
+    seed = first_seed(number, n, config, seed)
     return [
         Expansion(
             rank=index,

@@ -9,7 +9,7 @@ from typing import Literal
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.candidates import CandidatePool
-from trio_beam.core.beam_search.evaluation import Evaluation, judge, reward
+from trio_beam.core.beam_search.evaluation import Evaluation, first_seed, judge, reward
 from trio_beam.core.beam_search.lookahead import look_ahead
 from trio_beam.core.beam_search.scoring import check_scores
 from trio_beam.core.beam_search.stand_ins import fill_groups
@@ -180,10 +180,9 @@ class OpenRound:
         self._scoring = False
         try:
             values = check_scores(self._config.scorer, scores, beams)
+            self._pool.take_scores(dict(zip(beams, values, strict=True)))
         except ScorerError as error:
             self.scorer_failed(error)
-        else:
-            self._pool.take_scores(dict(zip(beams, values, strict=True)))
 
     def scorer_failed(self, error: ScorerError) -> None:
         """Mark the search as failed by its scorer; results fall back to earlier rounds."""
@@ -218,13 +217,14 @@ class OpenRound:
 
     def _ask_scorer(self, pool: CandidatePool) -> Round | ScoreCandidates | None:
         if isinstance(self._scorer, ModelScorer):
-            asked = judge(self.number, pool.fresh, self._scorer, self._config, self._seed)
+            first = first_seed(self.number, self._scorer.samples, self._config, self._seed)
+            asked = judge(self.number, pool.to_score, self._scorer, self._config, first)
             return self._begin(asked)
         if isinstance(self._scorer, RewardScorer):
-            return self._begin(reward(self.number, pool.fresh, self._scorer, self._config))
+            return self._begin(reward(self.number, pool.to_score, self._scorer, self._config))
         self._scoring = True
         scorer: AsyncScorer = self._scorer  # type: ignore[assignment]  # a plain one has already scored
-        return ScoreCandidates(scorer=scorer, beams=tuple(pool.fresh))
+        return ScoreCandidates(scorer=scorer, beams=tuple(pool.to_score))
 
     def _look_ahead(self, pool: CandidatePool) -> Round | None:
         lookahead = self._selection.lookahead
@@ -259,7 +259,10 @@ class OpenRound:
         elif evaluation.round.purpose == "rollout":
             pool.take_futures(evaluation.results)
         else:
-            pool.take_scores(evaluation.results, evaluation.step_scores)
+            try:
+                pool.take_scores(evaluation.results, evaluation.step_scores)
+            except ScorerError as error:
+                self.scorer_failed(error)
 
     def _check_survivors(self) -> None:
         """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them.
