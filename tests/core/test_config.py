@@ -94,7 +94,6 @@ BAD: dict[str, tuple[str, list[object]]] = {
 #: The same for the parameters of parts, by the names of their options.
 BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
     "alpha_ramp_tokens": (
-        Resample,
         "a whole number from 0 up or None",
         [-1, 1.0, NAN, INF, True, "8", ()],
     ),

@@ -75,10 +75,16 @@ class Population:
     Attributes:
         active: beams to be expanded further, best first.
         ended: ended beams, best first.
+        exponent: with weights, the power of p by which they were drawn, or would have been.
+        effective_sample_size: with weights, that under this power, before they were drawn.
+        resampled: whether they were drawn from all.
     """
 
     active: Sequence[Beam]
     ended: Sequence[Beam]
+    exponent: float | None = None
+    effective_sample_size: float | None = None
+    resampled: bool = False
 
     @classmethod
     def of(cls, beams: Sequence[Beam]) -> Population:
@@ -127,6 +133,11 @@ class AnswerRule(ABC):
         Raises:
             VoteError: the beams cannot be voted on.
         """
+
+    def effective_votes(self, beams: Sequence[Beam]) -> float:
+        """Return how many independent equal votes are worth as much as those of `choose`; 0 without."""
+        del beams
+        return 0.0
 
 
 SELECTIONS: Registry[type[Selection]] = Registry("selection")

@@ -21,7 +21,7 @@ from trio_beam.core.request_events import (
     RequestRetried,
     SearchEvent,
 )
-from trio_beam.core.result import BeamFailure, SearchResult
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
 
 #: Purpose of a round's requests: to expand beams, or to evaluate candidates by rollouts, a judge or a reward
 #: model.
@@ -122,6 +122,7 @@ class RoundFinished(SearchEvent):
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
+        particles: with weights, what `SearchResult.particle_rounds` will have of this round.
     """
 
     round: int
@@ -132,6 +133,7 @@ class RoundFinished(SearchEvent):
     best_score: float
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
+    particles: ParticleRound | None = None
 
 
 @attrs.frozen(kw_only=True)

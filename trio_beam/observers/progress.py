@@ -22,6 +22,7 @@ from trio_beam.core.events import (
 )
 from trio_beam.core.printable import printable
 from trio_beam.core.request_events import RequestRetried
+from trio_beam.core.result import ParticleRound
 
 
 @contextmanager
@@ -105,6 +106,7 @@ def _plain(event: Event) -> str:
             return (
                 f"round {number}/{rounds}: {_count(active, 'beam')} alive, {ended} ended,"
                 f" best score {event.best_score:.4f}, {event.completion_tokens} tokens so far"
+                f"{_particles(event.particles)}"
             )
         case RequestRetried(error=error, attempt=attempt, attempts=attempts, wait=wait):
             what = f"{error.url}: {error.message}"
@@ -123,6 +125,13 @@ def _evaluation(event: EvaluationStarted) -> str:
         return f"round {event.round}: asking the reward model about {about}"
     rollouts = _count(event.samples, "rollout")
     return f"round {event.round}: looking ahead from {about} by {rollouts}"
+
+
+def _particles(particles: ParticleRound | None) -> str:
+    if particles is None:
+        return ""
+    drawn = ", resampled" if particles.resampled else ""
+    return f", effective sample size {particles.effective_sample_size:.1f}{drawn}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -85,7 +85,8 @@ class Resample(Selection):
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
         """Keep one particle of each family, or draw ``beam_width`` particles from all."""
         families = self._families(scored, config)
-        if self._unequal(families) and not _is_last(scored, config):
+        resampled = self._unequal(families) and not _is_last(scored, config)
+        if resampled:
             everybody = [member for family in families for member in family.shares()]
             drawn = _draw(everybody, config.beam_width, scored.chance("everybody"))
         else:
@@ -94,7 +95,12 @@ class Resample(Selection):
                 for number, family in enumerate(families)
                 for one in _draw(family.shares(), 1, scored.chance(f"family {number}"))
             ]
-        return Population.of(drawn)
+        return attrs.evolve(
+            Population.of(drawn),
+            exponent=self.exponent(scored, config),
+            effective_sample_size=effective_size([family.promise for family in families]),
+            resampled=resampled,
+        )
 
     def lookahead_candidates(self, scored: ScoredRound, config: BeamSearchConfig) -> Sequence[Beam]:
         """Return the candidates that have a future, if some candidates may be dropped."""

@@ -27,8 +27,9 @@ from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.ranking import best_first
-from trio_beam.core.result import BeamFailure, SearchResult, StopReason, Votes
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult, StopReason, Votes
 from trio_beam.core.seeds import Chance, base_seed, sample_number
+from trio_beam.core.statistics import wilson_interval
 from trio_beam.core.steps import (
     Expansion,
     Failed,
@@ -40,7 +41,7 @@ from trio_beam.core.steps import (
     Step,
 )
 from trio_beam.core.usage import UsageMeter
-from trio_beam.core.weights import log_sum
+from trio_beam.core.weights import effective_size, log_sum
 from trio_beam.errors import ScorerError, TrioBeamError
 
 
@@ -70,6 +71,7 @@ class BeamSearchMachine:
         self._exact = True  # whether everything received in completed rounds was
         self._shortened = False  # whether the budget has shortened a block
         self._open: OpenRound | None = None
+        self._particle_rounds: list[ParticleRound] = []
         self._choice: FinalChoice | None = (
             None  # while or after a model has been asked for the answer
         )
@@ -144,12 +146,14 @@ class BeamSearchMachine:
             VoteError: the final beams cannot be voted on.
         """
         votes: Votes = ()
+        count = 0.0
         if voted and self._choice is not None and self._choice.decided:
             beams, votes = self._choice.result()
         else:
             beams = self._best(stop_reason)
             if voted:
                 beams, votes = self.config.answer_part.choose(beams)
+                count = self.config.answer_part.effective_votes(beams)
         return SearchResult(
             text=beams[0].text if beams else "",
             score=beams[0].score if beams else -math.inf,
@@ -161,6 +165,10 @@ class BeamSearchMachine:
             exact=self._exact and (self._open is None or not self._counts or self._open.exact),
             votes=votes,
             log_evidence=self._log_evidence(),
+            vote_intervals=tuple(wilson_interval(share, count) for _, share in votes if count),
+            effective_votes=count or None,
+            effective_sample_size=self._effective_sample_size(),
+            particle_rounds=tuple(self._particle_rounds),
         )
 
     # -- phases
@@ -318,6 +326,15 @@ class BeamSearchMachine:
         self._completed += 1
         self._open = None
         self._enter(Phase.READY)
+        particles = None
+        if population.exponent is not None and population.effective_sample_size is not None:
+            particles = ParticleRound(
+                round=self._completed,
+                exponent=population.exponent,
+                effective_sample_size=population.effective_sample_size,
+                resampled=population.resampled,
+            )
+            self._particle_rounds.append(particles)
         return RoundFinished(
             round=self._completed,
             rounds=self.config.rounds,
@@ -327,6 +344,7 @@ class BeamSearchMachine:
             best_score=best_score,
             completion_tokens=self.meter.completion_tokens,
             best=next(iter(best_first([*self._ended, *self._active])), Beam()),
+            particles=particles,
         )
 
     # -- the best so far
@@ -349,10 +367,17 @@ class BeamSearchMachine:
         whole = self._open is not None and self._open.is_whole
         return whole or not self._completed or not self.config.weighted
 
-    def _log_evidence(self) -> float | None:
+    def _particles(self) -> list[Beam]:
         if not self.config.weighted:
-            return None
-        particles = [beam for beam in self._standing() if beam.continuation is not None]
+            return []
+        return [beam for beam in self._standing() if beam.continuation is not None]
+
+    def _effective_sample_size(self) -> float | None:
+        log_weights = [beam.log_weight for beam in self._particles()]
+        return effective_size(log_weights) if log_weights else None
+
+    def _log_evidence(self) -> float | None:
+        particles = self._particles()
         if not particles:
             return None
         # The empty beam stands for as many particles as there are to be.

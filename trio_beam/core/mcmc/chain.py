@@ -22,7 +22,7 @@ from trio_beam.core.beam_search.scoring import (
     name_of,
     rewarded,
 )
-from trio_beam.core.block import CONTEXT, Continuation
+from trio_beam.core.block import CONTEXT, Continuation, known
 from trio_beam.core.config import AsyncScorer
 from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
 from trio_beam.core.mcmc.metropolis import acceptance, positions
@@ -57,6 +57,9 @@ class Chain:
         end: why the chain has ended; None while it runs.
         failure: its failure, if any.
         scorer_error: the error of the scorer, if that ended it.
+        accepted: number of steps accepted.
+        decided: number of steps.
+        trace: log (nats) of the target of the text after each step of the last block.
     """
 
     def __init__(
@@ -74,6 +77,8 @@ class Chain:
         self.end: End | None = None
         self.failure: BeamFailure | None = None
         self.scorer_error: ScorerError | None = None
+        self.accepted = self.decided = 0
+        self.trace: list[float] = []
         self._config = config
         self._sampling = Sampling.of(
             config, enumerate=False, proposal_logprobs=config.proposal_temperature != 1
@@ -244,6 +249,7 @@ class Chain:
 
     def _accept_block(self) -> Event:
         self.beam = self._growing
+        self.trace = []
         return ChainExtended(
             chain=self._number,
             block=self.block,
@@ -257,8 +263,12 @@ class Chain:
         config = self._config
         probability = acceptance(self.beam, new, self._position, config.alpha, config.beta)
         accepted = self._chance(self._name("accepted")) < probability
+        self.decided += 1
         if accepted:
+            self.accepted += 1
             self.beam = new
+        log_target = config.alpha * known(self.beam.logprob)
+        self.trace.append(log_target + (config.beta * self.beam.reward if config.rewards else 0.0))
         return ChainStepped(
             chain=self._number,
             block=self.block,

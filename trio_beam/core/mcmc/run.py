@@ -14,6 +14,7 @@ from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
 from trio_beam.core.seeds import Chance, base_seed
+from trio_beam.core.statistics import split_r_hat
 from trio_beam.core.usage import Usage, UsageMeter
 from trio_beam.errors import ScorerError
 
@@ -101,6 +102,10 @@ class McmcRun:
             stop_reason=stop_reason,
             failures=self.failures,
             exact=all(chain.exact for chain in chains),
+            acceptance_rates=tuple(
+                chain.accepted / chain.decided if chain.decided else None for chain in chains
+            ),
+            r_hat=split_r_hat([chain.trace for chain in chains]),
         )
 
     def _scored(self, beam: Beam, chains: int) -> Beam:
