@@ -97,6 +97,7 @@ BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
         "a whole number from 0 up or None",
         [-1, 1.0, NAN, INF, True, "8", ()],
     ),
+    "moves": ("a whole number from 0 up", [-1, 1.0, NAN, INF, True, "1", None]),
     "ess_threshold": ("a finite number from 0 to 1", [-0.1, 1.1, NAN, INF, True, "1", None]),
     "lookahead_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "lookahead_rollouts": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),

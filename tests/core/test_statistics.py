@@ -143,7 +143,8 @@ def test_without_a_vote_there_is_none() -> None:
     assert (
         result.effective_votes is result.effective_answers is result.effective_sample_size is None
     )
-    assert not (result.vote_intervals or result.particle_rounds or result.acceptance_rates)
+    everything = (result.vote_intervals, result.particle_rounds, result.acceptance_rates)
+    assert not any(everything)
 
 
 def test_each_round_says_what_its_weights_were() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.core import exhaustive
 from tests.core.exhaustive import Fate, all_ways, block, decided_by, sample, texts, tokens_of
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
@@ -97,11 +98,26 @@ REWARDED: dict[str, Any] = {"scorer": rewards, "beta": 0.8}
         config(3, Resample(1.0), beam_width=1, n_per_beam=2, **REWARDED),
         config(2, Resample(1.0, Lookahead(1, 1)), **REWARDED),
         config(3, Resample(0.8), scorer=forbids, reward_at="end"),
+        config(2, Resample(1.0, moves=1), beam_width=1),
+        config(2, Resample(0.5, moves=1), beam_width=1, proposal_temperature=0.7),
+        config(2, Resample(0.5, moves=1, alpha_ramp_tokens=0), beam_width=1, **REWARDED),
+        config(2, Resample(0.5, moves=1), beam_width=1, scorer=rewards, reward_at="end"),
     ],
 )
 def test_it_is_the_target(wanted: BeamSearchConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """p^alpha, or p^alpha * exp(beta * reward)."""
-    found = expected_weights(wanted, monkeypatch)
+    check(wanted, monkeypatch)
+
+
+def test_it_is_so_when_particles_move_and_are_resampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two particles, in a language with only one letter, so that there are fewer ways."""
+    monkeypatch.setattr(exhaustive, "NEXT", {None: (0.6, 0.0, 0.4), 0: (0.3, 0.0, 0.7)})
+    check(config(2, Resample(0.9, moves=1)), monkeypatch)
+
+
+def check(wanted: BeamSearchConfig, patch: pytest.MonkeyPatch) -> None:
+    """Compare the expected weights of a search with its target."""
+    found = expected_weights(wanted, patch)
     exact = {}
     for text, value in texts(wanted.max_tokens).items():
         log_weight = wanted.alpha * value

@@ -76,6 +76,15 @@ def test_the_default_draws_from_p_alpha_where_drawing_by_p_alpha_itself_does_not
     assert default < 0.08 < 0.2 < blind
 
 
+def test_particles_that_move_are_nearer() -> None:
+    """Eight particles: exactly p^4 but for how few they are; the seeds are fixed."""
+    still, moving = (
+        distance(config(Resample(moves=moves), beam_width=8, tokens_per_step=3), 60)
+        for moves in (0, 3)
+    )
+    assert still > 0.25 > 0.12 > moving
+
+
 def test_the_default_proposal_is_the_model_itself() -> None:
     """The papers' temperature of 1 / alpha finds the texts late that end early: a worse default here."""
     usual, sharp = (

@@ -106,6 +106,13 @@ class Selection(ABC):
     keeps_best: ClassVar[bool] = False
     #: How to estimate futures; None: do not.
     lookahead: Lookahead | None = None
+    #: Metropolis-Hastings steps of each particle after each round.
+    moves: int = 0
+
+    def power(self, length: int, config: BeamSearchConfig) -> float:
+        """Return the power of p by which particles of `length` tokens are drawn."""
+        del length
+        return config.alpha
 
     @abstractmethod
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
@@ -225,6 +232,9 @@ class BeamSearchConfig(Strategy):
         if steps is not None and steps.min_tokens > self.tokens_per_step:
             bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
             raise ConfigError("block", bound, steps.min_tokens)
+        if steps is not None and self.selection_part.moves:
+            bound = "None with moves, which regrow texts to a common length"
+            raise ConfigError("block", bound, self.block)
         if self.min_beams > self.beam_width:
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams

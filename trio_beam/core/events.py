@@ -23,9 +23,9 @@ from trio_beam.core.request_events import (
 )
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
 
-#: Purpose of a round's requests: to expand beams, or to evaluate candidates by rollouts, a judge or a reward
-#: model.
-Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward"]
+#: Purpose of a round's requests: to expand beams, to evaluate candidates by rollouts, a judge or a reward
+#: model, or to move particles.
+Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward", "move"]
 
 
 @attrs.frozen(kw_only=True)
@@ -98,7 +98,7 @@ class EvaluationStarted(SearchEvent):
 
     Attributes:
         round: number of the round, from 1.
-        purpose: ``"rollout"``, ``"judge"`` or ``"reward"``.
+        purpose: ``"rollout"``, ``"judge"``, ``"reward"`` or ``"move"``.
         candidates: number of candidates evaluated.
         samples: number of continuations (or scores by a reward model) in total.
     """

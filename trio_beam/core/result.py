@@ -79,7 +79,8 @@ class SearchResult:
             independent, so that this is then an upper bound. None without a vote.
         effective_sample_size: with weights, that of the final particles, from 1 to their number.
         particle_rounds: with weights, those at the end of each round.
-        acceptance_rates: of each chain, the share of its steps that were accepted; None without steps.
+        acceptance_rates: of each chain, the share of its steps that were accepted; None without steps. Of
+            particles that move, one share for all.
         r_hat: split R-hat of the chains' log-probabilities (and rewards) over the steps of the last block:
             near 1 if chains agree. None without chains, or with fewer than 4 steps.
     """

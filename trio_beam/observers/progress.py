@@ -123,6 +123,8 @@ def _evaluation(event: EvaluationStarted) -> str:
         return f"round {event.round}: asking the judge about {about}"
     if event.purpose == "reward":
         return f"round {event.round}: asking the reward model about {about}"
+    if event.purpose == "move":
+        return f"round {event.round}: moving {_count(event.candidates, 'particle')}"
     rollouts = _count(event.samples, "rollout")
     return f"round {event.round}: looking ahead from {about} by {rollouts}"
 

@@ -81,6 +81,12 @@ class Resample(Selection):
         help="Length from which particles are drawn by p^alpha; shorter ones are drawn by a power that rises"
         " from 1. None: max_tokens; 0: by p^alpha at any length.",
     )
+    moves: int = integer(
+        0,
+        minimum=0,
+        help="Metropolis-Hastings steps of each particle after each round, which regrow its text behind a"
+        " random position; the search then runs to max_tokens.",
+    )
 
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
         """Keep one particle of each family, or draw ``beam_width`` particles from all."""
@@ -122,10 +128,15 @@ class Resample(Selection):
 
         It depends on the longest text that goes on, and what a lookahead sees of its future.
         """
-        ramp = config.max_tokens if self.alpha_ramp_tokens is None else self.alpha_ramp_tokens
         lengths = [beam.length for beam in scored.candidates if _goes_on(beam, config)]
-        longest = max(lengths, default=ramp)
-        seen = longest + (self.lookahead.tokens if self.lookahead is not None else 0)
+        return self.power(max(lengths, default=config.max_tokens), config)
+
+    def power(self, length: int, config: BeamSearchConfig) -> float:
+        """Return the power of p by which particles of `length` tokens are drawn."""
+        ramp = config.max_tokens if self.alpha_ramp_tokens is None else self.alpha_ramp_tokens
+        seen = length + (self.lookahead.tokens if self.lookahead is not None else 0)
+        if length >= config.max_tokens:
+            return config.alpha
         return config.alpha if seen >= ramp else 1 + (config.alpha - 1) * seen / ramp
 
     def _families(self, scored: ScoredRound, config: BeamSearchConfig) -> list[_Family]:

@@ -20,10 +20,12 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.block_length import affordable
 from trio_beam.core.beam_search.candidates import merge_duplicates
 from trio_beam.core.beam_search.final_choice import FinalChoice
+from trio_beam.core.beam_search.moves import Moves
 from trio_beam.core.beam_search.open_round import OpenRound
 from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
-from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.beam_search.scoring import check_scores
+from trio_beam.core.config import BeamSearchConfig, Population
 from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.ranking import best_first
@@ -38,6 +40,7 @@ from trio_beam.core.steps import (
     Reaction,
     Round,
     Sampling,
+    ScoreCandidates,
     Step,
 )
 from trio_beam.core.usage import UsageMeter
@@ -71,6 +74,9 @@ class BeamSearchMachine:
         self._exact = True  # whether everything received in completed rounds was
         self._shortened = False  # whether the budget has shortened a block
         self._open: OpenRound | None = None
+        self._moves: Moves | None = None  # while particles move between two rounds
+        self._length = 0  # of unfinished texts: the lengths of all blocks so far
+        self._moved = (0, 0)  # steps accepted and made
         self._particle_rounds: list[ParticleRound] = []
         self._choice: FinalChoice | None = (
             None  # while or after a model has been asked for the answer
@@ -94,19 +100,24 @@ class BeamSearchMachine:
         """
         if self._end is not None:
             return self._end
-        events: tuple[Event, ...] = ()
         if self._choice is not None:
             return self._choose(self._choice)
-        if self._open is not None:
-            if (wanted := self._open.next()) is not None:
-                self._enter(Phase.EVALUATING if isinstance(wanted, Round) else Phase.SCORING)
-                return wanted
-            if self._open.verdict == "failed":
-                return self._fail(self._open.scorer_error)
-            if self._open.verdict == "budget":
-                # The round stays open: beams it did not expand remain unchanged.
-                return self._finish("budget", ())
-            events = (self._close(self._open),)
+        if self._moves is not None:
+            return self._next_move(self._moves) or self._open_round(())
+        return self._open_round(()) if self._open is None else self._step_of_round(self._open)
+
+    def _step_of_round(self, current: OpenRound) -> Step:
+        if (wanted := current.next()) is not None:
+            self._enter(Phase.EVALUATING if isinstance(wanted, Round) else Phase.SCORING)
+            return wanted
+        if current.verdict == "failed":
+            return self._fail(current.scorer_error)
+        if current.verdict == "budget":
+            # The round stays open: beams it did not expand remain unchanged.
+            return self._finish("budget", ())
+        events = (self._close(current),)
+        if self.config.selection_part.moves:
+            return self._begin_moves(events)
         return self._open_round(events)
 
     def receive(self, outcome: Outcome) -> Reaction:
@@ -117,17 +128,31 @@ class BeamSearchMachine:
         """
         if self._choice is not None and outcome.rank in self._choice.evaluation.missing:
             return self._receive_choice(self._choice, outcome)
+        if self._moves is not None and outcome.rank in self._moves.missing:
+            reaction = self._moves.receive(outcome)
+            self._failures += self._moves.failures
+            self._moves.failures = []
+            return reaction
         if self._open is None or self._end is not None:
             raise TrioBeamError(f"unexpected outcome for beam {outcome.rank}: no round is open")
         return self._open.receive(outcome)
 
     def take_scores(self, beams: Sequence[Beam], scores: object) -> None:
         """Set the scores requested by `ScoreCandidates`; invalid ones fail the search."""
+        if self._moves is not None:
+            try:
+                self._moves.take_scores(beams, check_scores(self.config.scorer, scores, beams))
+            except ScorerError as error:
+                self._moves.scorer_error = error
+            return
         assert self._open is not None
         self._open.take_scores(beams, scores)
 
     def scorer_failed(self, error: ScorerError) -> None:
         """Mark the search as failed by its scorer; results fall back to earlier rounds."""
+        if self._moves is not None:
+            self._moves.scorer_error = error
+            return
         assert self._open is not None
         self._open.scorer_failed(error)
 
@@ -169,6 +194,7 @@ class BeamSearchMachine:
             effective_votes=count or None,
             effective_sample_size=self._effective_sample_size(),
             particle_rounds=tuple(self._particle_rounds),
+            acceptance_rates=(self._moved[0] / self._moved[1],) if self._moved[1] else (),
         )
 
     # -- phases
@@ -197,6 +223,7 @@ class BeamSearchMachine:
             reason = "budget"
         if reason is not None:
             return self._ask_for_choice(reason, events) or self._finish(reason, events)
+        self._length = min(self._length + block, self.config.max_tokens)
         opened = self._make_round(block, events)
         self._open = OpenRound(
             opened,
@@ -235,6 +262,46 @@ class BeamSearchMachine:
             round=number, rounds=config.rounds, beams=len(expansions), samples=opened.samples
         )
         return attrs.evolve(opened, events=(*events, started))
+
+    # -- moves of particles between two rounds
+
+    def _begin_moves(self, events: tuple[Event, ...]) -> Step:
+        selection, number = self.config.selection_part, self._completed
+        self._moves = Moves(
+            [*self._ended, *self._active],
+            self._length,
+            selection.power(self._length, self.config),
+            selection.moves,
+            number,
+            config=self.config,
+            chance=Chance(self._chance.entropy, f"moves of round {number} "),
+            seed=self._base_seed,
+            meter=self.meter,
+        )
+        if (step := self._next_move(self._moves)) is None:
+            return self._open_round(events)
+        assert not isinstance(step, ScoreCandidates)  # a step begins with samples
+        return attrs.evolve(step, events=(*events, *step.events))
+
+    def _next_move(self, moves: Moves) -> Step | None:
+        """Return the next requests of the moves; None if their particles have been taken over."""
+        if moves.missing:
+            raise TrioBeamError("step() was called before all requested outcomes were received")
+        if (wanted := moves.next()) is not None:
+            self._enter(Phase.EVALUATING)
+            return wanted
+        if moves.failed or moves.scorer_error is not None:
+            return self._fail(moves.scorer_error)
+        if moves.is_exhausted():
+            return self._finish("budget", ())
+        population = Population.of(moves.moved())
+        self._active, self._ended = list(population.active), list(population.ended)
+        self._exact = self._exact and moves.exact
+        self._moved = tuple(map(sum, zip(self._moved, moves.counts, strict=True)))  # type: ignore[assignment]
+        self._moves = None
+        if self.phase is not Phase.READY:
+            self._enter(Phase.READY)
+        return None
 
     # -- a model's choice of the answer
 
@@ -302,6 +369,8 @@ class BeamSearchMachine:
 
     def _stop_reason(self) -> StopReason | None:
         config = self.config
+        if config.selection_part.moves and self._length < config.max_tokens:
+            return None  # texts that have ended may grow again
         if not self._active:
             return "finished"
         enough = len(self._ended) >= config.beam_width
