@@ -53,6 +53,8 @@ class Beam:
     log_weight: float = 0.0
     #: The reward that counts in `log_weight`; 0 before there is one.
     reward: float = 0.0
+    #: Whether it follows the reference of a conditional search.
+    is_reference: bool = False
     #: Characters that the last block completed.
     fragment: str = ""
     #: Bytes of an incomplete character at the end of the last block.

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.beam_search.reference import has_proposals
 from trio_beam.core.delimiters import BLOCKS, Steps
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.ranking import best_first
@@ -108,6 +109,8 @@ class Selection(ABC):
     lookahead: Lookahead | None = None
     #: Metropolis-Hastings steps of each particle after each round.
     moves: int = 0
+    #: A complete text that one particle follows; None: none does.
+    reference: Beam | None = None
 
     def power(self, length: int, config: BeamSearchConfig) -> float:
         """Return the power of p by which particles of `length` tokens are drawn."""
@@ -221,6 +224,7 @@ class BeamSearchConfig(Strategy):
     def __attrs_post_init__(self) -> None:
         _check_enumeration(self)
         _check_temperature(self)
+        _check_reference(self)
         scorer = self.scorer_part
         if self.early_stopping == "bound" and not hasattr(scorer, "best_reachable"):
             raise ConfigError(
@@ -364,6 +368,31 @@ def _check_temperature(config: BeamSearchConfig) -> None:
             "above 0 (at 0 all continuations are identical) unless beam_width and n_per_beam are 1"
         )
         raise ConfigError("proposal_temperature", bound, config.proposal_temperature)
+
+
+def _check_reference(config: BeamSearchConfig) -> None:
+    reference = config.selection_part.reference
+    if reference is None:
+        return
+    name = "reference"
+    whole = reference.ended or reference.length == config.max_tokens
+    if not whole or not 0 < reference.length <= config.max_tokens:
+        bound = f"a text that has ended, or has max_tokens ({config.max_tokens}) tokens"
+        raise ConfigError(name, bound, reference.length)
+    if reference.logprob is None:
+        raise ConfigError(name, "a text with log-probabilities", None)
+    if config.proposal_temperature != 1 and not has_proposals(reference):
+        bound = f"sampled at the proposal_temperature ({config.proposal_temperature:g}), or this 1"
+        raise ConfigError(name, bound, reference.text)
+    for field, value, good in (
+        ("n_per_beam", config.n_per_beam, 1),
+        ("moves", config.selection_part.moves, 0),
+        ("on_beam_failure", config.on_beam_failure, "cancel_siblings"),
+    ):
+        if value != good:
+            raise ConfigError(field, f"{good!r} with a reference", value)
+    if config.beam_width < 2:
+        raise ConfigError("beam_width", "at least 2 with a reference, which is one", 1)
 
 
 #: Returns a score for each candidate of a round; higher is better. A beam's own `score` is not yet set

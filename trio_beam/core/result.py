@@ -71,7 +71,7 @@ class SearchResult:
         log_evidence: with weights, the logarithm (nats) of their mean, an unbiased estimate of the sum of
             p^alpha over all texts: those that have ended, and those of exactly as many blocks as the search
             has completed, or of ``max_tokens``; with rewards, of p^alpha * exp(beta * reward). None without
-            weights. `mean_log_evidence` combines repeated searches, and has the error.
+            weights, or with a reference. `mean_log_evidence` combines repeated searches, and has the error.
         vote_intervals: after a vote, a 95 % interval for each answer's share, as if it were voted by
             `effective_votes` independent samples (Wilson 1927).
         effective_votes: number of independent equal votes that are worth as much as those cast: their number,

@@ -24,7 +24,7 @@ too early: arXiv 2510.05825.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import attrs
@@ -87,6 +87,12 @@ class Resample(Selection):
         help="Metropolis-Hastings steps of each particle after each round, which regrow its text behind a"
         " random position; the search then runs to max_tokens.",
     )
+    #: The text of a particle that is never dropped: the answer is then a step of particle Gibbs from it.
+    reference: Beam | None = attrs.field(
+        default=None,
+        kw_only=True,
+        validator=attrs.validators.optional(attrs.validators.instance_of(Beam)),
+    )
 
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
         """Keep one particle of each family, or draw ``beam_width`` particles from all."""
@@ -94,12 +100,13 @@ class Resample(Selection):
         resampled = self._unequal(families) and not _is_last(scored, config)
         if resampled:
             everybody = [member for family in families for member in family.shares()]
-            drawn = _draw(everybody, config.beam_width, scored.chance("everybody"))
+            draw = _draw if self.reference is None else _draw_others
+            drawn = draw(everybody, config.beam_width, scored.chance)
         else:
             drawn = [
                 one
                 for number, family in enumerate(families)
-                for one in _draw(family.shares(), 1, scored.chance(f"family {number}"))
+                for one in _draw(family.shares(), 1, scored.chance, f"family {number}")
             ]
         return attrs.evolve(
             Population.of(drawn),
@@ -169,6 +176,10 @@ class _Member:
         """Log of weight times twist, by which it is drawn."""
         return self.beam.log_weight + self.twist
 
+    def drawn(self, each: float) -> Beam:
+        """Return the beam, drawn as one of several that promise `each`."""
+        return self.beam.replace(log_weight=each - self.twist)
+
 
 @attrs.frozen(eq=False)
 class _Family:
@@ -201,12 +212,33 @@ def _goes_on(beam: Beam, config: BeamSearchConfig) -> bool:
     return not beam.ended and beam.length < config.max_tokens
 
 
-def _draw(members: Sequence[_Member], count: int, at: float) -> list[Beam]:
+def _draw(
+    members: Sequence[_Member],
+    count: int,
+    chance: Callable[[str], float],
+    name: str = "everybody",
+) -> list[Beam]:
     """Draw `count` members by promise, with the total weight of all members."""
     if len(members) == count == 1:
         return [members[0].beam]
     promises = [member.promise for member in members]
-    places = systematic_resample(normalise(promises), count, at)
+    places = systematic_resample(normalise(promises), count, chance(name))
     # Equal weights with the same sum keep the mean an unbiased estimate of the sum of p^alpha.
     each = log_sum(promises) - math.log(count)
-    return [members[place].beam.replace(log_weight=each - members[place].twist) for place in places]
+    return [members[place].drawn(each) for place in places]
+
+
+def _draw_others(
+    members: Sequence[_Member], count: int, chance: Callable[[str], float]
+) -> list[Beam]:
+    """Keep the reference, and draw the others by promise, each by itself."""
+    promises = [member.promise for member in members]
+    shares = normalise(promises)
+    each = log_sum(promises) - math.log(count)
+    kept = next(member for member in members if member.beam.is_reference)
+    others = [
+        members[systematic_resample(shares, 1, chance(f"other {number}"))[0]]
+        for number in range(count - 1)
+    ]
+    drawn = [member.drawn(each).replace(is_reference=False) for member in others]
+    return [*drawn, kept.drawn(each)]

@@ -24,7 +24,9 @@ from trio_beam.core.beam_search.moves import Moves
 from trio_beam.core.beam_search.open_round import OpenRound
 from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
+from trio_beam.core.beam_search.reference import next_block
 from trio_beam.core.beam_search.scoring import check_scores
+from trio_beam.core.block import Continuation
 from trio_beam.core.config import BeamSearchConfig, Population
 from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
 from trio_beam.core.model_answer import ModelAnswer
@@ -233,21 +235,24 @@ class BeamSearchMachine:
             meter=self.meter,
             chance=Chance(self._chance.entropy, f"round {opened.number} "),
             seed=self._base_seed,
+            reference=self._reference_block(block),
         )
         self._enter(Phase.EXPANDING)
         return opened
 
     def _make_round(self, block: int, events: tuple[Event, ...]) -> Round:
         config, number = self.config, self._completed + 1
+        asked = [beam for beam in self._expandable() if not beam.is_reference]
+        one_less = number == 1 and config.selection_part.reference is not None
         expansions = tuple(
             Expansion(
                 rank=index,
                 beam=beam,
-                n=config.samples_of_beam(number),
+                n=config.samples_of_beam(number) - one_less,
                 max_tokens=min(block, config.max_tokens - beam.length),
                 seed=self._seed(number, index),
             )
-            for index, beam in enumerate(self._expandable())
+            for index, beam in enumerate(asked)
         )
         sampling = Sampling.of(
             config,
@@ -262,6 +267,16 @@ class BeamSearchMachine:
             round=number, rounds=config.rounds, beams=len(expansions), samples=opened.samples
         )
         return attrs.evolve(opened, events=(*events, started))
+
+    def _reference_block(self, block: int) -> tuple[Beam, Continuation] | None:
+        """Return the particle that follows the reference, and its next block; None if there is none."""
+        reference = self.config.selection_part.reference
+        particles = [beam for beam in self._expandable() if beam.is_reference or not beam.length]
+        if reference is None or not particles:
+            return None
+        before = particles[0]
+        count = min(block, self.config.max_tokens - before.length)
+        return before, next_block(reference, before.length, count)
 
     # -- moves of particles between two rounds
 
@@ -447,7 +462,7 @@ class BeamSearchMachine:
 
     def _log_evidence(self) -> float | None:
         particles = self._particles()
-        if not particles:
+        if not particles or self.config.selection_part.reference is not None:
             return None
         # The empty beam stands for as many particles as there are to be.
         began = len(self._ended) + len(self._active)

@@ -36,6 +36,8 @@ class OpenRound:
         meter: of the search.
         chance: for the draws of the round.
         seed: of the first sample of the search; None: the server's own randomness.
+        reference: the particle that follows the reference, and its block; None: there is none, or it has
+            ended.
 
     Attributes:
         number: of the round, from 1.
@@ -55,6 +57,7 @@ class OpenRound:
         meter: UsageMeter,
         chance: Chance,
         seed: int | None,
+        reference: tuple[Beam, Continuation] | None = None,
     ) -> None:
         self.number = expansions.number
         self.verdict: Literal["failed", "budget"] | None = None
@@ -70,6 +73,7 @@ class OpenRound:
         self._meter = meter
         self._chance = chance
         self._seed = seed
+        self._reference = reference
         self._outcomes: dict[int, list[Beam]] = {}
         self._failures: dict[tuple[int, int, int], BeamFailure] = {}
         self._pool: CandidatePool | None = None  # once all outcomes have arrived
@@ -283,6 +287,9 @@ class OpenRound:
         if self._selection.weighted and not self.missing and any(groups):
             wanted = self._round.expansions[0].n if self.number == 1 else 0
             groups = fill_groups(groups, wanted, self._chance("stand-ins"))
+        if self._reference is not None:
+            follower = self._child(*self._reference).replace(is_reference=True)
+            groups = [[*groups[0], follower]] if self.number == 1 else [*groups, [follower]]
         return CandidatePool(
             self.number,
             groups,
