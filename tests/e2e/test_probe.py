@@ -18,7 +18,7 @@ async def test_the_embedded_model_is_what_it_is(own_base_url: str) -> None:
             found = await endpoint.capabilities()
             attempts = endpoint.statistics().attempts
             assert await endpoint.capabilities() is found
-            assert endpoint.statistics().attempts == attempts <= 25
+            assert endpoint.statistics().attempts == attempts <= 37
     assert found.dialect == "llama_cpp"
     assert found.server is not None
     assert found.server.startswith("llama.cpp")

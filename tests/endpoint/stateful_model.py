@@ -51,7 +51,7 @@ _CAUSES: dict[type[EndpointError], set[str]] = {
     ConnectionFailed: {"refused", "reset"},
     RateLimited: {"429", "429 with a pause"},
     ServerError: {"500", "503", "503 with a pause"},
-    RequestRejected: {"401"},
+    RequestRejected: {"400", "401"},
     ContextOverflow: {"context"},
     MalformedResponse: {"garbage", "wrong shape", "no choices"},
     LogprobsUnavailable: {"no log-probabilities"},

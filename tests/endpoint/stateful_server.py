@@ -26,6 +26,7 @@ SLOWER = 3
 _WORDS = (" a", " b", " c")
 _REFUSALS: dict[str, tuple[int, str]] = {
     "401": (401, "no"),
+    "400": (400, "no"),
     "429": (429, "slow down"),
     "429 with a pause": (429, "slow down"),
     "500": (500, "oops"),
@@ -152,7 +153,9 @@ class StatefulServer(MockServer):
             entry.fate = "broken"
             return httpx.Response(200, text=_BROKEN[fault])
         if fault in _REFUSALS:
-            return _refuse(entry, *_REFUSALS[fault])
+            # Of a beam that has begun, a bare 400 may mean that the context is full: it is asked about.
+            known = "401" if fault == "400" and entry.prefix else fault
+            return _refuse(entry, *_REFUSALS[known])
         if fault == "n refused" and entry.n > 1:
             return _refuse(entry, 400, "n must be 1")
         return _complete(entry)

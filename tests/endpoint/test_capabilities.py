@@ -55,9 +55,9 @@ async def test_it_is_asked_once_and_with_few_requests(autojump_clock: MockClock)
         found = await endpoint.capabilities()
         asked = len(server.paths)
         assert await endpoint.capabilities() is found
-    assert asked == len(server.paths) <= 25
+    assert asked == len(server.paths) <= 37
     tokens = sum(body["max_tokens"] * body.get("n", 1) for body in server.bodies)
-    assert tokens <= 300
+    assert tokens <= 400
 
 
 QUIRKS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -89,6 +89,31 @@ async def test_a_quirk_is_found_and_told(quirk: str, autojump_clock: MockClock) 
     told = [words for words in found.inexact if words not in usual.inexact]
     assert bool(told) == bool(reason)
     assert all(reason in words for words in told)
+
+
+async def test_numbers_that_depend_on_the_batch_are_found_and_told(
+    autojump_clock: MockClock,
+) -> None:
+    usual = await find(QuirkyServer())
+    assert usual.batch_noise == 0
+    assert usual.seed_repeats_beside_others
+    assert usual.caveats == ()
+    a_little = await find(QuirkyServer(batch_noise=0.01))
+    assert a_little.batch_noise == pytest.approx(0.01)
+    assert a_little.seed_repeats_beside_others
+    (precision,) = a_little.caveats
+    assert "up to 0.01 nats" in precision
+    much = await find(QuirkyServer(batch_noise=0.6))
+    assert much.seed_repeats
+    assert not much.seed_repeats_beside_others
+    assert any("only while the server has nothing else to do" in words for words in much.caveats)
+    assert much.inexact == usual.inexact  # each number is what it was sampled with
+
+
+async def test_one_that_never_repeats_says_so_once(autojump_clock: MockClock) -> None:
+    found = await find(QuirkyServer(ignores_seed=True))
+    assert found.seed_repeats_beside_others is False
+    assert found.caveats == ()
 
 
 async def test_a_chat_that_would_open_a_new_turn_is_refused_at_its_second_block(

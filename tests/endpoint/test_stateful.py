@@ -238,5 +238,5 @@ class EndpointMachine(RuleBasedStateMachine):
 def test_an_endpoint_does_what_a_naive_model_says() -> None:
     run_state_machine_as_test(
         EndpointMachine,
-        settings=settings(max_examples=60, stateful_step_count=30, derandomize=True),
+        settings=settings(max_examples=150, stateful_step_count=30, derandomize=True),
     )

@@ -36,6 +36,7 @@ class QuirkyServer:
         continues: a chat's last message is continued; else a new turn is opened.
         streams: whether it knows what a stream is.
         owned_by: what it says of its model.
+        batch_noise: nats by which the first word's log-probability rises beside other requests.
     """
 
     most_n: int = 128
@@ -48,6 +49,8 @@ class QuirkyServer:
     continues: bool = True
     streams: bool = True
     owned_by: str = "somebody"
+    batch_noise: float = 0.0
+    running: int = 0
     bodies: list[dict[str, Any]] = attrs.field(factory=list)
     paths: list[str] = attrs.field(factory=list)
 
@@ -62,7 +65,15 @@ class QuirkyServer:
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
         """Answer after a second."""
-        await trio.sleep(1)
+        self.running += 1
+        batch = self.running
+        try:
+            await trio.sleep(1)
+            return self._answer(request, max(batch, self.running))
+        finally:
+            self.running -= 1
+
+    def _answer(self, request: httpx.Request, batch: int) -> httpx.Response:
         self.paths.append(request.url.path)
         if request.url.path == "/v1/models":
             return httpx.Response(200, json={"data": [{"id": "m", "owned_by": self.owned_by}]})
@@ -79,7 +90,7 @@ class QuirkyServer:
             words = f"'n' must be at most {self.most_n}"
             return httpx.Response(400, json={"error": {"message": words}})
         choices = [
-            self._choice(body, index, top or 0, chat)
+            self._choice(body, index, top or 0, chat, batch)
             for index in range(min(body.get("n", 1), self.most_n))
         ]
         usage = {"prompt_tokens": self._count(body), "completion_tokens": None}
@@ -99,15 +110,23 @@ class QuirkyServer:
             return 2 + words + 3 * (len(messages) - 1)  # as the turn that was opened, and its word
         return 2 + words + 3 * len(messages)
 
-    def _choice(self, body: dict[str, Any], index: int, top: int, chat: bool) -> dict[str, Any]:
+    def _choice(
+        self, body: dict[str, Any], index: int, top: int, chat: bool, batch: int
+    ) -> dict[str, Any]:
         seed = random.random() if self.ignores_seed else body.get("seed", 0)
         step = 0 if self.same_choices else index if self.seed_per_choice else 1000 * index
         source = random.Random(f"{seed}" if self.ignores_seed else f"{seed + step}")
         temperature = body.get("temperature", 1)
-        powers = [p ** (1 / temperature) for p in WORDS.values()]
+        words = WORDS
+        if batch > 1:
+            first = WORDS[" red"] * math.exp(self.batch_noise)
+            words = {" red": first} | {
+                word: p * (1 - first) / 0.6 for word, p in WORDS.items() if word != " red"
+            }
+        powers = [p ** (1 / temperature) for p in words.values()]
         shown = [
             math.log(p / (sum(powers) if self.scaled else 1))
-            for p in (powers if self.scaled else WORDS.values())
+            for p in (powers if self.scaled else words.values())
         ]
         tokens: list[str] = []
         while len(tokens) < body["max_tokens"] and tokens[-1:] != ["</s>"]:

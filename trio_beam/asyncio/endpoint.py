@@ -55,7 +55,7 @@ class Endpoint(of_trio.Endpoint):
             await held.__aexit__(exc_type, exc_value, traceback)  # noqa: ASYNC102  # nothing interrupts it
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
-        """Probe the server with some twenty small requests; the second call sends none.
+        """Probe the server with some thirty small requests; the second call sends none.
 
         Raises:
             EndpointError: the server cannot be reached, or not be searched over.

@@ -20,7 +20,7 @@ from trio_beam.benchmark.origin import Origin
 from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
-from trio_beam.benchmark.records import Record, digest_of
+from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.report import write_report
 from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
@@ -28,6 +28,7 @@ from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.printable import printable
+from trio_beam.records.identity import digest_of
 
 
 def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:

@@ -7,18 +7,18 @@ from typing import Any
 import click
 import trio
 
-from trio_beam.cli.embedded import require_model
-from trio_beam.cli.server_options import (
+from trio_beam.command import output
+from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.embedded import require_model
+from trio_beam.command.help import Command, option
+from trio_beam.command.runner import plain_errors, run
+from trio_beam.command.server_options import (
     api_key_option,
     attempt_timeout_option,
     dialect_option,
     model_option,
     refuse_two_models,
 )
-from trio_beam.command import output
-from trio_beam.command.api_keys import read_api_key
-from trio_beam.command.help import Command, option
-from trio_beam.command.runner import plain_errors, run
 from trio_beam.core.printable import printable
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint
@@ -44,7 +44,7 @@ trio-beam probe --local
 def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
     """Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.
 
-    It queries the server and tests what a search depends on with about twenty small requests: some 200
+    It queries the server and tests what a search depends on with about thirty small requests: some 350
     tokens, and one longer request that is cancelled. Without a URL, here or in OPENAI_BASE_URL, the
     embedded model is probed.
     """
@@ -89,7 +89,7 @@ async def _serve(task_status: trio.TaskStatus[str]) -> None:
 def describe(found: Capabilities) -> str:
     """Return a readable report."""
     lines = [f"{title + ':':<24}{printable(words)}" for title, words in _rows(found)]
-    lines += [f"note: {printable(note)}" for note in found.notes]
+    lines += [f"note: {printable(note)}" for note in (*found.notes, *found.caveats)]
     if found.inexact:
         lines += ["", "A search here is inexact:"]
         lines += [f"- {printable(reason)}" for reason in found.inexact]
@@ -107,6 +107,8 @@ def _rows(found: Capabilities) -> list[tuple[str, str]]:
     seed = _word(found.seed_repeats, "repeats", "does not repeat")
     if found.seed_plus_index is not None:
         seed += _word(found.seed_plus_index, ", choice i is seed + i", ", choice i is not seed + i")
+    if found.seed_repeats and found.seed_repeats_beside_others is not None:
+        seed += _word(found.seed_repeats_beside_others, "", ", but not beside other requests")
     return [
         ("server", f"{found.server or 'unknown'} at {found.base_url}"),
         ("dialect", found.dialect),

@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 
+from trio_beam.endpoint.batch_noise import PRINTED
+
 
 @attrs.frozen(kw_only=True)
 class Capabilities:
@@ -22,6 +24,9 @@ class Capabilities:
             found.
         choices_differ: whether the choices of one request are independent samples.
         seed_repeats: whether the same seed reproduces the same tokens.
+        seed_repeats_beside_others: whether the same seed reproduces them while the server does other work.
+        batch_noise: largest difference (nats) found between a token's log-probability alone and beside
+            other requests.
         seed_plus_index: whether choice i equals the result of a request with seed + i.
         logprobs: shape of the log-probabilities: ``"native"``, ``"content"`` or ``"legacy"``.
         max_logprobs: maximum number of alternatives per token; None: no limit found.
@@ -45,6 +50,8 @@ class Capabilities:
     max_n: int | None = None
     choices_differ: bool | None = None
     seed_repeats: bool | None = None
+    seed_repeats_beside_others: bool | None = None
+    batch_noise: float | None = None
     seed_plus_index: bool | None = None
     logprobs: str | None = None
     max_logprobs: int | None = None
@@ -63,6 +70,11 @@ class Capabilities:
         return tuple(_reasons(self))
 
     @property
+    def caveats(self) -> tuple[str, ...]:
+        """What the server's batches mean for seeds and scores; empty if nothing was found."""
+        return tuple(_caveats(self))
+
+    @property
     def n(self) -> bool:
         """Whether one request may ask for more than one choice."""
         return self.max_n != 1
@@ -70,6 +82,21 @@ class Capabilities:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-compatible values."""
         return attrs.asdict(self)
+
+
+def _caveats(found: Capabilities) -> list[str]:
+    caveats = []
+    if found.seed_repeats and found.seed_repeats_beside_others is False:
+        caveats.append(
+            "a seed gives the same tokens only while the server has nothing else to do: its numbers depend"
+            " on the batch, so concurrent searches cannot be repeated token by token"
+        )
+    if found.batch_noise is not None and found.batch_noise > PRINTED:
+        caveats.append(
+            f"the same token alone and beside other requests differed by up to {found.batch_noise:.2g}"
+            " nats: scores and weights are only that precise, per token"
+        )
+    return caveats
 
 
 def _reasons(found: Capabilities) -> list[str]:

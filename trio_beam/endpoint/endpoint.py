@@ -279,7 +279,7 @@ class Endpoint:
         return await DialectSampler.start(self._exchanges, self._finder, prompt, context)
 
     async def capabilities(self, *, progress: Callable[[str], None] | None = None) -> Capabilities:
-        """Test the server with about twenty small requests; the result is cached.
+        """Test the server with about thirty small requests; the result is cached.
 
         Args:
             progress: called with a short description of each step.

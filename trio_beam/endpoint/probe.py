@@ -1,6 +1,6 @@
 """Test a server with small requests, built in the same way as those of a search.
 
-About twenty requests with some 200 tokens in total, and a longer one that is cancelled to see whether
+About thirty requests with some 350 tokens in total, and a longer one that is cancelled to see whether
 the server notices.
 """
 
@@ -17,6 +17,7 @@ from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.dialects.common.dialect import Dialect, Exchange, WireRequest
+from trio_beam.endpoint.batch_noise import largest
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.errors import ConfigError, EndpointError
 
@@ -34,6 +35,9 @@ _SHORT_ANSWER = 32
 _NOISE = 0.15
 #: Length in tokens of the cancelled request; seconds it runs, and seconds the server has to notice.
 _LONG_TOKENS, _RUNS, _NOTICES = 512, 0.5, 2.0
+#: Other requests beside a repeated one, and how often it is repeated.
+_OTHERS = ("Once upon a time", "def add(a, b):\n", "1, 2, 3,", "The capital of France is")
+_REPETITIONS = 2
 
 
 class Ask(Protocol):
@@ -82,6 +86,8 @@ class Probe:
             "raw_logprobs": await self._maybe(self._raw()),
             "max_logprobs": await self._maybe(self._max_logprobs()),
         }
+        self.progress("the same request beside others")
+        found |= await self._beside_others()
         self.progress("chat, and how texts end")
         found |= await self._chat()
         self.progress("streaming")
@@ -131,6 +137,29 @@ class Probe:
             "seed_repeats": repeats,
             "choices_differ": list(first[0].keys) != list(first[1].keys),
             "seed_plus_index": _same(first[1:2], next_one or ()) if repeats else None,
+        }
+
+    async def _beside_others(self) -> dict[str, Any]:
+        """Repeat a request while the server works on others."""
+        alone = await self._maybe(self._sample(self.dialect))
+        beside: list[Continuation] = []
+
+        async def sample(prompt: str, kept: list[Continuation] | None, seed: int) -> None:
+            got = await self._maybe(self._sample(self.dialect, prompt, seed=seed))
+            if got and kept is not None:
+                kept.append(got[0])
+
+        for repetition in range(_REPETITIONS):
+            async with trio.open_nursery() as nursery:
+                for number, prompt in enumerate(_OTHERS):
+                    nursery.start_soon(sample, prompt, None, repetition * len(_OTHERS) + number)
+                    if number == len(_OTHERS) // 2:
+                        nursery.start_soon(sample, _TEXT, beside, _SEED)
+        if not alone or not beside:
+            return {}
+        return {
+            "seed_repeats_beside_others": all(_same(alone, [one]) for one in beside),
+            "batch_noise": largest(alone[0], beside),
         }
 
     async def _max_choices(self) -> int | None:

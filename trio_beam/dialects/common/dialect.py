@@ -17,7 +17,7 @@ from trio_beam.core.registry import Registry
 from trio_beam.dialects.common.error_responses import is_about_context
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Attempt, Negotiation, is_about_content
-from trio_beam.dialects.common.temperature import SHOWN, bounded
+from trio_beam.dialects.common.temperature import SHOWN, estimated
 from trio_beam.errors import (
     ConnectionFailed,
     ContextOverflow,
@@ -216,7 +216,7 @@ class Dialect(ABC):
         shown = max(request.top_logprobs, SHOWN)
         result = yield from self.sample(prepared, attrs.evolve(request, top_logprobs=shown))
         blocks = [
-            bounded(block, request.temperature, request.top_logprobs)
+            estimated(block, request.temperature, request.top_logprobs)
             for block in result.continuations
         ]
         return attrs.evolve(result, continuations=tuple(blocks))

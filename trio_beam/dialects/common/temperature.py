@@ -1,13 +1,11 @@
-"""Bound a token's log-probability at its sampling temperature from the alternatives a server sends.
+"""Estimate a token's log-probability at its sampling temperature from the alternatives a server sends.
 
 At temperature T a token of probability p is sampled with probability q = p^(1/T) / Z, where Z is the sum
-of p^(1/T) over the vocabulary. A server sends the most probable tokens. The hidden ones share the
-remaining probability R, and none exceeds m, the least probability sent. Hence, for T < 1,
-
-    0 <= their part of Z <= R m^(1/T - 1)
-
-and for T > 1 the right-hand side is a lower bound. The estimate is the middle of the two bounds, or the
-single bound.
+of p^(1/T) over the vocabulary. A server sends the K most probable tokens. The hidden ones share the
+remaining probability R, and none exceeds m, the least probability sent. Ranked tokens of language models
+fall off about as a power of their rank (Zipf's law), so the token of rank i > K is taken to have
+m (i / K)^-e, with the e at which these sum to R. At T = 1 the estimate is thus exact. Below it, Z is also
+bounded: the hidden part lies between 0 and R m^(1/T - 1).
 """
 
 from __future__ import annotations
@@ -23,6 +21,9 @@ from trio_beam.errors import LogprobsUnavailable
 
 #: Number of alternatives that most servers allow.
 SHOWN = 20
+#: Assumed size of the vocabulary: servers do not tell it, and only temperatures above 1 depend on it.
+VOCABULARY = 100_000
+_STEEPEST = 1e6
 
 
 def log_q(token: Token, temperature: float) -> float:
@@ -48,12 +49,44 @@ def log_q(token: Token, temperature: float) -> float:
     rest = max(0.0, 1 - math.fsum(map(math.exp, shown.values())))
     # Excludes the sampled token, which may be less probable than many hidden ones.
     lowest = min(other.logprob for other in token.top)
-    share = 0.5 if power > 1 else 1.0
-    hidden = rest * math.exp((power - 1) * (lowest - highest) - highest)
-    return min(0.0, power * (token.logprob - highest) - math.log(known + share * hidden))
+    hidden = _hidden_share(rest * math.exp(-lowest), len(token.top), power)
+    hidden *= math.exp(power * (lowest - highest))
+    return min(0.0, power * (token.logprob - highest) - math.log(known + hidden))
 
 
-def bounded(block: Continuation, temperature: float, shown: int) -> Continuation:
+def _hidden_share(rest: float, count: int, power: float) -> float:
+    """Return the sum of p^power over the hidden tokens, in units of m^power.
+
+    Args:
+        rest: sum of their p, in units of m.
+        count: K, the number of tokens sent.
+        power: 1 / T.
+    """
+    if rest <= 0:
+        return 0.0
+    low, high = 0.0, 1.0
+    if _tail(low, count) <= rest:  # flatter than any falling tail: all of them as probable as m
+        return rest
+    while _tail(high, count) > rest and high < _STEEPEST:
+        high *= 2
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _tail(middle, count) > rest else (low, middle)
+    # What the bisection and a tail of less than one token leave of the sum at power 1.
+    scale = rest / _tail(high, count)
+    return scale * _tail(high * power, count)
+
+
+def _tail(exponent: float, count: int) -> float:
+    """Return the sum of (i / K)^-exponent over the ranks behind K, by an integral."""
+    longest = math.log(max(VOCABULARY, 2 * count) / count)
+    steep = 1 - exponent
+    if abs(steep) < 1e-9:
+        return count * longest
+    return count * math.expm1(steep * longest) / steep
+
+
+def estimated(block: Continuation, temperature: float, shown: int) -> Continuation:
     """Return the block with estimated log-probabilities at its sampling temperature, marked inexact.
 
     Args:
