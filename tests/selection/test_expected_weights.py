@@ -16,7 +16,7 @@ from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.beam_search.phases import Phase
 from trio_beam.core.config import BeamSearchConfig, Lookahead
 from trio_beam.core.result import SearchResult
-from trio_beam.core.steps import Outcome, Round
+from trio_beam.core.steps import Finished, Outcome, Round
 from trio_beam.selection import Resample
 
 
@@ -33,7 +33,7 @@ def searched(
                 for index in range(one.n)
             }
             machine.receive(Outcome(rank=one.rank, continuations=blocks))
-    return machine, machine.result("finished")
+    return machine, machine.result(step.stop_reason if isinstance(step, Finished) else "failed")
 
 
 def expected_weights(config: BeamSearchConfig, patch: pytest.MonkeyPatch) -> dict[Any, float]:

@@ -14,7 +14,7 @@ from tests.core.exhaustive import all_ways, block, texts, tokens_of
 from tests.selection.test_expected_weights import REWARDED, config, rewards, searched
 from trio_beam import BeamSearchConfig, ConfigError, Lookahead, beam_search
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.reference import next_block
+from trio_beam.core.reference import next_block
 from trio_beam.selection import Resample
 from trio_beam.testing import FakeEndpoint
 

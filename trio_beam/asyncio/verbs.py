@@ -27,12 +27,12 @@ from trio_beam.asyncio.bridge import (
     run_in_trio,
 )
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.scoring import is_async
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.scoring import is_async
 from trio_beam.core.strategy import Strategy
 from trio_beam.engine import search as verbs
 from trio_beam.engine import search_many as many

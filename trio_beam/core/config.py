@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.reference import has_proposals
 from trio_beam.core.delimiters import BLOCKS, Steps
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.ranking import best_first
+from trio_beam.core.reference import has_proposals
 from trio_beam.core.registry import Registry
 from trio_beam.core.result import Votes
 from trio_beam.core.reward_scorer import RewardScorer

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from trio_beam.core.beam_search.machine import BeamSearchMachine
-from trio_beam.core.beam_search.scoring import scorer_failed
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Event, Observer, SearchStarted
 from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import scorer_failed
 from trio_beam.core.steps import Failed, Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.evaluation import run_scored_round

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 
 import trio
 
-from trio_beam.core.beam_search.scoring import scorer_failed
 from trio_beam.core.events import Event, McmcStarted, Observer
 from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
 from trio_beam.core.mcmc.chain import Chain
@@ -17,6 +16,7 @@ from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import scorer_failed
 from trio_beam.core.steps import Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.evaluation import run_scored_round

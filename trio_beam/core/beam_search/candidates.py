@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.scoring import call_scorer, is_async, name_of, rewarded
 from trio_beam.core.beam_search.stand_ins import replace_members
 from trio_beam.core.config import (
     AnyScorer,
@@ -17,6 +16,7 @@ from trio_beam.core.config import (
 )
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import call_scorer, is_async, name_of, rewarded
 from trio_beam.core.seeds import Chance
 from trio_beam.errors import ScorerError
 

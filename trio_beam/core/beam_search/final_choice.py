@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.evaluation import Evaluation, first_seed, judge
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.evaluation import Evaluation, first_seed, judge
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.result import StopReason, Votes
 

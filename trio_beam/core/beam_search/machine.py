@@ -24,14 +24,14 @@ from trio_beam.core.beam_search.moves import Moves
 from trio_beam.core.beam_search.open_round import OpenRound
 from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
-from trio_beam.core.beam_search.reference import next_block
-from trio_beam.core.beam_search.scoring import check_scores
 from trio_beam.core.block import Continuation
 from trio_beam.core.config import BeamSearchConfig, Population
 from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.ranking import best_first
+from trio_beam.core.reference import next_block
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult, StopReason, Votes
+from trio_beam.core.scoring import check_scores
 from trio_beam.core.seeds import Chance, base_seed, sample_number
 from trio_beam.core.statistics import wilson_interval
 from trio_beam.core.steps import (

@@ -14,16 +14,9 @@ from typing import Literal
 
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.evaluation import Evaluation, judge, reward
-from trio_beam.core.beam_search.scoring import (
-    call_scorer,
-    check_scores,
-    is_async,
-    name_of,
-    rewarded,
-)
 from trio_beam.core.block import CONTEXT, Continuation, known
 from trio_beam.core.config import AsyncScorer
+from trio_beam.core.evaluation import Evaluation, judge, reward
 from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
 from trio_beam.core.mcmc.metropolis import acceptance, positions
 from trio_beam.core.mcmc.prefix import prefix
@@ -31,6 +24,13 @@ from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import BeamFailure
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import (
+    call_scorer,
+    check_scores,
+    is_async,
+    name_of,
+    rewarded,
+)
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
 from trio_beam.errors import ContextOverflow, EndpointError, ScorerError
