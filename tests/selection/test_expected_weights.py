@@ -11,6 +11,7 @@ import pytest
 
 from tests.core import exhaustive
 from tests.core.exhaustive import Fate, all_ways, block, decided_by, sample, texts, tokens_of
+from tests.core.language import LOST
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.beam_search.phases import Phase
@@ -23,11 +24,15 @@ from trio_beam.selection import Resample
 def searched(
     fate: Fate, config: BeamSearchConfig, patch: pytest.MonkeyPatch
 ) -> tuple[BeamSearchMachine, SearchResult]:
-    """A search along one way."""
+    """A search along one way; with drop_beam, a third of the moves fail."""
     decided_by(fate, patch)
     machine = BeamSearchMachine(config)
     while isinstance(step := machine.step(), Round):
         for one in step.expansions:
+            fails = step.purpose == "move" and config.on_beam_failure == "drop_beam"
+            if fails and fate.choose([2 / 3, 1 / 3]):
+                machine.receive(Outcome(rank=one.rank, errors=(LOST,)))
+                continue
             blocks = {
                 index: sample(fate, one.beam, one.max_tokens, config.proposal_temperature)
                 for index in range(one.n)
@@ -113,6 +118,12 @@ def test_it_is_so_when_particles_move_and_are_resampled(monkeypatch: pytest.Monk
     """With two particles, in a language with only one letter, so that there are fewer ways."""
     monkeypatch.setattr(exhaustive, "NEXT", {None: (0.6, 0.0, 0.4), 0: (0.3, 0.0, 0.7)})
     check(config(2, Resample(0.9, moves=1)), monkeypatch)
+
+
+def test_it_is_so_when_moves_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = config(2, Resample(moves=1), beam_width=1, on_beam_failure="drop_beam")
+    monkeypatch.setattr(exhaustive, "NEXT", {None: (0.6, 0.0, 0.4), 0: (0.3, 0.0, 0.7)})
+    check(wanted, monkeypatch)
 
 
 def check(wanted: BeamSearchConfig, patch: pytest.MonkeyPatch) -> None:
