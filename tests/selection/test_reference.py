@@ -146,6 +146,14 @@ def test_what_does_not_go_with_a_reference(changes: dict[str, Any], message: str
         config(3, selection, **changes)
 
 
+@pytest.mark.parametrize("given", [{"moves": 1}, {"reference": beam_of((0, 0, 0))}])
+def test_a_reasoning_budget_goes_with_neither(given: dict[str, Any]) -> None:
+    with pytest.raises(
+        ConfigError, match="reasoning_budget must be None with moves or a reference"
+    ):
+        config(3, Resample(**given), reasoning_budget=1)
+
+
 def test_moves_do_not_go_with_a_reference() -> None:
     with pytest.raises(ConfigError, match="moves must be 0 with a reference"):
         config(3, Resample(moves=1, reference=beam_of((0, 0, 0))))

@@ -239,6 +239,8 @@ class BeamSearchConfig(Strategy):
         if steps is not None and self.selection_part.moves:
             bound = "None with moves, which regrow texts to a common length"
             raise ConfigError("block", bound, self.block)
+        if self.reasoning_budget is not None:
+            _check_reasoning_budget(self.reasoning_budget, self)
         if self.min_beams > self.beam_width:
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
@@ -293,9 +295,17 @@ class BeamSearchConfig(Strategy):
 
     @property
     def rounds(self) -> int:
-        """Maximum number of blocks until ``max_tokens``; the last one is shortened."""
+        """Maximum number of blocks until ``max_tokens``; the last one is shortened.
+
+        One more with ``reasoning_budget``, where a block ends as well.
+        """
         shortest = self.tokens_per_step if self.block_part is None else self.block_part.min_tokens
-        return -(-self.max_tokens // shortest)
+        return -(-self.max_tokens // shortest) + (self.reasoning_budget is not None)
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued, so that all of it must be known."""
+        return self.block_part is not None or super().several_blocks
 
     @property
     def weighted(self) -> bool:
@@ -347,6 +357,17 @@ class BeamSearchConfig(Strategy):
         return samples
 
 
+def _check_reasoning_budget(tokens: int, config: BeamSearchConfig) -> None:
+    if config.reasoning == "off":
+        raise ConfigError("reasoning_budget", "None with reasoning='off'", tokens)
+    if tokens >= config.max_tokens:
+        bound = f"below max_tokens ({config.max_tokens}), so that an answer can follow"
+        raise ConfigError("reasoning_budget", bound, tokens)
+    if config.selection_part.moves or config.selection_part.reference is not None:
+        bound = "None with moves or a reference, whose texts must all have been sampled"
+        raise ConfigError("reasoning_budget", bound, tokens)
+
+
 def _check_enumeration(config: BeamSearchConfig) -> None:
     if config.proposal != "enumerate":
         return
@@ -379,6 +400,8 @@ def _check_reference(config: BeamSearchConfig) -> None:
     if not whole or not 0 < reference.length <= config.max_tokens:
         bound = f"a text that has ended, or has max_tokens ({config.max_tokens}) tokens"
         raise ConfigError(name, bound, reference.length)
+    if reference.forced:
+        raise ConfigError(name, "a text without forced tokens", reference.text)
     if reference.logprob is None:
         raise ConfigError(name, "a text with log-probabilities", None)
     if config.proposal_temperature != 1 and not has_proposals(reference):

@@ -134,10 +134,11 @@ class Chain:
         """Process the outcome of the last step; a cancellation changes nothing."""
         if self._evaluation is not None:
             return Reaction(self._receive_reward(self._evaluation, outcome))
+        if outcome.errors:
+            self.meter.completion_tokens += outcome.generated
+            return Reaction(self._fail(outcome.errors[0]))
         if outcome.continuations:
             return Reaction(self._grow(outcome.continuations[0]))
-        if outcome.errors:
-            return Reaction(self._fail(outcome.errors[0]))
         if outcome.exhausted:
             self.end = "budget"
         return Reaction()
