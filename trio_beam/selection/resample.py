@@ -108,6 +108,8 @@ class Resample(Selection):
                 for number, family in enumerate(families)
                 for one in _draw(family.shares(), 1, scored.chance, f"family {number}")
             ]
+        if not families:
+            return Population.of(drawn)
         return attrs.evolve(
             Population.of(drawn),
             exponent=self.exponent(scored, config),
