@@ -63,6 +63,7 @@ from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, Sear
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
@@ -185,6 +186,7 @@ __all__ = [
     "Strategy",
     "Subtrees",
     "Token",
+    "ToolCall",
     "TopK",
     "TrioBeamError",
     "TrioTransport",

@@ -134,3 +134,9 @@ async def test_a_scorer_that_fails_within_moves_fails_the_search(autojump_clock:
 def test_steps_are_refused() -> None:
     with pytest.raises(ConfigError, match="block must be None with moves"):
         with_(block=Steps())
+
+
+def test_a_response_format_is_refused_before_anything_is_sent() -> None:
+    """A move regrows a text behind any of its tokens, where a format would start anew."""
+    with pytest.raises(ConfigError, match="moves must be 0"):
+        with_(tokens_per_step=6, extra_body={"response_format": {"type": "json_object"}})

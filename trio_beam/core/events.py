@@ -126,6 +126,7 @@ class RoundFinished(SearchEvent):
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
         particles: with weights, what `SearchResult.particle_rounds` will have of this round.
+        scored: this round's candidates with their scores and step scores, best first.
     """
 
     round: int
@@ -137,6 +138,7 @@ class RoundFinished(SearchEvent):
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
     particles: ParticleRound | None = None
+    scored: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -42,6 +42,7 @@ class McmcConfig(Strategy):
     )
 
     def __attrs_post_init__(self) -> None:
+        self.check_format(self.extra_body)
         if self.proposal_temperature == 0:
             raise ConfigError("proposal_temperature", "a finite number above 0", 0)
         if self.reasoning_budget is not None:
@@ -66,6 +67,11 @@ class McmcConfig(Strategy):
     def rewards(self) -> bool:
         """Whether a reward is part of the target distribution."""
         return not getattr(self.scorer_part, "is_p_alpha", False)
+
+    @property
+    def one_block_instead(self) -> str | None:
+        """What to set so that every answer is sampled as a single block; None if it is."""
+        return "steps must be 0" if self.steps else super().one_block_instead
 
     @property
     def several_blocks(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -64,7 +64,9 @@ class Run(ABC, Generic[S]):
         index: int = 0,
     ) -> None:
         self._model = model
-        self._prompt = check_prompt(prompt)
+        self._prompt = attrs.evolve(check_prompt(prompt), extra_body=strategy.extra_body)
+        fields: Mapping[str, Any] = getattr(model, "extra_body", {})
+        strategy.check_format({**fields, **strategy.extra_body})
         self._strategy = strategy
         self._observers = check_observers(observers)
         self._index = index

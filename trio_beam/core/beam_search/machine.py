@@ -404,7 +404,7 @@ class BeamSearchMachine:
     # -- closing a round
 
     def _close(self, closed: OpenRound) -> RoundFinished:
-        population, candidates, best_score = closed.close()
+        population, candidates, scored = closed.close()
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += closed.failures
         self._exact = self._exact and closed.exact
@@ -426,10 +426,11 @@ class BeamSearchMachine:
             candidates=candidates,
             active=len(self._active),
             ended=len(self._ended),
-            best_score=best_score,
+            best_score=max((beam.score for beam in scored), default=-math.inf),
             completion_tokens=self.meter.completion_tokens,
             best=next(iter(best_first([*self._ended, *self._active])), Beam()),
             particles=particles,
+            scored=tuple(scored),
         )
 
     # -- the best so far
