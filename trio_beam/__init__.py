@@ -23,6 +23,7 @@ from trio_beam.answers import Best, Select, Vote
 from trio_beam.compat.original import BeamSearchSampling
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
+from trio_beam.core.confidence import Confidence, ConfidenceLimit
 from trio_beam.core.config import (
     AnswerRule,
     AsyncScorer,
@@ -61,6 +62,7 @@ from trio_beam.core.request_events import (
 )
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.settling import Settling
 from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.tool_calls import ToolCall
@@ -127,6 +129,8 @@ __all__ = [
     "Capabilities",
     "ChainExtended",
     "ChainStepped",
+    "Confidence",
+    "ConfidenceLimit",
     "ConfigError",
     "ConnectionFailed",
     "ContextOverflow",
@@ -182,6 +186,7 @@ __all__ = [
     "Select",
     "Selection",
     "ServerError",
+    "Settling",
     "Steps",
     "Strategy",
     "Subtrees",

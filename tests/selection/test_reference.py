@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from trio.testing import MockClock
 
 from tests.core import exhaustive
 from tests.core.exhaustive import all_ways, block, texts, tokens_of
 from tests.selection.test_expected_weights import REWARDED, config, rewards, searched
-from trio_beam import BeamSearchConfig, ConfigError, Lookahead, beam_search
+from trio_beam import BeamSearchConfig, ConfigError, Lookahead, beam_search, beam_search_within
 from trio_beam.core.beam import Beam
 from trio_beam.core.reference import next_block
 from trio_beam.selection import Resample
@@ -157,3 +158,11 @@ def test_a_reasoning_budget_goes_with_neither(given: dict[str, Any]) -> None:
 def test_moves_do_not_go_with_a_reference() -> None:
     with pytest.raises(ConfigError, match="moves must be 0 with a reference"):
         config(3, Resample(moves=1, reference=beam_of((0, 0, 0))))
+
+
+async def test_a_deadline_in_the_first_round_answers_with_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    wanted = config(3, Resample(reference=beam_of((0, 0, 0))))
+    result = await beam_search_within(1.0, FakeEndpoint(latency=2.0), "p", wanted)
+    assert (result.stop_reason, result.beams) == ("deadline", ())

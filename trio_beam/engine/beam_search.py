@@ -100,6 +100,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
             self._machine,
             self._meter,
             self._emit,
+            thinking=self._strategy.reasoning,
             runner=self._runner,
         )
 

@@ -10,9 +10,16 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.events import Observer
 from trio_beam.core.extra_body import other_fields
-from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
-from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.language_model import (
+    LanguageModel,
+    RequestContext,
+    Sampler,
+    SampleRequest,
+    prompt_opens_thinking,
+)
+from trio_beam.core.model_scorer import ModelScorer, without_thinking
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import Thinking
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.steps import Round
 from trio_beam.core.usage import UsageMeter
@@ -28,11 +35,13 @@ class QuestionSampler:
         model: the model to ask.
         scorer: builds the questions.
         prompt: the prompt of the search.
+        thinking: where its answers may hold thinking, which `scorer` is not shown.
     """
 
     model: LanguageModel
     scorer: ModelScorer
     prompt: Prompt
+    thinking: Thinking = "auto"
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
@@ -48,7 +57,10 @@ class QuestionSampler:
             fields = other_fields(self.prompt.extra_body)
             question = attrs.evolve(question, extra_body=fields)
         sampler = await self.model.start(question, context)
-        return await sampler.sample(attrs.evolve(request, beam=Beam()), context)
+        opened = self.thinking == "auto" and prompt_opens_thinking(sampler, question)
+        answers = await sampler.sample(attrs.evolve(request, beam=Beam()), context)
+        thinking = "opened" if opened else self.thinking
+        return [without_thinking(answer, thinking) for answer in answers]
 
 
 async def run_scored_round(
@@ -60,6 +72,7 @@ async def run_scored_round(
     meter: UsageMeter,
     emit: Observer,
     *,
+    thinking: Thinking,
     runner: RoundRunner = run_round,
 ) -> None:
     """Run a round of whatever purpose, and pass its outcomes to `receiver`.
@@ -72,6 +85,7 @@ async def run_scored_round(
         receiver: of the outcomes.
         meter: counts the requests.
         emit: receives events.
+        thinking: where the searched model's answers may hold thinking; see `Strategy.reasoning`.
         runner: runs it, unless it is a reward model's.
     """
     scorer = current.scorer
@@ -79,5 +93,8 @@ async def run_scored_round(
         await run_reward_round(scorer, prompt, current, receiver, meter, emit)
         return
     if scorer is not None:
-        sampler = QuestionSampler(scorer.model or model, scorer, prompt)
+        if scorer.model is None:
+            sampler = QuestionSampler(model, scorer, prompt, thinking)
+        else:
+            sampler = QuestionSampler(scorer.model, scorer, prompt)
     await runner(sampler, current, receiver, meter, emit)

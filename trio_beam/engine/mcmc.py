@@ -104,7 +104,14 @@ class ChainsRun(Run[McmcConfig]):
         for event in wanted.events:
             self._emit(event)
         await run_scored_round(
-            wanted, sampler, self._model, self._prompt, chain, chain.meter, self._emit
+            wanted,
+            sampler,
+            self._model,
+            self._prompt,
+            chain,
+            chain.meter,
+            self._emit,
+            thinking=self._strategy.reasoning,
         )
 
     async def _score(self, wanted: ScoreCandidates, chain: Chain) -> None:

@@ -24,6 +24,7 @@ from trio_beam.core.beam_search.moves import Moves
 from trio_beam.core.beam_search.open_round import OpenRound
 from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
+from trio_beam.core.beam_search.sample_order import SampleOrder
 from trio_beam.core.block import Continuation
 from trio_beam.core.config import BeamSearchConfig, Population
 from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
@@ -75,6 +76,7 @@ class BeamSearchMachine:
         self._completed = 0
         self._exact = True  # whether everything received in completed rounds was
         self._shortened = False  # whether the budget has shortened a block
+        self._settled = False
         self._open: OpenRound | None = None
         self._moves: Moves | None = None  # while particles move between two rounds
         self._length = 0  # of unfinished texts: the lengths of all blocks so far
@@ -227,6 +229,11 @@ class BeamSearchMachine:
             return self._ask_for_choice(reason, events) or self._finish(reason, events)
         self._length = min(self._length + block, self.config.max_tokens)
         opened = self._make_round(block, events)
+        order: SampleOrder | None = None
+        if self.config.one_by_one:
+            settling = self.config.answer_part.settling(len(opened.expansions))
+            order = SampleOrder(opened.expansions, settling, self.config.confidence)
+            opened = attrs.evolve(opened, held=order.held)
         self._open = OpenRound(
             opened,
             self._ended,
@@ -236,29 +243,40 @@ class BeamSearchMachine:
             chance=Chance(self._chance.entropy, f"round {opened.number} "),
             seed=self._base_seed,
             reference=self._reference_block(block),
+            order=order,
         )
         self._enter(Phase.EXPANDING)
         return opened
 
     def _make_round(self, block: int, events: tuple[Event, ...]) -> Round:
         config, number = self.config, self._completed + 1
-        asked = [beam for beam in self._expandable() if not beam.is_reference]
-        one_less = number == 1 and config.selection_part.reference is not None
+        beams = [beam for beam in self._expandable() if not beam.is_reference]
+        n = config.samples_of_beam(number)
+        if number == 1 and config.selection_part.reference is not None:
+            n -= 1  # one particle follows it
+        if config.one_by_one:  # a request for each sample, so that each can be cancelled
+            beams, n = beams * n, 1
         expansions = tuple(
             Expansion(
                 rank=index,
                 beam=beam,
-                n=config.samples_of_beam(number) - one_less,
+                n=n,
                 max_tokens=min(block, config.max_tokens - beam.length),
                 seed=self._seed(number, index),
             )
-            for index, beam in enumerate(asked)
+            for index, beam in enumerate(beams)
         )
         sampling = Sampling.of(
             config,
             enumerate=config.proposal == "enumerate",
             proposal_logprobs=config.needs_proposal_logprobs,
         )
+        if config.answer_part.settles:
+            sampling = attrs.evolve(sampling, interruptible=True)
+        if config.confidence is not None:
+            top = max(config.top_logprobs, config.confidence.top)
+            needed = config.confidence.top > 0
+            sampling = attrs.evolve(sampling, top_logprobs=top, alternatives=needed)
         if config.block_part is not None and not sampling.enumerate:
             delimiters = config.block_part.server_delimiters
             sampling = attrs.evolve(sampling, delimiters=delimiters, token_texts=True)
@@ -386,8 +404,8 @@ class BeamSearchMachine:
         config = self.config
         if config.selection_part.moves and self._length < config.max_tokens:
             return None  # texts that have ended may grow again
-        if not self._active:
-            return "finished"
+        if self._settled or not self._active:
+            return "settled" if self._settled else "finished"
         answered = [beam for beam in self._ended if not beam.unanswered]
         enough = len(answered) >= config.beam_width
         if enough and config.early_stopping is True:
@@ -408,6 +426,7 @@ class BeamSearchMachine:
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += closed.failures
         self._exact = self._exact and closed.exact
+        self._settled = closed.settled
         self._completed += 1
         self._open = None
         self._enter(Phase.READY)
@@ -443,8 +462,8 @@ class BeamSearchMachine:
         beams = [beam for beam in beams if beam.continuation is not None]
         if self.config.deduplicate and not selection.deduplicates:
             _, beams = merge_duplicates((), beams)
-        # An answer that never came is no answer, however well the thinking scores.
-        beams.sort(key=lambda beam: beam.unanswered)
+        # An answer that never came, or was given up, is no answer, however well the text scores.
+        beams.sort(key=lambda beam: beam.unanswered or not beam.confident)
         return beams[: self.config.beam_width]
 
     @property
