@@ -316,7 +316,7 @@ class OpenRound:
         if self._selection.weighted and not self.missing and any(groups):
             wanted = self._round.expansions[0].n if self.number == 1 else 0
             groups = fill_groups(groups, wanted, self._chance("stand-ins"))
-        if self._reference is not None and not self.missing:
+        if self._reference is not None and not self.missing and self.verdict is None:
             follower = self._extended(*self._reference).replace(is_reference=True)
             groups = [[*groups[0], follower]] if self.number == 1 else [*groups, [follower]]
         return CandidatePool(
