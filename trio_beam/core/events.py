@@ -21,11 +21,11 @@ from trio_beam.core.request_events import (
     RequestRetried,
     SearchEvent,
 )
-from trio_beam.core.result import BeamFailure, SearchResult
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
 
-#: Purpose of a round's requests: to expand beams, or to evaluate candidates by rollouts, a judge or a reward
-#: model.
-Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward"]
+#: Purpose of a round's requests: to expand beams, to evaluate candidates by rollouts, a judge or a reward
+#: model, or to move particles.
+Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward", "move"]
 
 
 @attrs.frozen(kw_only=True)
@@ -101,7 +101,7 @@ class EvaluationStarted(SearchEvent):
 
     Attributes:
         round: number of the round, from 1.
-        purpose: ``"rollout"``, ``"judge"`` or ``"reward"``.
+        purpose: ``"rollout"``, ``"judge"``, ``"reward"`` or ``"move"``.
         candidates: number of candidates evaluated.
         samples: number of continuations (or scores by a reward model) in total.
     """
@@ -126,6 +126,7 @@ class RoundFinished(SearchEvent):
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
         living: the ended and the active beams; every beam of a later result is, or continues, one of them.
+        particles: with weights, what `SearchResult.particle_rounds` will have of this round.
         scored: this round's candidates with their scores and step scores, best first.
     """
 
@@ -138,6 +139,7 @@ class RoundFinished(SearchEvent):
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
     living: tuple[Beam, ...] = attrs.field(default=(), eq=False)
+    particles: ParticleRound | None = None
     scored: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
