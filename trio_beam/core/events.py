@@ -125,7 +125,8 @@ class RoundFinished(SearchEvent):
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
-        living: the ended and the active beams; every beam of a later result is, or continues, one of them.
+        living: the ended and the active beams; every beam of a later result is, or continues, one of them. ()
+            with `Resample.moves`, which still change what was sampled.
         particles: with weights, what `SearchResult.particle_rounds` will have of this round.
         scored: this round's candidates with their scores and step scores, best first.
     """

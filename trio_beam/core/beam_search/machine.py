@@ -448,7 +448,7 @@ class BeamSearchMachine:
             best_score=max((beam.score for beam in scored), default=-math.inf),
             completion_tokens=self.meter.completion_tokens,
             best=next(iter(best_first([*self._ended, *self._active])), Beam()),
-            living=(*self._ended, *self._active),
+            living=() if self.config.selection_part.moves else (*self._ended, *self._active),
             particles=particles,
             scored=tuple(scored),
         )
