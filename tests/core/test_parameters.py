@@ -166,3 +166,11 @@ def test_values_that_do_nothing_are_refused(values: dict[str, Any], message: str
 def test_options_that_do_nothing_are_refused(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parsed(*words)
+
+
+@pytest.mark.parametrize("value", [3, "yes", 0, None])
+def test_a_part_is_switched_by_true_and_false_only(value: object) -> None:
+    with pytest.raises(ConfigError, match="steps must be one of True, False"):
+        make_strategy("beam_search", {"steps": value})
+    assert make_strategy("beam_search", {"steps": True}) == BeamSearchConfig(block="steps")
+    assert make_strategy("beam_search", {"steps": False}) == BeamSearchConfig()
