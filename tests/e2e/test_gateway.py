@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,17 +37,13 @@ async def over(*base_urls: str, **options: Any) -> AsyncIterator[tuple[str, Gate
     """A gateway over real servers; yields its base URL."""
     limits = options.pop("limits", Limits())
     endpoints = [Endpoint(url, stream="auto", **options) for url in base_urls]
-    async with trio.open_nursery():
+    async with AsyncExitStack() as opened:
         for endpoint in endpoints:
-            await endpoint.__aenter__()
+            await opened.enter_async_context(endpoint)
         gateway = Gateway(replicas=Replicas(endpoints), limits=limits)
-        try:
-            async with serving(gateway) as url:
-                yield url, gateway
-            assert [one.statistics().in_flight for one in endpoints] == [0] * len(endpoints)
-        finally:
-            for endpoint in endpoints:
-                await endpoint.__aexit__(None, None, None)
+        async with serving(gateway) as url:
+            yield url, gateway
+        assert [one.statistics().in_flight for one in endpoints] == [0] * len(endpoints)
 
 
 async def test_openais_client_over_the_real_model(base_url: str) -> None:
