@@ -1,4 +1,4 @@
-"""What is said about a result, in words for people."""
+"""Describe a result in words for people."""
 
 from __future__ import annotations
 

@@ -12,10 +12,20 @@ import click
 
 from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.embedded import model_file_option, require_model
-from trio_beam.command.help import Choice, Command, option
+from trio_beam.command.help import Command, option
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
-from trio_beam.command.server_options import attempt_timeout_option, dialect_option, model_option
+from trio_beam.command.server_options import (
+    api_option,
+    attempt_timeout_option,
+    dialect_option,
+    header_option,
+    local_option,
+    max_concurrent_option,
+    model_option,
+    refuse_two_models,
+    refuse_without_server,
+)
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Aliases, Named, read_aliases
@@ -66,7 +76,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     show_envvar=True,
     help="A server's; several times for replicas of one model. Without one: the embedded model.",
 )
-@option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
+@local_option
 @model_file_option
 @model_option
 @option(
@@ -76,33 +86,11 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     help="Environment variable with the model server's API key."
     "  [default: that of the host, or OPENAI_API_KEY]",
 )
-@option(
-    "model",
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="'NAME: VALUE'",
-    help="Header of every request to the model; may be given several times.",
-)
+@header_option
 @option("model", "--extra-body", metavar="JSON", help="Fields of every request, as a JSON object.")
-@option(
-    "model",
-    "--api",
-    type=Choice(["auto", "completions", "chat"]),
-    default="auto",
-    show_default=True,
-    help="Call of the protocol; auto: chat for messages.",
-)
+@api_option
 @dialect_option
-@option(
-    "model",
-    "--max-concurrent",
-    metavar="N",
-    default="100",
-    show_default=True,
-    callback=lambda _ctx, _param, text: int(text) if text.lstrip("-").isdecimal() else text,
-    help="Requests in flight at each server; auto finds out how many it takes.",
-)
+@max_concurrent_option
 @option(
     "model",
     "--stream/--no-stream",
@@ -184,8 +172,7 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
         raise click.ClickException(words) from None
     base_urls = given.pop("base_urls")
     if given.pop("local") or given["model_file"]:
-        if ctx.get_parameter_source("base_urls") is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError("--base-url names a server, --local the embedded model: which?")
+        refuse_two_models(ctx, "base_urls", "--base-url")
         base_urls = ()
     with plain_errors():
         aliases = read_aliases(given["config"]) if given["config"] else Aliases()
@@ -211,12 +198,7 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             grace=given["grace"],
         )
         if not base_urls:
-            for name in ("model", "server_api_key_env"):
-                if given[name] is not None:
-                    spelling = "--" + name.replace("_", "-")
-                    raise click.UsageError(
-                        f"{spelling} goes with --base-url; without one, the model is ours"
-                    )
+            refuse_without_server(given, "model", "server_api_key_env")
             require_model(given["model_file"])
     ctx.exit(run(work, stop=work.stop))
 

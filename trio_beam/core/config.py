@@ -354,7 +354,7 @@ class BeamSearchConfig(Strategy):
 
     @property
     def one_block_instead(self) -> str | None:
-        """What to set so that every answer is sampled as a single block; None if it is."""
+        """The setting with which every answer is sampled as a single block; None if it is."""
         if self.block_part is not None:
             return "block must be None"
         if self.proposal == "enumerate":

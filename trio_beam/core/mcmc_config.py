@@ -80,7 +80,7 @@ class McmcConfig(Strategy):
 
     @property
     def one_block_instead(self) -> str | None:
-        """What to set so that every answer is sampled as a single block; None if it is."""
+        """The setting with which every answer is sampled as a single block; None if it is."""
         return "steps must be 0" if self.steps else super().one_block_instead
 
     @property

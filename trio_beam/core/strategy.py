@@ -213,7 +213,7 @@ class Strategy:
 
     @property
     def one_block_instead(self) -> str | None:
-        """What to set so that every answer is sampled as a single block; None if it is."""
+        """The setting with which every answer is sampled as a single block; None if it is."""
         if self.rounds > 1:
             return f"tokens_per_step must be at least max_tokens ({self.max_tokens})"
         return None

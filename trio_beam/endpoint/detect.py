@@ -12,15 +12,9 @@ import trio
 from trio_beam.core.extra_body import has_tools
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    ModelEntry,
-    ModelList,
-    WireRequest,
-)
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.exchange import ModelEntry, ModelList, WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import is_about_content
 from trio_beam.endpoint.exchange import Exchanges

@@ -18,7 +18,8 @@ from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Reservation, UsageMeter
 from trio_beam.core.validation import integer, number, one_of
-from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, Exchange
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
+from trio_beam.dialects.common.exchange import Exchange
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher

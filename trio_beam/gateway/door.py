@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import re
-import sys
 import traceback
 import uuid
 from collections.abc import Sequence
@@ -73,10 +72,11 @@ class Door:
             return
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception:  # a bug, and answered already: the server lives
+        except Exception as error:  # a bug, and answered already: the server lives
             if gone:
                 return
-            print(f"request {request_id} failed:\n{traceback.format_exc()}", file=sys.stderr)
+            error.add_note(f"in request {request_id}")
+            traceback.print_exc()
 
     def _admit(self, scope: Scope, headers: Headers) -> str:
         """Return the client.

@@ -1,4 +1,4 @@
-"""What one request may ask for, and what the gateway takes."""
+"""Limits on one request, and on the gateway as a whole."""
 
 from __future__ import annotations
 

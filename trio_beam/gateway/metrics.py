@@ -1,4 +1,4 @@
-"""What Prometheus is told about a gateway."""
+"""Metrics of a gateway, for Prometheus."""
 
 from __future__ import annotations
 

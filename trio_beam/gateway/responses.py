@@ -21,7 +21,7 @@ _REASONS = {"context": "length"}
 
 @attrs.frozen(kw_only=True)
 class Envelope:
-    """What all parts of a response share.
+    """The members that all parts of a response share.
 
     Attributes:
         request: what is answered.

@@ -7,7 +7,6 @@ hold its connection, and the end of the server, for ever.
 from __future__ import annotations
 
 import socket
-import sys
 import traceback
 from typing import Any
 
@@ -60,7 +59,7 @@ async def serve_gateway(
         try:
             await TCPServer(app, config, context, ConnectionState({}), bounded)
         except Exception:  # a bug in one connection is none of the others' business
-            print(traceback.format_exc(), file=sys.stderr)
+            traceback.print_exc()
 
     async with trio.open_nursery() as connections:
         async with (

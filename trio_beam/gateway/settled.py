@@ -82,7 +82,7 @@ class Settling:
 
 
 class _Found(NamedTuple):
-    """What is certain about one beam; `direct`: whether its answer began without thinking in the text."""
+    """The certain part of one beam; `direct`: whether its answer began without thinking in the text."""
 
     reasoning: str
     content: str

@@ -14,8 +14,8 @@ import httpx
 import msgspec
 import trio
 
-from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.dialects.common.error_responses import describe, error_of, hidden_error
+from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.dialects.common.watch import Abandoned, Watch
 from trio_beam.errors import (

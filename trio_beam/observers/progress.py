@@ -103,7 +103,7 @@ class _Screen:
 
 
 class _Lines:
-    """What events say in a line. A round of a search over steps is a step."""
+    """Describes events in a line each. A round of a search over steps is a step."""
 
     def __init__(self) -> None:
         self._unit = "round"
