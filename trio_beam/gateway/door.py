@@ -75,7 +75,7 @@ class Door:
         except Exception as error:  # a bug, and answered already: the server lives
             if gone:
                 return
-            error.add_note(f"in request {request_id}")
+            error.add_note(f"request {request_id} failed")
             traceback.print_exc()
 
     def _admit(self, scope: Scope, headers: Headers) -> str:
