@@ -59,9 +59,9 @@ CLIENTS = {
     "no affinity": Client(affinity=False),
     "affinity": Client(),
     "affinity, hedging": Client(hedge_after="p95"),
-    "limit too high": Client(max_concurrent=200, searches=40),
-    "adaptive limit": Client(max_concurrent="auto", searches=40),
-    "adaptive limit, hedging": Client(max_concurrent="auto", searches=40, hedge_after="p95"),
+    "limit too high": Client(max_concurrent=200, searches=30),
+    "adaptive limit": Client(max_concurrent="auto", searches=30),
+    "adaptive limit, hedging": Client(max_concurrent="auto", searches=30, hedge_after="p95"),
 }
 
 
