@@ -43,10 +43,13 @@ from trio_beam.core.events import (
     Event,
     McmcStarted,
     Observer,
+    PromptPrepared,
     RoundFinished,
     RoundStarted,
+    SamplesReceived,
     SearchFinished,
     SearchStarted,
+    SearchStopped,
 )
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc_config import McmcConfig
@@ -56,8 +59,12 @@ from trio_beam.core.registry import load_all
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RequestEnded,
     RequestHedged,
+    RequestOrigin,
     RequestRetried,
+    RequestSent,
+    RequestWaiting,
 )
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
@@ -152,12 +159,17 @@ __all__ = [
     "Power",
     "Prompt",
     "PromptLike",
+    "PromptPrepared",
     "RateLimited",
     "Rating",
     "RequestContext",
+    "RequestEnded",
     "RequestHedged",
+    "RequestOrigin",
     "RequestRejected",
     "RequestRetried",
+    "RequestSent",
+    "RequestWaiting",
     "Resample",
     "RetryPolicy",
     "RewardModel",
@@ -166,6 +178,7 @@ __all__ = [
     "RoundStarted",
     "SampleRequest",
     "Sampler",
+    "SamplesReceived",
     "ScoredRound",
     "Scorer",
     "ScorerError",
@@ -175,6 +188,7 @@ __all__ = [
     "SearchOutcome",
     "SearchResult",
     "SearchStarted",
+    "SearchStopped",
     "Select",
     "Selection",
     "ServerError",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 
 import trio
@@ -16,7 +15,7 @@ from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.round import run_round
-from trio_beam.engine.run import ENTROPY_BITS, Run, search_failed
+from trio_beam.engine.run import Run, search_failed
 
 
 class ChainsRun(Run[McmcConfig]):
@@ -32,14 +31,14 @@ class ChainsRun(Run[McmcConfig]):
         index: int = 0,
     ) -> None:
         super().__init__(model, prompt, strategy, observers, index=index)
-        self._state = McmcRun(strategy, secrets.randbits(ENTROPY_BITS))
+        self._state = McmcRun(strategy, self._entropy)
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
         """Return the chains' current texts."""
         return self._state.result(stop_reason)
 
     def _started(self) -> Event:
-        return McmcStarted(config=self._strategy)
+        return McmcStarted(config=self._strategy, prompt=self._prompt, entropy=self._entropy)
 
     @property
     def _meter(self) -> UsageMeter:

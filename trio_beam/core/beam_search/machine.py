@@ -311,6 +311,8 @@ class BeamSearchMachine:
     # -- closing a round
 
     def _close(self, closed: OpenRound) -> RoundFinished:
+        scored = closed.scored_round()
+        ranked = tuple(scored.candidates)
         population, candidates, best_score = closed.close()
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += closed.failures
@@ -327,6 +329,9 @@ class BeamSearchMachine:
             best_score=best_score,
             completion_tokens=self.meter.completion_tokens,
             best=next(iter(best_first([*self._ended, *self._active])), Beam()),
+            scored=ranked,
+            kept=(*self._active, *self._ended),
+            futures=tuple(map(scored.futures.get, ranked)) if scored.futures else (),
         )
 
     # -- the best so far

@@ -14,7 +14,7 @@ from trio_beam.core.beam_search.lookahead import look_ahead
 from trio_beam.core.beam_search.scoring import check_scores
 from trio_beam.core.beam_search.stand_ins import fill_groups
 from trio_beam.core.block import CONTEXT, Continuation, known
-from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population
+from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population, ScoredRound
 from trio_beam.core.events import BeamExpanded, BeamFailed, Event
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import BeamFailure
@@ -296,6 +296,11 @@ class OpenRound:
     def is_whole(self) -> bool:
         """Whether all that it is to choose from has come back."""
         return self._pool is not None
+
+    def scored_round(self) -> ScoredRound:
+        """Return the round as the selection sees it."""
+        assert self._pool is not None
+        return self._pool.scored_round()
 
     def close(self) -> tuple[Population, int, float]:
         """Select; return the beams to keep, the number of candidates, and their best score."""

@@ -97,7 +97,9 @@ class Chain:
         if seed is not None:
             # Chains number their samples in turn, so that no two samples share a seed.
             seed += self._samples * self._config.chains + self._number
-        expansion = Expansion(rank=0, beam=self._growing, n=1, max_tokens=wanted, seed=seed)
+        expansion = Expansion(
+            rank=self._number, beam=self._growing, n=1, max_tokens=wanted, seed=seed
+        )
         return Round(
             number=self.block, purpose="expand", expansions=(expansion,), sampling=self._sampling
         )
@@ -151,6 +153,7 @@ class Chain:
             probability=probability,
             accepted=accepted,
             beam=self.beam,
+            proposed=new,
         )
 
     def _begin_next(self) -> None:
