@@ -35,8 +35,9 @@ BELOW: dict[str, list[str]] = {
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],
-    "observers": ["errors", "core"],
     "records": ["errors"],
+    "traces": ["errors", "core", "answers", "engine", "records"],
+    "observers": ["errors", "core", "records", "traces"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]

@@ -10,6 +10,7 @@ The packages from the bottom up; imports point down only, and a test checks that
   limits, retries and capabilities.
 - `rewards`: scorers that ask a server's reward model.
 - `engine`: rounds as nurseries, the search loops, many prompts at once.
+- `traces`: recorded searches, and how to decide one again. `records`: the lines of such files.
 - `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
 - `asyncio`: the verbs for asyncio code. `compat`: the interface of the asyncio original. `command`: shared
   by all commands.
@@ -96,9 +97,11 @@ from trio_beam.errors import (
     LogprobsUnavailable,
     MalformedResponse,
     RateLimited,
+    ReplayError,
     RequestRejected,
     ScorerError,
     ServerError,
+    TraceUnreadable,
     TrioBeamError,
     VoteError,
 )
@@ -108,6 +111,7 @@ from trio_beam.local.server import serve_local
 from trio_beam.rewards import RewardModel
 from trio_beam.scorers import Judge, MeanLogprob, Power, Rating
 from trio_beam.selection import Resample, Subtrees, TopK
+from trio_beam.traces import replay
 
 __version__ = "0.2.0.dev0"
 
@@ -162,6 +166,7 @@ __all__ = [
     "PromptPrepared",
     "RateLimited",
     "Rating",
+    "ReplayError",
     "RequestContext",
     "RequestEnded",
     "RequestHedged",
@@ -197,6 +202,7 @@ __all__ = [
     "Subtrees",
     "Token",
     "TopK",
+    "TraceUnreadable",
     "TrioBeamError",
     "TrioTransport",
     "Usage",
@@ -208,6 +214,7 @@ __all__ = [
     "local_api_key",
     "mcmc",
     "mcmc_within",
+    "replay",
     "search",
     "search_many",
     "search_within",
