@@ -84,6 +84,13 @@ def facts(outcome: SearchResult | SearchFailed) -> Any:
 
 def _failures(failures: Sequence[BeamFailure]) -> list[Any]:
     return [
-        (one.beam.full_text, type(one.error), vars(one.error), str(one.error), one.attempts, one.round)
+        (
+            one.beam.full_text,
+            type(one.error),
+            vars(one.error),
+            str(one.error),
+            one.attempts,
+            one.round,
+        )
         for one in failures
     ]

@@ -9,23 +9,29 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 import trio_beam
 from tests.traces.searches import Unreliable, facts, replayed, run_recorded
 from trio_beam import (
     Beam,
     BeamSearchConfig,
+    Continuation,
     Judge,
     Lookahead,
     McmcConfig,
     ReplayError,
     Resample,
     RewardModel,
+    SampleRequest,
+    SearchFailed,
     SearchResult,
     Steps,
     Strategy,
+    Usage,
     Vote,
 )
 from trio_beam.testing import FakeEndpoint, ScriptedModel
@@ -118,8 +124,8 @@ def check_repeats(
 
 CONDITIONS = {
     "chance": st.integers(0, 10**6),
-    "failing": st.sampled_from([0.0, 0.0, 0.1, 0.4]),
-    "within": st.sampled_from([float("inf"), float("inf"), 0.05, 0.6, 1.5, 2.5]),
+    "failing": st.sampled_from([0.0, 0.1, 0.4]),
+    "within": st.sampled_from([float("inf"), 0.05, 0.6, 1.5, 2.5]),
     "most": st.sampled_from([None, 1, 2]),
 }
 
@@ -127,7 +133,6 @@ CONDITIONS = {
 @FEW
 @given(strategy=BEAMS, **CONDITIONS)
 def test_a_beam_search_repeats(strategy: BeamSearchConfig, **conditions: Any) -> None:
-    # No file can hold the function of a vote; patterns can be written.
     check_repeats(strategy, **conditions)
 
 
@@ -141,3 +146,211 @@ def test_particles_and_enumeration_repeat(strategy: BeamSearchConfig, **conditio
 @given(strategy=CHAINS, **CONDITIONS)
 def test_chains_repeat(strategy: McmcConfig, **conditions: Any) -> None:
     check_repeats(strategy, **conditions)
+
+
+class Fixed(FakeEndpoint):
+    """Sample k of a beam is always the same, whoever asks."""
+
+    async def answer(self, request: SampleRequest, prompt: str) -> Sequence[Continuation]:
+        return await super().answer(attrs.evolve(request, seed=0), prompt)
+
+
+@FEW
+@given(recorded=BEAMS, other=BEAMS)
+def test_what_another_strategy_would_have_chosen(
+    recorded: BeamSearchConfig, other: BeamSearchConfig
+) -> None:
+    """Where every sample is the same whoever asks, that is what it chooses; or the trace lacks something."""
+    shared = {name: getattr(recorded, name) for name in ("tokens_per_step", "max_tokens", "block")}
+    free = dict.fromkeys(("max_requests", "max_total_tokens"))
+    recorded = attrs.evolve(recorded, **free)
+    other = attrs.evolve(other, **free, **shared)
+    with tempfile.TemporaryDirectory() as folder:
+        path, second = Path(folder) / "run.jsonl", Path(folder) / "other.jsonl"
+        run_recorded(path, Fixed(), recorded)
+        chosen = chosen_or_missing(path, other)
+        if isinstance(chosen, str):
+            assert "round" in chosen or "asked" in chosen or "drawn" in chosen
+            return
+        assert facts_but_cost(chosen) == facts_but_cost(run_recorded(second, Fixed(), other))
+
+
+def chosen_or_missing(path: Path, strategy: Strategy) -> SearchResult | SearchFailed | str:
+    """What a replay returns or raises; what is missing, if something is."""
+    try:
+        return replayed(path, strategy)
+    except ReplayError as error:
+        return str(error)
+
+
+def facts_but_cost(outcome: Any) -> Any:
+    found = facts(outcome)
+    return [one for one in found if not isinstance(one, Usage)]
+
+
+RECORDED = BeamSearchConfig(
+    beam_width=4, n_per_beam=3, tokens_per_step=2, max_tokens=8, seed=5, early_stopping=False
+)
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A beam search that has sampled much."""
+    path = tmp_path_factory.mktemp("traces") / "run.jsonl"
+    run_recorded(path, Fixed(), RECORDED)
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"alpha": 1.0, "use_length_penalty": False},
+        {"scorer": length},
+        {"scorer": awaited_length, "answer": Vote(r"\w+", by="count")},
+        {"answer": Vote(len)},
+        {"n_per_beam": 2, "beam_width": 1, "scorer": "mean_logprob"},
+        {"deduplicate": False},
+    ],
+    ids=str,
+)
+def test_what_was_sampled_is_enough_for(
+    trace: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    other = attrs.evolve(RECORDED, **changes)
+    chosen = chosen_or_missing(trace, other)
+    if isinstance(chosen, str):
+        assert "scorer" in changes, chosen  # other beams are better then
+        return
+    assert isinstance(chosen, SearchResult)
+    direct = run_recorded(tmp_path / "other.jsonl", Fixed(), other)
+    assert facts_but_cost(chosen) == facts_but_cost(direct)
+    assert chosen.usage.completion_tokens <= trio_beam.replay(trace).usage.completion_tokens
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beam_width": 5}, "round 1: the beam without text was continued 12 times, not 15 times"),
+        ({"n_per_beam": 4}, "round 1: the beam without text was continued 12 times, not 16 times"),
+        ({"tokens_per_step": 3}, "was continued by 2 tokens, not by 3"),
+        ({"proposal_temperature": 0.5}, "proposal_temperature=1.0, and not with 0.5"),
+        ({"top_logprobs": 3}, "0 alternatives per token, not 3"),
+        ({"scorer": JUDGE}, "was never shown to the judge"),
+        ({"scorer": RewardModel(function=rewards)}, "was never asked"),
+        ({"selection": Resample(lookahead=Lookahead(1))}, "was never rolled out"),
+        ({"max_tokens": 10}, "round 5: the beam '"),
+    ],
+    ids=str,
+)
+def test_what_is_missing_is_named(trace: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ReplayError) as caught:
+        trio_beam.replay(trace, attrs.evolve(RECORDED, **changes))
+    assert message in str(caught.value)
+
+
+def test_a_judge_may_read_the_recorded_answers_otherwise(tmp_path: Path) -> None:
+    config = attrs.evolve(RECORDED, scorer=JUDGE)
+    run_recorded(tmp_path / "run.jsonl", Fixed(), config)
+    swapped = attrs.evolve(JUDGE, yes="a", no="the")
+    known = trio_beam.replay(tmp_path / "run.jsonl")
+    assert isinstance(known, SearchResult)
+    once = attrs.evolve(config, max_tokens=2, scorer=swapped)
+    found = trio_beam.replay(tmp_path / "run.jsonl", once)
+    direct = run_recorded(tmp_path / "other.jsonl", Fixed(), once)
+    assert facts_but_cost(found) == facts_but_cost(direct)
+    other = attrs.evolve(JUDGE, question="Is this good: {text}")
+    with pytest.raises(ReplayError, match="was asked another question"):
+        trio_beam.replay(tmp_path / "run.jsonl", attrs.evolve(config, scorer=other))
+
+
+def test_a_models_choice_repeats(tmp_path: Path) -> None:
+    script = {"Once": ["one end", "two end", "three end"], "": ["2", "1"]}
+
+    class Chooser(ScriptedModel):
+        async def start(self, prompt: Any, context: Any) -> Any:
+            question = (
+                prompt if prompt.text == "Once" else attrs.evolve(prompt, text="", messages=None)
+            )
+            return await super().start(question, context)
+
+    config = BeamSearchConfig(
+        beam_width=3, n_per_beam=1, max_tokens=4, answer=trio_beam.Select(orders=2)
+    )
+    recorded = run_recorded(tmp_path / "run.jsonl", Chooser(script), config)
+    assert isinstance(recorded, SearchResult)
+    assert recorded.votes
+    assert facts(trio_beam.replay(tmp_path / "run.jsonl")) == facts(recorded)
+
+
+def test_thinking_messages_and_hostile_texts_repeat(tmp_path: Path) -> None:
+    script = [
+        "<think>\u202e why \x1b[2J</think> because",
+        "no 🚀 <script>",
+        ("so be it", -2.5),
+    ]
+    prompt = [{"role": "user", "content": "Why?\u2028"}]
+    config = BeamSearchConfig(beam_width=3, n_per_beam=1, tokens_per_step=1, max_tokens=5)
+    recorded = run_recorded(tmp_path / "run.jsonl", ScriptedModel(script), config, prompt=prompt)
+    assert facts(trio_beam.replay(tmp_path / "run.jsonl")) == facts(recorded)
+
+
+def test_a_scorer_that_failed_fails_again(tmp_path: Path) -> None:
+    def broken(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+        return [1 / (beam.length - 4) for beam in beams]
+
+    config = attrs.evolve(RECORDED, scorer=broken)
+    recorded = run_recorded(tmp_path / "run.jsonl", Fixed(), config)
+    again = replayed(tmp_path / "run.jsonl")
+    assert isinstance(again, SearchFailed)
+    assert "where the search failed: the search failed: the scorer 'broken'" in str(again)
+    assert facts(again)[2] == facts(recorded)[2]
+
+
+def test_a_search_that_failed_before_its_first_round_repeats(tmp_path: Path) -> None:
+    class Absent(FakeEndpoint):
+        async def start(self, prompt: Any, context: Any) -> FakeEndpoint:
+            raise trio_beam.ConnectionFailed(
+                "refused", url="http://h/v1", attempts=3, never_sent=True
+            )
+
+    recorded = run_recorded(tmp_path / "run.jsonl", Absent(), RECORDED)
+    assert facts(replayed(tmp_path / "run.jsonl")) == facts(recorded)
+
+
+@pytest.mark.parametrize("scorer", [JUDGE, "power"])
+def test_without_the_prompt_it_repeats_too(tmp_path: Path, scorer: Any) -> None:
+    config = attrs.evolve(RECORDED, scorer=scorer)
+    path = tmp_path / "run.jsonl"
+    recorded = run_recorded(path, FakeEndpoint(), config, prompt="my secret", prompts=False)
+    assert b"secret" not in path.read_bytes()
+    assert facts(trio_beam.replay(path)) == facts(recorded)
+
+
+def test_without_texts_nothing_can_be_decided(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    run_recorded(path, FakeEndpoint(), RECORDED, texts=False)
+    assert b" cat" not in path.read_bytes()
+    with pytest.raises(ReplayError, match="without texts"):
+        trio_beam.replay(path)
+
+
+def test_what_no_file_can_hold_has_to_be_given(tmp_path: Path) -> None:
+    config = attrs.evolve(RECORDED, answer=Vote(len))
+    recorded = run_recorded(tmp_path / "run.jsonl", FakeEndpoint(), config)
+    with pytest.raises(ReplayError, match=r"key was len, which no file can hold: give it"):
+        trio_beam.replay(tmp_path / "run.jsonl")
+    assert facts(trio_beam.replay(tmp_path / "run.jsonl", config)) == facts(recorded)
+
+
+def test_a_plain_call_cannot_wait_for_a_scorer(trace: Path) -> None:
+    async def slow(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+        await trio.sleep(1)
+        return [0.0] * len(beams)
+
+    config = attrs.evolve(RECORDED, scorer=slow)
+
+    async def inside() -> None:
+        with pytest.raises(ReplayError, match="waits for something"):
+            trio_beam.replay(trace, config)
+
+    trio.run(inside, clock=MockClock(autojump_threshold=0))

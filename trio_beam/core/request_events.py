@@ -67,7 +67,7 @@ class RequestSent(SearchEvent):
         attempt: number of the attempt, from 1; hedges count.
         hedge: whether an earlier attempt is still under way.
         waited: seconds that it waited for a slot or a pause.
-        path: of its URL, as in ``"completions"``; it begins at the base URL or at the server's root.
+        path: of its URL, as in ``"/completions"``; it begins at the base URL or at the server's root.
     """
 
     request: int

@@ -7,7 +7,7 @@ import math
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -99,14 +99,18 @@ class Run(ABC, Generic[S]):
 
     @contextmanager
     def _stop_told(self) -> Iterator[None]:
-        """Emit the last event of a search that returns nothing; a bug has none."""
+        """Emit the last event of a search that returns nothing."""
         try:
             yield
-        except BaseException as error:
-            if isinstance(error, SearchFailed):
-                self._emit(SearchStopped(result=error.partial, error=error))
-            elif not isinstance(error, Exception):
+        except SearchFailed as error:
+            self._emit(SearchStopped(result=error.partial, error=error))
+            raise
+        except Exception:
+            with suppress(Exception):  # nothing may hide the bug, perhaps of an observer
                 self._emit(SearchStopped(result=self._interrupted()))
+            raise
+        except BaseException:
+            self._emit(SearchStopped(result=self._interrupted()))
             raise
 
     def _interrupted(self) -> SearchResult:

@@ -363,10 +363,15 @@ class Finished(Line, kw_only=True, tag="finished"):
 
 
 class Stopped(Line, kw_only=True, tag="stopped"):
-    """The search failed (`message` says why), or was cancelled; the result is the best so far."""
+    """The search failed (`message` says why), or was cancelled; the result is the best so far.
+
+    Attributes:
+        cause: class of the first error that made it fail.
+    """
 
     result: Result
     message: str = ""
+    cause: str = ""
     failures: list[Failure] = []
 
 

@@ -1,7 +1,7 @@
 """Decide a recorded search again, from what was sampled in it.
 
-The machines are those of a search; only its requests are answered from the trace, so nothing is awaited and
-no Trio is needed.
+The machines are those of a search; only its requests are answered from the trace, so that nothing but an
+asynchronous scorer is awaited.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, cast
+
+import trio
 
 from trio_beam.core.beam_search.machine import BeamSearchMachine
 from trio_beam.core.config import BeamSearchConfig
@@ -127,13 +129,22 @@ def _asking(scorer: Any) -> dict[str, Any] | None:
 
 
 def _finish(coroutine: Coroutine[Any, Any, SearchResult]) -> SearchResult:
-    """Run a coroutine that waits for nothing."""
+    """Run a coroutine, which waits for nothing unless an asynchronous scorer does."""
+    if not trio.lowlevel.in_trio_run():
+
+        async def run() -> SearchResult:
+            return await coroutine
+
+        return trio.run(run)
     try:
         coroutine.send(None)
     except StopIteration as stop:
         return cast("SearchResult", stop.value)
     coroutine.close()
-    raise ReplayError("the scorer waits for something: a replay can only use one that does not")
+    raise ReplayError(
+        "the scorer waits for something, which a plain call in a Trio program cannot:"
+        " use await trio.to_thread.run_sync(replay, trace, strategy)"
+    )
 
 
 class _Search(BeamSearchRun):

@@ -34,6 +34,8 @@ from trio_beam.traces.values import (
 
 #: Why a search may have been cut off between any two steps.
 CUT_OFF: Final = ("deadline", "interrupted")
+#: Why a search may end with a round that was not closed.
+_OPEN: Final = (*CUT_OFF, "failed", "budget")
 
 
 class CutOffError(Exception):
@@ -57,8 +59,11 @@ class RecordedScores:
             samples.keys(one.beam): float("-inf") if one.score is None else float(one.score)
             for one in (end.result.beams if end is not None else [])
         }
-        self._cut_off = end is not None and end.result.stop_reason in CUT_OFF
-        self._message = end.message if isinstance(end, Stopped) else ""
+        stopped = end if isinstance(end, Stopped) else None
+        failed = stopped is not None and stopped.cause == "ScorerError"
+        self._message = stopped.message if stopped is not None else ""
+        #: Whether the last round may have been scored for the result only, which has but the best.
+        self._cut_off = end is not None and not failed and end.result.stop_reason in _OPEN
 
     def scorer(self, known: Mapping[str, Any]) -> Any:
         """Return a scorer that stands in for one that no file can hold."""

@@ -273,6 +273,7 @@ class SearchLines:
         return lines.Stopped(
             result=result,
             message="the search failed" if message and quotes else message,
+            cause=_cause_of(event.error),
             failures=[self._failure(failure) for failure in failures],
         )
 
@@ -385,6 +386,14 @@ class SearchLines:
         SearchFinished: _end,
         SearchStopped: _end,
     }
+
+
+def _cause_of(error: BaseException | None) -> str:
+    """Return the class of the first error in an error's group; "" if there is none."""
+    cause = None if error is None else error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return "" if cause is None else type(cause).__name__
 
 
 def now() -> str:
