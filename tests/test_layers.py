@@ -42,7 +42,7 @@ BELOW: dict[str, list[str]] = {
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
-    "command": ["errors", "core", "strategies"],
+    "command": ["errors", "core", "strategies", "observers"],
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import click
 
+from trio_beam import __version__
 from trio_beam.cli.embedded import model_file_option, require_model
 from trio_beam.cli.generate_command import GenerateCommand
 from trio_beam.cli.server_options import (
@@ -20,6 +21,7 @@ from trio_beam.cli.server_options import (
 )
 from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.help import Choice, Command, option
+from trio_beam.command.observing import observing_options, open_log, open_trace
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.strategy_options import strategy_from, strategy_parameters
@@ -87,6 +89,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @attempt_timeout_option(300.0)
 @option("output", "--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 @option("output", "--debug", is_flag=True, help="Print the [BeamSearch] lines on standard error.")
+@observing_options
 @option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def generate(
@@ -116,6 +119,9 @@ def generate(
         given["headers"] = dict(map(parse_header, given["headers"]))
         given["extra_body"] = parse_body(given["extra_body"]) if given["extra_body"] else {}
         authorised = any(name.lower() == "authorization" for name in given["headers"])
+        program = f"trio_beam {__version__}"
+        given["trace"] = open_trace(given["trace"], given["trace_without"], program)
+        given["log"] = open_log(given["log_level"])
         variable = given.pop("api_key_env")
         given["api_key"] = None if authorised else read_api_key(variable, given["base_url"])
         work = GenerateCommand(

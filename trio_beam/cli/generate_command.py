@@ -29,6 +29,7 @@ from trio_beam.errors import LocalModelError
 from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
+from trio_beam.observers.trace import Trace
 
 #: Said after a search on the embedded model, which few have come for.
 _NEXT = "next: --json (all beams), --base-url URL (a server of yours), --help (the rest)"
@@ -59,6 +60,8 @@ class GenerateCommand:
     as_json: bool
     debug: bool
     quiet: bool
+    trace: Trace | None = None
+    log: Observer | None = None
     embedded: str = attrs.field(default="", init=False)
     _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
@@ -116,10 +119,10 @@ class GenerateCommand:
     async def _run(self, endpoint: Endpoint) -> int:
         error: SearchFailed | None = None
         with ExitStack() as shown:
-            observers: list[Observer] = []
+            observers: list[Observer] = [one for one in (self.trace, self.log) if one is not None]
             if self.debug:
                 observers.append(DebugLines(say))
-            elif not self.quiet:
+            elif not self.quiet and self.log is None:
                 observers.append(shown.enter_context(progress(Console(stderr=True), self._before)))
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
             start = trio.current_time()
@@ -139,6 +142,8 @@ class GenerateCommand:
             say(f"Error: {why}")
         elif error is None and _unanswered(result):
             say(f"Error: {explain_thinking(result, self.strategy)}")
+        if self.trace is not None:
+            self.trace.close()  # after the result, which was paid for, even if that is not in it
         return 0 if error is None and result.beams and not _unanswered(result) else 1
 
     def _print(self, result: SearchResult) -> None:
