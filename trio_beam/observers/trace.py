@@ -13,8 +13,7 @@ from typing import Self
 
 import trio
 
-from trio_beam.core.events import Event, McmcStarted, Observer, SearchStarted
-from trio_beam.errors import TrioBeamError
+from trio_beam.observers.per_search import PerSearch
 from trio_beam.records import RecordsInUse, RecordsUnusable, from_line, to_line
 from trio_beam.records.lock import try_lock
 from trio_beam.traces import format as lines
@@ -25,7 +24,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _logger = logging.getLogger("trio_beam")
 
 
-class Trace:
+class Trace(PerSearch[SearchLines]):
     """Observer that appends a search, event by event, to a file of JSON lines.
 
     Each event is in the file before the search goes on, by one write without waiting for the disk, so the
@@ -57,40 +56,16 @@ class Trace:
         texts: bool = True,
         program: str = "trio_beam",
     ) -> None:
+        super().__init__()
         self.path = Path(path)
         #: Why the trace ends before the search does: the disk was full. A search is not given up for that.
         self.error: RecordsUnusable | None = None
         self._prompts = prompts
         self._texts = texts
         self._searches = 0
-        self._running: dict[int, SearchLines] = {}
         self._file = self._opened()
         self._close = weakref.finalize(self, os.close, self._file)
         self._write([lines.Header(version=lines.VERSION, program=program, began=now())])
-
-    def __call__(self, event: Event) -> None:
-        """Write an event."""
-        running = self._running.get(event.index)
-        if isinstance(event, (SearchStarted, McmcStarted)):
-            if running is not None:
-                raise TrioBeamError(
-                    "a search has begun while another one is traced: give each of several concurrent"
-                    " searches an observer of its own, trace.search()"
-                )
-            running = self._running[event.index] = self._next("")
-        if running is None:
-            return  # it observes the rest of a search
-        running(event)
-        if running.ended:
-            del self._running[event.index]
-
-    def search(self, label: str = "") -> Observer:
-        """Return an observer for one of several concurrent searches.
-
-        Args:
-            label: written with the search, to find it again.
-        """
-        return self._next(label)
 
     def close(self) -> None:
         """Close the file.
