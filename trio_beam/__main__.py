@@ -22,6 +22,7 @@ def _run() -> int | str:
     try:
         import click  # noqa: PLC0415  # an extra, which may be missing
 
+        from trio_beam.batch.command import batch  # noqa: PLC0415
         from trio_beam.benchmark.command import bench  # noqa: PLC0415
         from trio_beam.cli.main import cli  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -31,6 +32,7 @@ def _run() -> int | str:
             'trio-beam: the command line is an extra: pip install "trio-beam[cli]",'
             ' or "trio-beam[local]" for it and the embedded model'
         )
+    cli.add_command(batch)
     cli.add_command(bench)
     try:
         return cli.main(prog_name="trio-beam", standalone_mode=False) or 0

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from tests.benchmark.test_store import record_of
 from trio_beam.benchmark.config import load_settings, parse_args
-from trio_beam.benchmark.progress import ProgressStats, format_duration, progress, verdict
+from trio_beam.benchmark.progress import ProgressStats, progress, verdict
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
+from trio_beam.command.output import format_duration
 
 
 def greedy() -> LabelledStrategy:

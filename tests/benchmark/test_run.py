@@ -341,7 +341,7 @@ async def test_a_server_that_is_off_ends_the_run_without_a_record(tmp_path: Path
         return ConnectionFailed("nobody listens", never_sent=True)
 
     model = FakeEndpoint(before=failing(off, *range(100)))
-    with pytest.RaisesGroup(pytest.RaisesExc(RunStopped, match="no server answers")):
+    with pytest.RaisesGroup(pytest.RaisesExc(RunStopped, match="no problem would fare better")):
         await run(tmp_path, "benchmark.max_concurrent_problems=1", model=model)
     with Store(tmp_path) as store:
         assert len(store) == 0

@@ -10,11 +10,11 @@ from trio_beam.answers import Vote
 from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.keys import canonical, strategy_groups
 from trio_beam.benchmark.plan import make_plan
-from trio_beam.benchmark.records import digest_of
 from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
 from trio_beam.core.config import BeamSearchConfig, Lookahead
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.errors import ConfigError
+from trio_beam.records.identity import digest_of
 from trio_beam.scorers import Judge
 from trio_beam.selection import Resample
 from trio_beam.testing import FakeEndpoint

@@ -13,7 +13,6 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trio_beam.benchmark.progress import format_duration
 from trio_beam.benchmark.tables import (
     HEADERS,
     NOTHING,
@@ -27,6 +26,7 @@ from trio_beam.benchmark.tables import (
     pair_cells,
     rate,
 )
+from trio_beam.command.output import format_duration
 
 _NARROW_PAIRS = ("Strategies", "Difference, 95 %", "Only 1st, 2nd", "p (Holm)")
 #: Characters of the bar of a pass rate of 100 %.

@@ -14,13 +14,13 @@ import dotenv
 import trio
 
 from trio_beam.benchmark.common.encoding import decode
-from trio_beam.benchmark.identity import fingerprint
 from trio_beam.benchmark.providers import PROVIDERS, Provider
 from trio_beam.benchmark.settings import LocalModel, ModelGroup, Settings
 from trio_beam.command.api_keys import BASE_URL, api_key_for, service_at
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError
 from trio_beam.local.server import serve_local
+from trio_beam.records.identity import fingerprint
 
 _EMBEDDED = "SmolLM2-135M-Instruct"
 _HERE = "http://127.0.0.1/v1"

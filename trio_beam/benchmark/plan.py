@@ -13,9 +13,10 @@ from trio_beam.benchmark import original
 from trio_beam.benchmark.common.problem import Problem
 from trio_beam.benchmark.models import Model, choose_model
 from trio_beam.benchmark.prompts import check_template
-from trio_beam.benchmark.records import Key, digest_of, digest_of_problem
+from trio_beam.benchmark.records import Key, digest_of_problem
 from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
+from trio_beam.records.identity import digest_of
 
 
 @attrs.frozen(kw_only=True)

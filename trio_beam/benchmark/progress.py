@@ -22,6 +22,7 @@ from rich.text import Text
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.run import RunObserver
 from trio_beam.benchmark.strategies import LabelledStrategy
+from trio_beam.command.output import format_duration
 from trio_beam.core.printable import printable
 
 
@@ -183,14 +184,6 @@ def verdict(record: Record) -> str:
     if record.passed is None:
         return "answered"
     return "passed" if record.passed else "did not pass"
-
-
-def format_duration(seconds: float) -> str:
-    """Format seconds for reading: 40 s, 3 min, 2 h 05 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _print(console: Console, *lines: str) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from trio_beam.benchmark.common.problem import Problem
+from trio_beam.records.identity import digest_of
 
 
 class Key(NamedTuple):
@@ -79,12 +77,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def key(self) -> Key:
         """The key that identifies it."""
         return Key(self.problem, self.digest, self.strategy, self.configuration)
-
-
-def digest_of(value: Mapping[str, Any]) -> str:
-    """Return a stable digest of a JSON-compatible value."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def digest_of_problem(problem: Problem) -> str:

@@ -19,12 +19,9 @@ from trio_beam.benchmark.strategies import LabelledStrategy
 from trio_beam.core.events import BeamExpanded, Event, Observer, RoundFinished
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed
-from trio_beam.endpoint.retry import is_transient
-from trio_beam.errors import ConnectionFailed, EndpointError, RequestRejected, TrioBeamError
+from trio_beam.endpoint.retry import is_hopeless, is_transient
+from trio_beam.errors import EndpointError, TrioBeamError
 from trio_beam.observers.debug import DebugLines
-
-#: Refusals that every other problem would meet too: wrong key, model or address.
-_HOPELESS = (401, 403, 404)
 
 
 class RunStopped(TrioBeamError):
@@ -321,13 +318,10 @@ def _raise_unless_answered(failed: SearchFailed) -> None:
         Unanswered: another attempt may end otherwise.
     """
     for failure in failed.failures:
-        error = failure.error
-        if isinstance(error, RequestRejected) and error.status in _HOPELESS:
-            raise RunStopped(f"the server refuses, so the run stops here: {error}") from failed
-        if isinstance(error, ConnectionFailed) and error.never_sent:
+        if is_hopeless(failure.error):
             raise RunStopped(
-                f"no server answers, so the run stops here: {error}. Everything finished is kept:"
-                " once it is back, the same command goes on"
+                f"no problem would fare better, so the run stops here: {failure.error}. Everything is"
+                " kept: once that is mended, the same command goes on"
             ) from failed
     for failure in failed.failures:
         if isinstance(failure.error, EndpointError) and is_transient(failure.error):

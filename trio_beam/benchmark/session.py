@@ -20,16 +20,18 @@ from trio_beam.benchmark.origin import Origin
 from trio_beam.benchmark.overrides import Override
 from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
-from trio_beam.benchmark.records import Record, digest_of
+from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.report import write_report
 from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results
+from trio_beam.command.observing import observers_of_search
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.printable import printable
 from trio_beam.observers.trace import Trace
+from trio_beam.records.identity import digest_of
 
 
 def open_model(plan: Plan) -> AbstractAsyncContextManager[LanguageModel]:
@@ -201,9 +203,7 @@ class Session:
         return run
 
     def _observers_of(self, label: str) -> list[Observer]:
-        """Return the observers of one search."""
-        traced = [] if self.trace is None else [self.trace.search(label)]
-        return [*traced, *([] if self.log is None else [self.log])]
+        return observers_of_search(self.trace, self.log, label)
 
     def _records_elsewhere(self, plan: Plan) -> list[Record]:
         """Read the records that the other runs of this sweep have written so far."""

@@ -10,7 +10,6 @@ import attrs
 
 from trio_beam.answers.vote import Vote, VoteKey
 from trio_beam.benchmark import original
-from trio_beam.benchmark.identity import identity_of
 from trio_beam.benchmark.keys import own_parameters, strategy_groups
 from trio_beam.benchmark.settings import Settings, StrategyGroup
 from trio_beam.core.config import BeamSearchConfig
@@ -21,6 +20,7 @@ from trio_beam.core.result import SearchResult
 from trio_beam.core.strategy import Strategy
 from trio_beam.engine.search import search
 from trio_beam.errors import ConfigError
+from trio_beam.records.identity import identity_of
 from trio_beam.strategies import make_strategy
 
 #: Short names of parameters in labels.

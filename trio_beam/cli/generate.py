@@ -9,9 +9,14 @@ import attrs
 import click
 
 from trio_beam import __version__
-from trio_beam.cli.embedded import model_file_option, require_model
 from trio_beam.cli.generate_command import GenerateCommand
-from trio_beam.cli.server_options import (
+from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.embedded import model_file_option, require_model
+from trio_beam.command.help import Choice, Command, option
+from trio_beam.command.observing import observing_options, open_log, open_trace
+from trio_beam.command.request_options import parse_body, parse_header
+from trio_beam.command.runner import plain_errors, run
+from trio_beam.command.server_options import (
     api_key_option,
     attempt_timeout_option,
     base_url_option,
@@ -19,11 +24,6 @@ from trio_beam.cli.server_options import (
     model_option,
     refuse_two_models,
 )
-from trio_beam.command.api_keys import read_api_key
-from trio_beam.command.help import Choice, Command, option
-from trio_beam.command.observing import observing_options, open_log, open_trace
-from trio_beam.command.request_options import parse_body, parse_header
-from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.strategy_options import strategy_from, strategy_parameters
 
 _EXAMPLES = """

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import click
 import trio
 
-from trio_beam.cli.embedded import install, model_file_option, require_model
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.embedded import install, model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.output import say, write
 from trio_beam.command.runner import plain_errors, run

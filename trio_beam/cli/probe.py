@@ -7,18 +7,18 @@ from typing import Any
 import click
 import trio
 
-from trio_beam.cli.embedded import require_model
-from trio_beam.cli.server_options import (
+from trio_beam.command import output
+from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.embedded import require_model
+from trio_beam.command.help import Command, option
+from trio_beam.command.runner import plain_errors, run
+from trio_beam.command.server_options import (
     api_key_option,
     attempt_timeout_option,
     dialect_option,
     model_option,
     refuse_two_models,
 )
-from trio_beam.command import output
-from trio_beam.command.api_keys import read_api_key
-from trio_beam.command.help import Command, option
-from trio_beam.command.runner import plain_errors, run
 from trio_beam.core.printable import printable
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint

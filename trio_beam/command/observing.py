@@ -72,6 +72,18 @@ def open_log(level: str | None) -> Observer | None:
     return Log(logger)
 
 
+def observers_of_search(trace: Trace | None, log: Observer | None, label: str) -> list[Observer]:
+    """Return the observers of one of many searches.
+
+    Args:
+        trace: as it was opened.
+        log: as it was opened.
+        label: written in the trace.
+    """
+    traced = [] if trace is None else [trace.search(label)]
+    return traced if log is None else [*traced, log]
+
+
 class _OneLine(logging.Formatter):
     """Escapes what a terminal would obey, or what would begin another line."""
 

@@ -93,6 +93,14 @@ def say(line: str) -> None:
         sys.stderr.flush()
 
 
+def format_duration(seconds: float) -> str:
+    """Format seconds for reading: 40 s, 3 min, 2 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def _guard(stream: Any, *, dropped: bool = False) -> Any:
     return None if stream is None else _Guarded(stream, dropped=dropped)
 

@@ -40,20 +40,28 @@ def strategy_parameters(function: F) -> F:
     )(function)
 
 
-def strategy_from(ctx: click.Context, given: Mapping[str, Any], **more: Any) -> Strategy:
+def strategy_from(ctx: click.Context, given: Mapping[str, Any]) -> Strategy:
     """Build a command's strategy from the given options.
 
     Args:
         ctx: the command's context.
         given: the command's arguments.
-        more: further parameters.
 
     Raises:
         ConfigError: a value is out of bounds, or an option has no effect with this strategy.
     """
+    return make_strategy(given["strategy"], strategy_values(ctx, given))
+
+
+def strategy_values(ctx: click.Context, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a command's strategy that were given, by name.
+
+    Raises:
+        ConfigError: an option has no effect with this strategy.
+    """
     name = given["strategy"]
     known = {one.name for one in strategy_options(name)}
-    values = dict(more)
+    values: dict[str, Any] = {}
     for one in _all_options():
         if ctx.get_parameter_source(one.name) is click.core.ParameterSource.DEFAULT:
             continue
@@ -66,7 +74,7 @@ def strategy_from(ctx: click.Context, given: Mapping[str, Any], **more: Any) -> 
             raise error
         value = given[one.name]
         values[key] = _TRUTH_WORDS.get(value, value) if one.parameter.kind == "choice" else value
-    return make_strategy(name, values)
+    return values
 
 
 def _own(name: str) -> set[str]:

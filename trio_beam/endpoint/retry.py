@@ -73,6 +73,21 @@ class GiveUp:
     reason: str
 
 
+#: Refusals that every other request would meet too: wrong key, model or address.
+_HOPELESS_STATUS = frozenset({401, 403, 404})
+
+
+def is_hopeless(error: EndpointError) -> bool:
+    """Return whether a request for any other prompt would fail in the same way, now."""
+    match error:
+        case RequestRejected(status=status):
+            return status in _HOPELESS_STATUS
+        case ConnectionFailed(never_sent=never_sent):
+            return never_sent
+        case _:
+            return False
+
+
 def is_transient(error: EndpointError) -> bool:
     """Return whether the same request may succeed another time."""
     match error:

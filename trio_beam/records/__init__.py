@@ -1,15 +1,17 @@
 """Records of work that was paid for, in a file of JSON lines that outlives the process.
 
-`line` seals a record with a checksum and reads it back; `record_file` keeps the records of a file, appends to
-it and holds its lock. Neither knows what a record is about: an application gives the type, a
-`msgspec.Struct`, and the key that its records are found by.
+`line` seals a record with a checksum and reads it back; `record_log` appends records to a file and holds its
+lock; `record_file` keeps them in memory too, by a key. None knows what a record is about: an application
+gives the type, a `msgspec.Struct`. `identity` describes what a record depends on.
 """
 
 from trio_beam.records.line import from_line, to_line
-from trio_beam.records.record_file import RecordFile, RecordsInUse, RecordsUnusable, read_records
+from trio_beam.records.record_file import RecordFile, read_records
+from trio_beam.records.record_log import RecordLog, RecordsInUse, RecordsUnusable
 
 __all__ = [
     "RecordFile",
+    "RecordLog",
     "RecordsInUse",
     "RecordsUnusable",
     "from_line",

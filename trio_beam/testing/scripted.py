@@ -133,7 +133,7 @@ class ScriptedModel(Recorder):
         """
         if request.enumerate:
             raise LogprobsUnavailable("a scripted model has no distribution to enumerate")
-        drawn = self._draw(prompt, request.beam.text, request.n)
+        drawn = self._draw(prompt, request.beam.full_text, request.n)
         await trio.sleep(max(reply.delay for reply, _ in drawn))
         for reply, rest in drawn:
             if reply.error is not None and len(rest) < request.max_tokens:

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from trio_beam.answers import Vote
-from trio_beam.benchmark.identity import fingerprint, identity_of
-from trio_beam.benchmark.records import digest_of
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, Lookahead
 from trio_beam.core.mcmc_config import McmcConfig
+from trio_beam.records.identity import digest_of, fingerprint, identity_of
 from trio_beam.scorers import Judge
 from trio_beam.selection import Resample, Subtrees
 
@@ -89,7 +88,7 @@ def test_it_is_json_without_anything_of_this_process() -> None:
 
 
 def test_another_process_says_the_same() -> None:
-    code = "from tests.benchmark.test_identity import digests\nprint(*digests())"
+    code = "from tests.records.test_identity import digests\nprint(*digests())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

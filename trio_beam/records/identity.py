@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from trio_beam.benchmark.records import digest_of
 from trio_beam.core.validation import PARAMETER
 
 
@@ -39,6 +39,12 @@ def identity_of(value: Any) -> Any:
             inner = _fields(value) if attrs.has(type(value)) else _state(value)
             described = {"class": _name(type(value)), **inner}
     return described
+
+
+def digest_of(value: Mapping[str, Any]) -> str:
+    """Return a stable digest of a JSON-compatible value."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def fingerprint(file: Path) -> str | None:

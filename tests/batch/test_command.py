@@ -1,0 +1,165 @@
+"""``trio-beam batch`` over a real socket: what it prints, its exit codes, and that it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from pyarrow import parquet
+
+from tests.batch.batches import read
+from tests.servers.socket_server import threaded_server
+from trio_beam.batch.command import batch
+from trio_beam.traces import read_trace
+
+SHORT = ["--max-tokens", "4", "--tokens-per-step", "2", "--seed", "1", "--dialect", "openai"]
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    with threaded_server() as served:
+        yield served
+
+
+def write_prompts(path: Path, count: int) -> Path:
+    rows = [{"id": number, "prompt": f"p {number}", "answer": 1} for number in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def invoke(server: tuple[str, Any], *words: object) -> Result:
+    url, _ = server
+    args = [*map(str, words), "--base-url", url, "--model", "m", *SHORT]
+    return CliRunner().invoke(batch, args, env={"OPENAI_API_KEY": ""})
+
+
+def test_it_goes_on_where_it_was(tmp_path: Path, server: tuple[str, list[dict[str, Any]]]) -> None:
+    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 6), tmp_path / "out"
+    done = invoke(server, prompts, "--out", out, "--limit", 2)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == f"{out / 'results.jsonl'}\n"
+    assert len(read(out)) == 2
+    assert "2 answers in" in done.stderr
+    asked = len(server[1])
+    done = invoke(server, prompts, "--out", out, "--parquet", "--beams")
+    assert done.exit_code == 0, done.stderr
+    assert "2 prompts are done already, 4 are left" in done.stderr
+    answers = read(out)
+    assert sorted(one.id for one in answers) == list("012345")
+    assert parquet.read_table(out / "results.parquet").column("id").to_pylist() == [
+        one.id for one in answers
+    ]
+    assert len(server[1]) == 3 * asked
+    again = invoke(server, prompts, "--out", out)
+    assert (again.exit_code, len(server[1])) == (0, 3 * asked)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "results.jsonl",
+        "results.parquet",
+        "run.json",
+    ]
+
+
+def test_what_has_changed_is_named_and_nothing_is_touched(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 2), tmp_path / "out"
+    assert invoke(server, prompts, "--out", out).exit_code == 0
+    before = (out / "results.jsonl").read_bytes()
+    done = invoke(server, prompts, "--out", out, "--beam-width", 3)
+    assert done.exit_code == 1
+    assert "beam_width was not given and is 3" in done.stderr
+    prompts.write_text('{"id": 0, "prompt": "other"}\n')
+    done = invoke(server, prompts, "--out", out)
+    assert done.exit_code == 1
+    assert "'0' has another prompt now" in done.stderr
+    assert "'1' is not in the file any more" in done.stderr
+    assert (out / "results.jsonl").read_bytes() == before
+    done = invoke(server, prompts, "--out", out, "--allow-changes")
+    assert done.exit_code == 0, done.stderr
+
+
+BAD: dict[str, tuple[list[str], str, int]] = {
+    "no file": (["none.jsonl"], "none.jsonl cannot be read", 1),
+    "no format": (["prompts.doc"], "no known format", 1),
+    "bad line": (["bad.jsonl"], "line 2: not JSON", 1),
+    "twice": (["twice.jsonl"], "records 1 and 2 have the same id", 1),
+    "bad value": (["prompts.jsonl", "--beam-width", "0"], "--beam-width", 2),
+    "no effect": (["prompts.jsonl", "--strategy", "greedy", "--n", "3"], "no effect", 2),
+    "two models": (["prompts.jsonl", "--local"], "which?", 2),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_before_anything_is_asked(
+    name: str, tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    words, message, code = BAD[name]
+    write_prompts(tmp_path / "prompts.jsonl", 2)
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a"}\n{"prompt": \n')
+    (tmp_path / "twice.jsonl").write_text('{"id": 1, "prompt": "a"}\n{"id": "1", "prompt": "b"}\n')
+    done = invoke(server, tmp_path / words[0], *words[1:], "--out", tmp_path / "out")
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert server[1] == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 2)
+    done = invoke(server, prompts, "--out", prompts / "out")
+    assert done.exit_code == 1
+    assert "out cannot be made: Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c_keeps_what_is_there(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 4000), tmp_path / "out"
+    words = ["batch", str(prompts), "--out", str(out), "--base-url", server[0], "--model", "m"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trio_beam", *words, *SHORT, "--max-searches", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")},
+    )
+    deadline = time.monotonic() + 60
+    while not (out / "results.jsonl").exists() or not (out / "results.jsonl").stat().st_size:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in stderr
+    assert "the same command goes on" in stderr
+    done = {one.id for one in read(out)}
+    assert 0 < len(done) < 4000
+
+
+def test_every_search_is_traced_with_its_id(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 3)
+    trace = tmp_path / "run.jsonl"
+    result = invoke(server, prompts, "--out", tmp_path / "out", "--trace", trace)
+    assert result.exit_code == 0, result.output
+    found = read_trace(trace).searches
+    assert len({one.began.label for one in found}) == 3
+    assert all(one.end is not None for one in found)
+    again = invoke(server, prompts, "--out", tmp_path / "out", "--trace", prompts)
+    assert again.exit_code == 1
+    assert "holds something else than a trace" in again.output

@@ -1,0 +1,319 @@
+"""``trio-beam batch``: search for every prompt of a file."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+from rich.console import Console
+
+from trio_beam import __version__
+from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
+from trio_beam.batch.parquet import check_pyarrow, write_parquet
+from trio_beam.batch.progress import BatchProgress, progress
+from trio_beam.batch.prompts import PromptRecord, read_prompts
+from trio_beam.batch.run import Plan, run_batch
+from trio_beam.batch.work import WorkList
+from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.embedded import model_file_option, require_model
+from trio_beam.command.help import Choice, Command, option
+from trio_beam.command.observing import (
+    observers_of_search,
+    observing_options,
+    open_log,
+    open_trace,
+)
+from trio_beam.command.output import say, write
+from trio_beam.command.request_options import parse_body, parse_header
+from trio_beam.command.runner import plain_errors, run
+from trio_beam.command.server_options import (
+    api_key_option,
+    attempt_timeout_option,
+    base_url_option,
+    dialect_option,
+    model_option,
+    refuse_two_models,
+)
+from trio_beam.command.strategy_options import strategy_parameters, strategy_values
+from trio_beam.endpoint.endpoint import Endpoint
+from trio_beam.local.server import serve_local
+from trio_beam.records import RecordsUnusable
+from trio_beam.records.identity import identity_of
+
+_EXAMPLES = """
+trio-beam batch prompts.jsonl --out answers --seed 1
+trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1 \\
+    --strategy self_consistency --n 8 --max-searches 64 --parquet
+"""
+
+
+@click.command(
+    cls=Command, examples=_EXAMPLES, short_help="Search for every prompt of a file, resumably."
+)
+@click.argument("prompts", type=click.Path(path_type=Path))
+@option(
+    "output",
+    "--out",
+    "out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder of the answers. The same command goes on where it stopped.",
+)
+@base_url_option
+@model_option
+@api_key_option
+@option(
+    "model",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Header of every request; may be given several times.",
+)
+@option("model", "--extra-body", metavar="JSON", help="Fields of every request, as a JSON object.")
+@option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
+@model_file_option
+@option(
+    "model",
+    "--api",
+    type=Choice(["auto", "completions", "chat"]),
+    default="auto",
+    show_default=True,
+    help="Call of the protocol; auto: chat for messages.",
+)
+@dialect_option
+@option(
+    "model",
+    "--max-concurrent",
+    metavar="N",
+    default="100",
+    show_default=True,
+    callback=lambda _ctx, _param, text: int(text) if text.lstrip("-").isdecimal() else text,
+    help="Requests in flight; auto finds out how many the server takes.",
+)
+@option(
+    "model",
+    "--max-searches",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=16,
+    show_default=True,
+    help="Prompts at the same time.",
+)
+@strategy_parameters
+@attempt_timeout_option(300.0)
+@option(
+    "failure and time",
+    "--max-failures",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Stop when more prompts have failed.",
+)
+@option(
+    "failure and time",
+    "--retry-failed",
+    is_flag=True,
+    help="Search again for the prompts that failed before.",
+)
+@option(
+    "failure and time",
+    "--allow-changes",
+    is_flag=True,
+    help="Go on although the strategy, the model or prompts have changed.",
+)
+@option("input", "--limit", type=click.IntRange(min=1), metavar="N", help="Only N more prompts.")
+@option(
+    "input",
+    "--shuffle-seed",
+    type=int,
+    metavar="N",
+    help="Search in a random order, the same for the same number.",
+)
+@option("output", "--beams", "all_beams", is_flag=True, help="All beams of each prompt.")
+@option("output", "--parquet", is_flag=True, help="At the end, the answers as Parquet too.")
+@observing_options
+@option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+@click.pass_context
+def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None:
+    """Search for every prompt of PROMPTS: JSON lines, CSV or Parquet, compressed or not.
+
+    A record has "prompt" (a text) or "messages", an "id" (else the number of its line), and perhaps "search",
+    an object with parameters of its own. FOLDER/results.jsonl gets a line for each as it is done; prompts
+    without an answer are in failures.jsonl. Killed at any moment, the same command goes on.
+    """
+    if given["local"] or given["model_file"]:
+        refuse_two_models(ctx, "base_url", "--base-url")
+        given["base_url"] = None
+    if given["base_url"] is None:
+        for name in ("model", "api_key_env"):
+            if given[name] is not None:
+                spelling = "--" + name.replace("_", "-")
+                raise click.UsageError(
+                    f"{spelling} goes with --base-url; without one, the model is ours"
+                )
+    with plain_errors():
+        if given["parquet"]:
+            check_pyarrow()
+        work = _BatchCommand(ctx, prompts, out, given)
+    ctx.exit(run(work, work.interrupted))
+
+
+class _BatchCommand:
+    """The work of one command."""
+
+    def __init__(self, ctx: click.Context, prompts: Path, out: Path, given: dict[str, Any]) -> None:
+        self._prompts = prompts
+        self._out = out
+        self._given = given
+        self._progress: BatchProgress | None = None
+        self._left = 0
+        self._changed: list[str] = []
+        self._before = 0
+        values = strategy_values(ctx, given)
+        self._plan = Plan(
+            strategy=given["strategy"],
+            values=values,
+            max_searches=given["max_searches"],
+            max_failures=given["max_failures"],
+            all_beams=given["all_beams"],
+        )
+        strategy = self._plan.strategy_for(PromptRecord(id="", prompt=""))
+        headers = dict(map(parse_header, given["headers"]))
+        body = parse_body(given["extra_body"]) if given["extra_body"] else {}
+        authorised = any(name.lower() == "authorization" for name in headers)
+        key = None if authorised else read_api_key(given["api_key_env"], given["base_url"])
+        self._options = {
+            "headers": headers,
+            "extra_body": body,
+            "api_key": key if given["base_url"] else None,
+            "model": given["model"],
+            "api": given["api"],
+            "dialect": given["dialect"],
+            "max_concurrent": given["max_concurrent"],
+            "attempt_timeout": given["attempt_timeout"],
+        }
+        # Report invalid arguments before anything starts.
+        Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
+        program = f"trio_beam {__version__}"
+        self._trace = open_trace(given["trace"], given["trace_without"], program)
+        self._log = open_log(given["log_level"])
+        self._embedded = "" if given["base_url"] else require_model(given["model_file"])
+        self._identity = {
+            "strategy": {
+                "name": given["strategy"],
+                **identity_of(strategy),
+                "seed": values.get("seed"),
+            },
+            "model": given["model"] or self._embedded or None,
+            "api": given["api"],
+            "extra_body": body or None,
+        }
+
+    async def __call__(self, nursery: trio.Nursery) -> int:
+        """Search, and return the exit code."""
+        made = not self._out.exists()
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordsUnusable(f"{self._out} cannot be made: {error.strerror}") from None
+        try:
+            with WorkList(self._out / WORK) as todo:
+                await self._read(todo)
+                with self._folder(todo) as folder:
+                    self._check_changes()
+                    code = await self._search(nursery, todo, folder)
+            if self._trace is not None:
+                self._trace.close()
+            return code
+        finally:
+            if made:
+                with suppress(OSError):  # it is not empty
+                    self._out.rmdir()
+
+    def interrupted(self) -> None:
+        """Say what is there after everything was cancelled."""
+        if self._progress is not None:
+            say(f"interrupted: {self._done()}; the same command goes on")
+
+    def _folder(self, todo: WorkList) -> Folder:
+        return Folder(
+            self._out,
+            self._identity,
+            lambda answer: self._note(todo, answer),
+            allow_changes=self._given["allow_changes"],
+            retry_failed=self._given["retry_failed"],
+        )
+
+    async def _read(self, todo: WorkList) -> None:
+        """Read the prompts, with a line now and then for many."""
+        shown = trio.current_time()
+        for count in todo.fill(read_prompts(self._prompts), self._given["shuffle_seed"]):
+            await trio.lowlevel.checkpoint()
+            if trio.current_time() - shown > 2 and not self._given["quiet"]:
+                shown = trio.current_time()
+                say(f"{count:,} prompts read")
+
+    def _note(self, todo: WorkList, answer: Answer) -> None:
+        """Note an outcome of an earlier run."""
+        verdict = todo.note_done(answer.id, answer.digest)
+        if verdict == "done":
+            self._before += 1
+        else:
+            word = "is not in the file any more" if verdict == "gone" else "has another prompt now"
+            self._changed.append(f"{answer.id!r} {word}")
+
+    def _check_changes(self) -> None:
+        if self._changed and not self._given["allow_changes"]:
+            first = "; ".join(self._changed[:3])
+            more = f", and {len(self._changed) - 3} more" if len(self._changed) > 3 else ""
+            raise RunChanged(
+                f"{self._prompts} has changed since {self._out} was begun: {first}{more}. Name another"
+                " folder, or add --allow-changes to keep these answers and go on"
+            )
+
+    async def _search(self, nursery: trio.Nursery, todo: WorkList, folder: Folder) -> int:
+        limit = self._given["limit"]
+        self._left = todo.left() if limit is None else min(limit, todo.left())
+        pending = (record for record, _ in zip(todo.pending(), range(self._left), strict=False))
+        if self._before and not self._given["quiet"]:
+            say(f"{self._before:,} prompts are done already, {self._left:,} are left")
+        shown = progress(Console(stderr=True), self._left, quiet=self._given["quiet"])
+        with shown as self._progress:
+            if self._left:
+                base_url = self._given["base_url"]
+                if base_url is None:
+                    self._progress.say(f"starting the embedded model, {self._embedded}")
+                    base_url = await nursery.start(self._serve)
+                async with Endpoint(base_url, **self._options) as endpoint:
+                    await run_batch(
+                        endpoint,
+                        pending,
+                        self._plan,
+                        folder,
+                        self._progress,
+                        lambda name: observers_of_search(self._trace, self._log, name),
+                    )
+        folder.sync()
+        if self._given["parquet"] and (self._out / ANSWERS).exists():
+            await trio.to_thread.run_sync(write_parquet, self._out, self._progress.say)
+        if not self._given["quiet"]:
+            say(self._done())
+        write(str(self._out / ANSWERS))
+        return 1 if (self._out / FAILURES).stat().st_size else 0
+
+    async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
+        await serve_local(self._given["model_file"], task_status=task_status)
+
+    def _done(self) -> str:
+        assert self._progress is not None
+        said = f"{self._progress.done - self._progress.failed:,} answers in {self._out / ANSWERS}"
+        if self._progress.failed:
+            said += (
+                f", {self._progress.failed:,} prompts without one in {self._out / FAILURES}"
+                " (--retry-failed tries them again)"
+            )
+        return f"{said}; {self._progress}"

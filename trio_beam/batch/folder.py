@@ -1,0 +1,190 @@
+"""The folder of a run: its answers, its failures, and what both depend on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from trio_beam.errors import TrioBeamError
+from trio_beam.records import RecordLog, RecordsUnusable
+
+#: In the folder: answers, prompts without one, what they depend on, and what is left to do.
+ANSWERS, FAILURES, RUN, WORK = "results.jsonl", "failures.jsonl", "run.json", "work.sqlite"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """The outcome for a prompt: a line of ``results.jsonl``, or of ``failures.jsonl`` with an `error`.
+
+    Attributes:
+        id: of the prompt.
+        text: the answer, without thinking.
+        digest: of the prompt and its own parameters.
+        reasoning: the model's thinking, where it is known.
+        score: of the search, in nats for ``"power"``; None if it has none.
+        exact: whether all scores are the model's own for the sampled tokens.
+        stop_reason: the search's.
+        finish_reason: the answer's.
+        rounds: completed rounds.
+        seed: of the search; None: the server's own randomness.
+        prompt_tokens: over all requests.
+        completion_tokens: generated tokens, dropped beams included.
+        requests: requests sent.
+        seconds: duration of the search, with others running.
+        votes: each answer's share of the votes, if there was a vote.
+        beams: all beams with their scores, if they were asked for.
+        error: why there is no answer; "" otherwise.
+    """
+
+    id: str
+    text: str
+    digest: str
+    reasoning: str = ""
+    score: float | None = None
+    exact: bool = True
+    stop_reason: str = ""
+    finish_reason: str = ""
+    rounds: int = 0
+    seed: int | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    votes: list[tuple[str, float]] = []
+    beams: list[dict[str, Any]] = []
+    error: str = ""
+
+
+class RunChanged(TrioBeamError):
+    """The folder has the answers of another run; names what differs."""
+
+
+class Folder:
+    """A run's folder, as a context manager that holds its lock.
+
+    Args:
+        path: of the folder; it is made.
+        identity: what the answers depend on besides the prompts, JSON-compatible, by name.
+        on_record: called with each answer and failure that is there.
+        allow_changes: whether to go on although something differs.
+        retry_failed: whether to forget the failures.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        identity: Mapping[str, Any],
+        on_record: Callable[[Answer], object],
+        *,
+        allow_changes: bool = False,
+        retry_failed: bool = False,
+    ) -> None:
+        self.path = path
+        self._identity = dict(identity)
+        self._on_record = on_record
+        self._allow_changes = allow_changes
+        self._retry_failed = retry_failed
+        self._stack = contextlib.ExitStack()
+        self._answers: RecordLog[Answer] | None = None
+        self._failures: RecordLog[Answer] | None = None
+
+    def __enter__(self) -> Self:
+        """Lock the folder and read what is there.
+
+        Raises:
+            RunChanged: it has the answers of another run.
+            RecordsUnusable: it cannot be made, read or written, or another run uses it.
+        """
+        with contextlib.ExitStack() as stack:
+            # Before anything is locked or made: a folder of something else is left as it is.
+            before = self._read_identity()
+            changes = [] if before is None else _differences(before, self._identity)
+            if changes and not self._allow_changes:
+                raise RunChanged(
+                    f"{self.path} has answers of another run; what differs: {'; '.join(changes)}."
+                    " Name another folder, or add --allow-changes to go on here"
+                )
+            self._answers = stack.enter_context(self._log(ANSWERS))
+            self._failures = stack.enter_context(self._log(FAILURES))
+            self._write_identity()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait until the disk has everything, and free the folder."""
+        self._stack.__exit__(exc_type, exc, traceback)
+
+    def keep(self, answer: Answer) -> None:
+        """Write an outcome; the disk has it after the next `sync`, and readers at once.
+
+        Raises:
+            RecordsUnusable: the disk is full or gone.
+        """
+        log = self._failures if answer.error else self._answers
+        assert log is not None
+        log.write(answer, sync=False)
+
+    def sync(self) -> None:
+        """Wait until the disk has everything.
+
+        Raises:
+            RecordsUnusable: the disk is full or gone.
+        """
+        for log in (self._answers, self._failures):
+            assert log is not None
+            log.sync()
+
+    def _log(self, name: str) -> RecordLog[Answer]:
+        path = self.path / name
+        if name == FAILURES and self._retry_failed:
+            log = RecordLog(path, Answer)
+            with log:  # under its lock
+                log.clear()
+        return RecordLog(path, Answer, self._on_record)
+
+    def _read_identity(self) -> dict[str, Any] | None:
+        try:
+            found = msgspec.json.decode((self.path / RUN).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise RecordsUnusable(f"{self.path / RUN} cannot be read: {error}") from None
+        if not isinstance(found, dict):
+            raise RecordsUnusable(f"{self.path / RUN} is not of a run")
+        return found
+
+    def _write_identity(self) -> None:
+        new = self.path / f"{RUN}.new"
+        text = msgspec.json.format(msgspec.json.encode(self._identity), indent=2)
+        try:
+            new.write_bytes(text + b"\n")
+            new.replace(self.path / RUN)
+        except OSError as error:
+            words = f"{self.path} cannot be used for records: {error.strerror}"
+            raise RecordsUnusable(words) from None
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:
+    """Say which values differ, by name."""
+    found = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        full = f"{within}{name}"
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{full}.")
+        elif old != new:
+            found.append(f"{full} was {_shown(old)} and is {_shown(new)}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else f"{value!r:.80}"

@@ -1,0 +1,196 @@
+"""Read prompts from JSON lines, CSV or Parquet, compressed or not, one record at a time."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+import attrs
+import msgspec
+
+from trio_beam.core.prompt import PromptLike, check_prompt
+from trio_beam.errors import ConfigError, TrioBeamError
+from trio_beam.records.identity import digest_of
+
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
+_FORMATS = (
+    f"JSON lines ({', '.join(_JSON_LINES)}), .csv and .parquet, also with .gz, .bz2, .xz or .zst"
+)
+#: Longer fields of CSV are refused by Python's reader unless it is told.
+_LONGEST_FIELD = 1 << 30
+
+
+class BadPrompts(TrioBeamError):
+    """The prompts cannot be read; says where and why."""
+
+
+@attrs.frozen(kw_only=True)
+class PromptRecord:
+    """One prompt.
+
+    Attributes:
+        id: unique in the file.
+        prompt: a text, or messages.
+        search: what its search has otherwise than the run: a strategy's name and parameters.
+    """
+
+    id: str
+    prompt: PromptLike
+    search: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Digest of all but the id."""
+        return digest_of({"prompt": self.prompt, "search": dict(self.search)})
+
+
+def read_prompts(path: Path) -> Iterator[PromptRecord]:
+    """Yield the records of a file, in order.
+
+    Each has ``prompt`` (a text) or ``messages`` (a list of messages), an ``id`` (else the number of its line)
+    and perhaps ``search``, an object with parameters of its own. Other members are ignored. In CSV,
+    ``messages`` and ``search`` are JSON.
+
+    Raises:
+        BadPrompts: the file or a record in it cannot be read.
+    """
+    try:
+        for number, row in _rows(path):
+            yield _record(row, number, path)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise BadPrompts(f"{path} cannot be read: {words}") from None
+    except UnicodeDecodeError as error:
+        raise BadPrompts(f"{path} is not UTF-8: {error.reason}") from None
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    compressed = suffixes.pop() if suffixes and suffixes[-1] in _OPENERS else ""
+    kind = suffixes[-1] if suffixes else ""
+    if kind == ".parquet" and not compressed:
+        return _parquet(path)
+    if kind not in (*_JSON_LINES, ".csv"):
+        raise BadPrompts(f"{path} has no known format: name it {_FORMATS}")
+    opened = _OPENERS[compressed](path)
+    return _csv(opened, path) if kind == ".csv" else _json_lines(opened, path)
+
+
+def _zst(path: Path) -> IO[bytes]:
+    arrow = _pyarrow("Zstandard")
+    stream = arrow.CompressedInputStream(arrow.OSFile(str(path)), "zstd")
+    return io.BufferedReader(stream)  # which can read lines
+
+
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+#: By suffix; "" for none.
+_OPENERS: dict[str, Callable[[Path], Any]] = {
+    "": _plain,
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _zst,
+}
+
+
+def _json_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, Any]]:
+    with file:
+        for number, line in enumerate(file, 1):
+            if not line.strip(b"\xef\xbb\xbf \t\r\n"):
+                continue
+            try:
+                yield number, msgspec.json.decode(line.strip(b"\xef\xbb\xbf \t\r\n"))
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise BadPrompts(f"{path}, line {number}: not JSON: {error}") from None
+
+
+def _csv(file: IO[bytes], path: Path) -> Iterator[tuple[int, Any]]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        rows = csv.DictReader(text, strict=True)
+        try:
+            for number, row in enumerate(rows, 1):
+                if None in row:
+                    raise BadPrompts(f"{path}, record {number}: more fields than the header names")
+                there = {name: field for name, field in row.items() if field}  # none is empty
+                for name in ("messages", "search"):
+                    if name in there:
+                        there[name] = _decoded(there[name], name, path, number)
+                yield number, there
+        except csv.Error as error:
+            raise BadPrompts(f"{path}, line {rows.line_num}: {error}") from None
+
+
+def _decoded(text: str, name: str, path: Path, number: int) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadPrompts(f"{path}, record {number}: {name} is not JSON: {error}") from None
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
+    arrow = _pyarrow("Parquet")
+    from pyarrow import parquet  # noqa: PLC0415  # an extra
+
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = {"id", "prompt", "messages", "search"} & set(file.schema_arrow.names)
+            for batch in file.iter_batches(1024, columns=sorted(names)):
+                for row in batch.to_pylist():
+                    number += 1
+                    there = {name: value for name, value in row.items() if value is not None}
+                    for name in ("messages", "search"):
+                        if isinstance(there.get(name), str):
+                            there[name] = _decoded(there[name], name, path, number)
+                    yield number, there
+    except arrow.ArrowException as error:
+        raise BadPrompts(f"{path} cannot be read as Parquet: {error}") from None
+
+
+class _Arrow(Protocol):
+    """What is used of pyarrow."""
+
+    ArrowException: type[Exception]
+    CompressedInputStream: Any
+    OSFile: Any
+
+
+def _pyarrow(what: str) -> _Arrow:
+    try:
+        import pyarrow as pa  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError:
+        message = f'{what} needs an extra: pip install "trio-beam[batch]"'
+        raise BadPrompts(message) from None
+    return cast("_Arrow", pa)
+
+
+def _record(row: Any, number: int, path: Path) -> PromptRecord:
+    where = f"{path}, record {number}"
+    if not isinstance(row, dict):
+        raise BadPrompts(f"{where}: an object is needed, with prompt or messages, not {row!r:.60}")
+    given = [name for name in ("prompt", "messages") if row.get(name) is not None]
+    if len(given) != 1:
+        raise BadPrompts(f"{where}: one of prompt and messages is needed")
+    prompt, name = row[given[0]], row.get("id", number)
+    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+        raise BadPrompts(f"{where}: id must be a text or a whole number, not {name!r:.60}")
+    search = row.get("search") or {}
+    if not isinstance(search, dict):
+        raise BadPrompts(f"{where}: search must be an object with parameters, not {search!r:.60}")
+    if isinstance(prompt, str) != (given[0] == "prompt"):
+        raise BadPrompts(f"{where}: prompt must be a text, and messages a list of messages")
+    try:
+        check_prompt(prompt)
+    except ConfigError as error:
+        raise BadPrompts(f"{where}: {error}") from None
+    return PromptRecord(id=str(name), prompt=prompt, search=search)
