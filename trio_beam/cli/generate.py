@@ -89,6 +89,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @attempt_timeout_option(300.0)
 @option("output", "--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 @option("output", "--debug", is_flag=True, help="Print the [BeamSearch] lines on standard error.")
+@option("output", "--tree", is_flag=True, help="At the end, print the tree of beams.")
 @observing_options
 @option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context

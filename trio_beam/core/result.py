@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.result_html import beams_as_html
 from trio_beam.core.usage import Usage
 from trio_beam.errors import EndpointError, TrioBeamError
 
@@ -66,6 +67,15 @@ class SearchResult:
     exact: bool = True
     votes: Votes = ()
     log_evidence: float | None = None
+
+    def _repr_html_(self) -> str:
+        """Return the tree of its beams, for notebooks."""
+        usage = self.usage
+        caption = (
+            f"{self.stop_reason} after {self.rounds} rounds: {usage.completion_tokens} tokens in"
+            f" {usage.requests} requests"
+        )
+        return beams_as_html(self.beams, caption)
 
 
 class SearchFailed(TrioBeamError):
