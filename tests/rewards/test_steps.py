@@ -39,3 +39,10 @@ def test_a_block_is_a_step_unless_it_is_blank() -> None:
     beam = chain([block("a b"), block("\n\n"), block("c"), block("")])
     assert steps_of(beam) == (["a b\n\n", "c"], [0, 0, 1, 1])
     assert steps_of(Beam()) == ([], [])
+
+
+def test_the_thinking_before_the_answer_is_no_step() -> None:
+    beam = chain([block("<think>", "a"), block("b\n\n"), block("c</think>\n", "d\n\n"), block("e")])
+    assert beam.text == "d\n\ne"
+    assert steps_of(beam) == (["d\n\n", "e"], [0, 0, 0, 1])
+    assert steps_of(chain([block("<think>", "a"), block("b")])) == ([""], [0, 0])

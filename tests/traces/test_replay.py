@@ -284,14 +284,18 @@ def test_a_models_choice_repeats(tmp_path: Path) -> None:
     assert facts(trio_beam.replay(tmp_path / "run.jsonl")) == facts(recorded)
 
 
-def test_thinking_messages_and_hostile_texts_repeat(tmp_path: Path) -> None:
+@pytest.mark.parametrize("budget", [None, 2])
+def test_thinking_messages_and_hostile_texts_repeat(tmp_path: Path, budget: int | None) -> None:
     script: list[Any] = [
         "<think>\u202e why \x1b[2J</think> because",
         "no 🚀 <script>",
         ("so be it", -2.5),
+        "<think>\u202e why\n</think>\n\n so it is",  # as a budget ends it
     ]
     prompt = [{"role": "user", "content": "Why?\u2028"}]
-    config = BeamSearchConfig(beam_width=3, n_per_beam=1, tokens_per_step=1, max_tokens=5)
+    config = BeamSearchConfig(
+        beam_width=3, n_per_beam=1, tokens_per_step=2, max_tokens=6, reasoning_budget=budget
+    )
     recorded = run_recorded(tmp_path / "run.jsonl", ScriptedModel(script), config, prompt=prompt)
     assert facts(trio_beam.replay(tmp_path / "run.jsonl")) == facts(recorded)
 

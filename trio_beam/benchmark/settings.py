@@ -112,6 +112,11 @@ class BenchmarkGroup:
     seed: int | None = integer(
         42, minimum=0, optional=True, help="null: the server's own randomness."
     )
+    samples: int = integer(
+        1,
+        minimum=1,
+        help="Number of independent answers of each strategy to each problem, for pass@k, avg@k and maj@k.",
+    )
     max_concurrent_problems: int = integer(
         8, minimum=1, help="Maximum number of concurrent problems."
     )

@@ -31,8 +31,11 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
 
 def _score(result: SearchResult) -> Iterator[str]:
     best = result.beams[0]
-    if best.logprob is not None and best.length:
-        yield f"mean log-probability {best.logprob / best.length:.2f} a token ({best.length})"
+    sampled = best.sampled_length
+    if best.logprob is not None and sampled:
+        yield f"mean log-probability {best.logprob / sampled:.2f} a token ({sampled})"
+    if best.forced:
+        yield "its thinking was ended by force"
     if best.weight is not None:
         yield f"drawn with {best.weight:.0%} of the weight"
     if len(result.beams) > 1:
@@ -46,8 +49,8 @@ def explain_thinking(result: SearchResult, strategy: Strategy) -> str:
         return f"the model thought for {length} tokens and ended its text without an answer"
     return (
         f"no answer: the model was still thinking after {length} tokens; raise --max-tokens (now"
-        f" {strategy.max_tokens}), or let it think less (such as --extra-body"
-        """ '{"reasoning_effort": "low"}')"""
+        f" {strategy.max_tokens}), or let it think less (--reasoning-budget, or a field of the server's, such"
+        """ as --extra-body '{"reasoning_effort": "low"}')"""
     )
 
 

@@ -124,6 +124,7 @@ def _rows(found: Capabilities) -> list[tuple[str, str]]:
         ("end of text", _word(found.end_of_text_counted, "counted", "not counted")),
         ("token ids", f"in: {_word(found.token_ids_in)}, out: {_word(found.token_ids_out)}"),
         ("chat is continued", _word(found.continues_chat)),
+        ("thinking", _word(found.thinks_apart, "apart from the text", "in the text")),
         ("streams", _word(found.streams)),
         (
             "a closed connection",

@@ -25,6 +25,7 @@ class Beam:
         continuation: its last block; None for the empty beam.
         logprob: sum of the log-probabilities of its tokens, in nats; None if none were asked for.
         length: number of tokens.
+        forced: number of those that were not sampled (`Token.forced`).
         score: from the scorer; higher is better.
         finished: whether the model ended the text (see `finish_reason`). A beam that fills the model's
             context has ``finish_reason="context"`` and is not finished.
@@ -41,6 +42,7 @@ class Beam:
     continuation: Continuation | None = None
     logprob: float | None = 0.0
     length: int = 0
+    forced: int = 0
     score: float = float("-inf")
     finished: bool = False
     finish_reason: str = LENGTH
@@ -59,6 +61,11 @@ class Beam:
     trim: int = 0
     #: Rolling checksum of all tokens.
     fingerprint: int = 0
+
+    @property
+    def sampled_length(self) -> int:
+        """Number of sampled tokens, which scores divide by."""
+        return self.length - self.forced
 
     @property
     def ended(self) -> bool:
@@ -132,6 +139,7 @@ class Beam:
             "continuation": continuation,
             "logprob": _add(self.logprob, continuation.logprob),
             "length": self.length + len(continuation),
+            "forced": self.forced + continuation.forced,
             "finish_reason": reason,
             "finished": reason not in (LENGTH, CONTEXT),
             "exact": self.exact and continuation.exact,

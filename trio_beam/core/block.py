@@ -28,6 +28,8 @@ class Token(NamedTuple):
         id: its id in the vocabulary, if the server sent it.
         bytes: its UTF-8 bytes, if the server sent them; b"" for an end-of-text token.
         top: the most probable tokens at its position, if requested (their ``top`` is empty).
+        forced: whether it was appended by the search rather than sampled, as the end of a thinking that has
+            used up ``reasoning_budget``. It is certain, with a log-probability of 0, and not scored.
     """
 
     text: str
@@ -35,6 +37,7 @@ class Token(NamedTuple):
     id: int | None = None
     bytes: builtins.bytes | None = None
     top: tuple[Token, ...] = ()
+    forced: bool = False
 
     @property
     def data(self) -> builtins.bytes:
@@ -70,6 +73,8 @@ class Continuation:
             if that is the model's own (temperature 1).
         ends_step: whether it ends behind a delimiter of `Steps`.
         reasoning: thinking that arrived apart from `data`; "" if it was hidden, None if there was none.
+        forced: number of tokens at its end that were not sampled (`Token.forced`).
+        discarded: number of tokens that were generated behind its end and thrown away.
     """
 
     _tokens: tuple[Token, ...] | Callable[[], tuple[Token, ...]]
@@ -82,6 +87,8 @@ class Continuation:
     proposal: Sequence[float] | None = None
     ends_step: bool = False
     reasoning: str | None = None
+    forced: int = 0
+    discarded: int = 0
 
     @keys.default
     def _keys(self) -> Sequence[int | bytes]:
@@ -112,6 +119,11 @@ class Continuation:
         """Number of tokens."""
         return len(self.keys)
 
+    @property
+    def sampled(self) -> int:
+        """Number of tokens without those that were forced."""
+        return len(self.keys) - self.forced
+
     def __bool__(self) -> bool:
         """Return True, also for an empty continuation."""
         return True
@@ -130,7 +142,14 @@ class Continuation:
             generated=self.generated,
             proposal=None if self.proposal is None else self.proposal[:count],
             reasoning=self.reasoning,
+            forced=max(0, count - self.sampled),
+            discarded=self.discarded,
         )
+
+
+def forced_token(text: str, number: int | None = None) -> Token:
+    """Return a token of a text that the search appends, with its id if it is known."""
+    return Token(text, 0.0, number, text.encode("utf-8", "replace"), forced=True)
 
 
 def known(logprob: float | None) -> float:

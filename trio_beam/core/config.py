@@ -220,6 +220,8 @@ class BeamSearchConfig(Strategy):
         if steps is not None and steps.min_tokens > self.tokens_per_step:
             bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
             raise ConfigError("block", bound, steps.min_tokens)
+        if self.reasoning_budget is not None:
+            _check_reasoning_budget(self.reasoning_budget, self)
         if self.min_beams > self.beam_width:
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
@@ -276,9 +278,17 @@ class BeamSearchConfig(Strategy):
 
     @property
     def rounds(self) -> int:
-        """Maximum number of blocks until ``max_tokens``; the last one is shortened."""
+        """Maximum number of blocks until ``max_tokens``; the last one is shortened.
+
+        One more with ``reasoning_budget``, where a block ends as well.
+        """
         shortest = self.tokens_per_step if self.block_part is None else self.block_part.min_tokens
-        return -(-self.max_tokens // shortest)
+        return -(-self.max_tokens // shortest) + (self.reasoning_budget is not None)
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued, so that all of it must be known."""
+        return self.block_part is not None or super().several_blocks
 
     @property
     def weighted(self) -> bool:
@@ -323,6 +333,14 @@ class BeamSearchConfig(Strategy):
         if self.proposal == "enumerate" and ranks:
             return min(samples, self.beam_width + (self.beam_width if self.stop else 1))
         return samples
+
+
+def _check_reasoning_budget(tokens: int, config: BeamSearchConfig) -> None:
+    if config.reasoning == "off":
+        raise ConfigError("reasoning_budget", "None with reasoning='off'", tokens)
+    if tokens >= config.max_tokens:
+        bound = f"below max_tokens ({config.max_tokens}), so that an answer can follow"
+        raise ConfigError("reasoning_budget", bound, tokens)
 
 
 def _check_enumeration(config: BeamSearchConfig) -> None:

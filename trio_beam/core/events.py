@@ -143,7 +143,9 @@ class BeamExpanded(SearchEvent):
         rank: rank of the beam in the round, from 0.
         candidates: number of continuations.
         tokens: number of tokens generated for them.
-        discarded: number of those behind the end of a step or a stop string, which were thrown away.
+        discarded: number of those behind the end of a step, a stop string or a budget for thinking, which
+            were thrown away.
+        forced: number of continuations whose thinking was ended by force (``reasoning_budget``).
         children: the beam extended by each continuation, not scored yet.
     """
 
@@ -152,6 +154,7 @@ class BeamExpanded(SearchEvent):
     candidates: int
     tokens: int
     discarded: int = 0
+    forced: int = 0
     children: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 

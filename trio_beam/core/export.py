@@ -38,6 +38,7 @@ def _beam(beam: Beam) -> dict[str, Any]:
         "finish_reason": beam.finish_reason,
         "exact": beam.exact,
         "multiplicity": beam.multiplicity,
+        **({"forced_tokens": beam.forced} if beam.forced else {}),
         **({"step_scores": list(beam.step_scores)} if beam.step_scores else {}),
         **({} if beam.weight is None else {"weight": beam.weight}),
         "tokens": [_token(token) for token in beam.tokens],
@@ -47,10 +48,12 @@ def _beam(beam: Beam) -> dict[str, Any]:
 def _token(token: Token) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "text": token.text,
-        "logprob": token.logprob,
+        "logprob": None if token.forced else token.logprob,
         "id": token.id,
         "bytes": None if token.bytes is None else list(token.bytes),
     }
+    if token.forced:
+        plain["forced"] = True
     if token.top:
         plain["top"] = [_token(other) for other in token.top]
     return plain

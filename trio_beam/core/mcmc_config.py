@@ -33,6 +33,9 @@ class McmcConfig(Strategy):
     def __attrs_post_init__(self) -> None:
         if self.proposal_temperature == 0:
             raise ConfigError("proposal_temperature", "a finite number above 0", 0)
+        if self.reasoning_budget is not None:
+            bound = "None with chains, which resample any part of a text, but not what was forced"
+            raise ConfigError("reasoning_budget", bound, self.reasoning_budget)
         if self.min_beams > self.chains:
             raise ConfigError("min_beams", f"at most chains ({self.chains})", self.min_beams)
         minimum = self.chains * self.limit(1)
@@ -41,6 +44,11 @@ class McmcConfig(Strategy):
             if limit is not None and limit < minimum:
                 bound = f"at least {minimum}, one block per chain"
                 raise ConfigError(name, bound, limit)
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued: by further blocks, and by each step from any of its tokens."""
+        return self.steps > 0 or super().several_blocks
 
     def limit(self, block: int) -> int:
         """Return the maximum length in tokens of a text with `block` blocks."""

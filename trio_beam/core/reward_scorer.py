@@ -10,6 +10,7 @@ from typing import ClassVar
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import split
 
 
 class RewardScorer(ABC):
@@ -54,17 +55,21 @@ class RewardScorer(ABC):
 
 
 def steps_of(beam: Beam) -> tuple[list[str], list[int]]:
-    """Divide a beam's text into steps: its blocks, those without visible text joined to the one before.
+    """Divide a beam's answer into steps: its blocks, those without visible text joined to the one before.
 
     Returns:
-        The steps, whose concatenation is the text, and for each block the index of its step.
+        The steps, whose concatenation is the answer, and for each block the index of its step. Blocks of
+        thinking before the answer belong to the first step.
     """
+    hidden = split(beam.full_text, beam.thinking).start
     steps: list[str] = []
     places: list[int] = []
     for block in beam.lineage():
-        if not steps or (block.fragment.strip() and steps[-1].strip()):
+        fragment = block.fragment[hidden:]
+        hidden = max(0, hidden - len(block.fragment))
+        if not steps or (fragment.strip() and steps[-1].strip()):
             steps.append("")
-        steps[-1] += block.fragment
+        steps[-1] += fragment
         places.append(len(steps) - 1)
     text = "".join(steps)
     whole = beam.text

@@ -48,6 +48,9 @@ class Sampling:
         proposal_logprobs: whether samples need log-probabilities at `temperature`.
         delimiters: texts behind which a block is not needed.
         logprobs: whether log-probabilities are asked for at all.
+        token_texts: whether the text of each token is needed, to end a block between two of them.
+        reasoning_budget: maximum number of tokens of thinking; None: no limit.
+        several_blocks: whether the blocks may be continued, so that all of their text must be known.
         beam_timeout: seconds for each request of a beam, excluding the wait for a slot; None: no limit.
         cancel_siblings: whether one failure ends the round, so that the other requests of the same beam
             can be cancelled at once.
@@ -59,6 +62,9 @@ class Sampling:
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
     logprobs: bool = True
+    token_texts: bool = False
+    reasoning_budget: int | None = None
+    several_blocks: bool = False
     beam_timeout: float | None = None
     cancel_siblings: bool = True
 
@@ -71,6 +77,8 @@ class Sampling:
             enumerate=enumerate,
             proposal_logprobs=proposal_logprobs,
             logprobs=strategy.needs_logprobs,
+            reasoning_budget=strategy.reasoning_budget,
+            several_blocks=strategy.several_blocks,
             beam_timeout=strategy.beam_timeout,
             cancel_siblings=strategy.on_beam_failure == "cancel_siblings",
         )

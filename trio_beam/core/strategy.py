@@ -58,6 +58,14 @@ class Strategy:
         " tags at its beginning, such as <think> and </think>, or before a closing tag; 'opened', from its"
         " beginning, since the chat template opens it; 'off', nowhere.",
     )
+    reasoning_budget: int | None = integer(
+        None,
+        minimum=1,
+        optional=True,
+        unit="tokens",
+        help="Maximum length of the thinking. Then its end is forced: by the closing tag, whose tokens are"
+        " not scored, or by the server itself where it takes a limit.",
+    )
     seed: int | None = integer(
         None,
         minimum=0,
@@ -130,6 +138,11 @@ class Strategy:
         if self.on_beam_failure != "drop_beam":
             return {"min_beams": "it counts the survivors of on_beam_failure='drop_beam'"}
         return {}
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued, so that all of it must be known."""
+        return self.tokens_per_step < self.max_tokens
 
     @property
     def rounds(self) -> int:

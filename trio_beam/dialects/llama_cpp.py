@@ -26,7 +26,7 @@ import msgspec
 from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.reasoning import opens_thinking
+from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.detokenize import ids_of
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
@@ -45,10 +45,12 @@ from trio_beam.dialects.common.next_tokens import Candidate, Endings
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, limit_top, reported
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
+from trio_beam.dialects.llama_cpp_texts import force, unscored
 from trio_beam.dialects.llama_cpp_wire import (
     FIELDS,
     SAMPLING,
     STREAM_FIELDS,
+    TEXT_FIELD,
     Completion,
     EntryWithTop,
     SampledCompletion,
@@ -73,7 +75,7 @@ class PreparedPrompt:
 
     json: bytes
     prefix: PrefixEncoder
-    opens_thinking: bool | None = None
+    opening: str | None = None
 
 
 @DIALECTS.register("llama_cpp")
@@ -133,13 +135,16 @@ class LlamaCpp(Dialect):
         if not ids:
             raise MalformedResponse("the chat template renders these messages to no tokens")
         json = ",".join(map(str, ids)).encode()
-        return PreparedPrompt(
-            json=json, prefix=prefix, opens_thinking=opens_thinking(templated.prompt)
-        )
+        return PreparedPrompt(json=json, prefix=prefix, opening=opening_tag(templated.prompt))
 
-    def opens_thinking(self, prepared: PreparedPrompt) -> bool | None:
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
         """Return what the rendered template says."""
-        return prepared.opens_thinking
+        return prepared.opening
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the model's own tokens for a text."""
+        tokens = yield from force(text)
+        return tokens
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids, or an upper bound from the bytes of a text."""
@@ -164,7 +169,9 @@ class LlamaCpp(Dialect):
         for completion in completions:
             if len(completion.tokens) > request.max_tokens:  # before each of them is repaired
                 raise MalformedResponse(too_long(len(completion.tokens), request.max_tokens))
-            if len(completion.completion_probabilities) == len(completion.tokens):
+            if not request.shows_tokens:
+                continuations.append((yield from unscored(completion, request)))
+            elif len(completion.completion_probabilities) == len(completion.tokens):
                 continuations.append(self._complete_block(completion, request))
             else:
                 tokens = yield from self._repairer.tokens(
@@ -293,13 +300,15 @@ class LlamaCpp(Dialect):
     def _request(
         self, prompt: bytes, request: SampleRequest, n: int, stream: bool, **more: bool
     ) -> WireRequest[Any]:
+        shown = max(1, request.top_logprobs) if request.shows_tokens else 0
+        wanted = STREAM_FIELDS if stream else FIELDS
         fields: dict[str, Any] = {
             "model": self.model,
             "n_predict": request.max_tokens,
             "temperature": request.temperature,
-            "n_probs": max(1, request.top_logprobs),
+            "n_probs": shown,
             "return_tokens": True,
-            "response_fields": STREAM_FIELDS if stream else FIELDS,
+            "response_fields": wanted if request.shows_tokens else [*wanted, TEXT_FIELD],
             **SAMPLING,
             **more,
         }
@@ -317,7 +326,7 @@ class LlamaCpp(Dialect):
             body=splice("prompt", b"[%s]" % prompt, fields),
             at_root=True,
             max_tokens=n * request.max_tokens,
-            alternatives=max(1, request.top_logprobs),
+            alternatives=shown,
         )
 
     def _tokenize(self, text: str) -> Exchange[list[int]]:

@@ -24,6 +24,8 @@ FIELDS = [
 ]
 #: Also needed of a stream: whether it ended, and how many tokens it omitted.
 STREAM_FIELDS = [*FIELDS, "stop", "tokens_predicted"]
+#: Needed in place of ``completion_probabilities``, where these are not asked for.
+TEXT_FIELD = "content"
 #: Only the temperature sampler may run; the others would change the searched distribution.
 SAMPLING: dict[str, Any] = {
     "samplers": ["temperature"],
@@ -69,6 +71,7 @@ class Completion(msgspec.Struct):
     completion_probabilities: list[Entry] = []
     index: int = 0
     missing: int = 0
+    content: str = ""
 
 
 class CompletionWithTop(Completion):
@@ -114,6 +117,20 @@ class _Tokenized(msgspec.Struct):
     tokens: list[int]
 
 
+class _Piece(msgspec.Struct):
+    id: int
+    #: Bytes where they are no text.
+    piece: str | list[Byte]
+
+
+class _Pieces(msgspec.Struct):
+    tokens: list[_Piece]
+
+
+class _Detokenized(msgspec.Struct):
+    content: str
+
+
 class _Settings(msgspec.Struct):
     n_ctx: int | None = None
 
@@ -141,6 +158,7 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
     for event in events:
         completion = found.setdefault(event.index, Completion([], index=event.index))
         completion.tokens += event.tokens
+        completion.content += event.content
         completion.completion_probabilities = [
             *completion.completion_probabilities,
             *event.completion_probabilities,
@@ -158,6 +176,8 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
 decode_sampled = decoder_of(list[SampledCompletion] | SampledCompletion)
 decode_template = decoder_of(_Templated)
 decode_tokens = decoder_of(_Tokenized)
+decode_pieces = decoder_of(_Pieces)
+decode_detokenized = decoder_of(_Detokenized)
 decode_props = decoder_of(_Props)
 decode_slots = decoder_of(list[_Slot])
 decode_with_top = decoder_of(list[CompletionWithTop] | CompletionWithTop)

@@ -28,6 +28,7 @@ import msgspec
 from trio_beam.core.block import CONTEXT, LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Exchange, ExchangeResult, WireRequest
 from trio_beam.dialects.common.encoding import PrefixEncoder, decoder_of, encode_string, splice
 from trio_beam.dialects.common.limits import Limits
@@ -110,7 +111,9 @@ class Ollama(OpenAI):
             if rendered.info.image_count:
                 raise ConfigError("prompt", "chat messages of text only with Ollama", messages)
             text = rendered.info.rendered_template
-        return PreparedPrompt(api="completions", json=encode_string(text), prefix=prefix)
+        return PreparedPrompt(
+            api="completions", json=encode_string(text), prefix=prefix, opening=opening_tag(text)
+        )
 
     def _render(self, messages: Any) -> WireRequest[_Rendered]:
         fields = {

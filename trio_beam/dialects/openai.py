@@ -43,6 +43,7 @@ from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
 from trio_beam.dialects.openai_blocks import continuation_of
 from trio_beam.dialects.openai_chat import CONTINUATION_STYLES, ChatContinuation
 from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields, values_of
+from trio_beam.dialects.openai_thinking import budget_values, check_budget, check_sent
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
     AnyCompletion,
@@ -51,7 +52,7 @@ from trio_beam.dialects.openai_wire import (
     reasoning_tokens,
 )
 from trio_beam.dialects.text_blocks import text_blocks
-from trio_beam.errors import ConfigError, RequestRejected
+from trio_beam.errors import ConfigError, one_block_only
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -61,6 +62,7 @@ class PreparedPrompt:
     api: Literal["completions", "chat"]
     json: bytes
     prefix: PrefixEncoder
+    opening: str | None = None
 
 
 @DIALECTS.register("openai")
@@ -118,6 +120,14 @@ class OpenAI(Dialect):
         """Return an upper bound from its bytes; a chat template is about as long as the messages' JSON."""
         return max_tokens_of(prepared.json)
 
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
+        """Return what the text of the prompt says, where the text is known."""
+        return prepared.opening
+
+    def ends_thinking(self, prepared: PreparedPrompt) -> bool:
+        """Return whether it is a chat: servers take the thinking out of it, so nothing can be appended."""
+        return prepared.api == "chat"
+
     def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
         """Return whether this is the first request to continue a chat and the dialect was guessed."""
         chat = self._continuation
@@ -135,29 +145,29 @@ class OpenAI(Dialect):
         if continues:
             chat.check()
         if request.beam.thinks_apart:
-            raise RequestRejected(
-                "this server sends the model's thinking apart from its answer, or hides it, so no text can be"
-                " continued: search in a single block (tokens_per_step >= max_tokens), or turn the server's"
-                " separation of thinking off",
-                status=400,
-            )
+            raise one_block_only()
         style = chat.style  # of the request that is on its way
+        budget = request.reasoning_budget if self.ends_thinking(prepared) else None
 
         def wire(fields: dict[str, Any], n: int) -> WireRequest[AnyCompletion]:
             nonlocal style
             style = chat.style
+            if budget is not None:
+                check_sent(fields)
             return self._request(prepared, request, fields, n)
 
         completion, n = yield from self._negotiate(
             request,
             max(1, request.top_logprobs),
             self._fields[prepared.api],
-            lambda n, top: self._values(request, n, top),
+            lambda n, top: self._values(request, n, top) | budget_values(budget),
             wire,
             recover=(lambda refusal: chat.refused(refusal, style)) if continues else None,
             refusal_means_full=not continues or chat.proved,
         )
         chat.proved |= continues
+        if budget is not None:
+            check_budget(completion.choices or (), completion.usage, budget)
         return self._result(completion, prepared, request, n)
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:

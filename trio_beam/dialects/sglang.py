@@ -30,15 +30,18 @@ import attrs
 import msgspec
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH
+from trio_beam.core.block import LENGTH, Token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.detokenize import (
     BROKEN,
     added_bytes,
+    forced_of,
     ids_of,
     last_ids,
     last_text,
+    may_end_inside,
     more_ids,
 )
 from trio_beam.dialects.common.dialect import (
@@ -93,6 +96,7 @@ class PreparedPrompt:
     ids: Sequence[int]
     json: bytes
     prefix: PrefixEncoder
+    opening: str | None = None
 
 
 @DIALECTS.register("sglang")
@@ -108,6 +112,7 @@ class SGLang(Dialect):
         super().__init__(model, api, limits, stream)
         self._negotiation = Negotiation((_TOP_LOGPROBS,))
         self._next_tokens = NextTokens(model)
+        self._sends_ids = True
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Have the server tokenize the prompt.
@@ -138,11 +143,36 @@ class SGLang(Dialect):
             ) from refusal
         if not response.tokens:
             raise MalformedResponse("the tokenizer turns this prompt into no tokens")
+        opening: str | None = None
+        if messages is not None:
+            try:
+                (end,) = yield from detokenize(self.model, [last_ids(response.tokens, Beam())])
+            except RequestRejected:  # an older server: then only the text can tell
+                pass
+            else:
+                opening = opening_tag(end)
         return PreparedPrompt(
             ids=response.tokens,
             json=",".join(map(str, response.tokens)).encode(),
             prefix=PrefixEncoder(ids_of),
+            opening=opening,
         )
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
+        """Return what the end of the rendered template says."""
+        return prepared.opening
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the model's own tokens for a text."""
+        fields = {"model": self.model, "prompt": text, "add_special_tokens": False}
+        body = msgspec.json.encode(fields)
+        response: Tokenized = yield WireRequest(
+            path="/tokenize", decode=decode_tokens, body=body, at_root=True
+        )
+        ids = response.tokens
+        lists = [ids[:count] for count in range(1, len(ids))]
+        decoded = (yield from detokenize(self.model, lists)) if lists else []
+        return forced_of(text, ids, decoded)
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids."""
@@ -150,6 +180,8 @@ class SGLang(Dialect):
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Send one request, and up to two more for log-probabilities and partial characters."""
+        if not request.shows_tokens and not self._sends_ids:
+            request = attrs.evolve(request, token_texts=True)
         prompt = prepared.json + prepared.prefix(request.beam)
         response, n = yield from self._negotiate(
             request,
@@ -164,9 +196,15 @@ class SGLang(Dialect):
             raise MalformedResponse("the response has no continuation")
         if len(generated) < n:
             self.limits.reduce_n(len(generated))
+        if not request.shows_tokens and any(one.output_ids is None for one in generated):
+            # An older server: ids come with log-probabilities only.
+            self._sends_ids = False
+            again = yield from self.sample(prepared, request)
+            lost = sum(one.meta_info.completion_tokens or 0 for one in generated)
+            return attrs.evolve(again, extra_generated=again.extra_generated + lost)
         blocks = [block_of(one, request) for one in generated]
         prompt_tokens = max(0, generated[0].meta_info.prompt_tokens)
-        if request.temperature not in (0, 1):
+        if request.logprobs and request.temperature not in (0, 1):
             prompt_tokens += yield from self._score_as_prompt(prompt, prepared, request, blocks)
         yield from self._spell(prepared, request.beam, blocks)
         return ExchangeResult(
@@ -212,10 +250,11 @@ class SGLang(Dialect):
             sampling["sampling_seed"] = request.seed
         elif n > 1:
             sampling["n"] = n
+        fields = request_fields(self.model, each, top, logprobs=request.shows_tokens)
         return WireRequest(
             path="/generate",
             decode=decode,
-            body=splice("input_ids", ids, request_fields(self.model, each, top)),
+            body=splice("input_ids", ids, fields),
             at_root=True,
             max_tokens=n * request.max_tokens,
             alternatives=top,
@@ -259,7 +298,7 @@ class SGLang(Dialect):
 
     def _spell(self, prepared: PreparedPrompt, beam: Beam, blocks: list[Block]) -> Exchange[None]:
         """Set the blocks' bytes so that, joined to the beam's, they form complete characters."""
-        begins_inside = (last_text(beam) or "").endswith(BROKEN)
+        begins_inside = (last_text(beam) or "").endswith(BROKEN) or may_end_inside(beam)
         unclear: list[Block] = []
         for block in blocks:
             block.data = block.text.encode("utf-8", "replace")

@@ -12,16 +12,18 @@ Recorded: 0.32.0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
 import msgspec
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
+from trio_beam.core.block import LENGTH, Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.detokenize import added_bytes, ids_of, last_ids, last_text
+from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, may_end_inside
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Api,
@@ -42,7 +44,8 @@ from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
-from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens, detokenize
+from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens
+from trio_beam.dialects.vllm_texts import BlockTexts, force, is_ended
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_tokenized,
@@ -70,6 +73,7 @@ class PreparedPrompt:
     text: bytes | None
     ids: list[int] | None
     prefix: PrefixEncoder
+    opening: str | None = None
 
     def json(self, beam: Beam) -> bytes:
         """Encode the prompt followed by a beam."""
@@ -116,7 +120,12 @@ class VLLM(Dialect):
         if messages is None:
             text = b'"%s"' % encode_string(prompt.text or "")
             return PreparedPrompt(text=text, ids=None, prefix=prefix)
-        fields = {"model": self.model, "messages": messages, "add_generation_prompt": True}
+        fields = {
+            "model": self.model,
+            "messages": messages,
+            "add_generation_prompt": True,
+            "return_token_strs": True,  # they tell whether the template opens the thinking
+        }
         body = msgspec.json.encode(fields)
         response = yield WireRequest(
             path="/tokenize", decode=decode_tokenized, body=body, at_root=True
@@ -124,7 +133,17 @@ class VLLM(Dialect):
         self.context_tokens = response.max_model_len
         if not response.tokens:
             raise MalformedResponse("the chat template renders these messages to no tokens")
-        return PreparedPrompt(text=None, ids=response.tokens, prefix=prefix)
+        opening = None if response.end is None else opening_tag(response.end)
+        return PreparedPrompt(text=None, ids=response.tokens, prefix=prefix, opening=opening)
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
+        """Return what the rendered template says; None from a server that sends no texts of tokens."""
+        return prepared.opening
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the model's own tokens for a text."""
+        tokens = yield from force(self.model, text)
+        return tokens
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids, or an upper bound from the bytes of a text whose ids are unknown."""
@@ -192,6 +211,7 @@ class VLLM(Dialect):
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
         values = values_of(request, n, top, stream=self.stream)
+        values["logprobs"] = top if request.shows_tokens else None
         return values | {"return_token_ids": True, **_PLAIN}
 
     def _request(
@@ -200,6 +220,8 @@ class VLLM(Dialect):
         fields: dict[str, Any] = {"model": self.model, **optional}
         if self.stream:
             fields["stream"] = True
+        if not request.shows_tokens:
+            fields["skip_special_tokens"] = False  # the text has what the tokens would show
         if request.delimiters:
             # Only the text is cut there: ids and log-probabilities have the whole token.
             fields |= {"stop": request.delimiters, "include_stop_str_in_output": True}
@@ -230,6 +252,8 @@ class VLLM(Dialect):
         reason = LENGTH if at_delimiter else choice.finish_reason or LENGTH
         if not ids:
             return Continuation(tokens=(), data=b"", finish_reason=reason)
+        if not request.shows_tokens:
+            return (yield from self._texts(prepared, request.beam, known).unscored(choice, reason))
         logprobs = choice.logprobs
         if logprobs is None or len(logprobs.tokens) != len(ids):
             raise LogprobsUnavailable("the server sent tokens without log-probabilities")
@@ -248,18 +272,11 @@ class VLLM(Dialect):
         pieces = [text.encode("utf-8", "replace") for text in texts]
         sampled = SampledTokens(pieces, [*ids], values, make)
         data = choice.text.encode("utf-8", "replace")
-        ended = reason == STOP and choice.stop_reason is None
-        spelt = sampled.spell_truly(data, ended=ended)
-        if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
-            visible = ids[:-1] if ended else ids
-            before = last_ids(prepared.ids or [], request.beam)
-            if not known:
-                known.append((yield from detokenize(self.model, before)))
-            text = yield from detokenize(self.model, [*before, *visible])
-            part = added_bytes(known[0], text, open_ended=reason == LENGTH)
-            if part is None:
-                raise MalformedResponse("the detokenizer alters the text before a block")
-            data = part
+        spelt = sampled.spell_truly(data, ended=is_ended(choice, reason))
+        begins_inside = last_text(request.beam) == "" or may_end_inside(request.beam)
+        if not spelt or begins_inside or (reason == LENGTH and not texts[-1]):
+            texts_of = self._texts(prepared, request.beam, known)
+            data = yield from texts_of.decode(choice, reason)
         return Continuation(
             tokens=sampled.tokens,
             data=data,
@@ -267,6 +284,9 @@ class VLLM(Dialect):
             keys=sampled.keys,
             logprob=sum(values),
         )
+
+    def _texts(self, prepared: PreparedPrompt, beam: Beam, known: list[str]) -> BlockTexts:
+        return BlockTexts(self.model, beam, last_ids(prepared.ids or [], beam), known)
 
     def _score_as_prompt(
         self, prepared: PreparedPrompt, beam: Beam, ids: list[int], spent: list[int]

@@ -41,9 +41,23 @@ class Completion(msgspec.Struct):
     usage: Any = None
 
 
+#: Number of tokens that may form an opening tag and what stands behind it.
+_END = 24
+#: How vocabularies write white space.
+_SPACES = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n", "č": "\r", "ĉ": "\t"})
+
+
 class _Tokenized(msgspec.Struct):
     tokens: list[int]
     max_model_len: int | None = None
+    token_strs: list[str] | None = None
+
+    @property
+    def end(self) -> str | None:
+        """The text of the last tokens, ASCII as it is; None if the server sends no texts."""
+        if self.token_strs is None:
+            return None
+        return "".join(self.token_strs[-_END:]).translate(_SPACES)
 
 
 class _Detokenized(msgspec.Struct):

@@ -8,9 +8,10 @@ from typing import Any
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import Continuation
+from trio_beam.core.block import Continuation, Token
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, words_of
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
@@ -63,9 +64,35 @@ class DialectSampler:
         return self._length
 
     @property
-    def opens_thinking(self) -> bool | None:
-        """Whether the chat template ends the prompt inside the thinking; None if unknown."""
+    def opens_thinking(self) -> str | None:
+        """The tag by which the prompt or its template opens the thinking; "" without, None if unknown."""
+        if self._prompt.text is not None and self._dialect.api != "chat":
+            return opening_tag(self._prompt.text)
         return self._dialect.opens_thinking(self._prepared)
+
+    @property
+    def thinks_apart(self) -> bool | None:
+        """Whether the server has sent thinking apart from the text, or hidden it; None if unknown."""
+        return self._dialect.thinks_apart
+
+    @property
+    def ends_thinking(self) -> bool:
+        """Whether the server is asked to keep to a budget for thinking."""
+        return self._dialect.ends_thinking(self._prepared)
+
+    async def force(self, text: str, context: RequestContext) -> Sequence[Token]:
+        """Return the tokens to append to a beam for a text, by the server's own tokenizer; asked once.
+
+        Raises:
+            EndpointError: the request failed.
+        """
+        async with self._exchanges.learning:
+            forced = self._dialect.forced
+            if text not in forced:
+                reservation = context.meter.reservation()
+                exchange = self._dialect.force(text)
+                forced[text] = await self._exchanges.run(exchange, context, reservation)
+        return forced[text]
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
@@ -179,6 +206,8 @@ class DialectSampler:
             ask(self._prepared, request), context, reservation
         )
         dialect.proved = True
+        if any(block.reasoning is not None for block in result.continuations):
+            dialect.thinks_apart = True
         generated = sum(continuation.generated for continuation in result.continuations)
         reservation.settle(generated + result.extra_generated, result.prompt_tokens)
         context.meter.prompt_tokens += result.prompt_tokens

@@ -13,18 +13,23 @@ from typing import NamedTuple, Protocol, TypeAlias
 import attrs
 import trio
 
-from trio_beam.core.block import Continuation, too_long
+from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.events import Observer, SamplesReceived
 from trio_beam.core.language_model import (
     NO_DEADLINE,
     RequestContext,
     Sampler,
     SampleRequest,
+    closing_text,
+    ends_thinking,
+    forced_tokens,
     max_per_request,
     prompt_length,
 )
+from trio_beam.core.reasoning import is_open
 from trio_beam.core.request_events import RequestOrigin
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round
+from trio_beam.core.thinking_budget import end_thinking, forced_end, thinking_room
 from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.engine.deadline import run_within
 from trio_beam.errors import (
@@ -33,6 +38,7 @@ from trio_beam.errors import (
     EndpointError,
     LogprobsUnavailable,
     MalformedResponse,
+    one_block_only,
 )
 
 
@@ -168,6 +174,7 @@ class _BeamTask:
         self._arrived: dict[int, Continuation] = {}
         self._errors: dict[int, EndpointError] = {}
         self._exhausted = False
+        self._max_tokens = self._block_length()
         self._parts = self._plan(0, expansion.n)
 
     async def run(self, send: trio.MemorySendChannel[Outcome]) -> None:
@@ -198,7 +205,7 @@ class _BeamTask:
         parts: list[_Part] = []
         for start in range(first, first + count, limit):
             size = min(limit, first + count - start)
-            allotment = self._meter.allot(size * self._expansion.max_tokens, prompt)
+            allotment = self._meter.allot(size * self._max_tokens, prompt)
             if allotment is None:
                 self._exhausted = True
                 break
@@ -230,12 +237,17 @@ class _BeamTask:
             self._exhausted = True
             return 0
         except EndpointError as error:
-            self._errors[first] = error
-            if self._sampling.cancel_siblings:
-                self._scope.cancel(reason="a request of the same beam failed")
+            self._fail(first, error)
             return 0
         self._arrived.update(enumerate(got, first))
+        if self._sampling.several_blocks and any(block.reasoning is not None for block in got):
+            self._fail(first, one_block_only())  # what has arrived is kept: it was paid for
         return len(got)
+
+    def _fail(self, first: int, error: EndpointError) -> None:
+        self._errors[first] = error
+        if self._sampling.cancel_siblings:
+            self._scope.cancel(reason="a request of the same beam failed")
 
     async def _sample(self, first: int, count: int, allotment: Allotment) -> Sequence[Continuation]:
         """Return between 1 and `count` continuations, within the beam's timeout."""
@@ -259,13 +271,46 @@ class _BeamTask:
             raise MalformedResponse("the response has no continuation", attempts=1)
         self._check_logprobs(got)
         longest = max(map(len, got))
-        if longest > self._expansion.max_tokens:
-            message = too_long(longest, self._expansion.max_tokens)
-            raise MalformedResponse(message, attempts=1)
+        if longest > self._max_tokens:
+            raise MalformedResponse(too_long(longest, self._max_tokens), attempts=1)
         got = got[:count]
         if not self._sampling.logprobs:  # a model may report what was not asked for
             got = [attrs.evolve(block, logprob=None) for block in got]
-        return got
+        if self._sampling.reasoning_budget is None or ends_thinking(self._sampler):
+            return got
+        budget = self._sampling.reasoning_budget
+        return [await self._within_budget(block, budget, context) for block in got]
+
+    def _block_length(self) -> int:
+        """Return the maximum length of the continuations: no longer than the beam may think."""
+        longest, budget = self._expansion.max_tokens, self._sampling.reasoning_budget
+        if budget is None or ends_thinking(self._sampler):
+            return longest
+        room = thinking_room(self._expansion.beam, budget)
+        return longest if room is None else min(longest, room)
+
+    def _delimiters(self) -> tuple[str, ...]:
+        """Return where the server may end a block: nowhere in the thinking, which has no steps."""
+        delimiters, beam = self._sampling.delimiters, self._expansion.beam
+        return () if delimiters and is_open(beam.full_text, beam.thinking) else delimiters
+
+    async def _within_budget(
+        self, block: Continuation, budget: int, context: RequestContext
+    ) -> Continuation:
+        """End the thinking of a block by force where it uses up the budget."""
+        end = forced_end(self._expansion.beam, block, budget, closing_text(self._sampler))
+        if end is None:
+            return block
+        closing: Sequence[Token] = ()
+        try:
+            closing = await run_within(
+                self._sampling.beam_timeout,
+                context,
+                lambda: forced_tokens(self._sampler, end.closing, context),
+            )
+        except BudgetExhausted:  # the block itself is paid for
+            self._exhausted = True
+        return end_thinking(block, end.kept, closing)
 
     def _check_logprobs(self, got: Sequence[Continuation]) -> None:
         if self._sampling.logprobs and any(block.logprob is None for block in got):
@@ -282,12 +327,14 @@ class _BeamTask:
         return SampleRequest(
             beam=self._expansion.beam,
             n=count,
-            max_tokens=self._expansion.max_tokens,
+            max_tokens=self._max_tokens,
             temperature=self._sampling.temperature,
             top_logprobs=self._sampling.top_logprobs,
             seed=None if seed is None else seed + first,
             enumerate=self._sampling.enumerate,
             proposal_logprobs=self._sampling.proposal_logprobs,
-            delimiters=self._sampling.delimiters,
+            delimiters=self._delimiters(),
             logprobs=self._sampling.logprobs,
+            token_texts=self._sampling.token_texts,
+            reasoning_budget=self._sampling.reasoning_budget,
         )

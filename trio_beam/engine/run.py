@@ -21,6 +21,7 @@ from trio_beam.core.language_model import (
     Sampler,
     prompt_length,
     prompt_opens_thinking,
+    thinks_apart,
 )
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
@@ -28,7 +29,13 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.core.usage import UsageMeter
 from trio_beam.core.validation import check_number
 from trio_beam.engine.groups import unwrapped
-from trio_beam.errors import BudgetExhausted, ConfigError, EndpointError, TrioBeamError
+from trio_beam.errors import (
+    BudgetExhausted,
+    ConfigError,
+    EndpointError,
+    TrioBeamError,
+    one_block_only,
+)
 
 #: Random bits drawn for a strategy without a seed.
 ENTROPY_BITS = 62
@@ -171,9 +178,10 @@ class Run(ABC, Generic[S]):
         try:
             sampler = await self._model.start(self._prompt, context)
         except EndpointError as error:
-            failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
-            raise self._note_failure(failure) from ExceptionGroup(_CAUSES, [error])
+            raise self._not_started(error) from ExceptionGroup(_CAUSES, [error])
         self._meter.prompt_length = prompt_length(sampler)
+        if self._strategy.several_blocks and thinks_apart(sampler):
+            raise self._not_started(one_block_only())
         opens = prompt_opens_thinking(sampler, self._prompt)
         if self._strategy.reasoning == "auto" and opens:
             self._open_thinking()
@@ -185,6 +193,10 @@ class Run(ABC, Generic[S]):
         )
         self._emit(prepared)
         return sampler
+
+    def _not_started(self, error: EndpointError) -> SearchFailed:
+        failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
+        return self._note_failure(failure)
 
     def _finished(self, stop_reason: StopReason) -> SearchResult:
         result = self.best_so_far(stop_reason)

@@ -50,13 +50,21 @@ class Header(Line, kw_only=True, tag="trace"):
 
 
 class Token(msgspec.Struct, array_like=True):
-    """A token: its text, log-probability (null: minus infinity), id, bytes (base64) and alternatives."""
+    """A token, as a list of what follows.
+
+    Attributes:
+        logprob: null where it is minus infinity.
+        bytes: in base64.
+        top: the alternatives, each a token.
+        forced: whether the search appended it.
+    """
 
     text: str
     logprob: float | None
     id: int | None = None
     bytes: builtins.bytes | None = None
     top: list[Token] = []
+    forced: bool = False
 
 
 class Block(Part, kw_only=True):
@@ -234,6 +242,7 @@ class Expanded(Line, kw_only=True, tag="expanded"):
     beams: list[int]
     tokens: int
     discarded: int = 0
+    forced: int = 0
 
 
 class Failure(Part, kw_only=True):

@@ -99,8 +99,10 @@ def _rebuilt(recorded: RecordedSearch, scores: RecordedScores) -> Strategy:
 def _check_sampling(recorded: RecordedSearch, strategy: Strategy) -> None:
     """Raise unless the samples are what the strategy would have been given."""
     old, new = recorded.began.strategy, strategy_to_plain(strategy)
-    for name in ("proposal", "proposal_temperature", "block"):
-        if old.get(name) is not None and old.get(name) != new.get(name):
+    for name in ("proposal", "proposal_temperature", "reasoning_budget", "block"):
+        # Any rule may end the blocks that were sampled by none.
+        free = name not in old or (name == "block" and old[name] is None)
+        if not free and old[name] != new.get(name):
             raise ReplayError(
                 f"the samples were drawn with {name}={old[name]!r}, and not with {new.get(name)!r}"
             )

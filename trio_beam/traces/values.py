@@ -81,14 +81,10 @@ def block_to_plain(sample: int, block: Continuation, *, texts: bool) -> lines.Bl
     plain.tokens = typing.cast("list[lines.Token]", tokens)
     plain.reasoning = block.reasoning
     # Spelt out instead of `Token.data` and `Token.key`: this is the most of a trace's cost.
-    data = [
-        text.encode("utf-8", "replace") if raw is None else raw for text, _, _, raw, _ in tokens
-    ]
+    data = [one[0].encode("utf-8", "replace") if one[3] is None else one[3] for one in tokens]
     if b"".join(data) != block.data:
         plain.data = block.data
-    keys = [
-        raw if id_ is None else id_ for (_, _, id_, _, _), raw in zip(tokens, data, strict=True)
-    ]
+    keys = [raw if one[2] is None else one[2] for one, raw in zip(tokens, data, strict=True)]
     if list(block.keys) != keys:
         plain.keys = keys_to_plain(block.keys)
     return plain
@@ -119,7 +115,7 @@ def block_from_plain(plain: lines.Block) -> Continuation:
 
 def _token(plain: lines.Token) -> Token:
     top = tuple(map(_token, plain.top))
-    return Token(plain.text, _nats(plain.logprob), plain.id, plain.bytes, top)
+    return Token(plain.text, _nats(plain.logprob), plain.id, plain.bytes, top, plain.forced)
 
 
 def _nats(logprob: float | None) -> float:

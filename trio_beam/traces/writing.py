@@ -139,6 +139,7 @@ class SearchLines:
             beams=[self._node(child) for child in event.children],
             tokens=event.tokens,
             discarded=event.discarded,
+            forced=event.forced,
         )
 
     def _failed(self, event: BeamFailed) -> Line:

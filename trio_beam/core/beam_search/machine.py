@@ -221,7 +221,7 @@ class BeamSearchMachine:
         )
         if config.block_part is not None and not sampling.enumerate:
             delimiters = config.block_part.server_delimiters
-            sampling = attrs.evolve(sampling, delimiters=delimiters)
+            sampling = attrs.evolve(sampling, delimiters=delimiters, token_texts=True)
         opened = Round(number=number, purpose="expand", expansions=expansions, sampling=sampling)
         started = RoundStarted(
             round=number, rounds=config.rounds, beams=len(expansions), samples=opened.samples
@@ -296,11 +296,12 @@ class BeamSearchMachine:
         config = self.config
         if not self._active:
             return "finished"
-        enough = len(self._ended) >= config.beam_width
+        answered = [beam for beam in self._ended if not beam.unanswered]
+        enough = len(answered) >= config.beam_width
         if enough and config.early_stopping is True:
             return "finished"
         if enough and config.early_stopping == "bound":
-            worst = self._ended[-1].score
+            worst = answered[-1].score
             bound = config.scorer_part.best_reachable  # type: ignore[union-attr]  # the configuration checks
             if all(bound(beam, config) <= worst for beam in self._active):
                 return "finished"

@@ -109,8 +109,8 @@ class OpenRound:
     def _receive_expansion(self, outcome: Outcome) -> Reaction:
         parent = self._round.expansions[outcome.rank].beam
         children = [self._child(parent, block) for block in outcome.blocks]
-        discarded = sum(map(len, outcome.blocks)) - sum(
-            child.length - parent.length for child in children
+        discarded = sum(block.sampled + block.discarded for block in outcome.blocks) - sum(
+            child.sampled_length - parent.sampled_length for child in children
         )
         self._meter.discarded_tokens += discarded
         children += outcome.candidates
@@ -124,6 +124,7 @@ class OpenRound:
                 candidates=len(children),
                 tokens=outcome.generated,
                 discarded=discarded,
+                forced=sum(child.forced > parent.forced for child in children),
                 children=tuple(children),
             )
             events.append(expanded)

@@ -106,10 +106,11 @@ class Chain:
 
     def receive(self, outcome: Outcome) -> Reaction:
         """Process the outcome of the last step; a cancellation changes nothing."""
+        if outcome.errors:
+            self.meter.completion_tokens += outcome.generated
+            return Reaction(self._fail(outcome.errors[0]))
         if outcome.continuations:
             return Reaction(self._grow(outcome.continuations[0]))
-        if outcome.errors:
-            return Reaction(self._fail(outcome.errors[0]))
         if outcome.exhausted:
             self.end = "budget"
         return Reaction()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeGuard, TypeVa
 import attrs
 import msgspec
 
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.core.block import LENGTH, STOP, Continuation, Token, forced_token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
@@ -145,6 +145,8 @@ class Dialect(ABC):
     #: Name and version of the server, and its context length in tokens, once `configure` has asked.
     server: str | None = None
     context_tokens: int | None = None
+    #: Whether the model's thinking came apart from its text, or was hidden; None if nothing has come.
+    thinks_apart: bool | None = None
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         self.model = model
@@ -153,6 +155,8 @@ class Dialect(ABC):
         self.stream = stream
         #: `words_of` refusals that have turned out to mean a full context.
         self.words_of_full_context: set[str] = set()
+        #: The tokens of texts that were appended to beams (`force`).
+        self.forced: dict[str, Sequence[Token]] = {}
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
@@ -185,10 +189,20 @@ class Dialect(ABC):
     def prompt_length(self, prepared: Any) -> int:
         """Return the length of a prepared prompt in tokens, or an upper bound if only the server knows."""
 
-    def opens_thinking(self, prepared: Any) -> bool | None:
-        """Return whether the server's template ends the prompt inside the thinking; None if unknown."""
+    def opens_thinking(self, prepared: Any) -> str | None:
+        """Return the tag by which a chat template opens the thinking, "" if it does not, None if unknown."""
         del prepared
         return None
+
+    def ends_thinking(self, prepared: Any) -> bool:
+        """Return whether the server is asked to keep to a budget for thinking; else its end is forced."""
+        del prepared
+        return False
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the tokens to append to a beam for a text; by default the text as one token."""
+        yield from ()
+        return [forced_token(text)]
 
     def needs_settling(self, prepared: Any, request: SampleRequest) -> bool:
         """Return whether `settle` must run before this request, once for all searches."""
