@@ -31,10 +31,11 @@ from trio_beam import (
     SearchResult,
     Steps,
     Strategy,
+    Token,
     Usage,
     Vote,
 )
-from trio_beam.testing import FakeEndpoint, ScriptedModel
+from trio_beam.testing import FakeEndpoint, Reply, ScriptedModel
 
 FEW = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -286,11 +287,12 @@ def test_a_models_choice_repeats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("budget", [None, 2])
 def test_thinking_messages_and_hostile_texts_repeat(tmp_path: Path, budget: int | None) -> None:
+    forced = ("<think>\u202e", " why", "\n</think>\n\n", "so", " it")  # as a budget ends it
     script: list[Any] = [
         "<think>\u202e why \x1b[2J</think> because",
         "no 🚀 <script>",
         ("so be it", -2.5),
-        "<think>\u202e why\n</think>\n\n so it is",  # as a budget ends it
+        Reply(tokens=[Token(word, -1.0) for word in forced]),
     ]
     prompt = [{"role": "user", "content": "Why?\u2028"}]
     config = BeamSearchConfig(
