@@ -72,7 +72,8 @@ class RecordedScores:
             del config
             return [self._score(beam) for beam in beams]
 
-        async def awaited(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+        # It stands in for an asynchronous one.
+        async def awaited(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:  # noqa: ASYNC124
             return recorded(beams, config)
 
         chosen: Any = awaited if known["is_async"] else recorded
