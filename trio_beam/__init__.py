@@ -70,6 +70,7 @@ from trio_beam.core.request_events import (
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.strategy import Strategy
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
@@ -201,6 +202,7 @@ __all__ = [
     "Strategy",
     "Subtrees",
     "Token",
+    "ToolCall",
     "TopK",
     "TraceUnreadable",
     "TrioBeamError",

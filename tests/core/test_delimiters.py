@@ -184,15 +184,22 @@ def test_half_a_character_behind_the_delimiter_belongs_to_the_step() -> None:
 
 
 def test_a_preset_of_one_block_has_no_steps() -> None:
-    for others in ({"block": "steps"}, {"steps_delimiter": "\n"}):
+    for others in ({"block": "steps"}, {"steps": True}, {"steps_delimiter": "\n"}):
         with pytest.raises(ConfigError, match="has no effect here: the strategy sets"):
             make_strategy("best_of_n", others)
-    with pytest.raises(ConfigError, match="block has no effect here"):
-        make_strategy("beam_search", {"block": "steps", "tokens_per_step": 1})
+    for name, value in (("block", "steps"), ("steps", True)):
+        with pytest.raises(ConfigError, match=f"{name} has no effect here"):
+            make_strategy("beam_search", {name: value, "tokens_per_step": 1})
 
 
 def test_steps_are_given_by_name_or_by_their_own_parameters() -> None:
-    assert make_strategy("beam_search", {"block": "steps"}) == BeamSearchConfig(block="steps")
+    for values in ({"block": "steps"}, {"steps": True}):
+        assert make_strategy("beam_search", values) == BeamSearchConfig(block="steps")
+    assert make_strategy("beam_search", {"steps": False}) == BeamSearchConfig()
+    made = make_strategy("beam_search", {"steps": True, "steps_delimiter": (".",)})
+    assert made == BeamSearchConfig(block=Steps("."))
+    with pytest.raises(ConfigError, match="steps_delimiter has no effect here"):
+        make_strategy("beam_search", {"steps": False, "steps_delimiter": (".",)})
     made = make_strategy("beam_search", {"steps_delimiter": ("\n", "."), "steps_min_tokens": 2})
     assert made == BeamSearchConfig(block=Steps(("\n", "."), 2))
     assert BeamSearchConfig(block="steps").block_part == Steps("\n\n")

@@ -336,6 +336,6 @@ def test_a_name_alone_is_refused_before_anything_is_sent() -> None:
 
 def test_at_the_command_line_its_url_is_enough() -> None:
     made = make_strategy(
-        "beam_search", {"reward_model_base_url": "http://rm/v1", "reward_model_kind": "outcome"}
+        "beam_search", {"reward_model": "http://rm/v1", "reward_model_kind": "outcome"}
     )
     assert made == BeamSearchConfig(scorer=RewardModel("http://rm/v1", kind="outcome"))

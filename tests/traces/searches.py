@@ -72,7 +72,7 @@ def facts(outcome: SearchResult | SearchFailed) -> Any:
             *(beam.full_text, beam.tokens, beam.logprob, beam.length, beam.score, beam.weight),
             *(beam.log_weight, beam.finished, beam.finish_reason, beam.exact, beam.multiplicity),
             *(beam.thinking, beam.step_scores, beam.fragment, beam.pending, beam.trim),
-            *(beam.fingerprint, beam.reasoning),
+            *(beam.fingerprint, beam.reasoning, beam.tool_calls),
         )
         for beam in outcome.beams
     ]

@@ -32,6 +32,7 @@ from trio_beam import (
     Steps,
     Strategy,
     Token,
+    ToolCall,
     Usage,
     Vote,
 )
@@ -299,6 +300,23 @@ def test_thinking_messages_and_hostile_texts_repeat(tmp_path: Path, budget: int 
         beam_width=3, n_per_beam=1, tokens_per_step=2, max_tokens=6, reasoning_budget=budget
     )
     recorded = run_recorded(tmp_path / "run.jsonl", ScriptedModel(script), config, prompt=prompt)
+    assert facts(trio_beam.replay(tmp_path / "run.jsonl")) == facts(recorded)
+
+
+class Calls(FakeEndpoint):
+    """Ends every block by a call of a tool."""
+
+    async def answer(self, request: SampleRequest, prompt: str) -> Sequence[Continuation]:
+        call = ToolCall("look", '{"at": 1}', "id 1")
+        blocks = await super().answer(request, prompt)
+        return [attrs.evolve(one, tool_calls=(call,), finish_reason="tool_calls") for one in blocks]
+
+
+def test_tool_calls_and_fields_of_the_server_repeat(tmp_path: Path) -> None:
+    config = attrs.evolve(RECORDED, extra_body={"routing": {"order": ["a", 1.5, None]}})
+    recorded = run_recorded(tmp_path / "run.jsonl", Calls(), config)
+    assert isinstance(recorded, SearchResult)
+    assert recorded.beams[0].tool_calls[0].name == "look"
     assert facts(trio_beam.replay(tmp_path / "run.jsonl")) == facts(recorded)
 
 

@@ -104,7 +104,7 @@ class _Question(ModelScorer):
     def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
         first = next(place for place, one in enumerate(self.beams) if one is beam)
         shown = [*self.beams[first:], *self.beams[:first]]
-        answers = [f"Answer {number}:\n{one.text}" for number, one in enumerate(shown, 1)]
+        answers = [f"Answer {number}:\n{one.answer}" for number, one in enumerate(shown, 1)]
         question = fill_in(
             self.select.question_text, prompt=text_of(prompt), answers="\n\n".join(answers)
         )

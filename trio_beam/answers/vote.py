@@ -15,11 +15,12 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import ANSWERS, AnswerRule
 from trio_beam.core.result import Votes
+from trio_beam.core.tool_calls import as_text
 from trio_beam.core.validation import PARAMETER, Parameter, check_declared, documented, one_of
 from trio_beam.errors import ConfigError, VoteError
 
-#: Extracts the answer from a text; None casts no vote.
-VoteKey: TypeAlias = Callable[[str], Hashable | None]
+#: Extracts the answer from a text; None casts no vote. (Or `tool_calls`, which looks at the whole beam.)
+VoteKey: TypeAlias = Callable[[str], Hashable | None] | Callable[[Beam], str | None]
 
 
 @attrs.frozen
@@ -49,6 +50,14 @@ class LastMatch:
         return found
 
 
+def tool_calls(beam: Beam) -> str | None:
+    """A vote key: the names and arguments of a beam's tool calls, as canonical JSON.
+
+    The order of several calls does not count. None, so that it casts no vote, without a call.
+    """
+    return as_text(sorted(beam.tool_calls, key=lambda call: call.text)) or None
+
+
 def _as_key(value: Any) -> Any:
     return LastMatch(value) if isinstance(value, str) else value
 
@@ -70,7 +79,8 @@ class Vote(AnswerRule):
                 accepted="a function of a text, or a regular expression",
                 optional=True,
                 help="Extracts the answer from a text: a function, or a regular expression whose last match"
-                " (or its first group) counts. None takes the text itself, stripped of white space.",
+                " (or its first group) counts. None takes the tool calls, or else the text itself, stripped"
+                " of white space; trio_beam.answers.tool_calls takes tool calls only.",
             )
         },
     )
@@ -92,7 +102,7 @@ class Vote(AnswerRule):
         """
         groups: dict[Hashable, list[Beam]] = {}
         for beam in beams:
-            answer = None if beam.unanswered else self._answer(beam.text)
+            answer = None if beam.unanswered else self._answer(beam)
             if answer is not None:
                 groups.setdefault(answer, []).append(beam)
         best = max((beam.score for group in groups.values() for beam in group), default=0.0)
@@ -109,11 +119,13 @@ class Vote(AnswerRule):
         others = [beam for beam in beams if not any(beam is winner for winner in winners)]
         return [*winners, *others], tuple((answer, shares[answer] / total) for answer in order)
 
-    def _answer(self, text: str) -> Hashable | None:
+    def _answer(self, beam: Beam) -> Hashable | None:
         if self.key is None:
-            return text.strip()
+            return tool_calls(beam) or beam.text.strip()
+        if self.key is tool_calls:
+            return tool_calls(beam)
         try:
-            answer = self.key(text)
+            answer = self.key(beam.text)  # type: ignore[arg-type]  # only the one above takes a beam
             hash(answer)
         except Exception as error:
             name = getattr(self.key, "__name__", type(self.key).__name__)

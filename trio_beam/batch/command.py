@@ -27,7 +27,7 @@ from trio_beam.command.observing import (
     open_trace,
 )
 from trio_beam.command.output import say, write
-from trio_beam.command.request_options import parse_body, parse_header
+from trio_beam.command.request_options import parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
@@ -74,7 +74,6 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     metavar="'NAME: VALUE'",
     help="Header of every request; may be given several times.",
 )
-@option("model", "--extra-body", metavar="JSON", help="Fields of every request, as a JSON object.")
 @option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
 @model_file_option
 @option(
@@ -183,12 +182,10 @@ class _BatchCommand:
         )
         strategy = self._plan.strategy_for(PromptRecord(id="", prompt=""))
         headers = dict(map(parse_header, given["headers"]))
-        body = parse_body(given["extra_body"]) if given["extra_body"] else {}
         authorised = any(name.lower() == "authorization" for name in headers)
         key = None if authorised else read_api_key(given["api_key_env"], given["base_url"])
         self._options = {
             "headers": headers,
-            "extra_body": body,
             "api_key": key if given["base_url"] else None,
             "model": given["model"],
             "api": given["api"],
@@ -210,7 +207,6 @@ class _BatchCommand:
             },
             "model": given["model"] or self._embedded or None,
             "api": given["api"],
-            "extra_body": body or None,
         }
 
     async def __call__(self, nursery: trio.Nursery) -> int:

@@ -24,7 +24,7 @@ def text(default: str | None = None, *, optional: bool = False, help: str) -> An
 
 def mapping(*, help: str) -> Any:  # noqa: A002
     """Declare an open mapping, which accepts any key below its own."""
-    parameter = Parameter(kind="part", part=dict, accepted="a mapping", help=help)
+    parameter = Parameter(kind="mapping", help=help)
     return field(parameter, attrs.Factory(dict))
 
 

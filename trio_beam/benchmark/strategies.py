@@ -122,6 +122,7 @@ def _make(group: str, name: str, settings: Settings) -> LabelledStrategy:
     seed = values.pop("seed", None)
     try:
         config = make_strategy(name, values)
+        config.check_format({**settings.model.extra_body, **config.extra_body})
     except ConfigError as error:
         raise _named(error, group, chosen) from None
     return LabelledStrategy(

@@ -14,7 +14,7 @@ from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.observing import observing_options, open_log, open_trace
-from trio_beam.command.request_options import parse_body, parse_header
+from trio_beam.command.request_options import parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
@@ -49,7 +49,6 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
     metavar="'NAME: VALUE'",
     help="Header of every request; may be given several times.",
 )
-@option("model", "--extra-body", metavar="JSON", help="Fields of every request, as a JSON object.")
 @option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
 @model_file_option
 @option(
@@ -118,7 +117,6 @@ def generate(
         messages.insert(0, {"role": "system", "content": system})
     with plain_errors():
         given["headers"] = dict(map(parse_header, given["headers"]))
-        given["extra_body"] = parse_body(given["extra_body"]) if given["extra_body"] else {}
         authorised = any(name.lower() == "authorization" for name in given["headers"])
         program = f"trio_beam {__version__}"
         given["trace"] = open_trace(given["trace"], given["trace_without"], program)

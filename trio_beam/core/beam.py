@@ -11,6 +11,7 @@ import attrs
 
 from trio_beam.core.block import CONTEXT, LENGTH, Continuation, Token
 from trio_beam.core.reasoning import Thinking, split
+from trio_beam.core.tool_calls import ToolCall, as_text
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -116,6 +117,23 @@ class Beam:
         return "".join(part for part in apart if part) + inside
 
     @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the model calls; a call that was cut off is left out."""
+        calls = self.begun_calls
+        return calls if self.finished else tuple(call for call in calls if call.is_json)
+
+    @property
+    def begun_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls, one that was cut off included."""
+        blocks = [beam.continuation for beam in self.lineage()]
+        return tuple(call for block in blocks if block is not None for call in block.tool_calls)
+
+    @property
+    def answer(self) -> str:
+        """The text followed by the tool calls, each as a line of JSON."""
+        return "\n".join(part for part in (self.text, as_text(self.tool_calls)) if part)
+
+    @property
     def thinks_apart(self) -> bool:
         """Whether the server sent its thinking apart from the text, or hid it."""
         blocks = [beam.continuation for beam in self.lineage()]
@@ -123,10 +141,11 @@ class Beam:
 
     @property
     def unanswered(self) -> bool:
-        """Whether the model thought, but gave no answer (yet)."""
+        """Whether the model thought or began a tool call, but gave no answer (yet)."""
         text = self.full_text
         reasoning, start = split(text, self.thinking)
-        return not text[start:].strip() and (bool(reasoning or start) or self.thinks_apart)
+        begun = bool(reasoning or start or self.begun_calls) or self.thinks_apart
+        return begun and not text[start:].strip() and not self.tool_calls
 
     def extend(self, continuation: Continuation, **changes: Any) -> Beam:
         """Return this beam with one more block. Costs the length of the block."""

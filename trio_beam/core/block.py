@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 import attrs
 
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.errors import LogprobsUnavailable
 
 #: Finish reasons of the OpenAI protocol: the model ended the text; the length limit was reached.
@@ -73,6 +74,8 @@ class Continuation:
             if that is the model's own (temperature 1).
         ends_step: whether it ends behind a delimiter of `Steps`.
         reasoning: thinking that arrived apart from `data`; "" if it was hidden, None if there was none.
+        tool_calls: the tools that the model calls. Their tokens are among `tokens`, their text is not in
+            `data`.
         forced: number of tokens at its end that were not sampled (`Token.forced`).
         discarded: number of tokens that were generated behind its end and thrown away.
     """
@@ -87,6 +90,7 @@ class Continuation:
     proposal: Sequence[float] | None = None
     ends_step: bool = False
     reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
     forced: int = 0
     discarded: int = 0
 
@@ -129,7 +133,7 @@ class Continuation:
         return True
 
     def cut(self, count: int, finish_reason: str) -> Continuation:
-        """Return the block with only its first `count` tokens and unchanged data."""
+        """Return the block with only its first `count` tokens and unchanged data, before any tool call."""
         tokens = self.tokens[:count]
         lost = self.logprob is None
         return Continuation(

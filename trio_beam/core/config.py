@@ -201,6 +201,7 @@ class BeamSearchConfig(Strategy):
     )
 
     def __attrs_post_init__(self) -> None:
+        self.check_format(self.extra_body)
         _check_enumeration(self)
         _check_temperature(self)
         scorer = self.scorer_part
@@ -289,6 +290,15 @@ class BeamSearchConfig(Strategy):
     def several_blocks(self) -> bool:
         """Whether a text is continued, so that all of it must be known."""
         return self.block_part is not None or super().several_blocks
+
+    @property
+    def one_block_instead(self) -> str | None:
+        """What to set so that every answer is sampled as a single block; None if it is."""
+        if self.block_part is not None:
+            return "block must be None"
+        if self.proposal == "enumerate":
+            return "proposal must be 'sample'"
+        return super().one_block_instead
 
     @property
     def weighted(self) -> bool:

@@ -32,6 +32,7 @@ def _beam(beam: Beam) -> dict[str, Any]:
     return {
         "text": beam.text,
         "reasoning": beam.reasoning,
+        **({"tool_calls": [one.as_dict() for one in beam.tool_calls]} if beam.tool_calls else {}),
         "score": _finite(beam.score),
         "logprob": beam.logprob,
         "finished": beam.finished,

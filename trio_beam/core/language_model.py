@@ -184,10 +184,15 @@ async def forced_tokens(sampler: Sampler, text: str, context: RequestContext) ->
 
 
 class LanguageModel(Protocol):
-    """Anything that can continue a prompt and report each token's log-probability."""
+    """Anything that can continue a prompt and report each token's log-probability.
+
+    One attribute is optional: ``extra_body``, the fields that every request has beside those of a strategy.
+    """
 
     async def start(self, prompt: Prompt, context: RequestContext) -> Sampler:
         """Prepare a prompt, once per search.
+
+        What ``prompt.extra_body`` asks for holds for all samples, as far as the model knows such fields.
 
         Raises:
             EndpointError: the model cannot be reached, or cannot be used for this prompt.

@@ -31,6 +31,7 @@ class McmcConfig(Strategy):
     chains: int = integer(1, minimum=1, help="Texts sampled independently and concurrently.")
 
     def __attrs_post_init__(self) -> None:
+        self.check_format(self.extra_body)
         if self.proposal_temperature == 0:
             raise ConfigError("proposal_temperature", "a finite number above 0", 0)
         if self.reasoning_budget is not None:
@@ -44,6 +45,11 @@ class McmcConfig(Strategy):
             if limit is not None and limit < minimum:
                 bound = f"at least {minimum}, one block per chain"
                 raise ConfigError(name, bound, limit)
+
+    @property
+    def one_block_instead(self) -> str | None:
+        """What to set so that every answer is sampled as a single block; None if it is."""
+        return "steps must be 0" if self.steps else super().one_block_instead
 
     @property
     def several_blocks(self) -> bool:

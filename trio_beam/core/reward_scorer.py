@@ -72,7 +72,7 @@ def steps_of(beam: Beam) -> tuple[list[str], list[int]]:
         steps[-1] += fragment
         places.append(len(steps) - 1)
     text = "".join(steps)
-    whole = beam.text
+    whole = beam.answer
     if steps and whole != text:  # an incomplete character, or a stop string, at the end
         steps = _cut(steps, len(whole))
         steps[-1] += whole[len(text) :]

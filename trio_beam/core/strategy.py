@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import attrs
 
+from trio_beam.core.extra_body import NO_FIELDS, as_fields, format_fields
 from trio_beam.core.reasoning import Thinking
 from trio_beam.core.usage import Budget
 from trio_beam.core.validation import (
@@ -18,6 +20,7 @@ from trio_beam.core.validation import (
     number,
     one_of,
 )
+from trio_beam.errors import ConfigError
 
 
 @documented
@@ -57,6 +60,20 @@ class Strategy:
         help="Where a text may hold the model's thinking, which is not part of the answer: 'auto', between"
         " tags at its beginning, such as <think> and </think>, or before a closing tag; 'opened', from its"
         " beginning, since the chat template opens it; 'off', nowhere.",
+    )
+    extra_body: Mapping[str, Any] = attrs.field(
+        default=NO_FIELDS,
+        converter=as_fields,
+        validator=check_declared,
+        hash=False,
+        metadata={
+            PARAMETER: Parameter(
+                kind="mapping",
+                topic="model",
+                help="Further fields of every request, merged over the endpoint's: template arguments,"
+                " reasoning effort, routing; with one block also response_format, grammars and tools.",
+            )
+        },
     )
     reasoning_budget: int | None = integer(
         None,
@@ -138,6 +155,32 @@ class Strategy:
         if self.on_beam_failure != "drop_beam":
             return {"min_beams": "it counts the survivors of on_beam_failure='drop_beam'"}
         return {}
+
+    def check_format(self, fields: Mapping[str, Any]) -> None:
+        """Refuse a grammar, a response format or tools unless an answer is a single block.
+
+        Args:
+            fields: of the requests, the endpoint's included.
+
+        Raises:
+            ConfigError: names the field and the reason.
+        """
+        name, instead = next(iter(format_fields(fields)), None), self.one_block_instead
+        if name is not None and instead is not None:
+            error = ConfigError("extra_body", f"without {name!r}", name)
+            message = (
+                f"extra_body cannot have {name!r} here: a grammar, a response format and tools start anew"
+                f" with each block, so the answer must be one block: {instead}"
+            )
+            error.args = (message,)
+            raise error
+
+    @property
+    def one_block_instead(self) -> str | None:
+        """What to set so that every answer is sampled as a single block; None if it is."""
+        if self.rounds > 1:
+            return f"tokens_per_step must be at least max_tokens ({self.max_tokens})"
+        return None
 
     @property
     def several_blocks(self) -> bool:

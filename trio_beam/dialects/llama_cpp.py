@@ -17,7 +17,7 @@ Recorded: b11549.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -27,6 +27,7 @@ from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import Constraint
 from trio_beam.dialects.common.detokenize import ids_of
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
@@ -76,6 +77,7 @@ class PreparedPrompt:
     json: bytes
     prefix: PrefixEncoder
     opening: str | None = None
+    constraint: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @DIALECTS.register("llama_cpp")
@@ -85,6 +87,7 @@ class LlamaCpp(Dialect):
     name: ClassVar[str] = "llama_cpp"
     owner: ClassVar[str | None] = "llamacpp"
     takes_ids: ClassVar[bool] = True
+    openai_plain: ClassVar[Mapping[str, Any]] = {k: v for k, v in SAMPLING.items() if k != "top_p"}
     shape = "native"
     can_stream: ClassVar[bool] = True
     notes = (
@@ -123,10 +126,11 @@ class LlamaCpp(Dialect):
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Render chat messages to token ids by the server's template; keep a string."""
         prefix = PrefixEncoder(ids_of)
+        constraint = self._constraint(prompt)
         messages = self._messages_of(prompt)
         if messages is None:
             text = encode_string(prompt.text or "")
-            return PreparedPrompt(json=b'"%s"' % text, prefix=prefix)
+            return PreparedPrompt(json=b'"%s"' % text, prefix=prefix, constraint=constraint)
         body = msgspec.json.encode({"messages": messages})
         templated = yield WireRequest(
             path="/apply-template", decode=decode_template, body=body, at_root=True
@@ -135,7 +139,22 @@ class LlamaCpp(Dialect):
         if not ids:
             raise MalformedResponse("the chat template renders these messages to no tokens")
         json = ",".join(map(str, ids)).encode()
-        return PreparedPrompt(json=json, prefix=prefix, opening=opening_tag(templated.prompt))
+        return PreparedPrompt(
+            json=json,
+            prefix=prefix,
+            opening=opening_tag(templated.prompt),
+            constraint=constraint,
+        )
+
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        match constraint.kind:
+            case "json":
+                return {"json_schema": constraint.value}
+            case "grammar":
+                return {"grammar": constraint.value}
+            case "choice":
+                return {"grammar": constraint.as_grammar()}
+        raise constraint.unsupported("llama.cpp", "grammar or json_schema")
 
     def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
         """Return what the rendered template says."""
@@ -160,12 +179,12 @@ class LlamaCpp(Dialect):
         lost: list[Completion] = []
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
-        completions = yield from self._completions(prompt, request, stream)
+        completions = yield from self._completions(prompt, request, stream, prepared.constraint)
         if stream and not (yield from self._is_whole(completions, request, spent)):
             self._sends_delimiters = self.stream
             lost = completions
             request = attrs.evolve(request, delimiters=())
-            completions = yield from self._completions(prompt, request, False)
+            completions = yield from self._completions(prompt, request, False, prepared.constraint)
         for completion in completions:
             if len(completion.tokens) > request.max_tokens:  # before each of them is repaired
                 raise MalformedResponse(too_long(len(completion.tokens), request.max_tokens))
@@ -219,7 +238,9 @@ class LlamaCpp(Dialect):
         blocks = result.continuations
         prompt = prepared.json + prepared.prefix(request.beam)
         try:
-            again = yield from self._sampled(prompt, attrs.evolve(request, n=len(blocks)))
+            again = yield from self._sampled(
+                prompt, attrs.evolve(request, n=len(blocks)), prepared.constraint
+            )
         except (EndpointError, BudgetExhausted):
             again = {}  # keep the samples, which are paid for
         scored: list[Continuation] = []
@@ -239,10 +260,11 @@ class LlamaCpp(Dialect):
         )
 
     def _sampled(
-        self, prompt: bytes, request: SampleRequest
+        self, prompt: bytes, request: SampleRequest, constraint: Mapping[str, Any]
     ) -> Exchange[dict[int, SampledCompletion]]:
         """Request the same continuations, by index, with their sampling probabilities."""
-        wire = self._request(prompt, request, request.n, False, post_sampling_probs=True)
+        again = {**constraint, "post_sampling_probs": True}
+        wire = self._request(prompt, request, request.n, False, again)
         response = yield attrs.evolve(wire, decode=decode_sampled)
         completions = response if isinstance(response, list) else [response]
         return {completion.index: completion for completion in completions}
@@ -278,7 +300,7 @@ class LlamaCpp(Dialect):
         return {one.id for one, end in zip(candidates, ends, strict=True) if not end}, len(asked)
 
     def _completions(
-        self, prompt: bytes, request: SampleRequest, stream: bool
+        self, prompt: bytes, request: SampleRequest, stream: bool, constraint: Mapping[str, Any]
     ) -> Exchange[list[Completion]]:
         """Request the continuations and return at least one."""
         # Alternatives are unlimited here; 1 cannot be lowered.
@@ -287,7 +309,7 @@ class LlamaCpp(Dialect):
             1,
             self._fields,
             lambda n, _: {"n": n},
-            lambda _, n: self._request(prompt, request, n, stream),
+            lambda _, n: self._request(prompt, request, n, stream, constraint),
         )
         completions: list[Completion] = response if isinstance(response, list) else [response]
         completions = sorted(check_choices(completions, n), key=lambda completion: completion.index)
@@ -298,7 +320,12 @@ class LlamaCpp(Dialect):
         return completions
 
     def _request(
-        self, prompt: bytes, request: SampleRequest, n: int, stream: bool, **more: bool
+        self,
+        prompt: bytes,
+        request: SampleRequest,
+        n: int,
+        stream: bool,
+        more: Mapping[str, Any],
     ) -> WireRequest[Any]:
         shown = max(1, request.top_logprobs) if request.shows_tokens else 0
         wanted = STREAM_FIELDS if stream else FIELDS

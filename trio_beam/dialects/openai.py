@@ -10,7 +10,7 @@ hosted APIs and gateways.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 from weakref import WeakSet
 
@@ -19,8 +19,10 @@ import msgspec
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation
+from trio_beam.core.extra_body import NO_FIELDS, format_fields, has_tools
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Api,
@@ -52,7 +54,7 @@ from trio_beam.dialects.openai_wire import (
     reasoning_tokens,
 )
 from trio_beam.dialects.text_blocks import text_blocks
-from trio_beam.errors import ConfigError, one_block_only
+from trio_beam.errors import ConfigError, MalformedResponse, one_block_only
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -62,6 +64,7 @@ class PreparedPrompt:
     api: Literal["completions", "chat"]
     json: bytes
     prefix: PrefixEncoder
+    format: Mapping[str, Any] = NO_FIELDS
     opening: str | None = None
 
 
@@ -71,16 +74,22 @@ class OpenAI(Dialect):
 
     name: ClassVar[str] = "openai"
     can_stream: ClassVar[bool] = True
+    reads_tool_calls: ClassVar[bool] = True
 
-    #: Further fields that, like ``top_p``, keep such a server from changing the distribution.
-    plain: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
+    def __init__(
+        self,
+        model: str,
+        api: Api,
+        limits: Limits,
+        stream: bool = False,
+        plain: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(model, api, limits, stream)
-        plain = plain_fields(self.plain)
+        self.plain = self.openai_plain if plain is None else plain
+        optional = plain_fields(self.plain)
         self._fields = {
-            "completions": Negotiation((*COMPLETION_FIELDS, *plain)),
-            "chat": Negotiation((*CHAT_FIELDS, *plain)),
+            "completions": Negotiation((*COMPLETION_FIELDS, *optional)),
+            "chat": Negotiation((*CHAT_FIELDS, *optional)),
         }
         #: Blocks reported as ended exactly at the length limit, which the dialect did not believe.
         self._doubted: WeakSet[Continuation] = WeakSet()
@@ -110,11 +119,16 @@ class OpenAI(Dialect):
             )
         messages = self._messages_of(prompt)
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
+        format_ = self._format(prompt)
         if messages is None:
             text = encode_string(prompt.text or "")
-            return PreparedPrompt(api="completions", json=text, prefix=prefix)
+            return PreparedPrompt(api="completions", json=text, prefix=prefix, format=format_)
         json = msgspec.json.encode(messages)[1:-1]
-        return PreparedPrompt(api="chat", json=json, prefix=prefix)
+        return PreparedPrompt(api="chat", json=json, prefix=prefix, format=format_)
+
+    def _format(self, prompt: Prompt) -> Mapping[str, Any]:
+        """Return the fields for grammars and tools: as the caller gave them, for a server of any kind."""
+        return format_fields(prompt.extra_body)
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return an upper bound from its bytes; a chat template is about as long as the messages' JSON."""
@@ -172,12 +186,12 @@ class OpenAI(Dialect):
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        return values_of(request, n, top, stream=self.stream) | self.plain
+        return values_of(request, n, top, stream=self.stream) | dict(self.plain)
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[AnyCompletion]:
-        fields: dict[str, Any] = {"model": self.model, **optional}
+        fields: dict[str, Any] = {"model": self.model, **optional, **prepared.format}
         if self.stream:
             fields["stream"] = True
         prefix = prepared.prefix(request.beam)
@@ -236,6 +250,7 @@ class OpenAI(Dialect):
         counted = count_in(completion.usage, "completion_tokens") if len(choices) == 1 else 0
         generated = min(counted or 0, request.max_tokens)
         echo = _written(prepared, request.beam)
+        calls = [_calls_in(choice, prepared.format) for choice in choices]
         if request.logprobs:
             blocks = [
                 continuation_of(
@@ -245,12 +260,17 @@ class OpenAI(Dialect):
                     generated,
                     reports_truncation=reports_truncation,
                     hidden=hides_thinking(completion.usage),
+                    calls=called,
                 )
-                for choice in choices
+                for choice, called in zip(choices, calls, strict=True)
             ]
         else:
             blocks = text_blocks(
-                choices, completion.usage, request, reports_truncation=reports_truncation
+                choices,
+                completion.usage,
+                request,
+                reports_truncation=reports_truncation,
+                calls=calls,
             )
         for choice, block in zip(choices, blocks, strict=True):
             if block.finish_reason == LENGTH and is_end(choice.finish_reason):
@@ -262,6 +282,24 @@ class OpenAI(Dialect):
             prompt_tokens=count_in(completion.usage, "prompt_tokens") or 0,
             reasoning_tokens=reasoning_tokens(completion.usage),
         )
+
+
+def _calls_in(choice: AnyChoice, format_: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """Return the tool calls of a choice, which are an answer only if there are tools.
+
+    Raises:
+        MalformedResponse: the answer had to be a call, but is not.
+    """
+    if not has_tools(format_):
+        return ()
+    calls = choice.tool_calls
+    wanted = format_.get("tool_choice")
+    if not calls and is_end(choice.finish_reason) and wanted not in (None, "auto", "none"):
+        raise MalformedResponse(
+            f"the server did not heed tool_choice={wanted!r}: its answer has no tool call (does the model's"
+            " chat template know tools?)"
+        )
+    return calls
 
 
 def _written(prepared: PreparedPrompt, beam: Beam) -> Callable[[], list[str]]:

@@ -23,7 +23,9 @@ Inference"; and source, as of the summer of 2026: ``managers/io_struct.py``,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -34,6 +36,7 @@ from trio_beam.core.block import LENGTH, Token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import Constraint, template_arguments
 from trio_beam.dialects.common.detokenize import (
     BROKEN,
     added_bytes,
@@ -96,6 +99,7 @@ class PreparedPrompt:
     ids: Sequence[int]
     json: bytes
     prefix: PrefixEncoder
+    constraint: Mapping[str, Any]
     opening: str | None = None
 
 
@@ -106,6 +110,7 @@ class SGLang(Dialect):
     name: ClassVar[str] = "sglang"
     owner: ClassVar[str | None] = "sglang"
     takes_ids: ClassVar[bool] = True
+    openai_plain: ClassVar[Mapping[str, Any]] = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
     shape = "native"
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
@@ -120,12 +125,18 @@ class SGLang(Dialect):
         Raises:
             RequestRejected: the server is too old.
         """
+        constraint = self._constraint(prompt)
         messages = self._messages_of(prompt)
+        template = {} if messages is None else template_arguments(prompt.extra_body)
         what = {"prompt": prompt.text} if messages is None else {"messages": messages}
-        body = msgspec.json.encode({"model": self.model, **what})
+        body = msgspec.json.encode({"model": self.model, **what, **template})
         try:
             response: Tokenized = yield WireRequest(
-                path="/tokenize", decode=decode_tokens, body=body, at_root=True
+                path="/tokenize",
+                decode=decode_tokens,
+                body=body,
+                at_root=True,
+                placed=frozenset(template),
             )
         except ContextOverflow:
             raise
@@ -155,8 +166,23 @@ class SGLang(Dialect):
             ids=response.tokens,
             json=",".join(map(str, response.tokens)).encode(),
             prefix=PrefixEncoder(ids_of),
+            constraint=constraint,
             opening=opening,
         )
+
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        value = constraint.value
+        match constraint.kind:
+            case "json":
+                return {"json_schema": json.dumps(value)}
+            case "grammar":
+                return {"ebnf": value}
+            case "choice":
+                return {"regex": "|".join(f"({re.escape(str(one))})" for one in value)}
+            case "structural_tag" if not isinstance(value, str):
+                return {"structural_tag": json.dumps(value)}
+            case kind:
+                return {kind: value}
 
     def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
         """Return what the end of the rendered template says."""
@@ -188,7 +214,9 @@ class SGLang(Dialect):
             request.top_logprobs,
             self._negotiation,
             lambda _, top: {"top_logprobs": top},
-            lambda fields, n: self._request(prompt, request, n, fields["top_logprobs"]),
+            lambda fields, n: self._request(
+                prompt, request, n, fields["top_logprobs"], prepared.constraint
+            ),
         )
         generated: list[Generated] = response if isinstance(response, list) else [response]
         check_choices(generated, n)
@@ -223,7 +251,7 @@ class SGLang(Dialect):
             max(request.n, request.top_logprobs),
             self._negotiation,
             lambda _, top: {"top_logprobs": top},
-            lambda fields, n: self._request(prompt, one, n, fields["top_logprobs"]),
+            lambda fields, n: self._request(prompt, one, n, fields["top_logprobs"], {}),
         )
         generated: Generated = response[0] if isinstance(response, list) else response
         before = last_ids(prepared.ids, request.beam)
@@ -234,11 +262,19 @@ class SGLang(Dialect):
             extra_generated=1 + asked,
         )
 
-    def _request(self, prompt: bytes, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+    def _request(
+        self,
+        prompt: bytes,
+        request: SampleRequest,
+        n: int,
+        top: int,
+        constraint: Mapping[str, Any],
+    ) -> WireRequest[Any]:
         sampling: dict[str, Any] = {
             "max_new_tokens": request.max_tokens,
             "temperature": request.temperature,
             **_PLAIN,
+            **constraint,
         }
         ids = b"[%s]" % prompt
         each: Any = sampling

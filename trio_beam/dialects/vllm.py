@@ -12,7 +12,8 @@ Recorded: 0.32.0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -20,9 +21,11 @@ import msgspec
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation, Token, too_long
+from trio_beam.core.extra_body import format_fields
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import constraint_of, template_arguments
 from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, may_end_inside
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
@@ -61,6 +64,7 @@ from trio_beam.errors import (
 
 #: Overrides the model's generation_config.json: only the temperature may shape the samples.
 _PLAIN: dict[str, Any] = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
+_OWN_CONSTRAINT = re.compile("guided_|response_format$|structured_outputs$")
 _TOKEN_IDS = OptionalField(
     name="return_token_ids", ways=(Way(fields={"return_token_ids": VALUE}), Way(fields={}))
 )
@@ -73,6 +77,7 @@ class PreparedPrompt:
     text: bytes | None
     ids: list[int] | None
     prefix: PrefixEncoder
+    constraint: Mapping[str, Any]
     opening: str | None = None
 
     def json(self, beam: Beam) -> bytes:
@@ -91,6 +96,7 @@ class VLLM(Dialect):
     name: ClassVar[str] = "vllm"
     owner: ClassVar[str | None] = "vllm"
     takes_ids: ClassVar[bool] = True
+    openai_plain: ClassVar[Mapping[str, Any]] = _PLAIN
     shape = "legacy"
     can_stream: ClassVar[bool] = True
 
@@ -116,25 +122,47 @@ class VLLM(Dialect):
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Render a chat to token ids by the server's template; keep a string."""
         prefix = PrefixEncoder(ids_of)
+        constraint = self._constraint(prompt)
         messages = self._messages_of(prompt)
         if messages is None:
             text = b'"%s"' % encode_string(prompt.text or "")
-            return PreparedPrompt(text=text, ids=None, prefix=prefix)
+            return PreparedPrompt(text=text, ids=None, prefix=prefix, constraint=constraint)
         fields = {
             "model": self.model,
             "messages": messages,
             "add_generation_prompt": True,
             "return_token_strs": True,  # they tell whether the template opens the thinking
         }
-        body = msgspec.json.encode(fields)
+        template = template_arguments(prompt.extra_body)
         response = yield WireRequest(
-            path="/tokenize", decode=decode_tokenized, body=body, at_root=True
+            path="/tokenize",
+            decode=decode_tokenized,
+            body=msgspec.json.encode(fields | template),
+            at_root=True,
+            placed=frozenset(template),
         )
         self.context_tokens = response.max_model_len
         if not response.tokens:
             raise MalformedResponse("the chat template renders these messages to no tokens")
         opening = None if response.end is None else opening_tag(response.end)
-        return PreparedPrompt(text=None, ids=response.tokens, prefix=prefix, opening=opening)
+        return PreparedPrompt(
+            text=None,
+            ids=response.tokens,
+            prefix=prefix,
+            constraint=constraint,
+            opening=opening,
+        )
+
+    def _constraint(self, prompt: Prompt) -> dict[str, Any]:
+        """Return a constraint in vLLM's own fields; the former ones are sent too, for former versions."""
+        constraint = constraint_of(prompt.extra_body)
+        if constraint is None:
+            return {}
+        given = format_fields(prompt.extra_body)
+        own = {name: value for name, value in given.items() if _OWN_CONSTRAINT.match(name)}
+        if constraint.field not in ("response_format", "structured_outputs"):
+            own["structured_outputs"] = {constraint.kind: constraint.value}
+        return own
 
     def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
         """Return what the rendered template says; None from a server that sends no texts of tokens."""
@@ -217,7 +245,7 @@ class VLLM(Dialect):
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[Any]:
-        fields: dict[str, Any] = {"model": self.model, **optional}
+        fields: dict[str, Any] = {"model": self.model, **optional, **prepared.constraint}
         if self.stream:
             fields["stream"] = True
         if not request.shows_tokens:

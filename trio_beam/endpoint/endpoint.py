@@ -13,12 +13,12 @@ from typing import Any, Literal, Self, TypeVar
 import attrs
 import trio
 
+from trio_beam.core.extra_body import as_fields
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Reservation, UsageMeter
 from trio_beam.core.validation import boolean, integer, number, one_of
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, Exchange
-from trio_beam.dialects.common.extra_body import ExtraBody
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
@@ -98,8 +98,9 @@ class Endpoint:
             ``trio-beam local``) is sent its own.
         headers: sent with every request.
         extra_body: further JSON fields of every request: chat template arguments, ``reasoning_effort``,
-            routing preferences. Fields that the search itself sets are refused; with fields that shape
-            sampling no block is ``exact``.
+            routing preferences, and for searches in one block response formats, grammars and tools. A
+            strategy's take precedence. Fields that the search itself sets are refused; with fields that
+            shape sampling no block is ``exact``.
         api: ``"completions"`` or ``"chat"``; ``"auto"``: chat for messages, completions for a string.
         dialect: a registered name; ``"auto"``: detect it.
         max_concurrent: maximum number of requests in flight, over all searches. For a detected (not named)
@@ -196,7 +197,7 @@ class Endpoint:
         self._exchanges = Exchanges(
             dispatcher=self._dispatcher,
             base_url=self._address.base_url,
-            extra_body=ExtraBody.parse(extra_body),
+            extra_body=as_fields(extra_body),
         )
         self._finder = DialectFinder(
             name=dialect,
@@ -222,6 +223,11 @@ class Endpoint:
         """The model's name; None if not yet known."""
         found = self._finder.found
         return found.model if found else self._finder.model
+
+    @property
+    def extra_body(self) -> Mapping[str, Any]:
+        """Further JSON fields of every request."""
+        return self._exchanges.extra_body
 
     @property
     def is_open(self) -> bool:

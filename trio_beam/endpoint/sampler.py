@@ -9,6 +9,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
+from trio_beam.core.extra_body import format_fields, has_tools, shapes
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
@@ -41,8 +42,14 @@ class DialectSampler:
 
         Raises:
             EndpointError: the server does not respond, or cannot be used for this prompt.
+            ConfigError: the server, or this prompt, cannot have a field of the caller's.
         """
+        exchanges = exchanges.with_fields(prompt.extra_body)
+        prompt = attrs.evolve(prompt, extra_body=exchanges.extra_body)
+        finder.check_tools(prompt)
         dialect = await finder.find(context)
+        if has_tools(prompt.extra_body) and not dialect.reads_tool_calls:
+            dialect = await finder.by_text(dialect, context)
         sampler = cls(exchanges, finder, prompt, dialect, None, 0)
         try:
             await sampler._prepare(context)
@@ -102,6 +109,12 @@ class DialectSampler:
         Raises:
             EndpointError: the request failed.
         """
+        if request.beam.continuation is not None and format_fields(self._prompt.extra_body):
+            raise RequestRejected(
+                "a grammar, a response format and tools start anew with each block, so a text cannot be"
+                " continued under them: search in a single block (tokens_per_step >= max_tokens)",
+                status=400,
+            )
         if self._dialect.takes_ids and _came_as_text(request.beam):
             sampler = await self._text_sampler(context)
             return await sampler._sample(request, context)  # noqa: SLF001  # another of this class
@@ -149,7 +162,7 @@ class DialectSampler:
             if refusal.explained:
                 raise
             result = await self._find_out(request, refusal, context)
-        if self._exchanges.extra_body.shapes:
+        if shapes(self._prompt.extra_body):
             return [attrs.evolve(block, exact=False) for block in result.continuations]
         return result.continuations
 

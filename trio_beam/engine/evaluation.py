@@ -8,6 +8,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
+from trio_beam.core.extra_body import other_fields
 from trio_beam.core.language_model import LanguageModel, RequestContext, SampleRequest
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import Prompt
@@ -36,5 +37,9 @@ class QuestionSampler:
             EndpointError: a request failed.
         """
         question = self.scorer.ask(self.prompt, request.beam)
+        if self.scorer.model is None:
+            # The model being searched answers as it is asked to think, but not in the form of an answer.
+            fields = other_fields(self.prompt.extra_body)
+            question = attrs.evolve(question, extra_body=fields)
         sampler = await self.model.start(question, context)
         return await sampler.sample(attrs.evolve(request, beam=Beam()), context)

@@ -6,7 +6,7 @@ import inspect
 import math
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
@@ -66,7 +66,9 @@ class Run(ABC, Generic[S]):
         index: int = 0,
     ) -> None:
         self._model = model
-        self._prompt = check_prompt(prompt)
+        self._prompt = attrs.evolve(check_prompt(prompt), extra_body=strategy.extra_body)
+        fields: Mapping[str, Any] = getattr(model, "extra_body", {})
+        strategy.check_format({**fields, **strategy.extra_body})
         self._strategy = strategy
         self._observers = check_observers(observers)
         self._index = index

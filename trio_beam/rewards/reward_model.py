@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -75,6 +75,9 @@ class RewardModel(RewardScorer):
     Raises:
         ConfigError: names the field and its bound.
     """
+
+    #: ``--reward-model URL``
+    option_main: ClassVar[str] = "base_url"
 
     base_url: str | None = _text(None, "Base URL of the reward model's server.")
     model: str | None = _text(None, "Name of the reward model; None leaves it out of requests.")

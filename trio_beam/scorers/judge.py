@@ -108,7 +108,7 @@ class Judge(ModelScorer):
 
     def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
         """Build the question about a candidate."""
-        question = fill_in(self.question, prompt=text_of(prompt), text=beam.text)
+        question = fill_in(self.question, prompt=text_of(prompt), text=beam.answer)
         if self.chat:
             return Prompt(messages=({"role": "user", "content": question},))
         return Prompt(text=question)

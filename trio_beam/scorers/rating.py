@@ -105,7 +105,7 @@ class Rating(ModelScorer):
         question = fill_in(
             self.question,
             prompt=text_of(prompt),
-            text=beam.text,
+            text=beam.answer,
             minimum=f"{self.minimum:g}",
             maximum=f"{self.maximum:g}",
         )

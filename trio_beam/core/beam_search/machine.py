@@ -312,9 +312,8 @@ class BeamSearchMachine:
     # -- closing a round
 
     def _close(self, closed: OpenRound) -> RoundFinished:
-        scored = closed.scored_round()
-        ranked = tuple(scored.candidates)
-        population, candidates, best_score = closed.close()
+        population, candidates, scored = closed.close()
+        ranked = scored.candidates
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += closed.failures
         self._exact = self._exact and closed.exact
@@ -327,10 +326,10 @@ class BeamSearchMachine:
             candidates=candidates,
             active=len(self._active),
             ended=len(self._ended),
-            best_score=best_score,
+            best_score=max((beam.score for beam in ranked), default=-math.inf),
             completion_tokens=self.meter.completion_tokens,
             best=next(iter(best_first([*self._ended, *self._active])), Beam()),
-            scored=ranked,
+            scored=tuple(ranked),
             kept=(*self._active, *self._ended),
             futures=tuple(map(scored.futures.get, ranked)) if scored.futures else (),
         )

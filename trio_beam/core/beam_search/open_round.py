@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -298,18 +297,12 @@ class OpenRound:
         """Whether all that it is to choose from has come back."""
         return self._pool is not None
 
-    def scored_round(self) -> ScoredRound:
-        """Return the round as the selection sees it."""
-        assert self._pool is not None
-        return self._pool.scored_round()
-
-    def close(self) -> tuple[Population, int, float]:
-        """Select; return the beams to keep, the number of candidates, and their best score."""
+    def close(self) -> tuple[Population, int, ScoredRound]:
+        """Select; return the beams to keep, the number of candidates, and the scored round."""
         pool = self._pool
         assert pool is not None
-        candidates = pool.scored_round().candidates
-        best = max((beam.score for beam in candidates), default=-math.inf)
-        return pool.select(), sum(map(len, self._outcomes.values())), best
+        scored = pool.scored_round()
+        return pool.select(), sum(map(len, self._outcomes.values())), scored
 
     def standing(self) -> list[Beam] | None:
         """Return all current beams; None if not yet scored.

@@ -14,6 +14,7 @@ from trio_beam.core.block import LENGTH, STOP, Continuation, Token, forced_token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
+from trio_beam.dialects.common.constraints import Constraint, constraint_of
 from trio_beam.dialects.common.error_responses import is_about_context
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Attempt, Negotiation, is_about_content
@@ -47,6 +48,7 @@ class WireRequest(Generic[T]):
         at_root: whether `path` is relative to the root: the base URL without ``/v1``.
         max_tokens: maximum number of tokens generated, over all choices.
         alternatives: requested with each token.
+        placed: names of the caller's fields that are in `body` already; the others are appended.
     """
 
     path: str
@@ -55,6 +57,7 @@ class WireRequest(Generic[T]):
     at_root: bool = False
     max_tokens: int = 0
     alternatives: int = 0
+    placed: frozenset[str] = frozenset()
 
     @property
     def max_bytes(self) -> int:
@@ -136,6 +139,10 @@ class Dialect(ABC):
     can_stream: ClassVar[bool] = False
     #: Whether prompts and beams are sent as token ids.
     takes_ids: ClassVar[bool] = False
+    #: Whether it reads tool calls; others leave prompts with tools to the server's chat call.
+    reads_tool_calls: ClassVar[bool] = False
+    #: Fields that, like ``top_p``, keep the server's OpenAI calls from changing the distribution.
+    openai_plain: ClassVar[Mapping[str, Any]] = {}
     #: Shape of the log-probabilities, once known: ``"native"``, ``"content"`` or ``"legacy"``.
     shape: str | None = None
     #: Known caveats of such servers that a probe cannot detect.
@@ -257,6 +264,23 @@ class Dialect(ABC):
             continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
             extra_generated=result.extra_generated + 1,
         )
+
+    def _constraint(self, prompt: Prompt) -> dict[str, Any]:
+        """Return the fields of a sampling request that constrain the answer as the caller wants.
+
+        Raises:
+            ConfigError: the server has none for it.
+        """
+        constraint = constraint_of(prompt.extra_body)
+        return {} if constraint is None else self._constrain(constraint)
+
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        """Spell a constraint for the server.
+
+        Raises:
+            ConfigError: the server cannot apply it.
+        """
+        raise constraint.unsupported(self.name, "a server that does")
 
     def _messages_of(self, prompt: Prompt) -> tuple[Mapping[str, Any], ...] | None:
         """Return the prompt as chat messages, or None if it is sent as a string."""
