@@ -35,7 +35,7 @@ def calling(*calls: ToolCall, text: str = "", finish: str = "stop", **changes: A
         tokens=(),
         data=text.encode(),
         finish_reason=finish,
-        keys=[text],
+        keys=[text.encode()],
         logprob=None,
         tool_calls=calls,
     )

@@ -52,7 +52,7 @@ def requests(name: str, fields: dict[str, Any], prompt: Any = "Hi") -> list[dict
     needed = {
         "llama_cpp": [answers["/apply-template"], answers["ids"]] if prompt != "Hi" else [],
         "vllm": [answers["ids"]] if prompt != "Hi" else [],
-        "sglang": [answers["ids"]],
+        "sglang": [answers["ids"], *([b'{"text": ["p"]}'] if prompt != "Hi" else [])],
         "ollama": [answers["ollama"]] if prompt != "Hi" else [],
     }.get(name, [])
     ready = drive(dialect.prepare(given), *needed)
