@@ -24,6 +24,7 @@ from trio_beam.answers import Best, Select, Vote
 from trio_beam.compat.original import BeamSearchSampling
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
+from trio_beam.core.confidence import Confidence, ConfidenceLimit
 from trio_beam.core.config import (
     AnswerRule,
     AsyncScorer,
@@ -69,6 +70,7 @@ from trio_beam.core.request_events import (
 )
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.settling import Settling
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
@@ -137,6 +139,8 @@ __all__ = [
     "Capabilities",
     "ChainExtended",
     "ChainStepped",
+    "Confidence",
+    "ConfidenceLimit",
     "ConfigError",
     "ConnectionFailed",
     "ContextOverflow",
@@ -198,6 +202,7 @@ __all__ = [
     "Select",
     "Selection",
     "ServerError",
+    "Settling",
     "Steps",
     "Strategy",
     "Subtrees",

@@ -11,6 +11,7 @@ import pytest
 
 from trio_beam import (
     Beam,
+    Confidence,
     Judge,
     Lookahead,
     Power,
@@ -79,6 +80,7 @@ BAD: dict[str, tuple[str, list[object]]] = {
         "one of 'steps' or a Steps or None",
         ["lines", "", "Steps", 1, True, ["steps"], "\n"],
     ),
+    "confidence": ("a Confidence or None", ["low", "", 0.9, True, {"window": 8}]),
     "proposal": ("one of 'sample', 'enumerate'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
         "a whole number from 1 up or None",
@@ -101,7 +103,16 @@ BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
     "steps_delimiter": ("strings that are not empty", ["", ("a", ""), None, 1, (), [b"a"]]),
     "steps_min_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "vote_key": ("a function of a text, or a regular expression or None", [1, True, ()]),
-    "vote_by": ("one of 'count', 'score', 'reward'", ["weight", "", None, 1, True]),
+    "vote_by": ("one of 'count', 'score', 'reward', 'confidence'", ["weight", "", None, 1, True]),
+    "vote_settle": (
+        "'certain' or a finite number from 0.5 to 0.9999 or None",
+        ["", "sure", 0.4, 1, NAN, True],
+    ),
+    "vote_ahead": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "confidence_warm_up": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "confidence_keep": ("a finite number above 0 to 1", [0, 1.1, -0.1, NAN, INF, True, None]),
+    "confidence_window": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "confidence_top": ("a whole number from 0 up", [-1, 1.0, NAN, True, "8", None]),
     "judge_question": ("a text with {text}", ["", "is it right?", None, 1]),
     "judge_yes": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
     "judge_no": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
@@ -165,6 +176,7 @@ GOOD: list[dict[str, Any]] = [
     *({"beam_timeout": value} for value in (None, 1e-3, 30)),
     *({"on_beam_failure": value} for value in ("cancel_siblings", "drop_beam")),
     *({"min_beams": value} for value in (1, 2)),
+    {"confidence": Confidence(), "n_per_beam": 1, "tokens_per_step": 512},
     {"selection": "top_k"},
     {"selection": "resample"},
     {"selection": Resample(ess_threshold=0, lookahead=Lookahead(8))},
@@ -230,9 +242,10 @@ def test_a_bad_value_of_a_part_is_refused_by_the_name_of_its_option(
 
 
 def test_the_tables_list_every_parameter() -> None:
-    assert {option.name for option in options_of(BeamSearchConfig)} == (
-        BAD.keys() - {"block"}
-    ) | BAD_IN_PARTS.keys() | {"steps"}
+    names = {option.name for option in options_of(BeamSearchConfig)}
+    # A part without a name of its own is given by its options.
+    listed = (BAD.keys() - {"block"}) | BAD_IN_PARTS.keys() | {"steps"}
+    assert names | {"confidence"} == listed
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,23 @@ async def test_a_recorded_search_is_repeated(name: str) -> None:
     assert [token.id for token in best.tokens] == expected["ids"]
     assert best.logprob == pytest.approx(expected["logprob"])
     assert result.exact
+
+
+def test_the_labels_of_a_judge_have_the_probabilities_of_the_same_tokens_in_a_prompt() -> None:
+    session = load("judge_on_vllm")
+    rows = [
+        json.loads(one["response"]["body"])["choices"][0]["logprobs"]["top_logprobs"][0]
+        for one in session["exchanges"]
+        if "logprob_token_ids" in one["request"]["json"]
+    ]
+    assert len(rows) == len(session["labels_as_prompts"]) == 2
+    odds = []
+    for row, read in zip(rows, session["labels_as_prompts"], strict=True):
+        values = read["logprobs"]
+        assert {number: row[f"token_id:{number}"] for number in values} == values
+        shares = [math.exp(value) for value in values.values()]
+        odds.append(math.log(sum(shares[:4]) / sum(shares[4:])))  # four spell yes, six no
+    assert session["result"]["score"] == pytest.approx(max(odds))
 
 
 def test_streamed_or_not_a_recorded_chat_is_the_same() -> None:

@@ -20,6 +20,7 @@ PROGRAMS = [
     "how-to/selection.md",
     "how-to/observer.md",
     "how-to/dialect.md",
+    "how-to/rewards.md",
     "how-to/fields.md",
 ]
 #: The address that they name.

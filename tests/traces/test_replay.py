@@ -380,3 +380,21 @@ def test_a_plain_call_cannot_wait_for_a_scorer(trace: Path) -> None:
             trio_beam.replay(trace, config)
 
     trio.run(inside, clock=MockClock(autojump_threshold=0))
+
+
+@FEW
+@given(settle=st.sampled_from(["certain", 0.7]), width=st.integers(2, 9), **CONDITIONS)
+def test_a_settled_vote_repeats(settle: Any, width: int, **conditions: Any) -> None:
+
+    strategy = BeamSearchConfig(
+        beam_width=width,
+        n_per_beam=1,
+        tokens_per_step=2,
+        max_tokens=2,
+        scorer="equal",
+        deduplicate=False,
+        answer=Vote(r"\w+", settle=settle, ahead=2),
+        on_beam_failure="drop_beam",
+        seed=1,
+    )
+    check_repeats(strategy, **conditions)

@@ -154,10 +154,11 @@ def _label(group: str, name: str, config: Strategy, given: Mapping[str, Any]) ->
     if group in original.LABELS:
         fields = {one.name: getattr(config, one.name) for one in attrs.fields(type(config))}
         return original.LABELS[group].format(**fields | values)
+    idle = config.without_effect()
     shown = [
         f"{_SHORT.get(one, one)}={values[one]}"
         for one in own or given
-        if one in given or isinstance(values[one], (int, float))
+        if one in given or (isinstance(values[one], (int, float)) and one not in idle)
     ]
     title = "".join(map(str.capitalize, group.split("_")))
     return f"{title}({','.join(shown)})" if shown else title

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -160,6 +160,24 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class _NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
+    """A number, or one of a few words."""
+
+    name = "number"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value in self._words:
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            words = ", ".join(map(repr, self._words))
+            self.fail(f"{value!r} is neither a number nor {words}", param, ctx)
+
+
 def _click_type(parameter: Parameter) -> tuple[Any, str | None]:
     """The type of an option, and the word for its value; None: click's own."""
     unit = parameter.unit.upper()
@@ -167,7 +185,8 @@ def _click_type(parameter: Parameter) -> tuple[Any, str | None]:
         case "integer":
             return int, unit or "N"
         case "number":
-            return float, unit or "X"
+            words = parameter.choices
+            return _NumberOrWord(words) if words else float, "|".join([*words, unit or "X"])
         case "choice":
             return Choice([_as_text(choice) for choice in parameter.choices]), None
         case "part" if parameter.registry is not None:

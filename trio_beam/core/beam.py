@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from trio_beam.core.block import CONTEXT, LENGTH, Continuation, Token
+from trio_beam.core.block import CONTEXT, LENGTH, LOW_CONFIDENCE, Continuation, Token
 from trio_beam.core.reasoning import Thinking, split
 from trio_beam.core.tool_calls import ToolCall, as_text
 
@@ -29,14 +29,16 @@ class Beam:
         forced: number of those that were not sampled (`Token.forced`).
         score: from the scorer; higher is better.
         finished: whether the model ended the text (see `finish_reason`). A beam that fills the model's
-            context has ``finish_reason="context"`` and is not finished.
+            context has ``finish_reason="context"``, one given up ``"low_confidence"``; neither is finished.
         finish_reason: as the server reports it; ``"length"`` if the beam can go on.
         exact: whether every block was continued by token ids with true log-probabilities.
         multiplicity: number of candidates with exactly these tokens.
         thinking: where `full_text` may hold thinking; see `Strategy.reasoning`.
         weight: its share of p^alpha in a result of ``selection="resample"``, summing to 1 over the beams;
             otherwise None.
-        step_scores: a reward model's score of each block; () without one.
+        step_scores: a reward model's score of each step of the answer; () without one.
+        confidence: the lowest confidence over a window of its tokens (nats), with `Confidence`; else None.
+        confident: whether that is at least the threshold; a beam that is not casts no vote.
     """
 
     parent: Beam | None = None
@@ -52,6 +54,8 @@ class Beam:
     weight: float | None = None
     thinking: Thinking = "auto"
     step_scores: tuple[float, ...] = ()
+    confidence: float | None = None
+    confident: bool = True
     #: Unnormalised log-weight of the particle, in nats.
     log_weight: float = 0.0
     #: Characters that the last block completed.
@@ -160,7 +164,7 @@ class Beam:
             "length": self.length + len(continuation),
             "forced": self.forced + continuation.forced,
             "finish_reason": reason,
-            "finished": reason not in (LENGTH, CONTEXT),
+            "finished": reason not in (LENGTH, CONTEXT, LOW_CONFIDENCE),
             "exact": self.exact and continuation.exact,
             "fragment": fragment,
             "pending": pending,

@@ -14,8 +14,9 @@ from trio_beam.errors import LogprobsUnavailable
 #: Finish reasons of the OpenAI protocol: the model ended the text; the length limit was reached.
 STOP = "stop"
 LENGTH = "length"
-#: Our own: the model's context is full.
+#: Our own: the model's context is full; the text was given up because its confidence fell (`Confidence`).
 CONTEXT = "context"
+LOW_CONFIDENCE = "low_confidence"
 
 
 class Token(NamedTuple):
@@ -72,7 +73,7 @@ class Continuation:
             but 0 if they were not sampled (``proposal="enumerate"``).
         proposal: log-probability (nats) of each token under the distribution it was sampled from; None
             if that is the model's own (temperature 1).
-        ends_step: whether it ends behind a delimiter of `Steps`.
+        ends_step: whether a step ends with it; False only inside a step of `Steps`.
         reasoning: thinking that arrived apart from `data`; "" if it was hidden, None if there was none.
         tool_calls: the tools that the model calls. Their tokens are among `tokens`, their text is not in
             `data`.
@@ -88,7 +89,7 @@ class Continuation:
     logprob: float | None = attrs.field()
     generated: int = attrs.field()
     proposal: Sequence[float] | None = None
-    ends_step: bool = False
+    ends_step: bool = True
     reasoning: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     forced: int = 0
@@ -149,6 +150,15 @@ class Continuation:
             forced=max(0, count - self.sampled),
             discarded=self.discarded,
         )
+
+    def first(self, count: int, finish_reason: str) -> Continuation:
+        """Return a block of only its first `count` tokens; the text ends with them."""
+        if count == len(self):
+            return attrs.evolve(self, finish_reason=finish_reason)
+        cut = self.cut(count, finish_reason)
+        # Where the tokens do not spell the text, all of it stays: it is no answer anyway.
+        data = b"".join([token.data for token in cut.tokens])
+        return attrs.evolve(cut, data=data) if self.data.startswith(data) else cut
 
 
 def forced_token(text: str, number: int | None = None) -> Token:

@@ -12,12 +12,14 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.confidence import Confidence
 from trio_beam.core.delimiters import BLOCKS, Steps
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.ranking import best_first
 from trio_beam.core.registry import Registry
 from trio_beam.core.result import Votes
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.settling import Settling
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import boolean, documented, integer, number, one_of, part
 from trio_beam.errors import ConfigError
@@ -114,6 +116,30 @@ class Selection(ABC):
 class AnswerRule(ABC):
     """A rule that chooses the answer among the final beams."""
 
+    @property
+    def settles(self) -> bool:
+        """Whether it may be settled before all samples are there."""
+        return False
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the options that change nothing beside the others, each with the reason."""
+        return {}
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it is settled only when no sample could change it any more."""
+        return not self.settles
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether it reads the confidence of beams."""
+        return False
+
+    def settling(self, samples: int) -> Settling | None:
+        """Return what tells when the answer is settled, given the number of samples; None: nothing does."""
+        del samples
+        return None
+
     @abstractmethod
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
         """Order the beams, the answer first.
@@ -200,6 +226,14 @@ class BeamSearchConfig(Strategy):
         help="Where a block ends before it has tokens_per_step tokens; None: nowhere.",
     )
 
+    confidence: Confidence | None = part(
+        Confidence,
+        None,
+        accepted="a Confidence",
+        optional=True,
+        help="Ends texts while they are generated, once their confidence falls below that of the first ones.",
+    )
+
     def __attrs_post_init__(self) -> None:
         self.check_format(self.extra_body)
         _check_enumeration(self)
@@ -217,6 +251,9 @@ class BeamSearchConfig(Strategy):
                 "True or False with a scorer other than 'power', whose bound is unknown",
                 self.early_stopping,
             )
+        if self.one_by_one:
+            _check_one_by_one(self)
+        _check_confidence(self)
         steps = self.block_part
         if steps is not None and steps.min_tokens > self.tokens_per_step:
             bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
@@ -247,6 +284,7 @@ class BeamSearchConfig(Strategy):
             found["scorer"] = "there is one candidate, with nothing to be compared with"
         elif ignored := getattr(self.scorer_part, "ignores", ()):
             found |= dict.fromkeys(ignored, f"the scorer {self.scorer!r} does not look at it")
+        found |= self.answer_part.without_effect()
         if self.beam_width == 1:
             found["answer"] = "there is one beam, so nothing to vote on"
         if self.tokens_per_step == 1:
@@ -276,6 +314,11 @@ class BeamSearchConfig(Strategy):
         """The rule for the end of a block as an object, even if given by name."""
         found: Steps | None = BLOCKS.part(self.block)
         return found
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether samples are requested one by one, so that each can be cancelled."""
+        return self.answer_part.settles or self.confidence is not None
 
     @property
     def rounds(self) -> int:
@@ -309,13 +352,14 @@ class BeamSearchConfig(Strategy):
     def needs_logprobs(self) -> bool:
         """Whether log-probabilities are needed; otherwise none are asked for.
 
-        They are for weights, for ``proposal="enumerate"``, for ``top_logprobs``, and for a scorer whose
-        attribute ``needs_logprobs`` is true. A scorer without that attribute needs none.
+        They are for weights, ``proposal="enumerate"``, ``top_logprobs`` and `Confidence`, and for a scorer
+        whose attribute ``needs_logprobs`` is true. A scorer without that attribute needs none.
         """
         return (
             self.weighted
             or self.proposal == "enumerate"
             or self.top_logprobs > 0
+            or self.confidence is not None
             or bool(getattr(self.scorer_part, "needs_logprobs", False))
         )
 
@@ -361,6 +405,38 @@ def _check_enumeration(config: BeamSearchConfig) -> None:
     if config.weighted:
         bound = "'sample' with selection='resample', which weights random samples"
         raise ConfigError("proposal", bound, config.proposal)
+
+
+def _check_confidence(config: BeamSearchConfig) -> None:
+    answer, confidence = config.answer_part, config.confidence
+    if confidence is not None and answer.settles and not answer.is_certain:
+        bound = (
+            "None with an answer that settles with some probability: the first samples, which set the"
+            " threshold, are not like the others"
+        )
+        raise ConfigError("confidence", bound, confidence)
+    if answer.needs_confidence and (confidence is None or not confidence.top):
+        bound = "a Confidence, with top from 1 up, if the answer is a vote by confidence"
+        raise ConfigError("confidence", bound, confidence)
+
+
+def _check_one_by_one(config: BeamSearchConfig) -> None:
+    """Raise `ConfigError` unless all samples are drawn in one round, and all of them are kept."""
+    what = "with confidence" if config.confidence else "with an answer that settles"
+    why = f"{what}: samples are counted one by one"
+    if config.weighted:
+        raise ConfigError("selection", f"one without weights {why}", config.selection)
+    if config.proposal == "enumerate":
+        raise ConfigError("proposal", f"'sample' {why}", config.proposal)
+    if config.n_per_beam != 1:
+        raise ConfigError("n_per_beam", f"1 {why}", config.n_per_beam)
+    if config.block_part is not None:
+        raise ConfigError("block", f"None {why}", config.block)
+    if config.reasoning_budget is not None:  # which may take a second block
+        raise ConfigError("reasoning_budget", f"None {why}", config.reasoning_budget)
+    if config.tokens_per_step < config.max_tokens:
+        bound = f"at least max_tokens ({config.max_tokens}) {why}"
+        raise ConfigError("tokens_per_step", bound, config.tokens_per_step)
 
 
 def _check_temperature(config: BeamSearchConfig) -> None:

@@ -84,12 +84,13 @@ class Steps:
         words = [word.encode("utf-8", "replace") for word in self.delimiter]
         before = _open_step(beam, max(map(len, words)) - 1)
         text = before + continuation.data
+        inside = attrs.evolve(continuation, ends_step=False)
         if not len(continuation) or not any(word in text for word in words):
-            return continuation  # nearly always for short blocks: tokens are made on demand
+            return inside  # nearly always for short blocks: tokens are made on demand
         first = _answer_start(beam, continuation) + len(before)
         ends = sorted({end - len(before) for word in words for end in _ends(text, word, first)})
         if not ends:
-            return continuation
+            return inside
         pieces = [token.data for token in continuation.tokens]
         last = 0
         for count, place in enumerate(_places(pieces, continuation.data), 1):
@@ -98,7 +99,7 @@ class Steps:
             if count >= self.min_tokens and any(last < end <= place for end in ends):
                 return _cut(continuation, count, place, pieces)
             last = place
-        return continuation
+        return inside
 
 
 def _open_step(beam: Beam, size: int) -> bytes:

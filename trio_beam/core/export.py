@@ -42,8 +42,15 @@ def _beam(beam: Beam) -> dict[str, Any]:
         **({"forced_tokens": beam.forced} if beam.forced else {}),
         **({"step_scores": list(beam.step_scores)} if beam.step_scores else {}),
         **({} if beam.weight is None else {"weight": beam.weight}),
+        **_confidence(beam),
         "tokens": [_token(token) for token in beam.tokens],
     }
+
+
+def _confidence(beam: Beam) -> dict[str, Any]:
+    if beam.confidence is None:
+        return {}
+    return {"confidence": _finite(beam.confidence), "confident": beam.confident}
 
 
 def _token(token: Token) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token, forced_token
+from trio_beam.core.confidence import ConfidenceLimit
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import TAGS, closing_of, opening_tag
 from trio_beam.core.request_events import BEFORE_ROUNDS, RequestObserver, RequestOrigin
@@ -38,6 +39,11 @@ class SampleRequest:
             (``Continuation.proposal``).
         delimiters: texts behind which a continuation is not needed: the model may end it, with reason
             ``"length"``, at the token that completes one, or go on.
+        labels: words that the answer may begin with; a model that can tell their exact log-probabilities
+            (nats) returns their spellings as alternatives of the first token, instead of the most probable.
+        confidence: with it, a continuation is not needed behind the token at which its confidence falls below
+            the threshold: the model may end it there, with reason ``"low_confidence"``, or go on.
+        interruptible: whether it may well be cancelled before its end, so that the server should notice.
         logprobs: whether log-probabilities are needed; otherwise none should be computed, and
             ``Continuation.logprob`` is None.
         token_texts: whether the text of each token is needed as well, if it can be had.
@@ -54,7 +60,10 @@ class SampleRequest:
     enumerate: bool = False
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     logprobs: bool = True
+    confidence: ConfidenceLimit | None = None
+    interruptible: bool = False
     token_texts: bool = False
     reasoning_budget: int | None = None
 

@@ -14,7 +14,9 @@ from trio_beam.errors import EndpointError, TrioBeamError
 
 #: Why a search ended. ``"failed"`` occurs only in `SearchFailed.partial`, ``"interrupted"`` only in the
 #: partial result printed after Ctrl-C.
-StopReason = Literal["finished", "max_tokens", "deadline", "budget", "failed", "interrupted"]
+StopReason = Literal[
+    "finished", "max_tokens", "settled", "deadline", "budget", "failed", "interrupted"
+]
 #: Answers with their shares of the votes, which sum to 1, winner first.
 Votes: TypeAlias = tuple[tuple[Hashable, float], ...]
 
@@ -47,7 +49,8 @@ class SearchResult:
             ones.
         usage: tokens and requests spent.
         rounds: number of completed rounds.
-        stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"deadline"`` or ``"budget"``.
+        stop_reason: ``"finished"`` (enough beams ended), ``"max_tokens"``, ``"settled"`` (the samples still
+            to come could not, or were unlikely to, change the answer), ``"deadline"`` or ``"budget"``.
         failures: failures of dropped beams.
         exact: whether everything the result was chosen from, dropped beams and rollouts included, was
             continued by token ids and scored with true log-probabilities.

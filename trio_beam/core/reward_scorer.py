@@ -10,11 +10,10 @@ from typing import ClassVar
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.reasoning import split
 
 
 class RewardScorer(ABC):
-    """Scores candidates by rewards, with a number for each step of each candidate.
+    """Scores candidates by rewards, with a number for each step of each candidate's answer.
 
     Its requests are sent in rounds like expansions: concurrently, with the same timeouts and budget.
     """
@@ -38,7 +37,7 @@ class RewardScorer(ABC):
     async def rewards(
         self, prompt: Prompt, beams: Sequence[Beam], context: RequestContext
     ) -> Sequence[tuple[float, ...]]:
-        """Return the step scores of each candidate, one number per block.
+        """Return the step scores of each candidate, one number per step of its answer (`steps_of`).
 
         Args:
             prompt: the prompt of the search.
@@ -54,34 +53,41 @@ class RewardScorer(ABC):
         """Derive a candidate's score from its step scores; higher is better."""
 
 
-def steps_of(beam: Beam) -> tuple[list[str], list[int]]:
-    """Divide a beam's answer into steps: its blocks, those without visible text joined to the one before.
+def steps_of(beam: Beam) -> list[str]:
+    """Divide a beam's answer into steps; none if it has not begun.
+
+    A step ends with a block, unless that was cut inside the step (`Continuation.ends_step`). What has no
+    visible text is no step, but belongs to the one before it, or to the first.
 
     Returns:
-        The steps, whose concatenation is the answer, and for each block the index of its step. Blocks of
-        thinking before the answer belong to the first step.
+        The steps, whose concatenation is `Beam.text`.
     """
-    hidden = split(beam.full_text, beam.thinking).start
+    if beam.unanswered:
+        return []
     steps: list[str] = []
-    places: list[int] = []
+    for step in _divide(beam):
+        if steps and not (step.strip() and steps[-1].strip()):
+            steps[-1] += step
+        else:
+            steps.append(step)
+    return steps
+
+
+def _divide(beam: Beam) -> list[str]:
+    """Divide the answer where blocks end a step."""
+    rest = beam.text
+    thinking = len(beam.full_text) - len(rest)  # characters still to be skipped
+    parts: list[str] = []
+    ended = True
     for block in beam.lineage():
-        fragment = block.fragment[hidden:]
-        hidden = max(0, hidden - len(block.fragment))
-        if not steps or (fragment.strip() and steps[-1].strip()):
-            steps.append("")
-        steps[-1] += fragment
-        places.append(len(steps) - 1)
-    text = "".join(steps)
-    whole = beam.answer
-    if steps and whole != text:  # an incomplete character, or a stop string, at the end
-        steps = _cut(steps, len(whole))
-        steps[-1] += whole[len(text) :]
-    return steps, places
-
-
-def _cut(steps: Sequence[str], length: int) -> list[str]:
-    kept: list[str] = []
-    for step in steps:
-        kept.append(step[:length])
-        length -= len(kept[-1])
-    return kept
+        assert block.continuation is not None
+        if ended:
+            parts.append("")
+        length = max(0, len(block.fragment) - thinking)
+        thinking = max(0, thinking - len(block.fragment))
+        parts[-1] += rest[:length]
+        rest = rest[length:]
+        ended = block.continuation.ends_step
+    if parts:
+        parts[-1] += rest  # an incomplete character
+    return parts

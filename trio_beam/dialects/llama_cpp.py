@@ -8,8 +8,9 @@ the same seed and without a stream. So is a stream of too few choices, which may
 since nothing marks its end.
 
 Delimiters of steps are sent as stop strings, in a stream, where no log-probability is missing; the texts
-that the server holds back for them are restored (`Repairer.spell`). Where a stream has once omitted
-tokens, they are no longer sent, unless the user wants streams.
+that the server holds back for them are restored (`Repairer.spell`). What may be cancelled is streamed too,
+since the server notices a closed connection only then. Where a stream has once omitted tokens, neither is
+done any more, unless the user wants streams.
 
 Recorded: b11549.
 """
@@ -36,6 +37,7 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
+    abandoned,
     check_choices,
     one_token_blocks,
 )
@@ -45,6 +47,7 @@ from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.next_tokens import Candidate, Endings
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, limit_top, reported
+from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
 from trio_beam.dialects.llama_cpp_texts import force, unscored
 from trio_beam.dialects.llama_cpp_wire import (
@@ -61,6 +64,7 @@ from trio_beam.dialects.llama_cpp_wire import (
     decode_template,
     decode_tokens,
     decoder,
+    logprobs_in_event,
     reason_of,
     token_of,
 )
@@ -91,7 +95,7 @@ class LlamaCpp(Dialect):
     shape = "native"
     can_stream: ClassVar[bool] = True
     notes = (
-        "while busy with other requests, llama.cpp notices a closed connection only with stream=True",
+        "llama.cpp notices a closed connection reliably only with stream=True",
         "llama.cpp's prompt cache may use a wrong context: set --cache-ram 0, or max_n=1",
     )
 
@@ -100,7 +104,7 @@ class LlamaCpp(Dialect):
         self._repairer = Repairer(model)
         self._endings = Endings(self._repairer.ends)
         self._fields = Negotiation(())
-        self._sends_delimiters = True
+        self._trusts_streams = True  # no stream has omitted a token so far
 
     def configure(self) -> Exchange[int | None]:
         """Query the number of slots, which is also the maximum number of choices per request."""
@@ -173,18 +177,27 @@ class LlamaCpp(Dialect):
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Send one request, a few more while learning the limit on choices, and the repairs."""
         prompt = prepared.json + prepared.prefix(request.beam)
-        stream = self.stream or (bool(request.delimiters) and self._sends_delimiters)
+        wanted = bool(request.delimiters) or request.interruptible
+        stream = self._streams(request) or (wanted and self._trusts_streams)
         if stream and request.seed is None:
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
         lost: list[Completion] = []
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
-        completions = yield from self._completions(prompt, request, stream, prepared.constraint)
-        if stream and not (yield from self._is_whole(completions, request, spent)):
-            self._sends_delimiters = self.stream
+        completions, is_abandoned = yield from self._completions(
+            prompt, request, stream, prepared.constraint
+        )
+        if (
+            stream
+            and not is_abandoned
+            and not (yield from self._is_whole(completions, request, spent))
+        ):
+            self._trusts_streams = self.stream
             lost = completions
             request = attrs.evolve(request, delimiters=())
-            completions = yield from self._completions(prompt, request, False, prepared.constraint)
+            completions, _ = yield from self._completions(
+                prompt, request, False, prepared.constraint
+            )
         for completion in completions:
             if len(completion.tokens) > request.max_tokens:  # before each of them is repaired
                 raise MalformedResponse(too_long(len(completion.tokens), request.max_tokens))
@@ -205,11 +218,12 @@ class LlamaCpp(Dialect):
                 )
         # Every choice counts the same prompt; it was evaluated once.
         evaluated = [max(0, some[0].tokens_evaluated) for some in (completions, lost) if some]
-        return ExchangeResult(
+        result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=sum(evaluated) + sum(spent),
             extra_generated=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
         )
+        return abandoned(result) if is_abandoned else result
 
     def _is_whole(
         self, completions: list[Completion], request: SampleRequest, spent: list[int]
@@ -301,8 +315,8 @@ class LlamaCpp(Dialect):
 
     def _completions(
         self, prompt: bytes, request: SampleRequest, stream: bool, constraint: Mapping[str, Any]
-    ) -> Exchange[list[Completion]]:
-        """Request the continuations and return at least one."""
+    ) -> Exchange[tuple[list[Completion], bool]]:
+        """Request the continuations; return at least one, and whether it was given up."""
         # Alternatives are unlimited here; 1 cannot be lowered.
         response, n = yield from self._negotiate(
             request,
@@ -311,13 +325,14 @@ class LlamaCpp(Dialect):
             lambda n, _: {"n": n},
             lambda _, n: self._request(prompt, request, n, stream, constraint),
         )
+        response, is_abandoned = whole(response)
         completions: list[Completion] = response if isinstance(response, list) else [response]
         completions = sorted(check_choices(completions, n), key=lambda completion: completion.index)
         if not completions:
             raise MalformedResponse("the response has no continuation")
         if len(completions) < n and not stream:  # a stream may have been truncated
             self.limits.reduce_n(len(completions))
-        return completions
+        return completions, is_abandoned
 
     def _request(
         self,
@@ -354,6 +369,7 @@ class LlamaCpp(Dialect):
             at_root=True,
             max_tokens=n * request.max_tokens,
             alternatives=shown,
+            watch=watching(request.confidence if stream else None, logprobs_in_event),
         )
 
     def _tokenize(self, text: str) -> Exchange[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.encoding import Byte, decoder_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprob
 from trio_beam.dialects.common.sse import decoder_of_stream, truncated_stream
+from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
 
 #: The response fields needed; the rest (settings, prompt) is longer than the block.
 FIELDS = [
@@ -145,10 +146,11 @@ class _Slot(msgspec.Struct):
     is_processing: bool
 
 
-def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
+def join_events(events: Sequence[Event], done: bool) -> list[Completion]:
     """Join streamed events into continuations.
 
-    A stream counts tokens inside an incomplete character but does not send them.
+    Only a stream that was given up ends with ``[DONE]``. A stream counts tokens inside an incomplete
+    character but does not send them.
 
     Raises:
         MalformedResponse: the stream ended before every continuation had.
@@ -168,7 +170,7 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
             completion.stop_type, completion.truncated = event.stop_type, event.truncated
             completion.tokens_evaluated = event.tokens_evaluated
             completion.missing = max(0, event.tokens_predicted - len(completion.tokens))
-    if not found or ended != found.keys():
+    if not found or (ended != found.keys() and not done):
         raise truncated_stream()
     return list(found.values())
 
@@ -182,8 +184,15 @@ decode_props = decoder_of(_Props)
 decode_slots = decoder_of(list[_Slot])
 decode_with_top = decoder_of(list[CompletionWithTop] | CompletionWithTop)
 _decode_without_top = decoder_of(list[Completion] | Completion)
-_stream_with_top = decoder_of_stream(decoder_of(EventWithTop), join_events, decode_with_top)
+_event_with_top = decoder_of(EventWithTop)
+_stream_with_top = decoder_of_stream(_event_with_top, join_events, decode_with_top)
 _stream_without_top = decoder_of_stream(decoder_of(Event), join_events, _decode_without_top)
+
+
+def logprobs_in_event(data: bytes) -> Iterator[TokenLogprobs]:
+    """Yield the log-probabilities of the tokens in a streamed event."""
+    for entry in _event_with_top(data).completion_probabilities:
+        yield TokenLogprobs(entry.logprob, [other.logprob for other in entry.top_logprobs])
 
 
 def decoder(*, top: bool, stream: bool) -> Callable[[bytes], list[Completion] | Completion]:

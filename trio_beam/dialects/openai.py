@@ -30,6 +30,7 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
+    abandoned,
 )
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
@@ -42,6 +43,7 @@ from trio_beam.dialects.common.finish import is_cut, is_end
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
+from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_blocks import continuation_of
 from trio_beam.dialects.openai_chat import CONTINUATION_STYLES, ChatContinuation
 from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields, values_of
@@ -51,7 +53,9 @@ from trio_beam.dialects.openai_wire import (
     AnyCompletion,
     decoder,
     hides_thinking,
+    logprobs_in_chunk,
     reasoning_tokens,
+    tokens_in,
 )
 from trio_beam.dialects.text_blocks import text_blocks
 from trio_beam.errors import ConfigError, MalformedResponse, one_block_only
@@ -148,8 +152,9 @@ class OpenAI(Dialect):
         continues = prepared.api == "chat" and request.beam.continuation is not None
         return continues and chat.guessed and not chat.asked
 
-    def settle(self) -> Exchange[None]:
+    def settle(self, request: SampleRequest) -> Exchange[None]:
         """Find out whether and how the server continues a chat."""
+        del request
         yield from self._continuation.find()
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
@@ -180,19 +185,24 @@ class OpenAI(Dialect):
             refusal_means_full=not continues or chat.proved,
         )
         chat.proved |= continues
-        if budget is not None:
+        completion, is_abandoned = whole(completion)
+        if is_abandoned:
+            request = attrs.evolve(request, max_tokens=max(1, len(tokens_in(completion))))
+        elif budget is not None:
             check_budget(completion.choices or (), completion.usage, budget)
-        return self._result(completion, prepared, request, n)
+        result = self._result(completion, prepared, request, n)
+        return abandoned(result) if is_abandoned else result
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        return values_of(request, n, top, stream=self.stream) | dict(self.plain)
+        return values_of(request, n, top, stream=self._streams(request)) | dict(self.plain)
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[AnyCompletion]:
         fields: dict[str, Any] = {"model": self.model, **optional, **prepared.format}
-        if self.stream:
+        stream = self._streams(request)
+        if stream:
             fields["stream"] = True
         prefix = prepared.prefix(request.beam)
         if prepared.api == "completions":
@@ -207,10 +217,11 @@ class OpenAI(Dialect):
                 fields |= style.request
         return WireRequest(
             path=path,
-            decode=decoder(top=request.top_logprobs > 0, stream=self.stream, n=n),
+            decode=decoder(top=request.top_logprobs > 0, stream=stream, n=n),
             body=splice(name, value, fields),
             max_tokens=n * request.max_tokens,
             alternatives=max(1, request.top_logprobs),
+            watch=watching(request.confidence, logprobs_in_chunk),
         )
 
     def _reports_truncation(self, choices: Sequence[AnyChoice], request: SampleRequest) -> bool:
@@ -239,7 +250,7 @@ class OpenAI(Dialect):
             and _has_floor(completion)
         ):
             # The alternatives bound the missing log-probabilities.
-            completion = decoder(top=True, stream=self.stream, n=n)(completion.body)
+            completion = decoder(top=True, stream=self._streams(request), n=n)(completion.body)
         given: Sequence[AnyChoice] = completion.choices or ()
         self._note_shape(given)
         if len(given) < n:

@@ -6,7 +6,7 @@ floats, a null index, content as a list of parts, infinite alternatives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
 from trio_beam.dialects.common.tool_calls import read_calls
+from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
 from trio_beam.errors import EndpointError, MalformedResponse
 
 #: Types of the parts of a message that are its text.
@@ -288,6 +289,28 @@ decode_with_top = decoder_of(Completion[LogprobsWithTop])
 decode_without_top = decoder_of(Completion[Logprobs])
 _chunk_with_top = decoder_of(Chunk[LogprobsWithTop])
 _chunk_without_top = decoder_of(Chunk[Logprobs])
+
+
+def logprobs_in_chunk(data: bytes) -> Iterator[TokenLogprobs]:
+    """Yield the log-probabilities of the tokens in a streamed event."""
+    for choice in _chunk_with_top(data).choices or ():
+        given = choice.logprobs
+        if given is None:
+            continue
+        for entry in given.content or ():
+            top = [other.logprob for other in entry.top_logprobs or ()]
+            yield TokenLogprobs(entry.logprob, top)
+        rows = given.top_logprobs or []
+        for place, own in enumerate(given.token_logprobs or ()):
+            row = (rows[place] if place < len(rows) else None) or {}
+            yield TokenLogprobs(own, row.values())
+
+
+def tokens_in(completion: AnyCompletion) -> Sequence[object]:
+    """Return the tokens of the first choice, as far as it shows any."""
+    choices = completion.choices or ()
+    given = choices[0].logprobs if choices else None
+    return (given.content or given.tokens or ()) if given is not None else ()
 
 
 def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompletion]:

@@ -57,6 +57,7 @@ from trio_beam.dialects.common.dialect import (
     check_choices,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
+from trio_beam.dialects.common.labels import LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.sglang_blocks import Block, block_of, continuation_of
@@ -117,6 +118,7 @@ class SGLang(Dialect):
         super().__init__(model, api, limits, stream)
         self._negotiation = Negotiation((_TOP_LOGPROBS,))
         self._next_tokens = NextTokens(model)
+        self._labels = LabelTokens(self._tokenize)
         self._sends_ids = True
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
@@ -262,6 +264,55 @@ class SGLang(Dialect):
             extra_generated=1 + asked,
         )
 
+    def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
+        """Return whether the tokens of its labels are still unknown."""
+        del prepared
+        return bool(request.labels) and not self._labels.are_known(request.labels)
+
+    def settle(self, request: SampleRequest) -> Exchange[None]:
+        """Find the tokens of its labels."""
+        yield from self._labels.find(request.labels)
+
+    def score_labels(
+        self, prepared: PreparedPrompt, request: SampleRequest
+    ) -> Exchange[ExchangeResult]:
+        """Read the labels' log-probabilities by id."""
+        labels = self._labels.of(request.labels)
+        scored = None
+        if labels:
+            scored = yield from self._labels.attempt(self._by_id(prepared, request, labels))
+        return scored or (yield from self.sample(prepared, request))
+
+    def _by_id(
+        self, prepared: PreparedPrompt, request: SampleRequest, labels: Mapping[int, str]
+    ) -> Exchange[ExchangeResult | None]:
+        one = attrs.evolve(request, n=1, max_tokens=1, top_logprobs=0)
+        prompt = prepared.json + prepared.prefix(one.beam)
+        response, _ = yield from self._negotiate(
+            one,
+            0,
+            self._negotiation,
+            lambda _, top: {"top_logprobs": top},
+            lambda _, n: self._request(prompt, one, n, 0, {}, list(labels)),
+        )
+        generated: Generated = response[0] if isinstance(response, list) else response
+        block = block_of(generated, one)
+        block.data = generated.text.encode("utf-8", "replace")
+        rows = (generated.meta_info.output_token_ids_logprobs or [None])[0] or []
+        scores = {number: value for value, number, _ in rows}
+        scored = labelled(continuation_of(block, one), scores, labels)
+        if scored is None:
+            return None
+        prompt_tokens = max(0, generated.meta_info.prompt_tokens)
+        return ExchangeResult(continuations=(scored,), prompt_tokens=prompt_tokens)
+
+    def _tokenize(self, text: str) -> Exchange[Sequence[int]]:
+        body = msgspec.json.encode({"model": self.model, "prompt": text})
+        response: Tokenized = yield WireRequest(
+            path="/tokenize", decode=decode_tokens, body=body, at_root=True
+        )
+        return response.tokens
+
     def _request(
         self,
         prompt: bytes,
@@ -269,6 +320,7 @@ class SGLang(Dialect):
         n: int,
         top: int,
         constraint: Mapping[str, Any],
+        labels: Sequence[int] = (),
     ) -> WireRequest[Any]:
         sampling: dict[str, Any] = {
             "max_new_tokens": request.max_tokens,
@@ -287,6 +339,8 @@ class SGLang(Dialect):
         elif n > 1:
             sampling["n"] = n
         fields = request_fields(self.model, each, top, logprobs=request.shows_tokens)
+        if labels:
+            fields["token_ids_logprob"] = list(labels)
         return WireRequest(
             path="/generate",
             decode=decode,

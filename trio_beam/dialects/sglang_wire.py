@@ -32,6 +32,7 @@ class Meta(msgspec.Struct):
     completion_tokens: int | None = None
     output_token_logprobs: list[Row] | None = None
     output_top_logprobs: list[list[Row] | None] | None = None
+    output_token_ids_logprobs: list[list[Row] | None] | None = None
     input_token_logprobs: list[Row] | None = None
     input_top_logprobs: list[list[Row] | None] | None = None
 

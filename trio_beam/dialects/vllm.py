@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import attrs
@@ -34,6 +35,7 @@ from trio_beam.dialects.common.dialect import (
     Exchange,
     ExchangeResult,
     WireRequest,
+    abandoned,
     check_choices,
 )
 from trio_beam.dialects.common.encoding import (
@@ -43,17 +45,25 @@ from trio_beam.dialects.common.encoding import (
     max_tokens_of,
     splice,
 )
+from trio_beam.dialects.common.labels import LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
+from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
-from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens
+from trio_beam.dialects.vllm_next_tokens import (
+    ALTERNATIVES_BY_ID,
+    NextTokens,
+    alternatives_of,
+    tokenize,
+)
 from trio_beam.dialects.vllm_texts import BlockTexts, force, is_ended
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_tokenized,
     decode_version,
     decoder,
+    logprobs_in_chunk,
     read_running,
 )
 from trio_beam.errors import (
@@ -104,6 +114,7 @@ class VLLM(Dialect):
         super().__init__(model, api, limits, stream)
         self._fields = Negotiation((_TOKEN_IDS, *COMPLETION_FIELDS, *plain_fields(_PLAIN)))
         self._next_tokens = NextTokens(model)
+        self._labels = LabelTokens(partial(tokenize, model))
 
     def configure(self) -> Exchange[int | None]:
         """Query the version; vLLM does not report its number of slots, and queues excess requests."""
@@ -186,6 +197,7 @@ class VLLM(Dialect):
             lambda n, top: self._values(request, n, top),
             lambda fields, n: self._request(prepared, request, fields, n),
         )
+        completion, is_abandoned = whole(completion)
         choices: list[Choice] = list(check_choices(completion.choices, n))
         if not choices:
             raise MalformedResponse("the response has no choices")
@@ -202,10 +214,11 @@ class VLLM(Dialect):
         counted = count_in(completion.usage, "prompt_tokens")
         if self._fields.inexact:
             continuations = [attrs.evolve(block, exact=False) for block in continuations]
-        return ExchangeResult(
+        result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=(counted or 0) + sum(spent),
         )
+        return abandoned(result) if is_abandoned else result
 
     def enumerate(
         self, prepared: PreparedPrompt, request: SampleRequest
@@ -236,9 +249,48 @@ class VLLM(Dialect):
             extra_generated=1 + asked,
         )
 
+    def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
+        """Return whether the tokens of its labels are still unknown."""
+        del prepared
+        return bool(request.labels) and not self._labels.are_known(request.labels)
+
+    def settle(self, request: SampleRequest) -> Exchange[None]:
+        """Find the tokens of its labels."""
+        yield from self._labels.find(request.labels)
+
+    def score_labels(
+        self, prepared: PreparedPrompt, request: SampleRequest
+    ) -> Exchange[ExchangeResult]:
+        """Read the labels' log-probabilities by id."""
+        labels = self._labels.of(request.labels)
+        scored = None
+        if labels:
+            scored = yield from self._labels.attempt(self._by_id(prepared, request, labels))
+        return scored or (yield from self.sample(prepared, request))
+
+    def _by_id(
+        self, prepared: PreparedPrompt, request: SampleRequest, labels: Mapping[int, str]
+    ) -> Exchange[ExchangeResult | None]:
+        """Ask for the labels' log-probabilities, which an older vLLM ignores."""
+        one = attrs.evolve(request, n=1, max_tokens=1)
+        wanted = {"logprob_token_ids": list(labels), **ALTERNATIVES_BY_ID}
+        completion, _ = yield from self._negotiate(
+            one,
+            one.top_logprobs,
+            self._fields,
+            lambda n, top: self._values(one, n, top),
+            lambda fields, n: self._request(prepared, one, fields | wanted, n),
+        )
+        choice: Choice | None = next(iter(completion.choices), None)
+        scored = None if choice is None else _labelled(choice, labels)
+        if scored is None:
+            return None
+        counted = count_in(completion.usage, "prompt_tokens")
+        return ExchangeResult(continuations=(scored,), prompt_tokens=counted or 0)
+
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        values = values_of(request, n, top, stream=self.stream)
+        values = values_of(request, n, top, stream=self._streams(request))
         values["logprobs"] = top if request.shows_tokens else None
         return values | {"return_token_ids": True, **_PLAIN}
 
@@ -246,7 +298,8 @@ class VLLM(Dialect):
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[Any]:
         fields: dict[str, Any] = {"model": self.model, **optional, **prepared.constraint}
-        if self.stream:
+        stream = self._streams(request)
+        if stream:
             fields["stream"] = True
         if not request.shows_tokens:
             fields["skip_special_tokens"] = False  # the text has what the tokens would show
@@ -255,10 +308,11 @@ class VLLM(Dialect):
             fields |= {"stop": request.delimiters, "include_stop_str_in_output": True}
         return WireRequest(
             path="/completions",
-            decode=decoder(stream=self.stream, n=n),
+            decode=decoder(stream=stream, n=n),
             body=splice("prompt", prepared.json(request.beam), fields),
             max_tokens=n * request.max_tokens,
             alternatives=request.top_logprobs,
+            watch=watching(request.confidence, logprobs_in_chunk),
         )
 
     def _continuation(
@@ -337,3 +391,18 @@ class VLLM(Dialect):
         if len(given) < len(ids):
             raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
         return given
+
+
+def _labelled(choice: Choice, labels: Mapping[int, str]) -> Continuation | None:
+    """Return an answer of one token with its labels; None if the server did not score them all."""
+    ids, logprobs = choice.token_ids, choice.logprobs
+    if not ids or logprobs is None or None in logprobs.token_logprobs[:1]:
+        return None
+    (value,) = checked_logprobs(logprobs.token_logprobs[:1])
+    data = choice.text.encode("utf-8", "replace")
+    answer = Continuation(
+        tokens=(Token(choice.text, value, ids[0], data),),
+        data=data,
+        finish_reason=choice.finish_reason or LENGTH,
+    )
+    return labelled(answer, dict(alternatives_of(choice)), labels)

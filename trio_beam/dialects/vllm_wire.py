@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
+from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
 
 
 class Logprobs(msgspec.Struct):
@@ -97,6 +98,16 @@ decode_tokenized = decoder_of(_Tokenized)
 decode_detokenized = decoder_of(_Detokenized)
 decode_version = decoder_of(_Version)
 _decode = decoder_of(Completion)
+
+
+def logprobs_in_chunk(data: bytes) -> Iterator[TokenLogprobs]:
+    """Yield the log-probabilities of the tokens in a streamed event."""
+    for choice in _decode(data).choices:
+        given = choice.logprobs
+        rows = (given.top_logprobs if given is not None else None) or []
+        for place, own in enumerate(given.token_logprobs if given is not None else ()):
+            row = (rows[place] if place < len(rows) else None) or {}
+            yield TokenLogprobs(own, row.values())
 
 
 _RUNNING = re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)

@@ -213,6 +213,8 @@ class DialectSampler:
         )
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
+        if request.labels:
+            ask = dialect.score_labels
         if request.proposal_logprobs:
             ask = dialect.sample_with_proposal_logprobs
         result: ExchangeResult = await self._exchanges.run(
@@ -222,6 +224,10 @@ class DialectSampler:
         if any(block.reasoning is not None for block in result.continuations):
             dialect.thinks_apart = True
         generated = sum(continuation.generated for continuation in result.continuations)
+        if result.abandoned:  # servers count at the end
+            result = attrs.evolve(
+                result, prompt_tokens=max(result.prompt_tokens, self._length + request.beam.length)
+            )
         reservation.settle(generated + result.extra_generated, result.prompt_tokens)
         context.meter.prompt_tokens += result.prompt_tokens
         context.meter.completion_tokens += result.extra_generated
@@ -240,7 +246,7 @@ class DialectSampler:
         async with self._exchanges.learning:
             if self._dialect.needs_settling(self._prepared, request):
                 reservation = context.meter.reservation()
-                await self._exchanges.run(self._dialect.settle(), context, reservation)
+                await self._exchanges.run(self._dialect.settle(request), context, reservation)
 
 
 def _came_as_text(beam: Beam) -> bool:

@@ -10,6 +10,7 @@ from trio_beam.core.beam_search.scoring import scorer_failed
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Event, Observer, SearchStarted
 from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
+from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.reward_scorer import RewardScorer
@@ -104,8 +105,13 @@ class BeamSearchRun(Run[BeamSearchConfig]):
             )
             return
         if scorer is not None:
-            sampler = QuestionSampler(scorer.model or self._model, scorer, self._prompt)
+            sampler = self._question_sampler(scorer)
         await self._runner(sampler, current, self._machine, self._meter, self._emit)
+
+    def _question_sampler(self, scorer: ModelScorer) -> QuestionSampler:
+        if scorer.model is not None:
+            return QuestionSampler(scorer.model, scorer, self._prompt)
+        return QuestionSampler(self._model, scorer, self._prompt, self._strategy.reasoning)
 
     async def _score(self, step: ScoreCandidates) -> None:
         try:

@@ -9,9 +9,15 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.extra_body import other_fields
-from trio_beam.core.language_model import LanguageModel, RequestContext, SampleRequest
-from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.language_model import (
+    LanguageModel,
+    RequestContext,
+    SampleRequest,
+    prompt_opens_thinking,
+)
+from trio_beam.core.model_scorer import ModelScorer, without_thinking
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import Thinking
 
 
 @attrs.frozen
@@ -22,11 +28,13 @@ class QuestionSampler:
         model: the model to ask.
         scorer: builds the questions.
         prompt: the prompt of the search.
+        thinking: where its answers may hold thinking, which `scorer` is not shown.
     """
 
     model: LanguageModel
     scorer: ModelScorer
     prompt: Prompt
+    thinking: Thinking = "auto"
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
@@ -42,4 +50,7 @@ class QuestionSampler:
             fields = other_fields(self.prompt.extra_body)
             question = attrs.evolve(question, extra_body=fields)
         sampler = await self.model.start(question, context)
-        return await sampler.sample(attrs.evolve(request, beam=Beam()), context)
+        opened = self.thinking == "auto" and prompt_opens_thinking(sampler, question)
+        answers = await sampler.sample(attrs.evolve(request, beam=Beam()), context)
+        thinking = "opened" if opened else self.thinking
+        return [without_thinking(answer, thinking) for answer in answers]

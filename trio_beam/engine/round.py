@@ -72,25 +72,39 @@ async def run_round(
     """
     scopes = [trio.CancelScope() for _ in current.expansions]
     # Budgets are allotted by rank before any task runs, so that the result does not depend on timing.
-    tasks = [
-        _BeamTask(sampler, expansion, current, scope, meter, emit)
+    held = {
+        expansion.rank: _BeamTask(sampler, expansion, current, scope, meter, emit)
         for expansion, scope in zip(current.expansions, scopes, strict=True)
-    ]
+    }
+    begun = {expansion.rank: expansion for expansion in current.expansions}
 
     def deliver_one(outcome: Outcome) -> Reaction:
         length = prompt_length(sampler) or meter.prompt_length
-        return deliver(receiver, current, outcome, meter, emit, prompt_length=length)
+        asked = attrs.evolve(current, expansions=(begun[outcome.rank],))
+        return deliver(receiver, asked, outcome, meter, emit, prompt_length=length)
 
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
     try:
         async with trio.open_nursery() as nursery:
-            for task, expansion in zip(tasks, current.expansions, strict=True):
-                nursery.start_soon(task.run, send, name=f"beam {expansion.rank}")
+
+            def begin(expansion: Expansion) -> None:
+                task = held.pop(expansion.rank)
+                nursery.start_soon(task.run, expansion, send, name=f"beam {expansion.rank}")
+
+            for expansion in current.expansions[: len(scopes) - current.held]:
+                begin(expansion)
             for _ in scopes:
                 reaction = deliver_one(await receive.receive())
+                for expansion in reaction.begin:
+                    begun[expansion.rank] = expansion
+                    begin(expansion)
                 for rank in reaction.cancel:
-                    scopes[rank].cancel(reason="a sibling failed")
+                    scopes[rank].cancel(reason="a sibling failed, or the answer is settled")
+                    if rank in held:  # which ends it at once, with an outcome like any other
+                        begin(current.expansions[rank])
     finally:
+        for task in held.values():
+            task.release()
         # A cancelled round still delivers everything that arrived: it was paid for.
         for outcome in _buffered(receive):
             deliver_one(outcome)
@@ -177,15 +191,21 @@ class _BeamTask:
         self._max_tokens = self._block_length()
         self._parts = self._plan(0, expansion.n)
 
-    async def run(self, send: trio.MemorySendChannel[Outcome]) -> None:
-        """Expand the beam and send exactly one outcome, whatever happens."""
+    async def run(self, expansion: Expansion, send: trio.MemorySendChannel[Outcome]) -> None:
+        """Expand the beam, as planned but for what has been decided since, and send exactly one outcome."""
+        self._expansion = expansion
         try:
             with self._scope:
+                await trio.lowlevel.checkpoint_if_cancelled()  # before anything is sent and counted
                 await self._ask(self._parts)
         finally:
-            for part in self._parts:
-                part.allotment.release()
+            self.release()
             send.send_nowait(self._outcome())
+
+    def release(self) -> None:
+        """Return to the budget what was set aside for requests that were not sent."""
+        for part in self._parts:
+            part.allotment.release()
 
     def _outcome(self) -> Outcome:
         enumerated = bool(self._arrived) and self._sampling.enumerate
@@ -315,6 +335,11 @@ class _BeamTask:
     def _check_logprobs(self, got: Sequence[Continuation]) -> None:
         if self._sampling.logprobs and any(block.logprob is None for block in got):
             raise LogprobsUnavailable(f"the model reports no log-probabilities: {WITHOUT_LOGPROBS}")
+        if self._sampling.alternatives and not all(map(_shows_alternatives, got)):
+            raise LogprobsUnavailable(
+                "the model shows no alternatives of its tokens, which their confidence is made of: set top=0"
+                " (confidence_top)"
+            )
         wanted = self._sampling.proposal_logprobs
         if wanted and any(block.proposal is None and len(block) for block in got):
             raise LogprobsUnavailable(
@@ -334,7 +359,14 @@ class _BeamTask:
             enumerate=self._sampling.enumerate,
             proposal_logprobs=self._sampling.proposal_logprobs,
             delimiters=self._delimiters(),
+            labels=self._sampling.labels,
             logprobs=self._sampling.logprobs,
+            confidence=self._expansion.confidence,
+            interruptible=self._sampling.interruptible,
             token_texts=self._sampling.token_texts,
             reasoning_budget=self._sampling.reasoning_budget,
         )
+
+
+def _shows_alternatives(block: Continuation) -> bool:
+    return not len(block) or any(token.top for token in block.tokens)

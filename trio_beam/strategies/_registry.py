@@ -86,7 +86,7 @@ def _check_effect(made: Strategy, options: Sequence[Option], values: Mapping[str
         slot, default = name, None
         if name in known:
             slot, default = known[name].slot or name, known[name].default
-        reason, given = reasons.get(slot), values.get(name, default)
+        reason, given = reasons.get(name, reasons.get(slot)), values.get(name, default)
         if reason is not None and given != default:
             error = ConfigError(name, "left out", given)
             error.args = (f"{name} has no effect here: {reason}",)

@@ -166,7 +166,7 @@ class Serving:
             reaction = deliver(
                 receiver, current, outcome, meter, emit, prompt_length=self.prompt_length
             )
-            expansions |= {one.rank: one for one in getattr(reaction, "begin", ())}
+            expansions |= {one.rank: one for one in reaction.begin}
             cancelled = cancelled or outcome.cancelled
         return cancelled
 

@@ -148,7 +148,7 @@ class CandidatePool:
 def merge_duplicates(ended: Sequence[Beam], beams: Sequence[Beam]) -> tuple[list[Beam], list[Beam]]:
     """Merge beams with the same tokens, adding their multiplicities; return (ended, other) beams."""
     kept = list(ended)
-    places: dict[tuple[int, int, bool], list[int]] = {}
+    places: dict[tuple[int, int, bool, bool], list[int]] = {}
     for place, beam in enumerate(kept):
         places.setdefault(_identity(beam), []).append(place)
     for beam in beams:
@@ -163,5 +163,5 @@ def merge_duplicates(ended: Sequence[Beam], beams: Sequence[Beam]) -> tuple[list
     return kept[: len(ended)], kept[len(ended) :]
 
 
-def _identity(beam: Beam) -> tuple[int, int, bool]:
-    return (beam.length, beam.fingerprint, beam.ended)
+def _identity(beam: Beam) -> tuple[int, int, bool, bool]:
+    return (beam.length, beam.fingerprint, beam.ended, beam.confident)

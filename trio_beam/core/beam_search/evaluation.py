@@ -153,6 +153,7 @@ def judge(
     sampling = Sampling(
         temperature=scorer.temperature,
         top_logprobs=scorer.top_logprobs,
+        labels=scorer.labels,
         logprobs=scorer.top_logprobs > 0,
         beam_timeout=config.beam_timeout,
         cancel_siblings=config.on_beam_failure == "cancel_siblings",

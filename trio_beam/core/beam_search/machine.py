@@ -23,6 +23,7 @@ from trio_beam.core.beam_search.final_choice import FinalChoice
 from trio_beam.core.beam_search.open_round import OpenRound
 from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
+from trio_beam.core.beam_search.sample_order import SampleOrder
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
 from trio_beam.core.model_answer import ModelAnswer
@@ -69,6 +70,7 @@ class BeamSearchMachine:
         self._completed = 0
         self._exact = True  # whether everything received in completed rounds was
         self._shortened = False  # whether the budget has shortened a block
+        self._settled = False
         self._open: OpenRound | None = None
         self._choice: FinalChoice | None = (
             None  # while or after a model has been asked for the answer
@@ -190,6 +192,11 @@ class BeamSearchMachine:
         if reason is not None:
             return self._ask_for_choice(reason, events) or self._finish(reason, events)
         opened = self._make_round(block, events)
+        order: SampleOrder | None = None
+        if self.config.one_by_one:
+            settling = self.config.answer_part.settling(len(opened.expansions))
+            order = SampleOrder(opened.expansions, settling, self.config.confidence)
+            opened = attrs.evolve(opened, held=order.held)
         self._open = OpenRound(
             opened,
             self._ended,
@@ -198,27 +205,37 @@ class BeamSearchMachine:
             meter=self.meter,
             chance=Chance(self._chance.entropy, f"round {opened.number} "),
             seed=self._base_seed,
+            order=order,
         )
         self._enter(Phase.EXPANDING)
         return opened
 
     def _make_round(self, block: int, events: tuple[Event, ...]) -> Round:
         config, number = self.config, self._completed + 1
+        beams, n = self._expandable(), config.samples_of_beam(number)
+        if config.one_by_one:  # a request for each sample, so that each can be cancelled
+            beams, n = beams * n, 1
         expansions = tuple(
             Expansion(
                 rank=index,
                 beam=beam,
-                n=config.samples_of_beam(number),
+                n=n,
                 max_tokens=min(block, config.max_tokens - beam.length),
                 seed=self._seed(number, index),
             )
-            for index, beam in enumerate(self._expandable())
+            for index, beam in enumerate(beams)
         )
         sampling = Sampling.of(
             config,
             enumerate=config.proposal == "enumerate",
             proposal_logprobs=config.needs_proposal_logprobs,
         )
+        if config.answer_part.settles:
+            sampling = attrs.evolve(sampling, interruptible=True)
+        if config.confidence is not None:
+            top = max(config.top_logprobs, config.confidence.top)
+            needed = config.confidence.top > 0
+            sampling = attrs.evolve(sampling, top_logprobs=top, alternatives=needed)
         if config.block_part is not None and not sampling.enumerate:
             delimiters = config.block_part.server_delimiters
             sampling = attrs.evolve(sampling, delimiters=delimiters, token_texts=True)
@@ -294,6 +311,8 @@ class BeamSearchMachine:
 
     def _stop_reason(self) -> StopReason | None:
         config = self.config
+        if self._settled:
+            return "settled"
         if not self._active:
             return "finished"
         answered = [beam for beam in self._ended if not beam.unanswered]
@@ -317,6 +336,7 @@ class BeamSearchMachine:
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += closed.failures
         self._exact = self._exact and closed.exact
+        self._settled = closed.settled
         self._completed += 1
         self._open = None
         self._enter(Phase.READY)
@@ -344,8 +364,8 @@ class BeamSearchMachine:
         beams = [beam for beam in beams if beam.continuation is not None]
         if self.config.deduplicate and not selection.deduplicates:
             _, beams = merge_duplicates((), beams)
-        # An answer that never came is no answer, however well the thinking scores.
-        beams.sort(key=lambda beam: beam.unanswered)
+        # An answer that never came, or was given up, is no answer, however well the text scores.
+        beams.sort(key=lambda beam: beam.unanswered or not beam.confident)
         return beams[: self.config.beam_width]
 
     @property

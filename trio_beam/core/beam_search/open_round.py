@@ -10,6 +10,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.candidates import CandidatePool
 from trio_beam.core.beam_search.evaluation import Evaluation, judge, reward
 from trio_beam.core.beam_search.lookahead import look_ahead
+from trio_beam.core.beam_search.sample_order import SampleOrder
 from trio_beam.core.beam_search.scoring import check_scores
 from trio_beam.core.beam_search.stand_ins import fill_groups
 from trio_beam.core.block import CONTEXT, Continuation, known
@@ -35,13 +36,12 @@ class OpenRound:
         meter: of the search.
         chance: for the draws of the round.
         seed: of the first sample of the search; None: the server's own randomness.
+        order: counts the samples one by one; None: all of them count.
 
     Attributes:
         number: of the round, from 1.
         verdict: why it cannot be closed: ``"failed"`` or ``"budget"``; otherwise None.
         scorer_error: the scorer's error, if that is why.
-        exact: whether everything received, rollouts included, was continued by token ids and has true
-            log-probabilities.
     """
 
     def __init__(
@@ -54,12 +54,13 @@ class OpenRound:
         meter: UsageMeter,
         chance: Chance,
         seed: int | None,
+        order: SampleOrder | None = None,
     ) -> None:
         self.number = expansions.number
         self.verdict: Literal["failed", "budget"] | None = None
         self.scorer_error: ScorerError | None = None
-        self.exact = True
         self._round = expansions
+        self._order = order
         self._ended = ended
         self._carried = carried
         self._config = config
@@ -74,6 +75,18 @@ class OpenRound:
         self._pool: CandidatePool | None = None  # once all outcomes have arrived
         self._evaluation: Evaluation | None = None  # while one is running
         self._scoring = False  # whether an asynchronous scorer is running
+        self._exact_rollouts = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether the answer was settled before the last sample."""
+        return self._order is not None and self._order.settled
+
+    @property
+    def exact(self) -> bool:
+        """Whether all that counts, rollouts included, has token ids and true log-probabilities."""
+        groups = self._groups
+        return self._exact_rollouts and all(child.exact for group in groups for child in group)
 
     @property
     def failures(self) -> list[BeamFailure]:
@@ -86,6 +99,12 @@ class OpenRound:
         if self._evaluation is not None:
             return self._evaluation.missing
         return frozenset(range(len(self._round.expansions))) - self._outcomes.keys()
+
+    @property
+    def _groups(self) -> list[list[Beam]]:
+        """The children of each beam by rank; without the samples behind the one that settled the answer."""
+        groups = [self._outcomes[rank] for rank in sorted(self._outcomes)]
+        return self._order.kept(groups) if self._order is not None else groups
 
     # -- receiving
 
@@ -107,13 +126,12 @@ class OpenRound:
 
     def _receive_expansion(self, outcome: Outcome) -> Reaction:
         parent = self._round.expansions[outcome.rank].beam
-        children = [self._child(parent, block) for block in outcome.blocks]
+        children = [self._child(outcome.rank, block) for block in outcome.blocks]
         discarded = sum(block.sampled + block.discarded for block in outcome.blocks) - sum(
             child.sampled_length - parent.sampled_length for child in children
         )
         self._meter.discarded_tokens += discarded
         children += outcome.candidates
-        self.exact = self.exact and all(child.exact for child in children)
         self._outcomes[outcome.rank] = children
         events: list[Event] = []
         if children:
@@ -127,6 +145,8 @@ class OpenRound:
                 children=tuple(children),
             )
             events.append(expanded)
+        if self.settled:
+            return Reaction(tuple(events))  # it was under way, or cancelled
         if outcome.exhausted:
             self.verdict = self.verdict or "budget"
         failed = [
@@ -139,12 +159,18 @@ class OpenRound:
         if cancels or outcome.cancelled:
             # Cancelled from outside, or because of a sibling: there will be no next round.
             self.verdict = "failed"
-        return Reaction(tuple(events), self.missing if cancels else frozenset())
+        if self._order is None or self.verdict == "failed":
+            return Reaction(tuple(events), self.missing if cancels else frozenset())
+        begin = self._order.receive(outcome.rank, children)
+        return Reaction(tuple(events), self.missing if self.settled else frozenset(), begin)
 
-    def _child(self, parent: Beam, continuation: Continuation) -> Beam:
+    def _child(self, rank: int, continuation: Continuation) -> Beam:
+        parent = self._round.expansions[rank].beam
         if self._steps is not None:
             continuation = self._steps.cut(parent, continuation)
         child = stop.extend(parent, continuation, self._config.stop)
+        if self._order is not None:
+            return self._order.judge(rank, child)
         if not self._selection.weighted:
             return child
         block = child.continuation
@@ -163,7 +189,8 @@ class OpenRound:
     def _receive_evaluation(self, evaluation: Evaluation, outcome: Outcome) -> Reaction:
         beam = evaluation.round.expansions[outcome.rank].beam
         if evaluation.round.purpose == "rollout":
-            self.exact = self.exact and all(block.exact for block in outcome.blocks)
+            exact = all(block.exact for block in outcome.blocks)
+            self._exact_rollouts = self._exact_rollouts and exact
         errors = evaluation.receive(outcome)
         events = [self._note_failure(1, beam, outcome.rank, error) for error in errors]
         cancels = bool(errors) and evaluation.round.sampling.cancel_siblings
@@ -264,19 +291,20 @@ class OpenRound:
     def _check_survivors(self) -> None:
         """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them.
 
-        With weights, one of the expanded beams must survive: nothing else can stand in for the others.
+        What was cancelled because the answer was settled has not failed. With weights, one of the expanded
+        beams must survive: nothing else can stand in for the others.
         """
         if not self._failures:
             return
         others = len(self._ended) + len(self._carried)
-        expanded = sum(1 for beams in self._outcomes.values() if beams)
+        expanded = len(self._outcomes) - sum(1 for beams in self._groups if not beams)
         alone = self._selection.weighted and not expanded
         wanted = min(self._config.min_beams, others + len(self._outcomes))
         if alone or others + expanded < wanted:
             self.verdict = "failed"
 
     def _make_pool(self) -> CandidatePool:
-        groups = [self._outcomes[rank] for rank in sorted(self._outcomes)]
+        groups = self._groups
         if self._selection.weighted and not self.missing and any(groups):
             wanted = self._round.expansions[0].n if self.number == 1 else 0
             groups = fill_groups(groups, wanted, self._chance("stand-ins"))
@@ -302,7 +330,7 @@ class OpenRound:
         pool = self._pool
         assert pool is not None
         scored = pool.scored_round()
-        return pool.select(), sum(map(len, self._outcomes.values())), scored
+        return pool.select(), sum(map(len, self._groups)), scored
 
     def standing(self) -> list[Beam] | None:
         """Return all current beams; None if not yet scored.

@@ -10,7 +10,14 @@ from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeGuard, TypeVa
 import attrs
 import msgspec
 
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token, forced_token
+from trio_beam.core.block import (
+    LENGTH,
+    LOW_CONFIDENCE,
+    STOP,
+    Continuation,
+    Token,
+    forced_token,
+)
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
@@ -19,6 +26,7 @@ from trio_beam.dialects.common.error_responses import is_about_context
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Attempt, Negotiation, is_about_content
 from trio_beam.dialects.common.temperature import SHOWN, estimated
+from trio_beam.dialects.common.watch import Watch
 from trio_beam.errors import (
     ConnectionFailed,
     ContextOverflow,
@@ -48,6 +56,8 @@ class WireRequest(Generic[T]):
         at_root: whether `path` is relative to the root: the base URL without ``/v1``.
         max_tokens: maximum number of tokens generated, over all choices.
         alternatives: requested with each token.
+        watch: makes what sees a streamed body while it arrives, for each attempt, and may give it up; the
+            exchange then receives it as `Abandoned`.
         placed: names of the caller's fields that are in `body` already; the others are appended.
     """
 
@@ -57,6 +67,7 @@ class WireRequest(Generic[T]):
     at_root: bool = False
     max_tokens: int = 0
     alternatives: int = 0
+    watch: Callable[[], Watch] | None = None
     placed: frozenset[str] = frozenset()
 
     @property
@@ -88,12 +99,14 @@ class ExchangeResult:
         prompt_tokens: prompt tokens as the server counts them, over all requests.
         extra_generated: generated tokens that belong to no continuation (repairs, trials).
         reasoning_tokens: generated tokens that were thinking, as the server counts them; None if it does not.
+        abandoned: whether the response was given up before its end, where servers count tokens.
     """
 
     continuations: tuple[Continuation, ...]
     prompt_tokens: int = 0
     extra_generated: int = 0
     reasoning_tokens: int | None = None
+    abandoned: bool = False
 
 
 class ModelEntry(msgspec.Struct):
@@ -120,6 +133,12 @@ class ModelList(msgspec.Struct):
     def rows(self) -> list[ModelEntry]:
         """The named models."""
         return [row for row in self.data or self.models or [] if row.model_name]
+
+
+def abandoned(result: ExchangeResult) -> ExchangeResult:
+    """Return the result of a response that was given up."""
+    blocks = [attrs.evolve(block, finish_reason=LOW_CONFIDENCE) for block in result.continuations]
+    return attrs.evolve(result, continuations=tuple(blocks), abandoned=True)
 
 
 class Dialect(ABC):
@@ -216,8 +235,9 @@ class Dialect(ABC):
         del prepared, request
         return False
 
-    def settle(self) -> Exchange[None]:
+    def settle(self, request: SampleRequest) -> Exchange[None]:
         """Find out what the server must be asked before the request that needs it."""
+        del request
         yield from ()
 
     @abstractmethod
@@ -241,6 +261,13 @@ class Dialect(ABC):
             for block in result.continuations
         ]
         return attrs.evolve(result, continuations=tuple(blocks))
+
+    def score_labels(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Sample an answer whose first token shows the labels of the request, if they can be scored.
+
+        This default shows the most probable alternatives, among which they may be.
+        """
+        return (yield from self.sample(prepared, request))
 
     def enumerate(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Return the ``request.n`` most probable next tokens, each as a continuation.
@@ -337,6 +364,10 @@ class Dialect(ABC):
             else:
                 attempt.accepted()
                 return response, n
+
+    def _streams(self, request: SampleRequest) -> bool:
+        """Return whether to request a stream: the user wants streams, or a text may have to be given up."""
+        return self.can_stream and (self.stream or request.confidence is not None)
 
     def _overflow(self, refusal: RequestRejected | ServerError) -> ContextOverflow:
         known = (

@@ -19,7 +19,8 @@ from trio_beam.errors import EndpointError, MalformedResponse
 
 C = TypeVar("C")
 T = TypeVar("T")
-_DONE = b"[DONE]"
+#: Data of the event that ends a stream.
+DONE = b"[DONE]"
 #: All comments up to the next other line, or such a line.
 _LINE = re.compile(rb"(?::[^\r\n]*(?:\r\n|\r|\n))++|([^\r\n]*)(?:\r\n|\r|\n)")
 _JSON = re.compile(rb"\s*[{[]")
@@ -70,7 +71,7 @@ def decoder_of_stream(
         chunks: list[C] = []
         done = False
         for data in read_events(body):
-            if done := data == _DONE:
+            if done := data == DONE:
                 break
             if b'"error"' in data:
                 _raise_error(data)

@@ -1,6 +1,6 @@
 """``/v1/rerank`` in Cohere's form, of vLLM, llama.cpp and SGLang: a number for each candidate, best first.
 
-Recorded: vLLM 0.32.0. llama.cpp and SGLang from their documentation.
+Recorded: vLLM 0.32.0, llama.cpp of October 2026 (by xllamacpp 2026.10). SGLang from its documentation.
 """
 
 from __future__ import annotations
