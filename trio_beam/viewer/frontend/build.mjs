@@ -1,0 +1,24 @@
+// Bundles src/ into ../static/: the two files that a page consists of. The same sources give the same bytes.
+import { build } from "esbuild";
+import { readFile, writeFile } from "node:fs/promises";
+
+const folder = new URL("../static/", import.meta.url);
+await build({
+  absWorkingDir: new URL(".", import.meta.url).pathname,
+  entryPoints: { viewer: "src/main.tsx" },
+  outdir: folder.pathname,
+  bundle: true,
+  minify: true,
+  format: "iife",
+  target: ["es2022"],
+  charset: "ascii",
+  legalComments: "none",
+  jsx: "automatic",
+  jsxImportSource: "preact",
+});
+for (const name of ["viewer.js", "viewer.css"]) {
+  const file = new URL(name, folder);
+  const text = (await readFile(file, "utf8")).trimEnd();
+  if (/<\/(script|style)|<!--/i.test(text)) throw new Error(`${name} would end its element`);
+  await writeFile(file, text);
+}
