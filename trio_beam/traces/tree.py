@@ -13,8 +13,10 @@ from trio_beam.traces.format import (
     Expanded,
     Extended,
     Failed,
+    Failure,
     Finished,
     Line,
+    Node,
     Number,
     Result,
     Selected,
@@ -26,7 +28,7 @@ from trio_beam.traces.format import (
 _ENDED = {"stop": "ended by the model", "context": "filled the context"}
 
 #: What became of a beam, in a word: ``"kept"`` goes on, ``"ended"`` has ended but is not in the result,
-#: ``"unscored"`` has not been scored (yet), ``"duplicate"`` never will be, ``"part"`` is only a part of others.
+#: ``"unscored"`` has not been scored (yet), ``"duplicate"`` never will be, ``"part"`` is only part of others.
 State: TypeAlias = Literal[
     *("answer", "result", "kept", "ended", "dropped", "duplicate", "failed", "unscored"),
     *("accepted", "rejected", "part"),
@@ -90,36 +92,41 @@ class Tree:
         match line:
             case Beams(beams=nodes):
                 for node in nodes:
-                    parent = self.beams.get(node.parent, self.root)
-                    beam = TreeBeam(
-                        node.node,
-                        parent.number,
-                        node.text,
-                        node.length,
-                        node.logprob,
-                        node.finish,
-                    )
-                    self.beams[node.node] = beam
-                    parent.children.append(beam)
-            case Expanded(round=number, beams=beams):
-                for beam in self._named(beams):
-                    beam.round, beam.state, beam.fate = number, "unscored", "not scored"
-                    self._fresh.append(beam)
+                    self._grow(node)
+            case Expanded():
+                self._expand(line)
             case Selected():
                 self._select(line)
             case Failed(failure=failure):
-                what = f"failed in round {failure.round}: {_words(failure.error)}"
-                for beam in self._named([failure.beam]):
-                    if beam is not self.root:
-                        beam.state, beam.fate = "failed", what
-            case Extended(chain=chain, block=block, beam=number):
-                for beam in self._named([number]):
-                    beam.round, beam.state = block, "kept"
-                    beam.fate = f"chain {chain}, block {block}"
+                self._fail(failure)
+            case Extended():
+                self._extend(line)
             case Stepped():
                 self._step(line)
             case Finished(result=result) | Stopped(result=result):
                 self._end(result)
+
+    def _grow(self, node: Node) -> None:
+        parent = self.beams.get(node.parent, self.root)
+        beam = TreeBeam(node.node, parent.number, node.text, node.length, node.logprob, node.finish)
+        self.beams[node.node] = beam
+        parent.children.append(beam)
+
+    def _expand(self, line: Expanded) -> None:
+        for beam in self._named(line.beams):
+            beam.round, beam.state, beam.fate = line.round, "unscored", "not scored"
+            self._fresh.append(beam)
+
+    def _fail(self, failure: Failure) -> None:
+        for beam in self._named([failure.beam]):
+            if beam is not self.root:
+                beam.state = "failed"
+                beam.fate = f"failed in round {failure.round}: {_words(failure.error)}"
+
+    def _extend(self, line: Extended) -> None:
+        for beam in self._named([line.beam]):
+            beam.round, beam.state = line.block, "kept"
+            beam.fate = f"chain {line.chain}, block {line.block}"
 
     def _named(self, numbers: Iterable[int]) -> list[TreeBeam]:
         return [self.beams[number] for number in numbers if number in self.beams]
@@ -140,7 +147,9 @@ class Tree:
                 self._score(beam, one)
                 if one.beam not in kept:
                     beam.state = "dropped"
-                    beam.fate = f"dropped in round {line.round}: place {place} of {len(line.scored)}"
+                    beam.fate = (
+                        f"dropped in round {line.round}: place {place} of {len(line.scored)}"
+                    )
                 else:
                     beam.state = "kept" if beam.finish == "length" else "ended"
                     beam.fate = "" if beam.finish == "length" else _ended(beam)

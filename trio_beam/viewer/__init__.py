@@ -1,2 +1,6 @@
-"""Searches as a page: what it is given (`searches`, `recorded`), how it is put together (`page`), and a small
-server for one that follows a growing trace (`live`). The page itself is `frontend/`, built into `static/`."""
+"""Searches as a page.
+
+`searches` makes of a search what the page is given, `recorded` does so with a trace, `shown` lists several,
+`page` puts the page together, and `live` serves one that follows a growing trace. The page itself is
+`frontend/`, built into `static/`.
+"""

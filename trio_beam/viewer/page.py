@@ -1,7 +1,7 @@
 """The page: one file without anything from elsewhere.
 
-Its Content-Security-Policy names the script and the style by their digests, so that nothing else can be run, whatever
-the texts hold; and these come as JSON without a "<", so that none of them ends its element.
+Its Content-Security-Policy names the script and the style by their digests, so that nothing else can be run,
+whatever the texts hold; and these come as JSON without a "<", so that none of them ends its element.
 """
 
 from __future__ import annotations
@@ -15,31 +15,30 @@ from importlib.resources import files
 
 import msgspec
 
-from trio_beam.viewer.recorded import Shown
 from trio_beam.viewer.searches import Plain
 
 _ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath"
-    " d='M2 8C8 8 7 3 14 3M2 8h12M2 8c6 0 5 5 12 5' fill='none' stroke='%23a50' stroke-width='2'/%3E%3C/svg%3E"
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M2"
+    " 8C8 8 7 3 14 3M2 8h12M2 8c6 0 5 5 12 5' fill='none' stroke='%23087a4b' stroke-width='2'/%3E%3C/svg%3E"
 )
 
 
-def page(title: str, about: Plain, searches: Sequence[Shown], *, follows: bool = False) -> Iterator[bytes]:
+def page(title: str, about: Plain, searches: Sequence[bytes | None] = ()) -> Iterator[bytes]:
     """Yield the parts of the page.
 
     Args:
         title: of the page.
-        about: `page_data`.
-        searches: in the order of its list.
-        follows: whether it asks its server for what is new, and may connect to it.
+        about: of `page_data`; with `data`, a path on its server, it asks there for what is new.
+        searches: of `page_data`.
     """
+    reach = "'self'" if "data" in about else "'none'"
     policy = "; ".join(
         [
             "default-src 'none'",
             f"script-src '{_digest('viewer.js')}'",
             f"style-src '{_digest('viewer.css')}'",
             "img-src data:",
-            f"connect-src {"'self'" if follows else "'none'"}",
+            f"connect-src {reach}",
             "base-uri 'none'",
             "form-action 'none'",
         ]
@@ -59,8 +58,8 @@ def page(title: str, about: Plain, searches: Sequence[Shown], *, follows: bool =
     )
     yield from _element("about", msgspec.json.encode(about))
     for place, search in enumerate(searches):
-        if search.encoded is not None:
-            yield from _element(f"search-{place}", search.encoded)
+        if search is not None:
+            yield from _element(f"search-{place}", search)
     yield b"<script>"
     yield _static("viewer.js")
     yield b"</script>\n</body>\n</html>\n"

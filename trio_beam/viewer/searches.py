@@ -6,7 +6,8 @@ What is large in a trace, the tokens, is dropped as soon as a line has been take
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import attrs
 import msgspec
@@ -69,33 +70,10 @@ class SearchView:
         """Take the next line."""
         self._at = max(self._at, line.at)
         self._tree.add(line)
-        match line:
-            case lines.RequestLine():
-                self._request(line)
-            case lines.Prepared():
-                self._usage = line.usage
-            case lines.RoundBegan():
-                self._rounds.append(_round(line))
-            case lines.Samples():
-                self._samples(line)
-            case lines.Selected():
-                self._selected(line)
-            case lines.Stepped():
-                self._steps.append(
-                    [
-                        *(line.chain, line.block, line.step, line.position, line.probability),
-                        *(line.accepted, line.beam, line.proposed),
-                    ]
-                )
-            case lines.Paused():
-                self._pauses.append([line.at, line.seconds, _words(line.error)])
-            case lines.Limited():
-                self._limits.append([line.at, line.limit, line.before])
-            case lines.Failed():
-                self._failed(line.failure)
-            case lines.Finished() | lines.Stopped():
-                self.end = line
-                self._usage = line.result.usage
+        if isinstance(line, lines.RequestLine):
+            self._request(line)
+        elif (take := self._TAKERS.get(type(line))) is not None:
+            take(self, line)
 
     def summary(self) -> Plain:
         """Return what a list of searches shows."""
@@ -158,9 +136,9 @@ class SearchView:
         }
 
     def encoded(self, limit: int) -> bytes | None:
-        """Return `plain` as JSON of at most `limit` bytes, if need be without what is least; None if it is larger.
+        """Return `plain` as JSON of at most `limit` bytes; None if it is larger.
 
-        That is first the requests, then the beams that nothing in the result continues.
+        If need be the requests are left out, then the beams that nothing in the result continues.
         """
         for requests, dropped in ((True, True), (False, True), (False, False)):
             encoded = msgspec.json.encode(self.plain(requests=requests, dropped=dropped))
@@ -261,19 +239,53 @@ class SearchView:
             "more": line.more,
         }
 
-    def _failed(self, failure: lines.Failure) -> None:
-        self._failures.append(
-            [failure.round, failure.beam, _words(failure.error), failure.attempts]
+    def _prepared(self, line: lines.Prepared) -> None:
+        self._usage = line.usage
+
+    def _round(self, line: lines.RoundBegan) -> None:
+        self._rounds.append(
+            {
+                "round": line.round,
+                "at": line.at,
+                "end": None,
+                "expanded": line.beams,
+                "samples": line.samples,
+            }
         )
 
+    def _stepped(self, line: lines.Stepped) -> None:
+        self._steps.append(
+            [
+                *(line.chain, line.block, line.step, line.position, line.probability),
+                *(line.accepted, line.beam, line.proposed),
+            ]
+        )
 
-def _round(line: lines.RoundBegan) -> Plain:
-    return {
-        "round": line.round,
-        "at": line.at,
-        "end": None,
-        "expanded": line.beams,
-        "samples": line.samples,
+    def _paused(self, line: lines.Paused) -> None:
+        self._pauses.append([line.at, line.seconds, _words(line.error)])
+
+    def _limited(self, line: lines.Limited) -> None:
+        self._limits.append([line.at, line.limit, line.before])
+
+    def _failed(self, line: lines.Failed) -> None:
+        one = line.failure
+        self._failures.append([one.round, one.beam, _words(one.error), one.attempts])
+
+    def _ended(self, line: lines.Finished | lines.Stopped) -> None:
+        self.end = line
+        self._usage = line.result.usage
+
+    _TAKERS: ClassVar[Mapping[type[Line], Callable[[Any, Any], None]]] = {
+        lines.Prepared: _prepared,
+        lines.RoundBegan: _round,
+        lines.Samples: _samples,
+        lines.Selected: _selected,
+        lines.Stepped: _stepped,
+        lines.Paused: _paused,
+        lines.Limited: _limited,
+        lines.Failed: _failed,
+        lines.Finished: _ended,
+        lines.Stopped: _ended,
     }
 
 
@@ -296,9 +308,7 @@ def _answer(block: lines.Block) -> Plain:
     return {
         "text": text if len(text) <= _ANSWER else f"{text[:_ANSWER]} ...",
         "logprob": _finite(block.logprob),
-        "alternatives": [
-            [one.text, math.exp(_nats(one.logprob))] for one in top[:_ALTERNATIVES]
-        ],
+        "alternatives": [[one.text, math.exp(_nats(one.logprob))] for one in top[:_ALTERNATIVES]],
     }
 
 

@@ -5,7 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 const folder = new URL("../static/", import.meta.url);
 await build({
   absWorkingDir: new URL(".", import.meta.url).pathname,
-  entryPoints: { viewer: "src/main.tsx" },
+  entryPoints: [{ in: "src/main.tsx", out: "viewer" }, { in: "src/style.css", out: "viewer" }],
   outdir: folder.pathname,
   bundle: true,
   minify: true,

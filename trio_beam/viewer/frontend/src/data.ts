@@ -148,11 +148,6 @@ export class Beam {
   fullText(): string {
     return this.lineage().map((one) => one.text ?? "").join("");
   }
-
-  /** Whether something came of it. */
-  get survived(): boolean {
-    return !["dropped", "duplicate", "failed", "unscored", "rejected"].includes(this.fate);
-  }
 }
 
 export interface Attempt {
@@ -177,6 +172,8 @@ export interface Request {
   from: number;
 }
 
+const LIVING: ReadonlySet<Fate> = new Set(["answer", "result", "kept", "ended", "accepted"]);
+
 /** A search with its beams joined. */
 export class Search {
   readonly beams = new Map<number, Beam>();
@@ -184,6 +181,8 @@ export class Search {
   readonly requests: Request[];
   /** Beams on the way to the answer. */
   readonly answerPath = new Set<number>();
+  /** Beams of which something came: those of the result, those that go on, and what they continue. */
+  readonly survives = new Set<number>();
 
   constructor(readonly data: SearchData) {
     this.root = new Beam(0, "", 0, 0, "part", "", null, null, null, 0, 0, 1, [], null);
@@ -201,6 +200,10 @@ export class Search {
     }
     this.requests = data.requests.map(request).sort((one, other) => one.from - other.from);
     for (const one of this.beams.get(data.best[0] ?? 0)?.lineage() ?? []) this.answerPath.add(one.number);
+    for (const beam of this.beams.values()) {
+      if (!LIVING.has(beam.fate)) continue;
+      for (let one: Beam | null = beam; one && !this.survives.has(one.number); one = one.parent) this.survives.add(one.number);
+    }
   }
 
   get answer(): Beam | null {
