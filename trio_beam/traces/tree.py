@@ -181,6 +181,9 @@ class Tree:
                 beam.state = "answer" if place == 1 else "result"
                 why = _ended(beam) if beam.finish != "length" else f"stopped: {result.stop_reason}"
                 beam.fate = f"the answer; {why}" if place == 1 else why
+        for beam in self._named(self._kept):
+            if beam.state == "kept" and not beam.children:
+                beam.fate = "went on until the search ended"
 
 
 def _ended(beam: TreeBeam) -> str:

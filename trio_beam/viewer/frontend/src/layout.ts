@@ -14,12 +14,23 @@ export interface Measures {
 }
 
 /** In pixels: distances of columns and rows, and how large a beam is. */
-export const MEASURES: Record<Size, Measures> = {
-  cards: { column: 262, row: 68, width: 214, height: 60 },
+const MEASURES: Record<Size, Measures> = {
+  cards: { column: 262, row: 66, width: 214, height: 58 },
   lines: { column: 212, row: 26, width: 180, height: 22 },
   dots: { column: 56, row: 12, width: 9, height: 9 },
 };
 const MARGIN = 16;
+
+/** The measures, with narrower columns if all of them then fit into a width, or wider ones if there is room. */
+function fitted(size: Size, columns: number, room: number): Measures {
+  const usual = MEASURES[size];
+  if (size === "dots") return usual;
+  const gap = usual.column - usual.width;
+  const each = Math.floor((room - ROOT[size] - 2 * MARGIN + gap) / Math.max(columns, 1));
+  if (each < 0.72 * usual.column) return usual;
+  const column = Math.min(each, 1.4 * usual.column);
+  return { ...usual, column, width: column - gap };
+}
 
 export interface Placed {
   beam: Beam;
@@ -37,9 +48,9 @@ export interface Layout {
   columns: Placed[][];
 }
 
-export function layOut(search: Search, size: Size, withDropped: boolean): Layout {
-  const measures = MEASURES[size];
+export function layOut(search: Search, size: Size, withDropped: boolean, room: number): Layout {
   const top = hierarchy(search.root, (beam) => children(search, beam, withDropped));
+  const measures = fitted(size, top.height, room);
   const laid = tree<Beam>()
     .nodeSize([measures.row, measures.column])
     .separation((one, other) => (one.parent === other.parent ? 1 : 1.25))(top);

@@ -90,10 +90,16 @@ export function Timeline({ search, zoom, selected, onSelect }: Props) {
 
 function rowsOf(search: Search): Row[] {
   const groups = new Map<number, Request[]>();
-  for (const one of search.requests) groups.set(one.round, [...(groups.get(one.round) ?? []), one]);
+  for (const one of search.requests) {
+    const group = groups.get(one.round);
+    if (group) group.push(one);
+    else groups.set(one.round, [one]);
+  }
   return [...groups].sort(([one], [other]) => one - other).flatMap(([round, requests]) => {
     const until = Math.max(...requests.map((one) => endOfRequest(one) ?? search.data.seconds));
-    return [{ round, requests: requests.length, from: requests[0]!.from, until }, ...requests];
+    const from = requests[0]!.from;
+    requests.sort((one, other) => one.purpose.localeCompare(other.purpose) || one.rank - other.rank || one.sample - other.sample || one.number - other.number);
+    return [{ round, requests: requests.length, from, until }, ...requests];
   });
 }
 
@@ -134,7 +140,7 @@ interface RowProps {
 
 function RowView({ row, top, x, end, width, selected, onSelect }: RowProps) {
   if (!("number" in row)) {
-    const name = row.round ? `Round ${row.round}` : "Before the first round";
+    const name = row.round ? `Round ${row.round}` : "Preparation";
     return (
       <div class="group" role="presentation" style={{ transform: `translateY(${top}px)` }}>
         <span class="name"><b>{name}</b> <small>{row.requests} · {seconds(row.until - row.from)}</small></span>
@@ -180,8 +186,9 @@ function kindOf(attempt: Attempt): string {
 }
 
 export function nameOf(request: Request): string {
-  if (request.purpose === "prepare") return request.attempts[0]?.path ?? "prepare";
-  return `${request.purpose} · beam ${request.rank + 1} · sample ${request.sample + 1}`;
+  if (request.purpose === "prepare") return visible(request.attempts[0]?.path ?? "prepare");
+  const what = request.purpose === "expand" ? "" : `${request.purpose}: `;
+  return `${what}beam ${request.rank + 1}${request.sample ? `, sample ${request.sample + 1}` : ""}`;
 }
 
 export function outcomeOf(request: Request): string {

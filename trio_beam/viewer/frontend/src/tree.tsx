@@ -27,12 +27,21 @@ const ORDER = ["dropped", "kept", "answer"] as const;
 
 export function TreeView(props: Props) {
   const { search, size, withDropped, selected } = props;
-  const layout = useMemo(() => layOut(search, size, withDropped), [search, size, withDropped]);
   const box = useRef<HTMLDivElement>(null);
+  const [room, setRoom] = useState(940);
+  const layout = useMemo(() => layOut(search, size, withDropped, room), [search, size, withDropped, room]);
   const seen = useWindow(box, [layout]);
   const [last, setLast] = useState(-1);
   const placed = layout.byNumber.get(selected);
 
+  useLayoutEffect(() => {
+    const element = box.current!;
+    const measure = () => setRoom(element.clientWidth);
+    measure();
+    const resized = new ResizeObserver(measure);
+    resized.observe(element);
+    return () => resized.disconnect();
+  }, []);
   useLayoutEffect(() => {
     if (!box.current || !placed || selected === last) return;
     show(box.current, layout, placed, last === -1);
@@ -117,7 +126,7 @@ function Card({ placed, search, size, selected, query, found, marks, layout, nam
     found.has(beam.number) ? "found" : "",
     mark ? `mark-${mark}` : "",
   ];
-  const text = beam.text === null ? `(${beam.length} tokens)` : beam.text === "" ? "(nothing)" : oneLine(beam.text, size === "cards" ? 110 : 40);
+  const text = wordsOf(beam, size);
   const peers = beam.parent?.children ?? [];
   return (
     <div
@@ -142,6 +151,31 @@ function Card({ placed, search, size, selected, query, found, marks, layout, nam
       )}
     </div>
   );
+}
+
+function wordsOf(beam: Beam, size: Size): string {
+  if (beam.text === null) return `(${beam.length} tokens)`;
+  if (beam.text === "") return beam.why.includes("ended") ? "(end of text)" : "(nothing)";
+  if (size === "cards") return oneLine(beam.text, 110);
+  const common = commonStart(beam.parent!);
+  return oneLine(`${common ? "…" : ""}${beam.text.slice(common)}`, 60);
+}
+
+const starts = new WeakMap<Beam, number>();
+
+/** How much the texts of all children have in common at their start, in whole words, if that is much. */
+function commonStart(parent: Beam): number {
+  let length = starts.get(parent);
+  if (length === undefined) {
+    const texts = [...new Set(parent.children.map((one) => one.text ?? ""))];
+    const first = texts[0] ?? "";
+    length = 0;
+    while (length < first.length && texts.every((one) => one[length] === first[length])) length++;
+    length = texts.length > 1 ? first.slice(0, length).lastIndexOf(" ") + 1 : 0;
+    starts.set(parent, length < 12 ? 0 : length);
+    return commonStart(parent);
+  }
+  return length;
 }
 
 /** What became of a beam, in a word or two. */
@@ -207,8 +241,9 @@ function show(box: HTMLElement, layout: Layout, placed: Placed, first: boolean):
   const left = placed.x + width > box.scrollLeft + w - 20 || placed.x < box.scrollLeft + 10;
   const top = placed.y + height > box.scrollTop + h - 10 || placed.y - height < box.scrollTop + 10;
   if (first) {
-    // The beginning, if the height shows where it leads.
-    box.scrollTop = layout.height / 2 - h / 2;
+    // The beginning of the way to it.
+    const way = placed.beam.lineage().map((one) => layout.byNumber.get(one.number)!.y);
+    box.scrollTop = (Math.min(...way) + Math.max(...way.slice(0, 3))) / 2 - h / 2;
     return;
   }
   if (left) box.scrollLeft = placed.x - Math.min(w / 3, 320);
