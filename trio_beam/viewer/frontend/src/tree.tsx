@@ -165,17 +165,15 @@ const starts = new WeakMap<Beam, number>();
 
 /** How much the texts of all children have in common at their start, in whole words, if that is much. */
 function commonStart(parent: Beam): number {
-  let length = starts.get(parent);
-  if (length === undefined) {
-    const texts = [...new Set(parent.children.map((one) => one.text ?? ""))];
-    const first = texts[0] ?? "";
-    length = 0;
-    while (length < first.length && texts.every((one) => one[length] === first[length])) length++;
-    length = texts.length > 1 ? first.slice(0, length).lastIndexOf(" ") + 1 : 0;
-    starts.set(parent, length < 12 ? 0 : length);
-    return commonStart(parent);
-  }
-  return length;
+  const known = starts.get(parent);
+  if (known !== undefined) return known;
+  const [first = "", ...others] = new Set(parent.children.map((one) => one.text ?? ""));
+  let length = 0;
+  while (length < first.length && others.every((one) => one[length] === first[length])) length++;
+  const words = others.length ? first.slice(0, length).lastIndexOf(" ") + 1 : 0;
+  const found = words < 12 ? 0 : words;
+  starts.set(parent, found);
+  return found;
 }
 
 /** What became of a beam, in a word or two. */
