@@ -139,7 +139,7 @@ export function App({ about: first, read }: { about: About; read: (place: number
         {!search && link !== "refused" && <p class="empty">{emptyWords(about, listed?.left_out ?? false, follows, told !== null)}</p>}
         {search && otherSearch && (
           <>
-            <Tools size={shownSize} onSize={setSize} withDropped={withDropped} onDropped={setWithDropped} />
+            <div class="bar"><span /><Tools size={shownSize} onSize={setSize} withDropped={withDropped} onDropped={setWithDropped} /></div>
             <Compare searches={[search, otherSearch]} names={[nameOf(about, place), nameOf(about, other!)]} size={shownSize} withDropped={withDropped} query={query} />
           </>
         )}
@@ -197,7 +197,8 @@ function isDark(theme: string): boolean {
 }
 
 function defaultSize(search: Search | null): Size {
-  return (search?.beams.size ?? 0) > 130 ? "lines" : "cards";
+  const beams = search?.beams.size ?? 0;
+  return beams > 400 ? "dots" : beams > 130 ? "lines" : "cards";
 }
 
 /** The best of the beams that go on, in a search that has no answer yet. */

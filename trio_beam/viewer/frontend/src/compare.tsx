@@ -35,13 +35,13 @@ export function Compare({ searches, names, size, withDropped, query }: Props) {
         <table class="differences">
           <thead><tr><th>{rows.filter((one) => one.differs).length ? "" : "no differences"}</th>{names.map((one, side) => <th key={side}><bdi>{visible(one)}</bdi></th>)}</tr></thead>
           <tbody>
+            <Answers searches={searches} />
             {rows.map(({ name, values, differs }) => (
               <tr key={name} class={differs ? "differs" : ""}>
                 <th scope="row">{differs && <span class="unequal">≠ </span>}{name}</th>
                 {values.map((value, side) => <td key={side}><bdi>{value}</bdi></td>)}
               </tr>
             ))}
-            <Answers searches={searches} />
           </tbody>
         </table>
       </div>

@@ -76,7 +76,8 @@ function Scores({ search, selected, onSelect }: Props) {
   const rounds = [...new Set(beams.map((one) => one.round))].sort((one, other) => one - other);
   const x = scalePoint(rounds, [LEFT + 20, WIDTH - 28]);
   const scores = beams.map((one) => one.score!);
-  const y = scaleLinear([Math.min(...scores), Math.max(...scores)], [HEIGHT - BOTTOM - 6, 10]).nice();
+  const [low, high] = [Math.min(...scores), Math.max(...scores)];
+  const y = scaleLinear(low < high ? [low, high] : [low - 1, high + 1], [HEIGHT - BOTTOM - 6, 10]).nice();
   const at = (kind: (typeof KINDS)[number]) => beams.filter((one) => kind === kindOf(search, one.number));
   const best = search.data.rounds.flatMap((one) => {
     const value = number(one.best ?? null);

@@ -62,5 +62,5 @@ export function seconds(value: number): string {
 }
 
 export function percent(value: number): string {
-  return `${(100 * value).toFixed(value < 0.1 ? 1 : 0)}%`;
+  return `${(100 * value).toFixed(value > 0 && value < 0.1 ? 1 : 0)}%`;
 }

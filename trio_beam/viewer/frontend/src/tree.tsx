@@ -86,7 +86,7 @@ function Links({ search, layout, seen }: { search: Search; layout: Layout; seen:
   const paths = { answer: "", kept: "", dropped: "" };
   for (const { beam, x, y } of linkedInWindow(layout, seen)) {
     const parent = beam.parent && layout.byNumber.get(beam.parent.number);
-    const from: [number, number] = parent ? [parent.x + width, parent.y] : [8, layout.height / 2];
+    const from: [number, number] = parent ? [parent.x + width, parent.y] : [layout.root.x, layout.root.y];
     paths[kindOf(search, beam)] += link({ source: from, target: [x, y] }) ?? "";
   }
   const [w, h] = [seen.right - seen.left, seen.bottom - seen.top];
@@ -100,7 +100,7 @@ function Links({ search, layout, seen }: { search: Search; layout: Layout; seen:
       style={{ transform: `translate(${seen.left}px, ${seen.top}px)` }}
     >
       {ORDER.map((kind) => <path key={kind} class={`link ${kind}`} d={paths[kind]} />)}
-      <circle class="root" cx={8} cy={layout.height / 2} r={4.5} />
+      <circle class="root" cx={layout.root.x} cy={layout.root.y} r={4.5} />
     </svg>
   );
 }
@@ -239,9 +239,9 @@ function show(box: HTMLElement, layout: Layout, placed: Placed, first: boolean):
   const left = placed.x + width > box.scrollLeft + w - 20 || placed.x < box.scrollLeft + 10;
   const top = placed.y + height > box.scrollTop + h - 10 || placed.y - height < box.scrollTop + 10;
   if (first) {
-    // The beginning of the way to it.
-    const way = placed.beam.lineage().map((one) => layout.byNumber.get(one.number)!.y);
-    box.scrollTop = (Math.min(...way) + Math.max(...way.slice(0, 3))) / 2 - h / 2;
+    // The way to the answer is at the top. Where it begins, a wide search has nothing else in view.
+    if (layout.height > 3 * h && !left) box.scrollLeft = 0;
+    else if (layout.height > 3 * h) box.scrollLeft = placed.x + width - w + 30;
     return;
   }
   if (left) box.scrollLeft = placed.x - Math.min(w / 3, 320);
