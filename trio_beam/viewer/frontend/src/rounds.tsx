@@ -1,6 +1,6 @@
 /** What happened round by round: scores, weights, acceptance, votes, and what was asked about beams. */
 
-import { mean } from "d3-array";
+import { extent, max, mean } from "d3-array";
 import { scaleBand, scaleLinear, scalePoint } from "d3-scale";
 import { line } from "d3-shape";
 import type { ComponentChildren } from "preact";
@@ -76,7 +76,7 @@ function Scores({ search, selected, onSelect }: Props) {
   const rounds = [...new Set(beams.map((one) => one.round))].sort((one, other) => one - other);
   const x = scalePoint(rounds, [LEFT + 20, WIDTH - 28]);
   const scores = beams.map((one) => one.score!);
-  const [low, high] = [Math.min(...scores), Math.max(...scores)];
+  const [low = 0, high = 0] = extent(scores);
   const y = scaleLinear(low < high ? [low, high] : [low - 1, high + 1], [HEIGHT - BOTTOM - 6, 10]).nice();
   const at = (kind: (typeof KINDS)[number]) => beams.filter((one) => kind === kindOf(search, one.number));
   const best = search.data.rounds.flatMap((one) => {
@@ -114,7 +114,7 @@ function kindOf(search: Search, beam: number): (typeof KINDS)[number] {
 /** Shares of the particles, largest first. */
 export function shares(round: Round): number[] {
   const logs = (round.weights ?? []).map(([, log]) => log);
-  const high = Math.max(...logs);
+  const high = max(logs) ?? 0;
   const weights = logs.map((log) => Math.exp(log - high));
   const total = weights.reduce((one, other) => one + other, 0);
   return weights.map((one) => one / total).sort((one, other) => other - one);
@@ -133,7 +133,7 @@ function sizeOf(round: Round): number {
 
 function Sizes({ search }: { search: Search }) {
   const rounds = search.data.rounds.filter((one) => one.weights?.length);
-  const most = Math.max(...rounds.map((one) => one.weights!.length));
+  const most = max(rounds, (one) => one.weights!.length) ?? 1;
   const x = scalePoint(rounds.map((one) => one.round), [LEFT + 20, WIDTH - 28]);
   const y = scaleLinear([0, most], [HEIGHT - BOTTOM, 10]);
   const points = rounds.map((one) => [x(one.round)!, y(sizeOf(one))] as [number, number]);
@@ -171,7 +171,7 @@ function Weights({ search }: { search: Search }) {
 
 function Acceptance({ search }: { search: Search }) {
   const chains = [...new Set(search.data.steps.map((one) => one[0]))].sort((one, other) => one - other);
-  const most = Math.max(...chains.map((chain) => search.data.steps.filter((one) => one[0] === chain).length));
+  const most = max(chains, (chain) => search.data.steps.filter((one) => one[0] === chain).length) ?? 1;
   const x = scaleLinear([1, Math.max(2, most)], [LEFT + 16, WIDTH - 20]);
   const y = scaleLinear([0, 1], [HEIGHT - BOTTOM, 10]);
   const accepted = search.data.steps.filter((one) => one[5]).length;
@@ -200,7 +200,7 @@ function Acceptance({ search }: { search: Search }) {
 }
 
 function Votes({ search }: { search: Search }) {
-  const most = Math.max(...search.data.votes.map(([, share]) => share), 1e-9);
+  const most = max(search.data.votes, ([, share]) => share) || 1;
   const [shown, setShown] = useState(12);
   return (
     <Figure title="Votes">

@@ -1,5 +1,6 @@
 /** Every request as a line: when it waited, was sent, sent again, answered or cancelled. */
 
+import { max } from "d3-array";
 import { scaleLinear, type ScaleLinear } from "d3-scale";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Attempt, Request, Search } from "./data";
@@ -96,8 +97,8 @@ function rowsOf(search: Search): Row[] {
     else groups.set(one.round, [one]);
   }
   return [...groups].sort(([one], [other]) => one - other).flatMap(([round, requests]) => {
-    const until = Math.max(...requests.map((one) => endOfRequest(one) ?? search.data.seconds));
     const from = requests[0]!.from;
+    const until = max(requests, (one) => endOfRequest(one) ?? search.data.seconds) ?? from;
     requests.sort((one, other) => one.purpose.localeCompare(other.purpose) || one.rank - other.rank || one.sample - other.sample || one.number - other.number);
     return [{ round, requests: requests.length, from, until }, ...requests];
   });
