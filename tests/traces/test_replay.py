@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -192,6 +193,11 @@ def facts_but_cost(outcome: Any) -> Any:
     return [one for one in found if not isinstance(one, Usage)]
 
 
+def shown(value: Any) -> str:
+    """The id of a case, without addresses of functions."""
+    return re.sub(r"<function (\w+) at \w+>", r"\1", str(value))
+
+
 RECORDED = BeamSearchConfig(
     beam_width=4, n_per_beam=3, tokens_per_step=2, max_tokens=8, seed=5, early_stopping=False
 )
@@ -215,7 +221,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"n_per_beam": 2, "beam_width": 1, "scorer": "mean_logprob"},
         {"deduplicate": False},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_what_was_sampled_is_enough_for(
     trace: Path, tmp_path: Path, changes: dict[str, Any]
@@ -244,7 +250,7 @@ def test_what_was_sampled_is_enough_for(
         ({"selection": Resample(lookahead=Lookahead(1))}, "was never rolled out"),
         ({"max_tokens": 10}, "round 5: the beam '"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_what_is_missing_is_named(trace: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ReplayError) as caught:

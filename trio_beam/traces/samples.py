@@ -29,6 +29,7 @@ _SHOWN = 60
 _WORDS: Mapping[str, str] = {
     "expand": "continued",
     "rollout": "rolled out",
+    "move": "moved",
     "judge": "shown to the judge",
     "reward": "scored by the reward model",
 }
