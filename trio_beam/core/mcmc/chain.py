@@ -137,9 +137,7 @@ class Chain:
     def receive(self, outcome: Outcome) -> Reaction:
         """Process the outcome of the last step; a cancellation changes nothing."""
         if self._evaluation is not None:
-            return Reaction(
-                self._receive_reward(self._evaluation, attrs.evolve(outcome, rank=0))
-            )
+            return Reaction(self._receive_reward(self._evaluation, attrs.evolve(outcome, rank=0)))
         if outcome.errors:
             self.meter.completion_tokens += outcome.generated
             return Reaction(self._fail(outcome.errors[0]))
