@@ -112,9 +112,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         try:
             scores = await step.scorer(step.beams, self._strategy)
         except Exception as error:
-            failed = scorer_failed(error, self._strategy)
-            failed.__cause__ = error
-            self._machine.scorer_failed(failed)
+            self._machine.scorer_failed(scorer_failed(error, self._strategy))
         else:
             self._machine.take_scores(step.beams, scores)
 

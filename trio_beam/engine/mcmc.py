@@ -117,9 +117,7 @@ class ChainsRun(Run[McmcConfig]):
         try:
             scores = await wanted.scorer(wanted.beams, self._strategy)
         except Exception as error:
-            failed = scorer_failed(error, self._strategy)
-            failed.__cause__ = error
-            chain.scorer_failed(failed)
+            chain.scorer_failed(scorer_failed(error, self._strategy))
         else:
             for event in chain.take_scores(wanted.beams, scores):
                 self._emit(event)

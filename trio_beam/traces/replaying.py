@@ -19,7 +19,7 @@ from trio_beam.core.language_model import Sampler
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.run import McmcRun
 from trio_beam.core.mcmc_config import McmcConfig
-from trio_beam.core.result import SearchResult, StopReason
+from trio_beam.core.result import SearchFailed, SearchResult, StopReason
 from trio_beam.core.steps import Round, ScoreCandidates
 from trio_beam.core.strategy import Strategy
 from trio_beam.engine.beam_search import BeamSearchRun
@@ -27,7 +27,8 @@ from trio_beam.engine.mcmc import ChainsRun
 from trio_beam.errors import ReplayError
 from trio_beam.traces.reader import RecordedSearch, RecordedTrace, read_trace
 from trio_beam.traces.samples import RecordedSamples
-from trio_beam.traces.serving import CutOffError, RecordedScores, Serving
+from trio_beam.traces.scores import RecordedScores
+from trio_beam.traces.serving import CutOffError, Serving
 from trio_beam.traces.strategies import CannotRebuild, strategy_from_plain, strategy_to_plain
 
 
@@ -67,10 +68,21 @@ def replay(
     if kind is None:
         raise ReplayError(f"a {type(chosen).__name__} cannot be replayed")
     run: _Search | _Chains = kind(serving, observers)
+    found = _outcome(run, serving)
+    if scores.error is not None:
+        raise scores.error
+    if isinstance(found, SearchFailed):
+        raise found
+    return found
+
+
+def _outcome(run: _Search | _Chains, serving: Serving) -> SearchResult | SearchFailed:
     try:
         return _finish(run.run())
     except CutOffError:
         return run.best_so_far(serving.cut_off)
+    except SearchFailed as error:
+        return error
 
 
 def _recorded(
@@ -166,7 +178,7 @@ class _Search(BeamSearchRun):
     async def _run_round(self, current: Round, sampler: Sampler) -> None:
         del sampler
         self._serving.serve(current, self._machine, self._meter, self._emit)
-        self._serving.check_end(current)
+        self._serving.check_end()
 
 
 class _Chains(ChainsRun):
