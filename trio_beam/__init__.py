@@ -68,9 +68,10 @@ from trio_beam.core.request_events import (
     RequestSent,
     RequestWaiting,
 )
-from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.settling import Settling
+from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
@@ -156,6 +157,7 @@ __all__ = [
     "LanguageModel",
     "LimitChanged",
     "LocalModelError",
+    "LogEvidence",
     "LogprobsUnavailable",
     "Lookahead",
     "MalformedResponse",
@@ -164,6 +166,7 @@ __all__ = [
     "MeanLogprob",
     "ModelScorer",
     "Observer",
+    "ParticleRound",
     "Population",
     "Power",
     "Prompt",
@@ -221,6 +224,7 @@ __all__ = [
     "local_api_key",
     "mcmc",
     "mcmc_within",
+    "mean_log_evidence",
     "replay",
     "search",
     "search_many",

@@ -23,6 +23,7 @@ from trio_beam import (
     Vote,
 )
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.parameters import build, options_of
 from trio_beam.errors import ConfigError, TrioBeamError
 
@@ -31,6 +32,8 @@ NAN, INF = math.nan, math.inf
 #: Each field's bound, in words of the message, and values that it must refuse.
 BAD: dict[str, tuple[str, list[object]]] = {
     "alpha": ("a finite number above 0", [0, -1, NAN, INF, -INF, True, "4", None, 1j]),
+    "beta": ("a finite number from 0 up", [-0.1, NAN, INF, True, "1", None]),
+    "reward_at": ("one of 'block', 'end'", ["step", "", "End", None, True, 1]),
     "beam_width": ("a whole number from 1 up", [0, -1, 2.0, NAN, INF, True, "2", None]),
     "n_per_beam": ("a whole number from 1 up", [0, -1, 2.0, NAN, INF, True, "2", None]),
     "tokens_per_step": ("a whole number from 1 up", [0, -1, 64.0, NAN, INF, True, "64", None]),
@@ -97,6 +100,11 @@ BAD: dict[str, tuple[str, list[object]]] = {
 }
 #: The same for the parameters of parts, by the names of their options.
 BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
+    "alpha_ramp_tokens": (
+        "a whole number from 0 up or None",
+        [-1, 1.0, NAN, INF, True, "8", ()],
+    ),
+    "moves": ("a whole number from 0 up", [-1, 1.0, NAN, INF, True, "1", None]),
     "ess_threshold": ("a finite number from 0 to 1", [-0.1, 1.1, NAN, INF, True, "1", None]),
     "lookahead_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "lookahead_rollouts": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
@@ -176,6 +184,8 @@ GOOD: list[dict[str, Any]] = [
     *({"beam_timeout": value} for value in (None, 1e-3, 30)),
     *({"on_beam_failure": value} for value in ("cancel_siblings", "drop_beam")),
     *({"min_beams": value} for value in (1, 2)),
+    *({"beta": value} for value in (0, 1, 0.5, 20)),
+    *({"reward_at": value} for value in ("block", "end")),
     {"confidence": Confidence(), "n_per_beam": 1, "tokens_per_step": 512},
     {"selection": "top_k"},
     {"selection": "resample"},
@@ -352,9 +362,17 @@ def later(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
 
 
 @pytest.mark.parametrize("scorer", ["mean_logprob", "judge", Judge(), later])
-def test_a_score_that_has_no_part_in_the_draw_is_refused(scorer: Any) -> None:
-    """It would be paid for, and change nothing."""
-    with pytest.raises(ConfigError, match=r"^scorer must be 'power' with selection='resample'"):
-        BeamSearchConfig(selection="resample", scorer=scorer)
-    assert BeamSearchConfig(selection="resample", scorer=Power()).weighted
-    assert not BeamSearchConfig(selection="subtrees", scorer=scorer).weighted
+def test_a_score_of_particles_or_chains_is_a_reward(scorer: Any) -> None:
+    assert BeamSearchConfig(selection="resample", scorer=scorer).rewards
+    assert McmcConfig(scorer=scorer).rewards
+    assert not BeamSearchConfig(selection="subtrees", scorer=scorer).rewards
+
+
+@pytest.mark.parametrize("scorer", ["power", Power()])
+def test_p_alpha_alone_is_no_reward(scorer: Any) -> None:
+    for config in (
+        BeamSearchConfig(selection="resample", scorer=scorer),
+        McmcConfig(scorer=scorer),
+    ):
+        assert not config.rewards
+        assert {"beta", "reward_at"} <= config.without_effect().keys()

@@ -21,7 +21,8 @@ from tests.servers.socket_server import RawServer, http_answer, raw_server, read
 from trio_beam import Confidence, Continuation, Endpoint, RetryPolicy, search
 from trio_beam.core.block import LOW_CONFIDENCE
 from trio_beam.core.confidence import ConfidenceLimit, of_token
-from trio_beam.dialects.common.dialect import Dialect, Exchange, ExchangeResult
+from trio_beam.dialects.common.dialect import Dialect
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult
 from trio_beam.dialects.common.watch import Abandoned
 from trio_beam.strategies import self_consistency
 

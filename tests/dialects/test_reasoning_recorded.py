@@ -14,7 +14,7 @@ from tests.dialects.replay import CAPTURES, Capture, Replayed, ask, encode, load
 from trio_beam.core.beam import Beam
 from trio_beam.core.prompt import check_prompt
 from trio_beam.core.reasoning import Thinking
-from trio_beam.dialects.common.dialect import ExchangeResult
+from trio_beam.dialects.common.exchange import ExchangeResult
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
 from trio_beam.dialects.ollama import Ollama

@@ -33,7 +33,7 @@ from tests.dialects.strategies import (
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import ModelEntry, ModelList
+from trio_beam.dialects.common.exchange import ModelEntry, ModelList
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.sglang import SGLang
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse, RequestRejected

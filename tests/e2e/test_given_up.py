@@ -39,7 +39,8 @@ async def test_a_settled_vote_leaves_nothing_running(own_base_url: str) -> None:
     assert result.stop_reason == "settled"
     assert result.votes == (("the same", 1.0),)
     assert len(result.beams) < 5
-    assert result.usage.cancelled > 0
+    # Not all ran to their end: some were never begun, or were cancelled.
+    assert result.usage.requests - result.usage.cancelled < 12
 
 
 async def test_a_text_is_given_up_while_it_streams(own_base_url: str) -> None:

@@ -175,6 +175,14 @@ class Vote(AnswerRule):
         others = [beam for beam in beams if not any(beam is winner for winner in winners)]
         return [*winners, *others], tuple((answer, shares[answer] / total) for answer in order)
 
+    def effective_votes(self, beams: Sequence[Beam]) -> float:
+        """Return (sum of votes)^2 / sum of their squares, over the candidates that vote."""
+        voters = [beam for beam in beams if self.answer_of(beam) is not None]
+        best = max((beam.score for beam in voters), default=0.0)
+        votes = [(self._votes(beam, best), beam.multiplicity) for beam in voters]
+        squares = sum(vote * vote / count for vote, count in votes)
+        return sum(vote for vote, _ in votes) ** 2 / squares if squares else 0.0
+
     def answer_of(self, beam: Beam) -> Hashable | None:
         """Return the answer that a beam votes for; None: it casts no vote.
 

@@ -1,4 +1,4 @@
-"""What several answers to each problem are worth: pass@k and maj@k against the tokens of k answers."""
+"""The worth of several answers to each problem: pass@k and maj@k against the tokens of k answers."""
 
 from __future__ import annotations
 

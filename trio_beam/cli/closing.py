@@ -1,4 +1,4 @@
-"""What is said about a result, in words for people."""
+"""Describe a result in words for people."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ def _score(result: SearchResult) -> Iterator[str]:
         yield "its thinking was ended by force"
     if best.weight is not None:
         yield f"drawn with {best.weight:.0%} of the weight"
+    if result.effective_sample_size is not None:
+        yield f"effective sample size {result.effective_sample_size:.1f}"
+    if result.r_hat is not None:
+        yield f"R-hat of the chains {result.r_hat:.2f}"
     if len(result.beams) > 1:
         yield f"the runner-up {result.beams[1].score:.4f}"
 

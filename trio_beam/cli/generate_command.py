@@ -182,7 +182,7 @@ class GenerateCommand:
 
     @property
     def _before(self) -> str:
-        """What the answer follows: a text, or the last message with the end of its line."""
+        """The text that the answer follows: the prompt, or the last message with the end of its line."""
         if isinstance(self.prompt, str):
             return self.prompt
         return f"{self.prompt[-1]['content']}\n"

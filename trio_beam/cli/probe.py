@@ -16,6 +16,7 @@ from trio_beam.command.server_options import (
     api_key_option,
     attempt_timeout_option,
     dialect_option,
+    local_option,
     model_option,
     refuse_two_models,
 )
@@ -36,7 +37,7 @@ trio-beam probe --local
 @model_option
 @api_key_option
 @dialect_option
-@option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
+@local_option
 @attempt_timeout_option(60.0)
 @option("output", "--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @option("output", "--quiet", is_flag=True, help="No progress.")

@@ -17,7 +17,7 @@ from trio_beam.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: The groups, in the order in which they are shown; an option without one is under "Other".
-TOPICS = ("input", "model", "search", "answer", "failure and time", "output")
+TOPICS = ("input", "model", "clients", "search", "answer", "failure and time", "output")
 _OTHER = "other"
 
 

@@ -58,6 +58,10 @@ class Beam:
     confident: bool = True
     #: Unnormalised log-weight of the particle, in nats.
     log_weight: float = 0.0
+    #: The reward that counts in `log_weight`; 0 before there is one.
+    reward: float = 0.0
+    #: Whether it follows the reference of a conditional search.
+    is_reference: bool = False
     #: Characters that the last block completed.
     fragment: str = ""
     #: Bytes of an incomplete character at the end of the last block.
@@ -169,6 +173,7 @@ class Beam:
             "fragment": fragment,
             "pending": pending,
             "thinking": self.thinking,
+            "reward": self.reward,
             "fingerprint": _roll(self.fingerprint, continuation.keys),
         }
         return Beam(**(values | changes))

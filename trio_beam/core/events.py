@@ -27,14 +27,14 @@ from trio_beam.core.request_events import (
     RequestWaiting,
     SearchEvent,
 )
-from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.usage import Usage
 from trio_beam.errors import EndpointError
 
-#: Purpose of a round's requests: to expand beams, or to evaluate candidates by rollouts, a judge or a reward
-#: model.
-Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward"]
+#: Purpose of a round's requests: to expand beams, to evaluate candidates by rollouts, a judge or a reward
+#: model, or to move particles.
+Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward", "move"]
 NO_PROMPT = Prompt()
 NO_USAGE = Usage()
 
@@ -177,7 +177,7 @@ class EvaluationStarted(SearchEvent):
 
     Attributes:
         round: number of the round, from 1.
-        purpose: ``"rollout"``, ``"judge"`` or ``"reward"``.
+        purpose: ``"rollout"``, ``"judge"``, ``"reward"`` or ``"move"``.
         candidates: number of candidates evaluated.
         samples: number of continuations (or scores by a reward model) in total.
     """
@@ -201,6 +201,9 @@ class RoundFinished(SearchEvent):
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
+        living: the ended and the active beams; every beam of a later result is, or continues, one of them. ()
+            with `Resample.moves`, which still change what was sampled.
+        particles: with weights, what `SearchResult.particle_rounds` will have of this round.
         scored: the candidates of the round with their scores, and the beams at the maximum length, best
             first. Candidates with the same tokens are one; those that could not be evaluated are missing.
         kept: what the selection keeps: the active beams, then the ended ones of all rounds, best first. With
@@ -217,6 +220,8 @@ class RoundFinished(SearchEvent):
     best_score: float
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
+    living: tuple[Beam, ...] = attrs.field(default=(), eq=False)
+    particles: ParticleRound | None = None
     scored: tuple[Beam, ...] = attrs.field(default=(), eq=False)
     kept: tuple[Beam, ...] = attrs.field(default=(), eq=False)
     futures: tuple[float | None, ...] = attrs.field(default=(), eq=False)

@@ -21,9 +21,16 @@ def result_to_dict(result: SearchResult) -> dict[str, Any]:
         "rounds": result.rounds,
         "exact": result.exact,
         "log_evidence": None if result.log_evidence is None else _finite(result.log_evidence),
+        "effective_sample_size": result.effective_sample_size,
+        "particle_rounds": [attrs.asdict(one) for one in result.particle_rounds],
+        "acceptance_rates": list(result.acceptance_rates),
+        "r_hat": None if result.r_hat is None else _finite(result.r_hat),
         "usage": attrs.asdict(result.usage),
         "beams": [_beam(beam) for beam in result.beams],
         "votes": [{"answer": str(answer), "share": share} for answer, share in result.votes],
+        "vote_intervals": [list(interval) for interval in result.vote_intervals],
+        "effective_votes": result.effective_votes,
+        "effective_answers": result.effective_answers,
         "failures": [_failure(failure) for failure in result.failures],
     }
 

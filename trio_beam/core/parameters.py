@@ -147,7 +147,7 @@ def _build_part(
     if isinstance(given, Mapping):
         inner = dict(given)
         word = inner.pop(_NAME, name)
-        if word not in kinds:
+        if not isinstance(word, str) or word not in kinds:
             parameter.check(f"{prefix}{name}.{_NAME}", word)
         own[name] = build(kinds[word], inner)
         return
@@ -157,6 +157,8 @@ def _build_part(
     chosen = given
     if _is_switched(parameter):
         switches = {word: rest.pop(prefix + word) for word in kinds if prefix + word in rest}
+        for word, on in switches.items():
+            _switch(prefix + word, kinds[word], word, name).parameter.check(prefix + word, on)
         chosen = chosen or next((word for word, on in switches.items() if on), None)
         if chosen is None and switches:
             own[name] = None  # switched off: its options are left over, and refused

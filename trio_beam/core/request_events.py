@@ -33,7 +33,7 @@ class RequestOrigin:
     """
 
     round: int = 0
-    purpose: Literal["prepare", "expand", "rollout", "judge", "reward"] = "prepare"
+    purpose: Literal["prepare", "expand", "rollout", "judge", "reward", "move"] = "prepare"
     rank: int = 0
     sample: int = 0
 

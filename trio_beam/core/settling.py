@@ -31,11 +31,7 @@ Settle: TypeAlias = float | Literal["certain"]
 
 
 class Settling(Protocol):
-    """Tells when the answer is settled, from samples in the order of their numbers.
-
-    Attributes:
-        ahead: how many samples may be under way beyond those counted.
-    """
+    """Tells when the answer is settled, from samples in the order of their numbers."""
 
     @property
     def ahead(self) -> int:

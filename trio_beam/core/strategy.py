@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.extra_body import NO_FIELDS, as_fields, format_fields
 from trio_beam.core.reasoning import Thinking
 from trio_beam.core.usage import Budget
@@ -33,6 +34,18 @@ class Strategy:
         above=0,
         help="Exponent of p^alpha. With arg-max selection it scales all scores but changes no order; it makes"
         " a vote by score sharper.",
+    )
+    beta: float = number(
+        1.0,
+        minimum=0,
+        help="Weight of the reward in the target p^alpha * exp(beta * reward) of particles and chains whose"
+        " scorer is not 'power'.",
+    )
+    reward_at: Literal["block", "end"] = one_of(
+        "block",
+        "end",
+        help="Whether the scorer gives a reward after every block, or only to texts that have ended or have"
+        " max_tokens.",
     )
     tokens_per_step: int = integer(192, minimum=1, unit="tokens", help="Length of a block.")
     max_tokens: int = integer(512, minimum=1, unit="tokens", help="Maximum length of a beam.")
@@ -146,15 +159,38 @@ class Strategy:
         )
 
     @property
+    def max_beams(self) -> int:
+        """Maximum number of beams of a result."""
+        return 1
+
+    @property
+    def samples_per_round(self) -> int:
+        """Maximum number of continuations requested at the same time."""
+        return 1
+
+    @property
     def needs_logprobs(self) -> bool:
         """Whether log-probabilities are needed; otherwise none are asked for."""
         return True
 
     def without_effect(self) -> dict[str, str]:
         """Return the fields that change nothing beside the others, each with the reason."""
+        found: dict[str, str] = {}
         if self.on_beam_failure != "drop_beam":
-            return {"min_beams": "it counts the survivors of on_beam_failure='drop_beam'"}
-        return {}
+            found["min_beams"] = "it counts the survivors of on_beam_failure='drop_beam'"
+        if not self.rewards:
+            why = "only particles and chains with a scorer other than 'power' have a reward"
+            found |= dict.fromkeys(("beta", "reward_at"), why)
+        return found
+
+    @property
+    def rewards(self) -> bool:
+        """Whether a reward is part of the target distribution."""
+        return False
+
+    def is_rewarded(self, beam: Beam) -> bool:
+        """Return whether a text has a reward already; see `reward_at`."""
+        return self.reward_at == "block" or beam.ended or beam.length >= self.max_tokens
 
     def check_format(self, fields: Mapping[str, Any]) -> None:
         """Refuse a grammar, a response format or tools unless an answer is a single block.
@@ -177,7 +213,7 @@ class Strategy:
 
     @property
     def one_block_instead(self) -> str | None:
-        """What to set so that every answer is sampled as a single block; None if it is."""
+        """The setting with which every answer is sampled as a single block; None if it is."""
         if self.rounds > 1:
             return f"tokens_per_step must be at least max_tokens ({self.max_tokens})"
         return None

@@ -34,14 +34,11 @@ from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Api,
     Dialect,
-    Exchange,
-    ExchangeResult,
-    WireRequest,
-    abandoned,
     check_choices,
     one_token_blocks,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest, abandoned
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.next_tokens import Candidate, Endings

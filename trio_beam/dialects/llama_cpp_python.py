@@ -22,7 +22,8 @@ from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.dialects.common.constraints import Constraint
-from trio_beam.dialects.common.dialect import DIALECTS, Api, Exchange, ExchangeResult
+from trio_beam.dialects.common.dialect import DIALECTS, Api
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.openai import OpenAI, PreparedPrompt

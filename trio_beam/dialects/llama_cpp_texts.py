@@ -16,7 +16,7 @@ from trio_beam.dialects.common.detokenize import (
     may_end_inside,
     unscored_block,
 )
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.dialects.llama_cpp_wire import (
     Completion,
     decode_detokenized,

@@ -30,8 +30,9 @@ from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.constraints import Constraint
-from trio_beam.dialects.common.dialect import DIALECTS, Api, Exchange, ExchangeResult, WireRequest
+from trio_beam.dialects.common.dialect import DIALECTS, Api
 from trio_beam.dialects.common.encoding import PrefixEncoder, decoder_of, encode_string, splice
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI, PreparedPrompt
 from trio_beam.dialects.openai_wire import (

@@ -23,15 +23,7 @@ from trio_beam.core.extra_body import NO_FIELDS, format_fields, has_tools
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.tool_calls import ToolCall
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    Exchange,
-    ExchangeResult,
-    WireRequest,
-    abandoned,
-)
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
     count_in,
@@ -39,6 +31,7 @@ from trio_beam.dialects.common.encoding import (
     max_tokens_of,
     splice,
 )
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest, abandoned
 from trio_beam.dialects.common.finish import is_cut, is_end
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation

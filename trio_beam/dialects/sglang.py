@@ -47,17 +47,10 @@ from trio_beam.dialects.common.detokenize import (
     may_end_inside,
     more_ids,
 )
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    Exchange,
-    ExchangeResult,
-    WireRequest,
-    check_choices,
-)
+from trio_beam.dialects.common.dialect import DIALECTS, Api, check_choices
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
-from trio_beam.dialects.common.labels import LabelTokens, labelled
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest
+from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.sglang_blocks import Block, block_of, continuation_of
@@ -105,7 +98,7 @@ class PreparedPrompt:
 
 
 @DIALECTS.register("sglang")
-class SGLang(Dialect):
+class SGLang(LabelScoringDialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "sglang"
@@ -263,25 +256,6 @@ class SGLang(Dialect):
             prompt_tokens=max(0, generated.meta_info.prompt_tokens) + asked,
             extra_generated=1 + asked,
         )
-
-    def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
-        """Return whether the tokens of its labels are still unknown."""
-        del prepared
-        return bool(request.labels) and not self._labels.are_known(request.labels)
-
-    def settle(self, request: SampleRequest) -> Exchange[None]:
-        """Find the tokens of its labels."""
-        yield from self._labels.find(request.labels)
-
-    def score_labels(
-        self, prepared: PreparedPrompt, request: SampleRequest
-    ) -> Exchange[ExchangeResult]:
-        """Read the labels' log-probabilities by id."""
-        labels = self._labels.of(request.labels)
-        scored = None
-        if labels:
-            scored = yield from self._labels.attempt(self._by_id(prepared, request, labels))
-        return scored or (yield from self.sample(prepared, request))
 
     def _by_id(
         self, prepared: PreparedPrompt, request: SampleRequest, labels: Mapping[int, str]

@@ -28,16 +28,7 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.constraints import constraint_of, template_arguments
 from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, may_end_inside
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    Exchange,
-    ExchangeResult,
-    WireRequest,
-    abandoned,
-    check_choices,
-)
+from trio_beam.dialects.common.dialect import DIALECTS, Api, check_choices
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
     count_in,
@@ -45,7 +36,8 @@ from trio_beam.dialects.common.encoding import (
     max_tokens_of,
     splice,
 )
-from trio_beam.dialects.common.labels import LabelTokens, labelled
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest, abandoned
+from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
@@ -100,7 +92,7 @@ class PreparedPrompt:
 
 
 @DIALECTS.register("vllm")
-class VLLM(Dialect):
+class VLLM(LabelScoringDialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "vllm"
@@ -248,25 +240,6 @@ class VLLM(Dialect):
             prompt_tokens=(counted or 0) + asked,
             extra_generated=1 + asked,
         )
-
-    def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
-        """Return whether the tokens of its labels are still unknown."""
-        del prepared
-        return bool(request.labels) and not self._labels.are_known(request.labels)
-
-    def settle(self, request: SampleRequest) -> Exchange[None]:
-        """Find the tokens of its labels."""
-        yield from self._labels.find(request.labels)
-
-    def score_labels(
-        self, prepared: PreparedPrompt, request: SampleRequest
-    ) -> Exchange[ExchangeResult]:
-        """Read the labels' log-probabilities by id."""
-        labels = self._labels.of(request.labels)
-        scored = None
-        if labels:
-            scored = yield from self._labels.attempt(self._by_id(prepared, request, labels))
-        return scored or (yield from self.sample(prepared, request))
 
     def _by_id(
         self, prepared: PreparedPrompt, request: SampleRequest, labels: Mapping[int, str]

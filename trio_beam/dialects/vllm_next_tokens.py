@@ -16,7 +16,7 @@ import msgspec
 from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.detokenize import BROKEN, added_bytes, last_text
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.dialects.common.next_tokens import Candidate, Endings, blocks_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.dialects.vllm_wire import Choice, decode_detokenized, decode_tokenized, decoder

@@ -16,7 +16,7 @@ from trio_beam.dialects.common.detokenize import (
     may_end_inside,
     unscored_block,
 )
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.dialects.vllm_next_tokens import detokenize
 from trio_beam.dialects.vllm_wire import Choice, decode_tokenized
 from trio_beam.errors import MalformedResponse

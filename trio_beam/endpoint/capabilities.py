@@ -74,7 +74,7 @@ class Capabilities:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What the server's batches mean for seeds and scores; empty if nothing was found."""
+        """Consequences of the server's batches for seeds and scores; empty if nothing was found."""
         return tuple(_caveats(self))
 
     @property

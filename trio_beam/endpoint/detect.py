@@ -12,15 +12,9 @@ import trio
 from trio_beam.core.extra_body import has_tools
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    ModelEntry,
-    ModelList,
-    WireRequest,
-)
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.exchange import ModelEntry, ModelList, WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import is_about_content
 from trio_beam.endpoint.exchange import Exchanges
@@ -86,7 +80,7 @@ class DialectFinder:
         model: the model's name; None: the only one that the server lists.
         api: which OpenAI call to use.
         max_n: maximum number of choices per request; None: learn it.
-        stream: whether to request streamed responses.
+        stream: whether to request streamed responses; "auto": if the dialect can.
         max_concurrent: the caller's limit on requests in flight.
         limiter: resized to the number of slots that a detected server reports.
         exchanges: runs exchanges with the server.
@@ -98,7 +92,7 @@ class DialectFinder:
     model: str | None
     api: Api
     max_n: int | None
-    stream: bool
+    stream: bool | Literal["auto"]
     max_concurrent: int | Literal["auto"]
     limiter: FairLimiter
     exchanges: Exchanges
@@ -137,11 +131,12 @@ class DialectFinder:
 
     def _make(self, name: str, model: str, **more: Any) -> Dialect:
         kind = DIALECTS[name]
-        if self.stream and not kind.can_stream:
+        stream = kind.can_stream if self.stream == "auto" else self.stream
+        if stream and not kind.can_stream:
             raise ConfigError(
                 "stream", f"False with the dialect {name!r}, which does not support streams", True
             )
-        return kind(model, self.api, Limits(n=self.max_n), self.stream, **more)
+        return kind(model, self.api, Limits(n=self.max_n), stream, **more)
 
     def check_tools(self, prompt: Prompt) -> None:
         """Raise `ConfigError` if a prompt has tools but cannot go to the chat call, which reads calls."""

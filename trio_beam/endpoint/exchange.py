@@ -12,7 +12,7 @@ import trio
 from trio_beam.core.extra_body import NO_FIELDS, other_fields
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.usage import Reservation
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.errors import BudgetExhausted, EndpointError
 

@@ -17,7 +17,8 @@ from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.reasoning import split
-from trio_beam.dialects.common.dialect import Dialect, Exchange, WireRequest
+from trio_beam.dialects.common.dialect import Dialect
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.endpoint.batch_noise import largest
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.errors import ConfigError, EndpointError

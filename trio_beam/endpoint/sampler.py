@@ -13,7 +13,8 @@ from trio_beam.core.extra_body import format_fields, has_tools, shapes
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
-from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, words_of
+from trio_beam.dialects.common.dialect import Dialect, words_of
+from trio_beam.dialects.common.exchange import ExchangeResult
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected

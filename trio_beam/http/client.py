@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
 import httpx
 import msgspec
 import trio
 
-from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.dialects.common.error_responses import describe, error_of, hidden_error
+from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.dialects.common.watch import Abandoned, Watch
 from trio_beam.errors import (
@@ -43,6 +45,10 @@ from trio_beam.http.transport import BODY, Body
 from trio_beam.http.words import Words
 
 T = TypeVar("T")
+#: Headers of the requests of a task and its children, besides the endpoint's: an id, for logs.
+TASK_HEADERS: ContextVar[Mapping[str, str]] = ContextVar(
+    "TASK_HEADERS", default=MappingProxyType({})
+)
 
 
 class _Response(NamedTuple):
@@ -254,7 +260,7 @@ class HttpClient:
         target = url + self._address.query
         if client is self._given:
             # Rebuilt: its headers, cookies and timeouts may have changed since the last request.
-            headers = self._headers(client)
+            headers = {**self._headers(client), **TASK_HEADERS.get()}
             made = client.build_request(request.method, target, content=body, headers=headers)
             made.stream = Content(body or b"")
             return made
@@ -268,7 +274,7 @@ class HttpClient:
         return httpx.Request(
             request.method,
             built.url,
-            headers=built.headers,
+            headers={**built.headers, **more} if (more := TASK_HEADERS.get()) else built.headers,
             stream=stream,
             extensions=built.extensions,
         )

@@ -24,6 +24,7 @@ from trio_beam.core.events import (
 )
 from trio_beam.core.printable import printable
 from trio_beam.core.request_events import RequestRetried
+from trio_beam.core.result import ParticleRound
 
 #: Step scores that are shown.
 _SHOWN_SCORES = 8
@@ -102,7 +103,7 @@ class _Screen:
 
 
 class _Lines:
-    """What events say in a line. A round of a search over steps is a step."""
+    """Describes events in a line each. A round of a search over steps is a step."""
 
     def __init__(self) -> None:
         self._unit = "round"
@@ -131,6 +132,7 @@ class _Lines:
                 return (
                     f"{self.place(event)}: {_count(active, 'beam')} alive, {ended} ended, best score"
                     f" {event.best_score:.4f}{_about(event.best)}, {event.completion_tokens} tokens so far"
+                    f"{_particles(event.particles)}"
                 )
             case RequestRetried(error=error, attempt=attempt, attempts=attempts, wait=wait):
                 what = f"{error.url}: {error.message}"
@@ -169,7 +171,16 @@ def _evaluation(event: EvaluationStarted) -> str:
         return f"asking the judge about {about}"
     if event.purpose == "reward":
         return f"asking the reward model about {about}"
+    if event.purpose == "move":
+        return f"moving {_count(event.candidates, 'particle')}"
     return f"looking ahead from {about} by {_count(event.samples, 'rollout')}"
+
+
+def _particles(particles: ParticleRound | None) -> str:
+    if particles is None:
+        return ""
+    drawn = ", resampled" if particles.resampled else ""
+    return f", effective sample size {particles.effective_sample_size:.1f}{drawn}"
 
 
 def _count(number: int, noun: str) -> str:

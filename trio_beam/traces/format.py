@@ -128,19 +128,39 @@ class Node(Part, kw_only=True):
 
 
 class Standing(Part, kw_only=True):
-    """A beam with its scores, as a selection sees it or a result has it."""
+    """A beam with its scores, as a selection sees it or a result has it.
+
+    Attributes:
+        score: None where it is minus infinity.
+        log_weight: of a particle, in nats.
+        weight: its share in the result, with weights.
+        reward: the reward that counts in its weight.
+        multiplicity: number of candidates with these tokens.
+        step_scores: a reward model's.
+        confidence: the lowest one over a window of its tokens, in nats.
+        confident: whether that is high enough to cast a vote.
+        future: with lookahead, the estimated log of the sum of p^alpha over its continuations.
+    """
 
     beam: int
     score: Number = None
-    log_weight: float = 0.0
+    log_weight: Number = 0.0
     weight: float | None = None
+    reward: Number = 0.0
     multiplicity: int = 1
     step_scores: list[float] = []
+    confidence: Number = None
+    confident: bool = True
     future: Number = None
 
 
 class Result(Part, kw_only=True):
-    """A result; the first of its beams is the answer. The votes' answers are shown as texts."""
+    """A result, as far as other lines do not have it; the first of its beams is the answer.
+
+    Attributes:
+        votes: each answer as a text, with its share.
+        vote_intervals: of each share, 95 %.
+    """
 
     stop_reason: str
     rounds: int
@@ -149,7 +169,26 @@ class Result(Part, kw_only=True):
     log_evidence: Number = None
     beams: list[Standing] = []
     votes: list[tuple[str, float]] = []
+    vote_intervals: list[tuple[float, float]] = []
+    effective_votes: float | None = None
+    effective_sample_size: float | None = None
+    acceptance_rates: list[float | None] = []
+    r_hat: Number = None
     usage: dict[str, int | float] = {}
+
+
+class Particles(Part, kw_only=True):
+    """The weights at the end of a round.
+
+    Attributes:
+        exponent: the power of p by which particles were drawn, or would have been.
+        effective_sample_size: of the weights under that power, before they were drawn.
+        resampled: whether they were drawn from all.
+    """
+
+    exponent: float
+    effective_sample_size: float
+    resampled: bool = False
 
 
 class PromptData(Part, kw_only=True):
@@ -266,8 +305,8 @@ class Selected(Line, kw_only=True, tag="selected"):
 
     Attributes:
         scored: its candidates, best first.
-        kept: the beams that go on and those that have ended, best first.
-        more: further members of the event.
+        kept: the beams that go on and those that have ended, best first. Particles that move do so after it.
+        particles: with weights, what is known of them.
     """
 
     round: int
@@ -277,20 +316,40 @@ class Selected(Line, kw_only=True, tag="selected"):
     ended: int
     best_score: Number
     completion_tokens: int
-    more: dict[str, Any] = {}
+    particles: Particles | None = None
 
 
 class Extended(Line, kw_only=True, tag="extended"):
-    """A chain's text has gained a block."""
+    """A chain's text has gained a block.
+
+    Attributes:
+        chain: number of the chain, from 0.
+        block: number of the block, from 1, among `blocks`.
+        beam: the text now.
+        reward: of that, if rewards are part of the target.
+    """
 
     chain: int
     block: int
     blocks: int
     beam: int
+    reward: Number = None
 
 
 class Stepped(Line, kw_only=True, tag="stepped"):
-    """A chain has made a step, to `beam`."""
+    """A chain has made a step, or a particle a move.
+
+    Attributes:
+        chain: number of the chain, from 0; of a particle, its place after the round.
+        block: number of the block, from 1; of a particle, of the round.
+        step: number of the step after the block, from 1.
+        position: number of tokens that the proposed text has kept.
+        probability: with which it is accepted.
+        accepted: whether it was.
+        beam: the text after the step.
+        proposed: the text that was proposed.
+        reward: of that, if rewards are part of the target.
+    """
 
     chain: int
     block: int
@@ -300,6 +359,7 @@ class Stepped(Line, kw_only=True, tag="stepped"):
     accepted: bool
     beam: int
     proposed: int
+    reward: Number = None
 
 
 class RequestLine(Line, kw_only=True):
@@ -376,11 +436,13 @@ class Stopped(Line, kw_only=True, tag="stopped"):
 
     Attributes:
         cause: class of the first error that made it fail.
+        error: the scorer's or the vote's error, if that made it fail.
     """
 
     result: Result
     message: str = ""
     cause: str = ""
+    error: Error | None = None
     failures: list[Failure] = []
 
 

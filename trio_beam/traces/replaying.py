@@ -19,15 +19,16 @@ from trio_beam.core.language_model import Sampler
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.run import McmcRun
 from trio_beam.core.mcmc_config import McmcConfig
-from trio_beam.core.result import SearchResult, StopReason
-from trio_beam.core.steps import Round
+from trio_beam.core.result import SearchFailed, SearchResult, StopReason
+from trio_beam.core.steps import Round, ScoreCandidates
 from trio_beam.core.strategy import Strategy
 from trio_beam.engine.beam_search import BeamSearchRun
 from trio_beam.engine.mcmc import ChainsRun
 from trio_beam.errors import ReplayError
 from trio_beam.traces.reader import RecordedSearch, RecordedTrace, read_trace
 from trio_beam.traces.samples import RecordedSamples
-from trio_beam.traces.serving import CutOffError, RecordedScores, Serving
+from trio_beam.traces.scores import RecordedScores
+from trio_beam.traces.serving import CutOffError, Serving
 from trio_beam.traces.strategies import CannotRebuild, strategy_from_plain, strategy_to_plain
 
 
@@ -67,10 +68,21 @@ def replay(
     if kind is None:
         raise ReplayError(f"a {type(chosen).__name__} cannot be replayed")
     run: _Search | _Chains = kind(serving, observers)
+    found = _outcome(run, serving)
+    if scores.error is not None:
+        raise scores.error
+    if isinstance(found, SearchFailed):
+        raise found
+    return found
+
+
+def _outcome(run: _Search | _Chains, serving: Serving) -> SearchResult | SearchFailed:
     try:
         return _finish(run.run())
     except CutOffError:
         return run.best_so_far(serving.cut_off)
+    except SearchFailed as error:
+        return error
 
 
 def _recorded(
@@ -166,7 +178,7 @@ class _Search(BeamSearchRun):
     async def _run_round(self, current: Round, sampler: Sampler) -> None:
         del sampler
         self._serving.serve(current, self._machine, self._meter, self._emit)
-        self._serving.check_end(current)
+        self._serving.check_end()
 
 
 class _Chains(ChainsRun):
@@ -181,12 +193,11 @@ class _Chains(ChainsRun):
         self._state = McmcRun(strategy, self._entropy)
 
     async def _search(self, sampler: Sampler) -> StopReason:
-        del sampler
         self._state.open()
         stopped: list[ReplayError | CutOffError] = []
         for chain in self._state.chains:
             try:
-                self._replay_chain(chain)
+                await self._replay_chain(sampler, chain)
             except (ReplayError, CutOffError) as error:
                 stopped.append(error)
         if self._state.failed:  # which has cancelled the others
@@ -195,11 +206,20 @@ class _Chains(ChainsRun):
             raise min(stopped, key=lambda one: isinstance(one, CutOffError))
         return self._state.stop_reason()
 
-    def _replay_chain(self, chain: Chain) -> None:
+    async def _replay_chain(self, sampler: Sampler, chain: Chain) -> None:
         while (wanted := chain.step()) is not None:
-            if self._serving.serve(wanted, chain, chain.meter, self._emit):
-                raise CutOffError
-            chain.meter.prompt_length = self._serving.prompt_length
+            if isinstance(wanted, ScoreCandidates):
+                await self._score(wanted, chain)
+            else:
+                await self._run_round(wanted, sampler, chain)
+
+    async def _run_round(self, wanted: Round, sampler: Sampler, chain: Chain) -> None:
+        del sampler
+        for event in wanted.events:
+            self._emit(event)
+        if self._serving.serve(wanted, chain, chain.meter, self._emit):
+            raise CutOffError
+        chain.meter.prompt_length = self._serving.prompt_length
 
 
 _REPLAYS: Mapping[type[Strategy], Any] = {BeamSearchConfig: _Search, McmcConfig: _Chains}

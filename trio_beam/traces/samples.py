@@ -29,6 +29,7 @@ _SHOWN = 60
 _WORDS: Mapping[str, str] = {
     "expand": "continued",
     "rollout": "rolled out",
+    "move": "moved",
     "judge": "shown to the judge",
     "reward": "scored by the reward model",
 }
@@ -83,7 +84,7 @@ class RecordedSamples:
         self._nodes: dict[int, Node] = {}
         self._blocks: dict[tuple[int, int], Identity] = {}
         self._found: dict[tuple[str, Identity], list[Recorded]] = {}
-        self.last: Samples | None = None
+        self.last: Recorded | None = None
         spent: dict[int, tuple[Usage, tuple[int, int]]] = {}
         chains = "chains" in search.began.strategy
         for line in search.lines:
@@ -110,9 +111,9 @@ class RecordedSamples:
             if block.tokens is None:
                 raise ReplayError("the trace was written without texts (texts=False)")
             self._blocks[line.number, block.sample] = tuple(block_from_plain(block).keys)
-        self.last = line
+        self.last = Recorded(line, spent, reserved)
         about = (line.purpose, self.keys(line.beam))
-        self._found.setdefault(about, []).append(Recorded(line, spent, reserved))
+        self._found.setdefault(about, []).append(self.last)
 
     @functools.cache  # noqa: B019  # it lives as long as the replay
     def keys(self, node: int) -> Identity:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
 
 import attrs
 
-from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
-from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import RequestContext, Sampler, SampleRequest
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import Prompt, PromptLike
 from trio_beam.core.result import StopReason
@@ -20,76 +18,15 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.core.usage import Usage, UsageMeter
 from trio_beam.engine.round import OutcomeReceiver, deliver
 from trio_beam.errors import BudgetExhausted, ReplayError
-from trio_beam.traces.format import Prepared, Selected, Stopped
+from trio_beam.traces.format import Prepared, Stopped
 from trio_beam.traces.reader import RecordedSearch
-from trio_beam.traces.samples import Identity, Recorded, RecordedSamples
-from trio_beam.traces.strategies import UNWRITTEN
-from trio_beam.traces.values import (
-    as_float,
-    digest_of,
-    error_from_plain,
-    identity,
-    prompt_from_plain,
-)
-
-#: Why a search may have been cut off between any two steps.
-CUT_OFF: Final = ("deadline", "interrupted")
-#: Why a search may end with a round that was not closed.
-_OPEN: Final = (*CUT_OFF, "failed", "budget")
+from trio_beam.traces.samples import Recorded, RecordedSamples
+from trio_beam.traces.scores import CUT_OFF, RecordedScores
+from trio_beam.traces.values import digest_of, error_from_plain, prompt_from_plain
 
 
 class CutOffError(Exception):
     """The recorded search was cut off here, by its deadline or from outside."""
-
-
-class RecordedScores:
-    """The scores of a recorded search, for a scorer that is a function."""
-
-    def __init__(self, recorded: RecordedSearch, samples: RecordedSamples) -> None:
-        self.round = 0
-        self._scores: dict[tuple[int, Identity], float] = {}
-        for line in recorded.of(Selected):
-            for one in line.scored:
-                score = as_float(one.score, 0.0)
-                assert score is not None
-                self._scores[line.round, samples.keys(one.beam)] = score
-        end = recorded.end
-        #: Those of a round that was cut off, as far as its beams are in the result.
-        self._last = {
-            samples.keys(one.beam): float("-inf") if one.score is None else float(one.score)
-            for one in (end.result.beams if end is not None else [])
-        }
-        stopped = end if isinstance(end, Stopped) else None
-        failed = stopped is not None and stopped.cause == "ScorerError"
-        self._message = stopped.message if stopped is not None else ""
-        #: Whether the last round may have been scored for the result only, which has but the best.
-        self._cut_off = end is not None and not failed and end.result.stop_reason in _OPEN
-
-    def scorer(self, known: Mapping[str, Any]) -> Any:
-        """Return a scorer that stands in for one that no file can hold."""
-
-        def recorded(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
-            del config
-            return [self._score(beam) for beam in beams]
-
-        # It stands in for an asynchronous one.
-        async def awaited(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:  # noqa: ASYNC124
-            return recorded(beams, config)
-
-        chosen: Any = awaited if known["is_async"] else recorded
-        chosen.__name__ = known[UNWRITTEN]
-        chosen.needs_logprobs = known["needs_logprobs"]
-        chosen.ranks_siblings = known["ranks_siblings"]
-        return chosen
-
-    def _score(self, beam: Beam) -> float:
-        keys = identity(beam)
-        if (self.round, keys) in self._scores:
-            return self._scores[self.round, keys]
-        if keys in self._last or self._cut_off:
-            return self._last.get(keys, float("-inf"))
-        why = f", where the search failed: {self._message}" if self._message else ""
-        raise ReplayError(f"the score of {beam.text!r} is not in the trace{why}")
 
 
 @attrs.define(eq=False)
@@ -149,6 +86,8 @@ class Serving:
             ReplayError: something was never sampled.
         """
         self.scores.round = current.number
+        if isinstance(self.strategy, McmcConfig):
+            self.scores.chain = current.expansions[0].rank
         expansions = {one.rank: one for one in current.expansions}
         cancelled = False
         for rank in sorted(expansions):
@@ -203,7 +142,7 @@ class Serving:
             )
         except ReplayError as error:
             last = self.samples.last
-            if last is None or current.number >= last.round:
+            if last is None or current.number >= last.line.round:
                 self.check_cut_off()
             if self.recorded.end is None:
                 raise ReplayError(
@@ -211,10 +150,9 @@ class Serving:
                 ) from None
             raise
 
-    def check_end(self, current: Round) -> None:
+    def check_end(self) -> None:
         """Stop behind the last round of a search that was cut off."""
-        last = self.samples.last
-        if last is not None and (last.round, last.purpose) == (current.number, current.purpose):
+        if self.samples.last is None or self.samples.last.used:
             self.check_cut_off()
 
     def check_cut_off(self) -> None:

@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 import attrs
 
 from trio_beam.answers.vote import LastMatch
-from trio_beam.core.beam_search.scoring import is_async, name_of
 from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS, Lookahead
 from trio_beam.core.delimiters import BLOCKS
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.registry import Registry
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import is_async, name_of
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import parameters_of
 

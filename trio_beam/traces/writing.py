@@ -35,9 +35,10 @@ from trio_beam.core.request_events import (
     RequestSent,
     RequestWaiting,
 )
-from trio_beam.core.result import BeamFailure, SearchResult
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
+from trio_beam.errors import ScorerError, VoteError
 from trio_beam.traces import format as lines
-from trio_beam.traces.format import Line, number
+from trio_beam.traces.format import Line, Number, number
 from trio_beam.traces.strategies import strategy_to_plain
 from trio_beam.traces.values import (
     block_to_plain,
@@ -83,6 +84,7 @@ class SearchLines:
         self._texts = texts
         self._start = 0.0
         self._prompt = Prompt()
+        self._rewards = False
         self._samples = 0
         self._requests: dict[int, int] = {}
         self._new: list[lines.Node] = []
@@ -147,6 +149,7 @@ class SearchLines:
 
     def _began(self, event: SearchStarted | McmcStarted) -> Line:
         self._prompt = event.prompt
+        self._rewards = event.config.rewards
         return lines.SearchBegan(
             began=now(),
             strategy=strategy_to_plain(event.config),
@@ -161,7 +164,7 @@ class SearchLines:
         self._samples += 1
         blocks = []
         for sample, block in sorted(event.continuations.items()):
-            if event.purpose == "expand":
+            if event.purpose in ("expand", "move"):
                 self._blocks[id(block)] = block, (self._samples, sample)
             blocks.append(block_to_plain(sample, block, texts=self._texts))
         question = ""
@@ -202,6 +205,7 @@ class SearchLines:
             ended=event.ended,
             best_score=number(event.best_score),
             completion_tokens=event.completion_tokens,
+            particles=_particles(event.particles),
         )
 
     def _extended(self, event: ChainExtended) -> Line:
@@ -210,6 +214,7 @@ class SearchLines:
             block=event.block,
             blocks=event.blocks,
             beam=self._node(event.beam),
+            reward=self._reward(event.beam),
         )
 
     def _stepped(self, event: ChainStepped) -> Line:
@@ -222,6 +227,7 @@ class SearchLines:
             accepted=event.accepted,
             beam=self._node(event.beam),
             proposed=self._node(event.proposed),
+            reward=self._reward(event.proposed),
         )
 
     def _waiting(self, event: RequestWaiting) -> Line:
@@ -269,12 +275,14 @@ class SearchLines:
         if isinstance(event, SearchFinished):
             return lines.Finished(result=result)
         message = "" if event.error is None else str(event.error)
+        cause = _cause_of(event.error)
         quotes = not (self._prompts and self._texts)
         failures = event.error.failures if event.error is not None else ()
         return lines.Stopped(
             result=result,
             message="the search failed" if message and quotes else message,
-            cause=_cause_of(event.error),
+            cause="" if cause is None else type(cause).__name__,
+            error=self._error(cause) if isinstance(cause, (ScorerError, VoteError)) else None,
             failures=[self._failure(failure) for failure in failures],
         )
 
@@ -297,6 +305,11 @@ class SearchLines:
             log_evidence=number(evidence),
             beams=[self._standing(beam) for beam in result.beams],
             votes=votes if self._texts else [("", share) for _, share in votes],
+            vote_intervals=list(result.vote_intervals),
+            effective_votes=result.effective_votes,
+            effective_sample_size=result.effective_sample_size,
+            acceptance_rates=list(result.acceptance_rates),
+            r_hat=number(result.r_hat),
             usage=usage_to_plain(result.usage),
         )
 
@@ -320,11 +333,17 @@ class SearchLines:
         return lines.Standing(
             beam=self._node(beam),
             score=number(beam.score),
-            log_weight=beam.log_weight,
+            log_weight=number(beam.log_weight),
             weight=beam.weight,
+            reward=number(beam.reward),
             multiplicity=beam.multiplicity,
             step_scores=list(beam.step_scores),
+            confidence=number(beam.confidence),
+            confident=beam.confident,
         )
+
+    def _reward(self, beam: Beam) -> Number:
+        return number(beam.reward) if self._rewards else None
 
     def _node(self, beam: Beam) -> int:
         """Return the number of a beam; one that is new comes with its lineage, before the line."""
@@ -389,12 +408,22 @@ class SearchLines:
     }
 
 
-def _cause_of(error: BaseException | None) -> str:
-    """Return the class of the first error in an error's group; "" if there is none."""
+def _cause_of(error: BaseException | None) -> BaseException | None:
+    """Return the first error in an error's group; None if there is none."""
     cause = None if error is None else error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    return "" if cause is None else type(cause).__name__
+    return cause
+
+
+def _particles(found: ParticleRound | None) -> lines.Particles | None:
+    if found is None:
+        return None
+    return lines.Particles(
+        exponent=found.exponent,
+        effective_sample_size=found.effective_sample_size,
+        resampled=found.resampled,
+    )
 
 
 def now() -> str:

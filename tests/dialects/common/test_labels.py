@@ -16,7 +16,8 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Dialect, ExchangeResult
+from trio_beam.dialects.common.dialect import DIALECTS, Dialect
+from trio_beam.dialects.common.exchange import ExchangeResult
 from trio_beam.dialects.common.labels import LabelTokens, labelled, spellings_of
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.errors import ContextOverflow, EndpointError, LogprobsUnavailable, RequestRejected

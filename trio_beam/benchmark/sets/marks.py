@@ -24,7 +24,7 @@ _MOST = 8
 
 _BOX = re.compile(r"\\(?:boxed|fbox)[ ]?\{")
 #: Between two boxes that give one answer: ``\boxed{1} or \boxed{2}``.
-_JOINED = re.compile(r"[\s$]*(?:\\text)?\{?[\s,]*(?:or|and|,)[\s,]*\}?[\s$]*")
+_JOINED = re.compile(r"[\s$]*+(?:\\text)?\{?\s*+(?:,[\s,]*+(?:or|and)?|or|and)[\s,]*+\}?[\s$]*+")
 _TAGGED = re.compile(
     r"<(?:final_)?answer>((?:(?!<(?:final_)?answer>).)*?)(?:</(?:final_)?answer>|\Z)"
     r"|\[answer\]((?:(?!\[answer\]).)*?)(?:\[/answer\]|\Z)",

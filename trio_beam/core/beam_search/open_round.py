@@ -8,17 +8,17 @@ from typing import Literal
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.candidates import CandidatePool
-from trio_beam.core.beam_search.evaluation import Evaluation, judge, reward
 from trio_beam.core.beam_search.lookahead import look_ahead
 from trio_beam.core.beam_search.sample_order import SampleOrder
-from trio_beam.core.beam_search.scoring import check_scores
 from trio_beam.core.beam_search.stand_ins import fill_groups
 from trio_beam.core.block import CONTEXT, Continuation, known
 from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population, ScoredRound
+from trio_beam.core.evaluation import Evaluation, first_seed, judge, reward
 from trio_beam.core.events import BeamExpanded, BeamFailed, Event
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import BeamFailure
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import check_scores
 from trio_beam.core.seeds import Chance
 from trio_beam.core.steps import Outcome, Reaction, Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
@@ -36,6 +36,8 @@ class OpenRound:
         meter: of the search.
         chance: for the draws of the round.
         seed: of the first sample of the search; None: the server's own randomness.
+        reference: the particle that follows the reference, and its block; None: there is none, or it has
+            ended.
         order: counts the samples one by one; None: all of them count.
 
     Attributes:
@@ -54,6 +56,7 @@ class OpenRound:
         meter: UsageMeter,
         chance: Chance,
         seed: int | None,
+        reference: tuple[Beam, Continuation] | None = None,
         order: SampleOrder | None = None,
     ) -> None:
         self.number = expansions.number
@@ -70,6 +73,7 @@ class OpenRound:
         self._meter = meter
         self._chance = chance
         self._seed = seed
+        self._reference = reference
         self._outcomes: dict[int, list[Beam]] = {}
         self._failures: dict[tuple[int, int, int], BeamFailure] = {}
         self._pool: CandidatePool | None = None  # once all outcomes have arrived
@@ -165,12 +169,13 @@ class OpenRound:
         return Reaction(tuple(events), self.missing if self.settled else frozenset(), begin)
 
     def _child(self, rank: int, continuation: Continuation) -> Beam:
-        parent = self._round.expansions[rank].beam
+        child = self._extended(self._round.expansions[rank].beam, continuation)
+        return child if self._order is None else self._order.judge(rank, child)
+
+    def _extended(self, parent: Beam, continuation: Continuation) -> Beam:
         if self._steps is not None:
             continuation = self._steps.cut(parent, continuation)
         child = stop.extend(parent, continuation, self._config.stop)
-        if self._order is not None:
-            return self._order.judge(rank, child)
         if not self._selection.weighted:
             return child
         block = child.continuation
@@ -207,10 +212,9 @@ class OpenRound:
         self._scoring = False
         try:
             values = check_scores(self._config.scorer, scores, beams)
+            self._pool.take_scores(dict(zip(beams, values, strict=True)))
         except ScorerError as error:
             self.scorer_failed(error)
-        else:
-            self._pool.take_scores(dict(zip(beams, values, strict=True)))
 
     def scorer_failed(self, error: ScorerError) -> None:
         """Mark the search as failed by its scorer; results fall back to earlier rounds."""
@@ -245,13 +249,14 @@ class OpenRound:
 
     def _ask_scorer(self, pool: CandidatePool) -> Round | ScoreCandidates | None:
         if isinstance(self._scorer, ModelScorer):
-            asked = judge(self.number, pool.fresh, self._scorer, self._config, self._seed)
+            first = first_seed(self.number, self._scorer.samples, self._config, self._seed)
+            asked = judge(self.number, pool.to_score, self._scorer, self._config, first)
             return self._begin(asked)
         if isinstance(self._scorer, RewardScorer):
-            return self._begin(reward(self.number, pool.fresh, self._scorer, self._config))
+            return self._begin(reward(self.number, pool.to_score, self._scorer, self._config))
         self._scoring = True
         scorer: AsyncScorer = self._scorer  # type: ignore[assignment]  # a plain one has already scored
-        return ScoreCandidates(scorer=scorer, beams=tuple(pool.fresh))
+        return ScoreCandidates(scorer=scorer, beams=tuple(pool.to_score))
 
     def _look_ahead(self, pool: CandidatePool) -> Round | None:
         lookahead = self._selection.lookahead
@@ -286,7 +291,10 @@ class OpenRound:
         elif evaluation.round.purpose == "rollout":
             pool.take_futures(evaluation.results)
         else:
-            pool.take_scores(evaluation.results, evaluation.step_scores)
+            try:
+                pool.take_scores(evaluation.results, evaluation.step_scores)
+            except ScorerError as error:
+                self.scorer_failed(error)
 
     def _check_survivors(self) -> None:
         """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them.
@@ -308,6 +316,9 @@ class OpenRound:
         if self._selection.weighted and not self.missing and any(groups):
             wanted = self._round.expansions[0].n if self.number == 1 else 0
             groups = fill_groups(groups, wanted, self._chance("stand-ins"))
+        if self._reference is not None and not self.missing and self.verdict is None:
+            follower = self._extended(*self._reference).replace(is_reference=True)
+            groups = [[*groups[0], follower]] if self.number == 1 else [*groups, [follower]]
         return CandidatePool(
             self.number,
             groups,

@@ -36,7 +36,7 @@ _STRUCTURED: tuple[Kind, ...] = ("json", "grammar", "regex", "choice", "structur
 
 @attrs.frozen
 class Constraint:
-    """What an answer must be.
+    """A constraint on an answer.
 
     Attributes:
         field: the caller's field.

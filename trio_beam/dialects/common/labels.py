@@ -6,13 +6,17 @@ scored by one position and are left out.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
 from trio_beam.core.block import Continuation, Token
-from trio_beam.dialects.common.dialect import Exchange, ExchangeResult
+from trio_beam.core.language_model import SampleRequest
+from trio_beam.dialects.common.dialect import Dialect
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.errors import ContextOverflow, LogprobsUnavailable, RequestRejected
 
@@ -70,6 +74,35 @@ class LabelTokens:
         found = _alone(ids, texts)
         every = all(any(text in found.values() for text in spellings_of(one)) for one in labels)
         self._known[labels] = found if every else {}
+
+
+class LabelScoringDialect(Dialect):
+    """A dialect of a server that tells the log-probabilities of given tokens."""
+
+    _labels: LabelTokens
+
+    def needs_settling(self, prepared: Any, request: SampleRequest) -> bool:
+        """Return whether the tokens of its labels are still unknown."""
+        del prepared
+        return bool(request.labels) and not self._labels.are_known(request.labels)
+
+    def settle(self, request: SampleRequest) -> Exchange[None]:
+        """Find the tokens of its labels."""
+        yield from self._labels.find(request.labels)
+
+    def score_labels(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Read the labels' log-probabilities by id."""
+        labels = self._labels.of(request.labels)
+        scored = None
+        if labels:
+            scored = yield from self._labels.attempt(self._by_id(prepared, request, labels))
+        return scored or (yield from self.sample(prepared, request))
+
+    @abstractmethod
+    def _by_id(
+        self, prepared: Any, request: SampleRequest, labels: Mapping[int, str]
+    ) -> Exchange[ExchangeResult | None]:
+        """Sample an answer with log-probabilities of tokens by id; None if the server sent none."""
 
 
 def _alone(ids: Sequence[int], texts: Sequence[str]) -> dict[int, str]:

@@ -11,9 +11,9 @@ import attrs
 import msgspec
 
 from trio_beam.core.registry import Registry
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
 from trio_beam.dialects.common.encoding import count_in
 from trio_beam.dialects.common.error_responses import is_about_context
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.errors import ContextOverflow, MalformedResponse, RequestRejected, ServerError
 
 #: Refusals that may mean that a server does not have a call, or takes it in another form.
