@@ -39,6 +39,14 @@ STRATEGIES: dict[str, tuple[Strategy, str]] = {
         ),
         "resample",
     ),
+    "moves": (
+        BeamSearchConfig(
+            **{"beam_width": 4, "n_per_beam": 1, "tokens_per_step": 3, "max_tokens": 9},
+            selection=Resample(moves=2),
+            seed=1,
+        ),
+        "resample",
+    ),
     "subtrees": (
         BeamSearchConfig(tokens_per_step=2, max_tokens=8, selection="subtrees", seed=1),
         "subtrees",

@@ -82,6 +82,7 @@ class Tree:
         self.root = TreeBeam(0)
         self.beams: dict[int, TreeBeam] = {0: self.root}
         self._kept: set[int] = set()
+        self._who, self._when = "chain", "block"
         #: The beams of the round that is not selected yet.
         self._fresh: list[TreeBeam] = []
         for line in lines:
@@ -136,11 +137,12 @@ class Tree:
             verdict: State = "accepted" if line.accepted else "rejected"
             beam.round, beam.state = line.block, verdict
             beam.fate = (
-                f"chain {line.chain}, block {line.block}, step {line.step}: {verdict} with probability"
-                f" {line.probability:.3g}"
+                f"{self._who} {line.chain}, {self._when} {line.block}, step {line.step}: {verdict} with"
+                f" probability {line.probability:.3g}"
             )
 
     def _select(self, line: Selected) -> None:
+        self._who, self._when = "particle", "round"  # only these have rounds
         kept = {one.beam for one in line.kept}
         for place, one in enumerate(line.scored, 1):
             for beam in self._named([one.beam]):

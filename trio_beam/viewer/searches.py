@@ -20,6 +20,7 @@ Plain: TypeAlias = dict[str, Any]
 State: TypeAlias = Literal["running", "finished", "failed", "interrupted"]
 #: Characters of a judge's answer that are shown.
 _ANSWER = 2_000
+_NO_STANDING = [0.0, 1, [], None, 0.0, None, True]
 #: Alternatives to a judge's first token that are shown.
 _ALTERNATIVES = 5
 
@@ -132,6 +133,11 @@ class SearchView:
             "exact": None if result is None else result.exact,
             "log_evidence": None if result is None else _finite(result.log_evidence),
             "votes": [] if result is None else result.votes,
+            "vote_intervals": [] if result is None else result.vote_intervals,
+            "effective_votes": None if result is None else result.effective_votes,
+            "effective_sample_size": None if result is None else result.effective_sample_size,
+            "acceptance_rates": [] if result is None else result.acceptance_rates,
+            "r_hat": None if result is None else _finite(result.r_hat),
             "best": [] if result is None else [one.beam for one in result.beams],
         }
 
@@ -221,7 +227,7 @@ class SearchView:
         )
 
     def _selected(self, line: lines.Selected) -> None:
-        weighted = any(one.log_weight for one in [*line.scored, *line.kept])
+        weighted = line.particles is not None
         found = next((one for one in reversed(self._rounds) if one["round"] == line.round), None)
         if found is None:
             found = {"round": line.round, "at": line.at}
@@ -234,9 +240,9 @@ class SearchView:
             "tokens": line.completion_tokens,
             "kept": [one.beam for one in line.kept],
             "candidates": len(line.scored),
-            # Unnormalised, in nats; the shares of the population that the round was left with.
-            "weights": [[one.beam, one.log_weight] for one in line.kept] if weighted else [],
-            "more": line.more,
+            # Unnormalised, in nats.
+            "weights": [[one.beam, _finite(one.log_weight)] for one in line.kept] if weighted else [],
+            "particles": line.particles,
         }
 
     def _prepared(self, line: lines.Prepared) -> None:
@@ -294,10 +300,14 @@ def _beam(beam: TreeBeam) -> list[Any]:
     return [
         *(beam.number, beam.parent, beam.text, beam.length, beam.round, beam.state, beam.fate),
         *(_finite(beam.score), _finite(beam.logprob), beam.weight, beam.in_result),
-        0.0 if standing is None else standing.log_weight,
-        1 if standing is None else standing.multiplicity,
-        [] if standing is None else standing.step_scores,
-        None if standing is None else _finite(standing.future),
+        *(_NO_STANDING if standing is None else _standing(standing)),
+    ]
+
+
+def _standing(one: lines.Standing) -> list[Any]:
+    return [
+        *(_finite(one.log_weight), one.multiplicity, one.step_scores, _finite(one.future)),
+        *(_finite(one.reward), _finite(one.confidence), one.confident),
     ]
 
 

@@ -2,13 +2,16 @@
 
 import { number, type Search } from "./data";
 import { plain } from "./compare";
-import { count, fixed, seconds, visible } from "./text";
+import { count, fixed, percent, seconds, visible } from "./text";
 
 export function AboutSearch({ search }: { search: Search }) {
   const { data } = search;
   const totals: [string, string][] = [
     ["began", data.began], ["label", visible(data.label) || "–"], ["time", seconds(data.seconds)], ["end", data.stop_reason ?? data.state],
     ...Object.entries(data.usage).map(([name, value]): [string, string] => [name.replaceAll("_", " "), name === "cost" ? `$${value}` : count(value)]),
+    ...(data.effective_sample_size === null ? [] : [["effective sample size", fixed(data.effective_sample_size, 2)] as [string, string]]),
+    ...(data.acceptance_rates.length ? [["acceptance by chain", data.acceptance_rates.map((one) => (one === null ? "–" : percent(one))).join(", ")] as [string, string]] : []),
+    ...(data.r_hat === null ? [] : [["r-hat", fixed(number(data.r_hat))] as [string, string]]),
     ...(data.log_evidence === null ? [] : [["log evidence", `${fixed(number(data.log_evidence))} nats`] as [string, string]]),
   ];
   return (

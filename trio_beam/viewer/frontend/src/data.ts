@@ -67,8 +67,9 @@ export interface Round {
   tokens?: number;
   kept?: number[];
   candidates?: number;
-  weights?: [number, number][];
-  more?: Record<string, unknown>;
+  /** Beams with their log-weights. */
+  weights?: [number, Num][];
+  particles?: { exponent: number; effective_sample_size: number; resampled?: boolean } | null;
 }
 
 export interface Evaluation {
@@ -83,7 +84,7 @@ export interface Evaluation {
 
 type BeamRow = [
   number, number, string | null, number, number, Fate, string,
-  Num, Num, number | null, number, number, number, number[], Num,
+  Num, Num, number | null, number, Num, number, number[], Num, Num, Num, boolean,
 ];
 type Wait = [from: number, until: number | null, paused: boolean];
 type AttemptRow = [sent: number, ended: number | null, outcome: string, hedge: boolean, error: string, path: string];
@@ -113,6 +114,11 @@ export interface SearchData extends Summary {
   exact: boolean | null;
   log_evidence: Num;
   votes: [string, number][];
+  vote_intervals: [number, number][];
+  effective_votes: number | null;
+  effective_sample_size: number | null;
+  acceptance_rates: (number | null)[];
+  r_hat: Num;
   best: number[];
 }
 
@@ -132,10 +138,13 @@ export class Beam {
     readonly logprob: number | null,
     readonly weight: number | null,
     readonly place: number,
-    readonly logWeight: number,
+    readonly logWeight: number | null,
     readonly multiplicity: number,
     readonly stepScores: number[],
     readonly future: number | null,
+    readonly reward: number | null,
+    readonly confidence: number | null,
+    readonly confident: boolean,
   ) {}
 
   /** The blocks from the first to this one. */
@@ -185,13 +194,14 @@ export class Search {
   readonly survives = new Set<number>();
 
   constructor(readonly data: SearchData) {
-    this.root = new Beam(0, "", 0, 0, "part", "", null, null, null, 0, 0, 1, [], null);
+    this.root = new Beam(0, "", 0, 0, "part", "", null, null, null, 0, 0, 1, [], null, null, null, true);
     this.beams.set(0, this.root);
     for (const row of data.all) {
       if (!row || row[0] === 0) continue;
       const beam = new Beam(
         row[0], row[2], row[3], row[4], row[5], row[6],
-        number(row[7]), number(row[8]), row[9], row[10], row[11], row[12], row[13], number(row[14]),
+        number(row[7]), number(row[8]), row[9], row[10], number(row[11]), row[12], row[13], number(row[14]),
+        number(row[15]), number(row[16]), row[17],
       );
       beam.parent = this.beams.get(row[1]) ?? this.root;
       beam.depth = beam.parent.depth + 1;
@@ -216,7 +226,7 @@ export class Search {
   }
 
   get isChains(): boolean {
-    return this.data.steps.length > 0 || this.data.parameters["strategy"] === "McmcConfig";
+    return this.data.parameters["strategy"] === "McmcConfig";
   }
 }
 

@@ -17,13 +17,15 @@ export function BeamDetails({ search, beam, query }: { search: Search; beam: Bea
       <dl class="numbers">
         <Fact name="score" value={fixed(beam.score, 4)} />
         {beam.weight !== null && <Fact name="weight" value={percent(beam.weight)} />}
-        {beam.logWeight !== 0 && <Fact name="log weight" value={`${fixed(beam.logWeight)} nats`} />}
+        {beam.logWeight !== 0 && beam.logWeight !== null && <Fact name="log weight" value={`${fixed(beam.logWeight)} nats`} />}
         <Fact name="log-probability" value={beam.logprob === null ? "–" : `${fixed(beam.logprob)} nats`} />
         {beam.logprob !== null && beam.length > 0 && <Fact name="per token" value={`${fixed(beam.logprob / beam.length)} nats`} />}
         <Fact name="tokens" value={count(beam.length)} />
         {beam.round > 0 && <Fact name={search.isChains ? "block" : "round"} value={String(beam.round)} />}
         {beam.multiplicity > 1 && <Fact name="sampled" value={`${beam.multiplicity} times`} />}
         {beam.future !== null && <Fact name="future (lookahead)" value={`${fixed(beam.future)} nats`} />}
+        {beam.reward !== null && beam.reward !== 0 && <Fact name="reward" value={fixed(beam.reward)} />}
+        {beam.confidence !== null && <Fact name="confidence" value={`${fixed(beam.confidence)} nats${beam.confident ? "" : ", too low for a vote"}`} />}
         {beam.stepScores.length > 0 && <Fact name="scores of the steps" value={beam.stepScores.map((one) => fixed(one)).join(", ")} />}
       </dl>
       <h3>Text</h3>

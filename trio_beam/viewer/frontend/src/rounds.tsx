@@ -113,37 +113,26 @@ function kindOf(search: Search, beam: number): (typeof KINDS)[number] {
 
 /** Shares of the particles, largest first. */
 export function shares(round: Round): number[] {
-  const logs = (round.weights ?? []).map(([, log]) => log);
+  const logs = (round.weights ?? []).map(([, log]) => number(log) ?? -Infinity);
   const high = max(logs) ?? 0;
   const weights = logs.map((log) => Math.exp(log - high));
   const total = weights.reduce((one, other) => one + other, 0);
   return weights.map((one) => one / total).sort((one, other) => other - one);
 }
 
-/** 1 / sum of squares, from 1 to the number of particles. */
-export function effectiveSize(weights: number[]): number {
-  return 1 / weights.reduce((sum, one) => sum + one * one, 0);
-}
-
-/** As the selection saw it, if the trace says so; else that of the population that it left. */
-function sizeOf(round: Round): number {
-  const told = round.more?.["effective_sample_size"];
-  return typeof told === "number" ? told : effectiveSize(shares(round));
-}
-
 function Sizes({ search }: { search: Search }) {
-  const rounds = search.data.rounds.filter((one) => one.weights?.length);
-  const most = max(rounds, (one) => one.weights!.length) ?? 1;
+  const rounds = search.data.rounds.filter((one) => one.particles);
+  const most = max(rounds, (one) => one.weights?.length) ?? 1;
   const x = scalePoint(rounds.map((one) => one.round), [LEFT + 20, WIDTH - 28]);
   const y = scaleLinear([0, most], [HEIGHT - BOTTOM, 10]);
-  const points = rounds.map((one) => [x(one.round)!, y(sizeOf(one))] as [number, number]);
-  const resampled = rounds.filter((one) => one.more?.["resampled"] === true);
+  const points = rounds.map((one) => [x(one.round)!, y(one.particles!.effective_sample_size)] as [number, number]);
+  const resampled = rounds.filter((one) => one.particles!.resampled);
   return (
-    <Figure title="Effective sample size" note={`of ${most} particles${resampled.length ? "; a ring: they were resampled" : ""}`}>
+    <Figure title="Effective sample size" note={`of ${most} particles, before they were drawn${resampled.length ? "; a ring: they were resampled" : ""}`}>
       <Frame label={`Effective sample size in ${rounds.length} rounds`} y={y} format={(value) => String(value)} x={rounds.map((one) => [String(one.round), x(one.round)!])}>
         <path class="best" d={line()(points) ?? ""} />
         <path class="points kept" d={points.map(([px, py]) => `M${px},${py}h0`).join("")} />
-        {resampled.map((one) => <circle key={one.round} class="ring" cx={x(one.round)} cy={y(sizeOf(one))} r={7} />)}
+        {resampled.map((one) => <circle key={one.round} class="ring" cx={x(one.round)} cy={y(one.particles!.effective_sample_size)} r={7} />)}
       </Frame>
     </Figure>
   );
@@ -186,10 +175,10 @@ function Acceptance({ search }: { search: Search }) {
   });
   return (
     <Figure
-      title="Acceptance of the chains"
-      note={`${accepted} of ${search.data.steps.length} proposals accepted (${percent(accepted / search.data.steps.length)}); points: probability of each step (green: accepted); lines: share accepted so far, by chain`}
+      title={search.isChains ? "Acceptance of the chains" : "Acceptance of the particles' moves"}
+      note={`${accepted} of ${search.data.steps.length} proposals accepted (${percent(accepted / search.data.steps.length)}); points: probability of each step (green: accepted); lines: share accepted so far, by ${search.isChains ? "chain" : "particle"}`}
     >
-      <Frame label={`Acceptance in ${chains.length} chains`} y={y} format={percent} x={x.ticks(10).filter(Number.isInteger).map((one) => [String(one), x(one)])}>
+      <Frame label={`Acceptance of ${search.data.steps.length} proposals`} y={y} format={percent} x={x.ticks(10).filter(Number.isInteger).map((one) => [String(one), x(one)])}>
         {rates.map((rate, chain) => <path key={chain} class={`rate chain-${chain % 4}`} d={line()(rate) ?? ""} />)}
         <path class="points dropped" d={points.dropped} />
         <path class="points answer" d={points.answer} />
@@ -203,19 +192,24 @@ function Votes({ search }: { search: Search }) {
   const most = max(search.data.votes, ([, share]) => share) || 1;
   const [shown, setShown] = useState(12);
   return (
-    <Figure title="Votes">
+    <Figure title="Votes" note={search.data.effective_votes === null ? undefined : `${fixed(search.data.effective_votes, 1)} effective votes; in brackets: 95 % interval`}>
       <ol class="votes">
         {search.data.votes.slice(0, shown).map(([answer, share], place) => (
           <li key={place}>
             <bdi class="words">{answer === "" ? "(nothing)" : oneLine(answer, 120)}</bdi>
             <svg aria-hidden="true" viewBox="0 0 100 10" preserveAspectRatio="none"><rect class={place ? "share" : "share first"} width={(100 * share) / most} height={10} /></svg>
-            <span>{percent(share)}</span>
+            <span>{percent(share)}{interval(search, place)}</span>
           </li>
         ))}
       </ol>
       {search.data.votes.length > shown && <button onClick={() => setShown(Infinity)}>All {search.data.votes.length} answers</button>}
     </Figure>
   );
+}
+
+function interval(search: Search, place: number) {
+  const found = search.data.vote_intervals[place];
+  return found && <small> [{percent(found[0])}, {percent(found[1])}]</small>;
 }
 
 function Table({ search }: { search: Search }) {
