@@ -38,6 +38,7 @@ BELOW: dict[str, list[str]] = {
     "records": ["errors", "core"],
     "traces": ["errors", "core", "answers", "engine", "records"],
     "observers": ["errors", "core", "records", "traces"],
+    "viewer": ["errors", "core", "traces"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]

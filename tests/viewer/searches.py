@@ -33,7 +33,10 @@ STRATEGIES: dict[str, tuple[Strategy, str]] = {
     "greedy": (trio_beam.strategies.greedy(max_tokens=8), "beam search"),
     "particles": (
         BeamSearchConfig(
-            **{"beam_width": 6, "n_per_beam": 1, "tokens_per_step": 1, "max_tokens": 12},
+            beam_width=6,
+            n_per_beam=1,
+            tokens_per_step=1,
+            max_tokens=12,
             selection=Resample(lookahead=Lookahead(tokens=2, rollouts=1)),
             seed=1,
         ),
@@ -41,7 +44,10 @@ STRATEGIES: dict[str, tuple[Strategy, str]] = {
     ),
     "moves": (
         BeamSearchConfig(
-            **{"beam_width": 4, "n_per_beam": 1, "tokens_per_step": 3, "max_tokens": 9},
+            beam_width=4,
+            n_per_beam=1,
+            tokens_per_step=3,
+            max_tokens=9,
             selection=Resample(moves=2),
             seed=1,
         ),
@@ -57,7 +63,10 @@ STRATEGIES: dict[str, tuple[Strategy, str]] = {
     ),
     "votes": (
         BeamSearchConfig(
-            **{"beam_width": 12, "n_per_beam": 1, "tokens_per_step": 3, "max_tokens": 3},
+            beam_width=12,
+            n_per_beam=1,
+            tokens_per_step=1,
+            max_tokens=1,
             answer=Vote(),
             seed=1,
         ),
@@ -65,7 +74,10 @@ STRATEGIES: dict[str, tuple[Strategy, str]] = {
     ),
     "judge": (
         BeamSearchConfig(
-            **{"beam_width": 3, "n_per_beam": 3, "tokens_per_step": 2, "max_tokens": 6},
+            beam_width=3,
+            n_per_beam=3,
+            tokens_per_step=2,
+            max_tokens=6,
             scorer=Judge(yes="the", no="a", top_logprobs=8, max_tokens=1),
             seed=1,
         ),
@@ -76,7 +88,15 @@ STRATEGIES: dict[str, tuple[Strategy, str]] = {
 
 def record(path: Path, name: str) -> None:
     """Append a search by one of the `STRATEGIES`."""
-    run_recorded(path, FakeEndpoint(latency=0.5), STRATEGIES[name][0], prompt=f"Tell me about {name}")
+    run_recorded(
+        path, FakeEndpoint(latency=0.5), STRATEGIES[name][0], prompt=f"Tell me about {name}"
+    )
+
+
+_WORDS = [
+    *("amber", "birch", "cedar", "dusk", "ember", "fjord"),
+    *("grove", "heath", "inlet", "jetty", "knoll", "larch"),
+]
 
 
 class _Server:
@@ -95,7 +115,9 @@ class _Server:
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         self._asked += 1
         asked, body = self._asked, json.loads(request.content)
-        await trio.sleep(60.0 if self._trouble and asked % 11 == 5 else self._random.uniform(0.3, 1.2))
+        await trio.sleep(
+            60.0 if self._trouble and asked % 11 == 5 else self._random.uniform(0.3, 1.2)
+        )
         if self._trouble and asked == 3:
             told = {"error": {"message": "slow down"}}
             return httpx.Response(429, json=told, headers={"retry-after": "2"})
@@ -106,8 +128,7 @@ class _Server:
         return httpx.Response(200, json={"choices": choices, "usage": usage})
 
     def _choice(self, index: int, length: int) -> dict[str, object]:
-        words = "amber birch cedar dusk ember fjord grove heath inlet jetty knoll larch".split()
-        tokens = [f" {self._random.choice(words)}" for _ in range(length)]
+        tokens = [f" {self._random.choice(_WORDS)}" for _ in range(length)]
         logprobs = [-self._random.uniform(0.1, 2.5) for _ in tokens]
         return {
             "text": "".join(tokens),
@@ -122,7 +143,10 @@ def record_requests(
 ) -> None:
     """Append a beam search over a server: `rounds` of `width * samples` beams."""
     config = BeamSearchConfig(
-        **{"beam_width": width, "n_per_beam": samples, "seed": 1, "early_stopping": False},
+        beam_width=width,
+        n_per_beam=samples,
+        seed=1,
+        early_stopping=False,
         tokens_per_step=5,
         max_tokens=5 * rounds,
     )

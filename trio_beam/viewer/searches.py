@@ -213,7 +213,8 @@ class SearchView:
         self._usage = line.usage or self._usage
         if line.purpose == "expand":
             self._expanded[line.round, line.rank] = line.beam
-            return
+        if line.purpose in ("expand", "move"):
+            return  # the beams that came of it have lines of their own
         self._evaluations.append(
             {
                 "round": line.round,

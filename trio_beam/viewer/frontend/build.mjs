@@ -1,8 +1,11 @@
-// Bundles src/ into ../static/: the two files that a page consists of. The same sources give the same bytes.
+// Bundles src/ into ../static/, or into the folder that is named: the two files that a page consists of. The
+// same sources give the same bytes.
 import { build } from "esbuild";
 import { readFile, writeFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
 
-const folder = new URL("../static/", import.meta.url);
+const given = process.argv[2];
+const folder = given ? pathToFileURL(`${given}/`) : new URL("../static/", import.meta.url);
 await build({
   absWorkingDir: new URL(".", import.meta.url).pathname,
   entryPoints: [{ in: "src/main.tsx", out: "viewer" }, { in: "src/style.css", out: "viewer" }],

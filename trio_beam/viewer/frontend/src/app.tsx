@@ -1,6 +1,6 @@
 /** The page: which search is shown, how, and what the keys do. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { AboutSearch } from "./about";
 import { Compare } from "./compare";
 import { Search, type About, type SearchData } from "./data";
@@ -48,7 +48,7 @@ export function App({ about: first, read }: { about: About; read: (place: number
     return () => stopped.abort();
   }, [place, key, about.data]);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (theme) document.documentElement.dataset["theme"] = theme;
   }, [theme]);
 
@@ -171,7 +171,7 @@ export function App({ about: first, read }: { about: About; read: (place: number
               )}
             </div>
             <div class="work">
-              <div id="view" role="tabpanel" aria-labelledby={`tab-${tab}`} class={`view ${tab.toLowerCase()}`}>
+              <div id="view" role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={tab === "Rounds" || tab === "About" ? 0 : undefined} class={`view on-${tab.toLowerCase()}`}>
                 {tab === "Tree" && <TreeView key={shownPlace} search={search} size={shownSize} withDropped={withDropped} selected={selected} query={query} found={new Set(found)} label="Tree of beams" onSelect={setBeam} />}
                 {tab === "Requests" && <Timeline search={search} zoom={zoom} selected={request} onSelect={setRequest} />}
                 {tab === "Rounds" && <Rounds search={search} selected={selected} onSelect={setBeam} />}

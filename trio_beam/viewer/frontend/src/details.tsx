@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Beam, Request, Search } from "./data";
 import { EvaluationView } from "./rounds";
-import { count, fixed, Marked, matches, percent, seconds, SHOWN, visible } from "./text";
+import { count, fixed, Marked, matches, percent, places, seconds, SHOWN, visible } from "./text";
 import { nameOf } from "./timeline";
 import { short } from "./tree";
 
@@ -54,10 +54,18 @@ function FullText({ lineage, query }: { lineage: Beam[]; query: string }) {
   if (lineage.some((one) => one.text === null)) return <p class="small">Texts were left out of the trace.</p>;
   // The end is what the beam itself adds: a text that is too long loses its beginning.
   let skip = all ? 0 : Math.max(0, length - SHOWN);
-  const spans = lineage.map((one, place) => {
-    const text = one.text!.slice(skip);
+  const texts = lineage.map((one) => {
+    const text = visible(one.text!.slice(skip), "\n\t");
     skip = Math.max(0, skip - one.text!.length);
-    return <span key={one.number} class={place === lineage.length - 1 ? "own" : place % 2 ? "odd" : ""}><Marked text={visible(text, "\n\t")} query={query} /></span>;
+    return text;
+  });
+  const found = places(texts.join(""), query);
+  let from = 0;
+  const spans = texts.map((text, place) => {
+    const kind = place === texts.length - 1 ? "own" : place % 2 ? "odd" : "";
+    const span = <span key={place} class={kind}><Marked text={text} from={from} found={found} /></span>;
+    from += text.length;
+    return span;
   });
   return (
     <>

@@ -22,8 +22,8 @@ function hex(code: number, digits: number): string {
 
 /** The text in one line of at most so many characters. */
 export function oneLine(text: string, most: number): string {
-  const cut = text.length > most ? `${text.slice(0, most)}…` : text;
-  return visible(cut);
+  if (text.length <= most) return visible(text);
+  return `${visible(text.slice(0, most).replace(/[\ud800-\udbff]$/, ""))}…`; // not half a character
 }
 
 function pattern(query: string): RegExp {
@@ -34,16 +34,23 @@ export function matches(text: string, query: string): boolean {
   return query !== "" && pattern(query).test(text);
 }
 
-/** A text with what was looked for marked. */
-export function Marked({ text, query }: { text: string; query: string }) {
-  if (!query) return <>{text}</>;
+/** Where a text has what was looked for: from and until. */
+export function places(text: string, query: string): [number, number][] {
+  if (!query) return [];
+  return [...text.matchAll(pattern(query))].map((one) => [one.index, one.index + one[0].length]);
+}
+
+/** A part of a text, from a place in it, with what was looked for in the whole marked. */
+export function Marked({ text, from = 0, found }: { text: string; from?: number; found: [number, number][] }) {
   const parts = [];
-  let from = 0;
-  for (const found of text.matchAll(pattern(query))) {
-    parts.push(text.slice(from, found.index), <mark key={found.index}>{found[0]}</mark>);
-    from = found.index + found[0].length;
+  let at = from;
+  for (const [start, end] of found) {
+    const [low, high] = [Math.max(start, from), Math.min(end, from + text.length)];
+    if (low >= high) continue;
+    parts.push(text.slice(at - from, low - from), <mark key={low}>{text.slice(low - from, high - from)}</mark>);
+    at = high;
   }
-  return <>{parts}{text.slice(from)}</>;
+  return <>{parts}{text.slice(at - from)}</>;
 }
 
 export function fixed(value: number | null | undefined, digits = 3): string {

@@ -4,7 +4,7 @@ import { linkHorizontal } from "d3-shape";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Beam, Search } from "./data";
 import { inWindow, layOut, linkedInWindow, type Layout, type Placed, type Size, type Window } from "./layout";
-import { fixed, Marked, oneLine, seconds, visible } from "./text";
+import { fixed, Marked, oneLine, places, seconds, visible } from "./text";
 import { useWindow } from "./virtual";
 
 export type Mark = "only" | "changed";
@@ -142,7 +142,7 @@ function Card({ placed, search, size, selected, query, found, marks, layout, nam
       style={{ transform: `translate(${x}px, ${y - height / 2}px)`, width: `${width}px`, height: `${height}px` }}
       onClick={() => onSelect(beam.number)}
     >
-      {size !== "dots" && <span class="words"><Marked text={text} query={query} /></span>}
+      {size !== "dots" && <span class="words"><Marked text={text} found={places(text, query)} /></span>}
       {size === "cards" && (
         <span class="facts">
           <b>{fixed(beam.score)}</b>
