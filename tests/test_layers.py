@@ -44,7 +44,9 @@ BELOW: dict[str, list[str]] = {
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
     "command": ["errors", "core", "strategies", "dialects", "local", "observers"],
-    "gateway": ["errors", "core", "endpoint", "engine", "http", "strategies"],
+    "gateway": [
+        *["errors", "core", "endpoint", "engine", "http", "strategies", "traces", "viewer"]
+    ],
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)

@@ -66,7 +66,9 @@ def opened(browser: Browser, url: str, *, expected: str = "", **context: Any) ->
     try:
         page.goto(url)
         yield page
-        assert [one for one in faults if not expected or expected not in one] == []
+        faults = [one for one in faults if not expected or expected not in one]
+        if faults:
+            pytest.fail("\n".join(faults))
     finally:
         page.context.close()
 

@@ -25,12 +25,13 @@ from trio_beam import (
     Vote,
 )
 from trio_beam.observers import Trace
+from trio_beam.strategies import greedy
 from trio_beam.testing import FakeEndpoint
 
 #: Names of strategies, and the words by which the page calls them.
 STRATEGIES: dict[str, tuple[Strategy, str]] = {
     "beams": (BeamSearchConfig(tokens_per_step=2, max_tokens=8, seed=1), "beam search"),
-    "greedy": (trio_beam.strategies.greedy(max_tokens=8), "beam search"),
+    "greedy": (greedy(max_tokens=8), "beam search"),
     "particles": (
         BeamSearchConfig(
             beam_width=6,

@@ -22,6 +22,7 @@ from tests.viewer.browser import (
     needs_chromium,
     opened,
 )
+from tests.viewer.gateways import asking, shown_gateway
 from tests.viewer.searches import STRATEGIES, record, record_requests
 from trio_beam import BeamSearchConfig
 from trio_beam.cli.main import cli
@@ -296,6 +297,30 @@ def test_a_page_follows_a_growing_trace(browser: Browser, folder: Path, tmp_path
             assert server.wait(10) == 130
             expect(page.locator(".notes")).to_contain_text("connection to the server is lost")
             page.evaluate("window.stop()")
+
+
+def test_the_searches_of_a_gateway(browser: Browser) -> None:
+    key = "key-of-the-gateway"
+    with shown_gateway(key) as (url, go_on), opened(browser, f"{url}/ui", expected="401") as page:
+        field = page.get_by_label("Key of the gateway")
+        field.fill("another-key")
+        page.keyboard.press("Enter")
+        expect(page.locator(".key")).to_contain_text("does not know this key")
+        field.fill(key)
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator(".empty")).to_contain_text("No search has run yet")
+        with asking(url, key, "Tell me a secret"):
+            expect(page.locator(".prompt")).to_contain_text("Tell me a secret")
+            expect(page.locator(".how")).to_contain_text("has no end yet")
+            expect(page.locator(".beam")).to_have_count(4)
+            go_on()
+            expect(page.locator(".how")).not_to_contain_text("has no end yet")
+        with asking(url, key, "Another one"):
+            pass
+        # What is looked at stays; the other is in the list.
+        expect(page.locator(".prompt")).to_contain_text("Tell me a secret")
+        page.get_by_label("Search", exact=True).select_option(index=1)
+        expect(page.locator(".prompt")).to_contain_text("Another one")
 
 
 def test_a_page_is_complete_and_small(folder: Path) -> None:

@@ -136,6 +136,12 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     help="Environment variable with the clients' keys, one or several with commas between them.",
 )
 @option("clients", "--insecure", is_flag=True, help="Allow any --host without a key.")
+@option(
+    "clients",
+    "--ui",
+    is_flag=True,
+    help="Show the searches, with prompts and texts, on a page at /ui: to all who may search.",
+)
 @_limits
 @option(
     "failure and time",
@@ -196,6 +202,7 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             keys=_keys(given),
             heart_beat=given["heart_beat"],
             grace=given["grace"],
+            ui=given["ui"],
         )
         if not base_urls:
             refuse_without_server(given, "model", "server_api_key_env")

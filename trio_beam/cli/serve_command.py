@@ -19,6 +19,7 @@ from trio_beam.gateway.app import Gateway
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.server import base_url_of, listen, serve_gateway
+from trio_beam.gateway.shown import ShownSearches
 from trio_beam.local.keys import LOOPBACK
 from trio_beam.local.server import serve_local
 
@@ -50,6 +51,7 @@ class ServeCommand:
     keys: Sequence[str] = attrs.field(repr=False)
     heart_beat: float = number(above=0)
     grace: float = number(minimum=0)
+    ui: bool = False
     stop: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -80,6 +82,7 @@ class ServeCommand:
             heart_beat=self.heart_beat,
             keys=tuple(self.keys),
             hosts=LOOPBACK if self.host in LOOPBACK and not self.keys else None,
+            shown=ShownSearches() if self.ui else None,
         )
         base_url = base_url_of(listener)
         async with trio.open_nursery() as nursery:
@@ -87,7 +90,11 @@ class ServeCommand:
             write(base_url)
             servers = ", ".join(one.endpoint.base_url for one in replicas.all)
             say(f"serving searches over {servers}; Ctrl-C ends it")
+            if self.ui:
+                say(f"its searches, with their prompts: {base_url.removesuffix('/v1')}/ui")
             await self.stop.wait()
+            if gateway.shown is not None:
+                gateway.shown.close()
             say(f"no more requests; those in progress have {self.grace:g} s")
 
     async def _serve_gateway(

@@ -6,7 +6,7 @@ One nursery holds the search and the watch for a disconnect, which cancels it; o
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ import attrs
 import msgspec
 import trio
 
-from trio_beam.core.events import Event
+from trio_beam.core.events import Event, Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.engine.search import Search
@@ -52,6 +52,7 @@ class Answering:
         admission: lets the search in.
         client: who asks.
         metrics: of the gateway.
+        observers: of the search.
         heart_beat: seconds between two signs of life in a stream.
         started: when the request came, on Trio's clock.
     """
@@ -62,6 +63,7 @@ class Answering:
     admission: Admission
     client: str
     metrics: Metrics
+    observers: Sequence[Observer] = ()
     heart_beat: float
     started: float
     _outcome: SearchResult | ApiError | None = attrs.field(default=None, init=False)
@@ -99,7 +101,10 @@ class Answering:
         try:
             async with self.admission.admitted(self.client, self._deadline):
                 search = Search(
-                    self.model, self.request.prompt, self.request.strategy, [self._observe]
+                    self.model,
+                    self.request.prompt,
+                    self.request.strategy,
+                    [self._observe, *self.observers],
                 )
                 result = await search.run_within(max(0.0, self._deadline - trio.current_time()))
             self.metrics.spent(result.usage)

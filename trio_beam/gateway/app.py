@@ -30,6 +30,7 @@ from trio_beam.gateway.openapi import openapi_document
 from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.request import Call, Parser, SearchRequest
 from trio_beam.gateway.responses import Envelope
+from trio_beam.gateway.shown import ShownSearches
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -44,6 +45,7 @@ class Gateway:
         heart_beat: seconds between two signs of life in a stream.
         keys: of clients; without any, everybody may search.
         hosts: names under which it may be called without a key; None: any.
+        shown: its searches, for a page at /ui; None: there is none.
     """
 
     replicas: Replicas
@@ -53,6 +55,7 @@ class Gateway:
     heart_beat: float = 10.0
     keys: tuple[str, ...] = attrs.field(default=(), repr=False)
     hosts: tuple[str, ...] | None = None
+    shown: ShownSearches | None = None
     admission: Admission = attrs.field(init=False)
     metrics: Metrics = attrs.field(init=False)
     _created: int = attrs.field(factory=lambda: int(time.time()), init=False)
@@ -74,6 +77,7 @@ class Gateway:
                 Route("/health", self._health),
                 Route("/metrics", self._metrics),
                 Route("/openapi.json", self._openapi),
+                *([] if self.shown is None else self.shown.routes()),
             ],
             exception_handlers={
                 ApiError: _show_error,
@@ -179,6 +183,7 @@ class _Searching:
             admission=gateway.admission,
             client=client_of(scope),
             metrics=gateway.metrics,
+            observers=[] if gateway.shown is None else [gateway.shown.observer()],
             heart_beat=gateway.heart_beat,
             started=started,
         )

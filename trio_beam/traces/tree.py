@@ -30,8 +30,17 @@ _ENDED = {"stop": "ended by the model", "context": "filled the context"}
 #: What became of a beam, in a word: ``"kept"`` goes on, ``"ended"`` has ended but is not in the result,
 #: ``"unscored"`` has not been scored (yet), ``"duplicate"`` never will be, ``"part"`` is only part of others.
 State: TypeAlias = Literal[
-    *("answer", "result", "kept", "ended", "dropped", "duplicate", "failed", "unscored"),
-    *("accepted", "rejected", "part"),
+    "answer",
+    "result",
+    "kept",
+    "ended",
+    "dropped",
+    "duplicate",
+    "failed",
+    "unscored",
+    "accepted",
+    "rejected",
+    "part",
 ]
 
 

@@ -242,7 +242,9 @@ class SearchView:
             "kept": [one.beam for one in line.kept],
             "candidates": len(line.scored),
             # Unnormalised, in nats.
-            "weights": [[one.beam, _finite(one.log_weight)] for one in line.kept] if weighted else [],
+            "weights": [[one.beam, _finite(one.log_weight)] for one in line.kept]
+            if weighted
+            else [],
             "particles": line.particles,
         }
 

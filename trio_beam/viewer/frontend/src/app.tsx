@@ -82,37 +82,39 @@ export function App({ about: first, read }: { about: About; read: (place: number
   };
   const turn = () => setTheme(isDark(theme) ? "light" : "dark");
 
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      const inField = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
-      if (event.ctrlKey || event.metaKey || event.altKey || (inField && event.key !== "Escape")) return;
-      const actions: Record<string, () => void> = {
-        "/": () => field.current?.focus(),
-        n: () => stepFound(1),
-        N: () => stepFound(-1),
-        d: () => setWithDropped(!withDropped),
-        t: turn,
-        "+": () => resize(1),
-        "-": () => resize(-1),
-        "?": () => setHelp(!help),
-        "]": () => choose(Math.min(about.searches.length - 1, shownPlace + 1)),
-        "[": () => choose(Math.max(0, shownPlace - 1)),
-        Escape: () => {
-          setHelp(false);
-          setQuery("");
-          field.current?.blur();
-        },
-      };
-      TABS.forEach((one, index) => (actions[String(index + 1)] = () => setTab(one)));
-      const action = actions[event.key];
-      if (!action) return;
-      event.preventDefault();
-      action();
+  // The newest, since keys may be pressed faster than effects run.
+  const onKey = useRef<(event: KeyboardEvent) => void>(() => {});
+  onKey.current = (event) => {
+    const inField = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+    if (event.ctrlKey || event.metaKey || event.altKey || (inField && event.key !== "Escape")) return;
+    const actions: Record<string, () => void> = {
+      "/": () => field.current?.focus(),
+      n: () => stepFound(1),
+      N: () => stepFound(-1),
+      d: () => setWithDropped(!withDropped),
+      t: turn,
+      "+": () => resize(1),
+      "-": () => resize(-1),
+      "?": () => setHelp(!help),
+      "]": () => choose(Math.min(about.searches.length - 1, shownPlace + 1)),
+      "[": () => choose(Math.max(0, shownPlace - 1)),
+      Escape: () => {
+        setHelp(false);
+        setQuery("");
+        field.current?.blur();
+      },
     };
-    document.addEventListener("keydown", onKey);
-    return () => document.removeEventListener("keydown", onKey);
-  });
-
+    TABS.forEach((one, index) => (actions[String(index + 1)] = () => setTab(one)));
+    const action = actions[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  };
+  useEffect(() => {
+    const listen = (event: KeyboardEvent) => onKey.current(event);
+    document.addEventListener("keydown", listen);
+    return () => document.removeEventListener("keydown", listen);
+  }, []);
   const listed = about.searches[shownPlace];
   const chosenRequest = search?.requests.find((one) => one.number === request);
   const chosenBeam = search?.beams.get(selected);
@@ -249,13 +251,16 @@ function Notes({ about, link }: { about: About; link: Link }) {
 
 function KeyForm({ onKey, again }: { onKey: (key: string) => void; again: boolean }) {
   const field = useRef<HTMLInputElement>(null);
-  const give = () => onKey(field.current?.value ?? "");
+  const give = (event: Event) => {
+    event.preventDefault();
+    onKey(field.current?.value ?? "");
+  };
   return (
-    <div class="key" role="form" aria-label="Key">
+    <form class="key" aria-label="Key" onSubmit={give}>
       <p>{again ? "The gateway does not know this key." : "The gateway needs a key to show its searches."}</p>
-      <input ref={field} type="password" aria-label="Key of the gateway" autocomplete="off" onKeyDown={(event) => { if (event.key === "Enter") give(); }} />
-      <button onClick={give}>Show</button>
-    </div>
+      <input ref={field} type="password" aria-label="Key of the gateway" autocomplete="off" />
+      <button>Show</button>
+    </form>
   );
 }
 

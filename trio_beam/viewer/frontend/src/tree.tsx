@@ -32,7 +32,7 @@ export function TreeView(props: Props) {
   const layout = useMemo(() => layOut(search, size, withDropped, room), [search, size, withDropped, room]);
   const seen = useWindow(box, [layout]);
   const [last, setLast] = useState(-1);
-  const placed = layout.byNumber.get(selected);
+  const placed = nearest(layout, search, selected);
 
   useLayoutEffect(() => {
     const element = box.current!;
@@ -43,9 +43,9 @@ export function TreeView(props: Props) {
     return () => resized.disconnect();
   }, []);
   useLayoutEffect(() => {
-    if (!box.current || !placed || selected === last) return;
+    if (!box.current || !placed || placed.beam.number === last) return;
     show(box.current, layout, placed, last === -1);
-    setLast(selected);
+    setLast(placed.beam.number);
   }, [placed, layout]);
 
   const shown = inWindow(layout, seen);
@@ -64,7 +64,7 @@ export function TreeView(props: Props) {
       role="tree"
       aria-label={props.label}
       tabIndex={0}
-      aria-activedescendant={placed ? `${name}-${selected}` : undefined}
+      aria-activedescendant={placed && `${name}-${placed.beam.number}`}
       onKeyDown={onKeyDown}
       data-shown={shown.length}
     >
@@ -79,6 +79,15 @@ export function TreeView(props: Props) {
       </div>
     </div>
   );
+}
+
+/** The beam, or the last before it that is drawn. */
+function nearest(layout: Layout, search: Search, selected: number): Placed | undefined {
+  for (let one = search.beams.get(selected) ?? null; one; one = one.parent) {
+    const placed = layout.byNumber.get(one.number);
+    if (placed) return placed;
+  }
+  return layout.columns[0]?.[0];
 }
 
 function Links({ search, layout, seen }: { search: Search; layout: Layout; seen: Window }) {
@@ -208,12 +217,9 @@ function headers(search: Search, layout: Layout, seen: Window) {
 
 /** The beam that an arrow key leads to. */
 function neighbour(layout: Layout, search: Search, selected: number, key: string): number | null {
-  const placed = layout.byNumber.get(selected);
+  const placed = nearest(layout, search, selected);
   if (key === "Home") return search.answer?.number ?? null;
-  if (!placed) {
-    const first = layout.columns[0]?.[0];
-    return key.startsWith("Arrow") && first ? first.beam.number : null;
-  }
+  if (!placed) return null;
   const column = layout.columns[placed.beam.depth - 1]!;
   const place = column.indexOf(placed);
   switch (key) {
