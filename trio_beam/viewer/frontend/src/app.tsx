@@ -19,7 +19,7 @@ const SIZES: Size[] = ["dots", "lines", "cards"];
 
 export function App({ about: first, read }: { about: About; read: (place: number) => SearchData | null }) {
   const [about, setAbout] = useState(first);
-  const [place, setPlace] = useState(first.mode === "live" || first.mode === "gateway" ? -1 : (first.compared?.[0] ?? 0));
+  const [place, setPlace] = useState(first.data !== undefined ? -1 : (first.compared?.[0] ?? newestIn(first)));
   const [other, setOther] = useState<number | null>(first.compared?.[1] ?? null);
   const [told, setTold] = useState<{ place: number; search: SearchData | null } | null>(null);
   const [link, setLink] = useState<Link>("connected");
@@ -61,7 +61,8 @@ export function App({ about: first, read }: { about: About; read: (place: number
   }, [other]);
   const found = useFound(search, query);
   const selected = beam ?? search?.answer?.number ?? newest(search);
-  const shownSize = size ?? defaultSize(search);
+  const usualSize = defaultSize(search);
+  const shownSize = size ?? (otherSearch && usualSize === "cards" ? "lines" : usualSize);
 
   const choose = (next: number) => {
     // The list of a gateway loses its oldest: a search is followed by its number.
@@ -201,6 +202,11 @@ function isDark(theme: string): boolean {
 function defaultSize(search: Search | null): Size {
   const beams = search?.beams.size ?? 0;
   return beams > 400 ? "dots" : beams > 130 ? "lines" : "cards";
+}
+
+/** The last search in the page: a trace is appended to. */
+function newestIn(about: About): number {
+  return Math.max(0, about.searches.findLastIndex((one) => !one.left_out));
 }
 
 /** The best of the beams that go on, in a search that has no answer yet. */

@@ -164,7 +164,7 @@ function Card({ placed, search, size, selected, query, found, marks, layout, nam
 
 function wordsOf(beam: Beam, size: Size): string {
   if (beam.text === null) return `(${beam.length} tokens)`;
-  if (beam.text === "") return beam.why.includes("ended") ? "(end of text)" : "(nothing)";
+  if (beam.text === "") return beam.why.includes("ended") ? "(end of text)" : "(no text)";
   if (size === "cards") return oneLine(beam.text, 110);
   const common = commonStart(beam.parent!);
   return oneLine(`${common ? "…" : ""}${beam.text.slice(common)}`, 60);
