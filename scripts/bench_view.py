@@ -23,6 +23,7 @@ from trio_beam.viewer.recorded import RecordedSearches
 from trio_beam.viewer.shown import page_data
 
 WIDTH, SAMPLES, ROUNDS = 25, 4, 11
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 #: Scroll by hand, as it were: 12 pixels a frame down and to the right, and note the time of each frame.
 SCROLL = """
 () => new Promise(done => {
@@ -80,9 +81,7 @@ def measure_page(folder: Path) -> None:
             tab = browser.new_page(viewport={"width": 1280, "height": 800})
             tab.goto(out.as_uri())
             tab.get_by_role("treeitem").first.wait_for()
-            paint = tab.evaluate(
-                "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-            )
+            paint = tab.evaluate(PAINT)
             tab.get_by_role("button", name=size).click()
             tab.evaluate("document.querySelector('[role=tree]').scrollTo(0, 0)")
             session = tab.context.new_cdp_session(tab)
@@ -93,8 +92,8 @@ def measure_page(folder: Path) -> None:
             nodes = tab.get_by_role("treeitem").count()
             print(
                 f"{size}: first paint after {paint:.0f} ms; {nodes} beams in the document; while scrolling"
-                f" {work:.1f} ms of CPU a frame, and one frame each {frames[len(frames) // 2]:.1f} ms (median;"
-                f" 95 %: {frames[len(frames) * 95 // 100]:.1f} ms)"
+                f" {work:.1f} ms of CPU a frame, and a frame each {frames[len(frames) // 2]:.1f} ms"
+                f" (median; 95 %: {frames[len(frames) * 95 // 100]:.1f} ms)"
             )
             tab.close()
         browser.close()
