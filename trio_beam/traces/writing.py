@@ -38,7 +38,7 @@ from trio_beam.core.request_events import (
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
 from trio_beam.errors import ScorerError, VoteError
 from trio_beam.traces import format as lines
-from trio_beam.traces.format import Line, Number, number
+from trio_beam.traces.format import Line, Number, integer, number
 from trio_beam.traces.strategies import strategy_to_plain
 from trio_beam.traces.values import (
     block_to_plain,
@@ -152,8 +152,8 @@ class SearchLines:
         self._rewards = event.config.rewards
         return lines.SearchBegan(
             began=now(),
-            strategy=strategy_to_plain(event.config),
-            entropy=event.entropy,
+            strategy=strategy_to_plain(event.config, texts=self._texts),
+            entropy=integer(event.entropy),
             rounds=event.config.rounds,
             index=event.index,
             label=self._label,
@@ -282,6 +282,7 @@ class SearchLines:
             result=result,
             message="the search failed" if message and quotes else message,
             cause="" if cause is None else type(cause).__name__,
+            stop_reason=event.stop_reason or "",
             error=self._error(cause) if isinstance(cause, (ScorerError, VoteError)) else None,
             failures=[self._failure(failure) for failure in failures],
         )
