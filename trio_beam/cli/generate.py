@@ -89,8 +89,7 @@ def generate(
         messages.insert(0, {"role": "system", "content": system})
     with plain_errors():
         given["headers"], given["api_key"] = headers_and_key(given)
-        program = f"trio_beam {__version__}"
-        given["trace"] = open_trace(given["trace"], given["trace_without"], program)
+        given["trace"] = open_trace(given["trace"], given["trace_without"], __version__)
         given["log"] = open_log(given["log_level"])
         work = GenerateCommand(
             prompt=messages if chat or system else prompt,
