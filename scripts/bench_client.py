@@ -34,7 +34,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import UsageMeter
-from trio_beam.dialects.common.dialect import Exchange
+from trio_beam.dialects.common.exchange import Exchange
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI
 from trio_beam.engine.deadline import PausableDeadline

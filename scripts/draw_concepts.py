@@ -208,7 +208,7 @@ def draw_cancellation() -> Svg:
 def draw_particles() -> Svg:
     """Particles of a sequential Monte Carlo: their weights, and how they are drawn anew."""
     rounds = recorded(
-        RecordedParticles(trio_beam.Resample(ess_threshold=0.5)),
+        RecordedParticles(trio_beam.Resample(ess_threshold=0.5, alpha_ramp_tokens=0)),
         beam_width=8,
         n_per_beam=1,
         tokens_per_step=2,

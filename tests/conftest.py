@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -12,6 +15,22 @@ hypothesis.settings.register_profile(
     "timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("timeless")
+
+_STYLES = re.compile(r"styles/test_styles\.py::test_(numbers|formulas|letters|code)\[")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print which share of the styles of writing an answer is graded rightly, by kind."""
+    counts: dict[str, Counter[str]] = {}
+    for outcome in ("passed", "failed", "xfailed", "error"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            if match := _STYLES.search(report.nodeid):
+                counts.setdefault(match[1], Counter())[outcome] += 1
+    if counts:
+        terminalreporter.section("styles of answers that are graded rightly")
+        for kind, count in sorted(counts.items()):
+            terminalreporter.write_line(f"{kind}: {count['passed']} of {count.total()}")
+
 
 #: Folders of files with few, long tests: real models, sandboxes, other processes.
 _LONG = ("e2e", "benchmark", "selection")

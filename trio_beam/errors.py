@@ -196,6 +196,17 @@ class LogprobsUnavailable(EndpointError):
     """The response has no log-probabilities, so nothing can be scored."""
 
 
+def one_block_only() -> RequestRejected:
+    """Return the error of a search in several blocks where thinking is not part of the text."""
+    return RequestRejected(
+        "this server sends the model's thinking apart from its answer, or hides it, so no text can be"
+        " continued. What works: a search in a single block (tokens_per_step >= max_tokens, as in best_of_n"
+        " and self_consistency), or a server that leaves the thinking in the text (vLLM, SGLang and llama.cpp"
+        " do in their own dialects)",
+        status=400,
+    )
+
+
 class EndpointClosed(EndpointError):
     """A request was made outside ``async with Endpoint(...)``."""
 

@@ -20,6 +20,7 @@ from tests.servers.socket_server import threaded_server
 from trio_beam import (
     Beam,
     BeamSearchConfig,
+    ChainExtended,
     ConfigError,
     Event,
     McmcConfig,
@@ -33,6 +34,7 @@ from trio_beam import (
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(tokens_per_step=4, max_tokens=8, seed=3)
+CHAINS = McmcConfig(tokens_per_step=4, max_tokens=8, steps=2, seed=3)
 PAGE = Path(__file__).parents[2] / "docs" / "asyncio.md"
 CHAINS = McmcConfig(chains=2, steps=2, tokens_per_step=4, max_tokens=8, seed=3)
 
@@ -265,12 +267,13 @@ def test_an_outcome_is_not_lost_to_a_wait_that_is_given_up() -> None:
 # -- functions of the caller's
 
 
-def test_observers_and_scorers_see_the_context_of_the_caller() -> None:
+@pytest.mark.parametrize("strategy", [CONFIG, CHAINS], ids=["beam_search", "mcmc"])
+def test_observers_and_scorers_see_the_context_of_the_caller(strategy: Any) -> None:
     word = contextvars.ContextVar("word", default="unset")
     seen: list[str] = []
     events: list[Event] = []
 
-    async def scorer(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+    async def scorer(beams: Sequence[Beam], config: Any) -> list[float]:
         await asyncio.sleep(0)  # of asyncio
         assert config.scorer is scorer
         seen.append(word.get())
@@ -282,13 +285,13 @@ def test_observers_and_scorers_see_the_context_of_the_caller() -> None:
 
     async def main() -> SearchResult:
         word.set("caller's")
-        config = attrs.evolve(CONFIG, scorer=scorer)
+        config = attrs.evolve(strategy, scorer=scorer)
         return await trio_beam.asyncio.search(FakeEndpoint(), "p", config, observers=[observe])
 
     result = run(main)
     assert result.score == len(result.text)
     assert set(seen) == {"caller's"}
-    assert any(isinstance(event, RoundFinished) for event in events)
+    assert any(isinstance(event, (RoundFinished, ChainExtended)) for event in events)
 
 
 def test_a_scorer_that_raises_fails_the_search() -> None:

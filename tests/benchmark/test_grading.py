@@ -169,9 +169,12 @@ async def test_what_is_no_score_from_0_to_1_does_not_pass(
         return score
 
     monkeypatch.setattr(Verifier, "run", run)
+    # Not loaded, which takes seconds: no verifier is asked about it.
+    place = {"task": "chain_sum", "seed": 0, "size": 500, "index": 0}
     async with opened("reasoning_gym:chain_sum") as benchmark:
-        problem = benchmark.load(1, 0)[0]
-        grade = await benchmark.grade(problem, "<answer>1</answer>")
+        grade = await benchmark.grade(
+            Problem(id="0", prompt="?", reference=place), "<answer>1</answer>"
+        )
     detail = "the verifier's score is not a number from 0 to 1"
     assert grade == Grade(passed=False, score=0.0, answer="1", detail=detail)
 

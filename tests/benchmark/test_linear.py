@@ -11,7 +11,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.benchmark.steps import spans, steps_of_call, steps_of_pattern
-from trio_beam.benchmark.sets import answers, code_answer, numbers, thinking
+from trio_beam.benchmark.sets import (
+    answers,
+    code_answer,
+    code_parts,
+    letters,
+    marks,
+    number_words,
+    numbers,
+    thinking,
+)
 from trio_beam.benchmark.sets.choice import grade_choice
 
 PROMPT = 'def f(x):\n    """Doc."""\n'
@@ -26,7 +35,7 @@ def patterns_of(module: ModuleType) -> Iterator[tuple[str, re.Pattern[str]]]:
 
 PATTERNS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": pattern
-    for module in (answers, numbers, thinking, code_answer)
+    for module in (answers, letters, marks, number_words, numbers, thinking, code_parts)
     for name, pattern in patterns_of(module)
 }
 #: What the patterns look for, and what they stumble over.
@@ -72,8 +81,14 @@ def test_the_clock_tells_a_pattern_that_is_not_linear(pattern: str, unit: str, c
 
 
 #: Patterns that are only tried at the beginning of a text, and have to match all of it.
-WHOLE = {"answers._ALONE", "answers._LETTER", "answers._OTHER_LETTER"}
-WHOLE |= {"numbers._ALONE", "numbers._OR", "numbers._LIST"}
+WHOLE = {"letters._ALONE", "letters._LETTER", "letters._OTHER_LETTER", "letters._FILLER"}
+WHOLE |= {
+    "numbers._ALONE",
+    "numbers._OR",
+    "numbers._LIST",
+    "number_words._IN_WORDS",
+    "marks._JOINED",
+}
 
 
 @settings(max_examples=3, deadline=None)

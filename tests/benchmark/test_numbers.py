@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
@@ -181,6 +182,34 @@ def test_groups_of_digits_are_one_number(number: int, mark: str) -> None:
     written = f"{number:,}".replace(",", mark)
     assert value_of(written) == number
     assert number_in(f"We had 3 of 5.\nThe answer is {written}.") == str(number)
+
+
+_MARKS = [
+    "The answer is {}.",
+    "Answer: {}",
+    "#### {}",
+    r"So $\boxed{{{}}}$ of 7.",
+    "**Final Answer:** {} (not 7)",
+]
+_WAYS: dict[str, Callable[[int], str]] = {
+    "plain": str,
+    "commas": "{:,}".format,
+    "LaTeX": lambda number: f"{number:,}".replace(",", "{,}"),
+    "cents": "${:,}.00".format,
+    "unit": "{}km".format,
+    "text": r"{}\text{{ cm}}".format,
+    "dollars": "${}$".format,
+    "equation": "x = {}".format,
+    "sum": lambda number: f"{number - 5} + 5 = {number}",
+    "sum behind": lambda number: f"{number} = {number - 5} + 5",
+    "denied": lambda number: f"not {number + 1} but {number}",
+}
+
+
+@given(st.integers(0, 10**12), st.sampled_from(_MARKS), st.sampled_from(sorted(_WAYS)))
+def test_a_number_is_found_behind_any_mark_in_any_form(number: int, mark: str, way: str) -> None:
+    text = f"There were 12 before.\n{mark.format(_WAYS[way](number))}"
+    assert number_in(text) == str(number)
 
 
 _WORDS = ["12", "000", "e5", "million", "or", "and", "not", "cm", "\\frac", "\\,", "\\times"]

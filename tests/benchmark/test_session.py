@@ -481,7 +481,7 @@ async def test_after_ctrl_c_before_anything_there_is_no_table(tmp_path: Path) ->
 
 
 async def test_a_sweep_has_a_folder_for_each_and_a_table_for_all(tmp_path: Path) -> None:
-    words = [*BEAM, "beam_search.beam_width=2,3,4"]
+    words = [*BEAM, NO_PLOTS, "beam_search.beam_width=2,3,4"]
     done = await Command(tmp_path, *words).run()
     assert len({plan.folder for plan in done.plans}) == 3
     for plan in done.plans:
@@ -491,12 +491,16 @@ async def test_a_sweep_has_a_folder_for_each_and_a_table_for_all(tmp_path: Path)
     labels = [f"BeamSearch(α=4.0,width={width},n=2,tps=8)" for width in (2, 3, 4)]
     assert labels_of_sweep(tmp_path) == [*labels, "Greedy"]
     assert sum(r.max_tokens == 24 for r in done.model.requests) == 6
-    assert f"{sweep_in(tmp_path).name}/plots/time_against_width.svg" in files_in(tmp_path)
     assert done.out.getvalue().count("BENCHMARK RESULTS") == 1
     again = await Command(tmp_path, *words).run()
     assert again.model.requests == []
     assert again.out.getvalue() == done.out.getvalue()
     assert sweep_in(tmp_path).is_dir()
+
+
+async def test_a_sweep_has_plots_for_all(tmp_path: Path) -> None:
+    await Command(tmp_path, *BEAM, "beam_search.beam_width=2,3", "benchmark.num_problems=1").run()
+    assert f"{sweep_in(tmp_path).name}/plots/time_against_width.svg" in files_in(tmp_path)
 
 
 async def test_a_sweep_of_what_no_label_shows_names_it(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from trio_beam.benchmark.keys import canonical, strategy_groups
 from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.strategies import LabelledStrategy, enabled_strategies
 from trio_beam.core.config import BeamSearchConfig, Lookahead
+from trio_beam.core.delimiters import Steps
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.errors import ConfigError
 from trio_beam.records.identity import digest_of
+from trio_beam.rewards import RewardModel
 from trio_beam.scorers import Judge
 from trio_beam.selection import Resample
 from trio_beam.testing import FakeEndpoint
@@ -292,3 +294,39 @@ def test_all_parameters_of_mcmc_are_handed_on() -> None:
         proposal_temperature=0.5,
         top_logprobs=3,
     )
+
+
+RM = "http://127.0.0.1:1/v1"
+
+
+def test_fields_steps_and_a_reward_model_are_keys() -> None:
+    words = [
+        f"beam_search.{word}" for word in ("steps=true", "steps_delimiter=.", f"reward_model={RM}")
+    ]
+    words += ["+beam_search.extra_body.chat_template_kwargs.enable_thinking=false"]
+    config = strategy("beam_search", *words, "beam_search.reward_model_kind=outcome").config
+    assert isinstance(config, BeamSearchConfig)
+    assert config.block == Steps(".")
+    assert config.scorer == RewardModel(RM, kind="outcome")
+    assert config.extra_body == {"chat_template_kwargs": {"enable_thinking": False}}
+    whole = strategy("best_of_n", "best_of_n.extra_body={reasoning_effort: low}").config
+    assert whole.extra_body == {"reasoning_effort": "low"}
+
+
+def test_fields_of_a_strategy_are_in_the_identity_of_its_answers_only_if_there_are_any() -> None:
+    plain = strategy("best_of_n").depends_on()
+    fields = strategy("best_of_n", "best_of_n.extra_body.reasoning_effort=low").depends_on()
+    assert "extra_body" not in plain["config"]
+    assert fields["config"]["extra_body"] == {"reasoning_effort": "low"}
+
+
+@pytest.mark.parametrize("group", ["model", "beam_search"])
+def test_a_grammar_for_several_blocks_is_refused_before_the_run(group: str) -> None:
+    words = [
+        "beam_search.enabled=true",
+        "beam_search.max_tokens=24",
+        f"{group}.extra_body.grammar=x",
+    ]
+    settings = load_settings(parse_args([*SHORT, "model.provider=local", *words]))
+    with pytest.raises(ConfigError, match=r"beam_search\.extra_body cannot have 'grammar' here"):
+        make_plan(settings, {})

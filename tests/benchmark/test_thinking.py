@@ -18,7 +18,9 @@ DRAFT = "```python\ndef add(a, b):\n    return a - b\n```"
     [
         ("no thoughts", "no thoughts"),
         ("<think>a</think>b", "b"),
-        ("<think>\n\n</think>\n\nb", "\n\nb"),
+        ("<think>\n\n</think>\n\nb", "b"),
+        ("The tag `<think>` opens it.", "The tag `<think>` opens it."),
+        ("<think>a</think>It says '</think>'.", "It says '</think>'."),
         ("a</think>b", "b"),
         ("<think>a", ""),
         ("b<think>a", "b"),

@@ -11,6 +11,7 @@ from tests.core.builders import block, chain
 from trio_beam import Beam, BeamSearchConfig, SearchResult
 from trio_beam.cli.closing import describe_result, explain_nothing, explain_thinking
 from trio_beam.core.result import StopReason
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Usage
 
 ONE = chain([block("a", "b", logprob=-0.25)]).replace(score=-1.5)
@@ -69,3 +70,20 @@ def test_thinking_without_an_answer_says_what_to_change() -> None:
     assert "still thinking after 2 tokens; raise --max-tokens (now 2)" in cut
     ended = explain_thinking(result(ONE.replace(finished=True, finish_reason="stop")), config)
     assert "ended its text without an answer" in ended
+
+
+def test_step_scores_and_thinking_are_told() -> None:
+    best = ONE.replace(logprob=None, step_scores=(0.5, 0.25))
+    usage = Usage(completion_tokens=7, reasoning_tokens=4, discarded_tokens=2, requests=3)
+    assert list(describe_result(result(best, usage=usage), "", 0.0)) == [
+        "score -1.5000: steps 0.50 0.25",
+        "7 tokens (4 thinking) (2 thrown away) in 3 requests, 0.0 s",
+    ]
+
+
+def test_a_tool_call_that_was_cut_off_is_told() -> None:
+    cut = attrs.evolve(block("x"), data=b"", tool_calls=(ToolCall("weather", "{"),))
+    said = explain_thinking(result(Beam().extend(cut)), BeamSearchConfig(max_tokens=9))
+    assert said == (
+        "no answer: the model was still writing a tool call after 1 tokens; raise --max-tokens (now 9)"
+    )

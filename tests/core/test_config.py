@@ -11,6 +11,7 @@ import pytest
 
 from trio_beam import (
     Beam,
+    Confidence,
     Judge,
     Lookahead,
     Power,
@@ -22,6 +23,7 @@ from trio_beam import (
     Vote,
 )
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.parameters import build, options_of
 from trio_beam.errors import ConfigError, TrioBeamError
 
@@ -30,6 +32,8 @@ NAN, INF = math.nan, math.inf
 #: Each field's bound, in words of the message, and values that it must refuse.
 BAD: dict[str, tuple[str, list[object]]] = {
     "alpha": ("a finite number above 0", [0, -1, NAN, INF, -INF, True, "4", None, 1j]),
+    "beta": ("a finite number from 0 up", [-0.1, NAN, INF, True, "1", None]),
+    "reward_at": ("one of 'block', 'end'", ["step", "", "End", None, True, 1]),
     "beam_width": ("a whole number from 1 up", [0, -1, 2.0, NAN, INF, True, "2", None]),
     "n_per_beam": ("a whole number from 1 up", [0, -1, 2.0, NAN, INF, True, "2", None]),
     "tokens_per_step": ("a whole number from 1 up", [0, -1, 64.0, NAN, INF, True, "64", None]),
@@ -43,6 +47,11 @@ BAD: dict[str, tuple[str, list[object]]] = {
     "top_logprobs": ("a whole number from 0 up", [-1, 5.0, NAN, INF, True, "5", None]),
     "stop": ("strings that are not empty", ["", [""], ["a", ""], None, 7, [b"a"], {"a"}, [None]]),
     "reasoning": ("one of 'auto', 'opened', 'off'", ["on", "", "Auto", None, True, 1]),
+    "extra_body": ("a mapping of field names to JSON values", ["a", ["a"], 1, True, {1: 2}]),
+    "reasoning_budget": (
+        "a whole number from 1 up or None",
+        [0, -1, 1.0, NAN, INF, True, "1", ()],
+    ),
     "seed": ("a whole number from 0 up or None", [-1, 1.0, NAN, INF, True, "1", ()]),
     "deduplicate": ("one of True, False", [0, 1, NAN, "no", None]),
     "early_stopping": ("one of True, 'bound', False", [0, 1, 1.0, NAN, "true", "Bound", "", None]),
@@ -74,6 +83,7 @@ BAD: dict[str, tuple[str, list[object]]] = {
         "one of 'steps' or a Steps or None",
         ["lines", "", "Steps", 1, True, ["steps"], "\n"],
     ),
+    "confidence": ("a Confidence or None", ["low", "", 0.9, True, {"window": 8}]),
     "proposal": ("one of 'sample', 'enumerate'", ["guess", "", "Sample", None, 1, True]),
     "max_total_tokens": (
         "a whole number from 1 up or None",
@@ -90,13 +100,27 @@ BAD: dict[str, tuple[str, list[object]]] = {
 }
 #: The same for the parameters of parts, by the names of their options.
 BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
+    "alpha_ramp_tokens": (
+        "a whole number from 0 up or None",
+        [-1, 1.0, NAN, INF, True, "8", ()],
+    ),
+    "moves": ("a whole number from 0 up", [-1, 1.0, NAN, INF, True, "1", None]),
     "ess_threshold": ("a finite number from 0 to 1", [-0.1, 1.1, NAN, INF, True, "1", None]),
     "lookahead_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "lookahead_rollouts": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "steps_delimiter": ("strings that are not empty", ["", ("a", ""), None, 1, (), [b"a"]]),
     "steps_min_tokens": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
     "vote_key": ("a function of a text, or a regular expression or None", [1, True, ()]),
-    "vote_by": ("one of 'count', 'score', 'reward'", ["weight", "", None, 1, True]),
+    "vote_by": ("one of 'count', 'score', 'reward', 'confidence'", ["weight", "", None, 1, True]),
+    "vote_settle": (
+        "'certain' or a finite number from 0.5 to 0.9999 or None",
+        ["", "sure", 0.4, 1, NAN, True],
+    ),
+    "vote_ahead": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "confidence_warm_up": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "confidence_keep": ("a finite number above 0 to 1", [0, 1.1, -0.1, NAN, INF, True, None]),
+    "confidence_window": ("a whole number from 1 up", [0, -1, 1.0, NAN, True, "8", None]),
+    "confidence_top": ("a whole number from 0 up", [-1, 1.0, NAN, True, "8", None]),
     "judge_question": ("a text with {text}", ["", "is it right?", None, 1]),
     "judge_yes": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
     "judge_no": ("a word, or some", ["", (), None, 1, ("",), (" ",)]),
@@ -114,7 +138,7 @@ BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
     "select_question_text": ("a text with {answers}", ["", "which?", None, 1]),
     "select_max_tokens": ("a whole number from 1 up", [0, 1.0, True, None]),
     "select_chat": ("one of True, False", [0, 1, "yes", None]),
-    "reward_model_base_url": ("a text that is not empty or None", ["", 1, True]),
+    "reward_model": ("a text that is not empty or None", ["", 1, True]),
     "reward_model_model": ("a text that is not empty or None", ["", 1, True]),
     "reward_model_kind": ("one of 'process', 'outcome'", ["", "step", None, 1]),
     "reward_model_api": ("one of 'auto', 'pooling', 'classify'", ["", "embed", None, 1]),
@@ -128,6 +152,8 @@ BAD_IN_PARTS: dict[str, tuple[str, list[object]]] = {
 BAD_TOGETHER: list[tuple[dict[str, Any], str, str]] = [
     ({"min_beams": 3}, "min_beams", "at most beam_width (2)"),
     ({"beam_width": 4, "min_beams": 5}, "min_beams", "at most beam_width (4)"),
+    ({"max_tokens": 9, "reasoning_budget": 9}, "reasoning_budget", "below max_tokens (9)"),
+    ({"reasoning": "off", "reasoning_budget": 9}, "reasoning_budget", "with reasoning='off'"),
     ({"proposal_temperature": 0}, "proposal_temperature", "above 0"),
     ({"proposal_temperature": 0.0, "beam_width": 1}, "proposal_temperature", "above 0"),
     ({"proposal_temperature": 0, "n_per_beam": 1}, "proposal_temperature", "above 0"),
@@ -151,12 +177,16 @@ GOOD: list[dict[str, Any]] = [
     *({"top_logprobs": value} for value in (0, 20)),
     *({"stop": value} for value in ((), ("a",), ("a", "bc"))),
     *({"reasoning": value} for value in ("auto", "opened", "off")),
+    *({"reasoning_budget": value} for value in (None, 1, 511)),
     *({"seed": value} for value in (None, 0, 2**64)),
     *({"deduplicate": value} for value in (True, False)),
     *({"early_stopping": value} for value in (True, "bound", False)),
     *({"beam_timeout": value} for value in (None, 1e-3, 30)),
     *({"on_beam_failure": value} for value in ("cancel_siblings", "drop_beam")),
     *({"min_beams": value} for value in (1, 2)),
+    *({"beta": value} for value in (0, 1, 0.5, 20)),
+    *({"reward_at": value} for value in ("block", "end")),
+    {"confidence": Confidence(), "n_per_beam": 1, "tokens_per_step": 512},
     {"selection": "top_k"},
     {"selection": "resample"},
     {"selection": Resample(ess_threshold=0, lookahead=Lookahead(8))},
@@ -170,6 +200,8 @@ GOOD: list[dict[str, Any]] = [
     {"answer": "select"},
     {"answer": Select(orders=1)},
     {"selection": "subtrees"},
+    {"extra_body": {"reasoning_effort": "low"}},
+    {"extra_body": {"grammar": 'root ::= "a"'}, "tokens_per_step": 512},
     *({"block": value} for value in (None, "steps", Steps("。"), Steps(["\n", "."], 192))),
     *({"answer": value} for value in ("best", "vote", Vote(str.split, "score"))),
     {"proposal": "sample"},
@@ -211,7 +243,7 @@ def test_a_bad_value_of_a_part_is_refused_by_the_name_of_its_option(
 ) -> None:
     values: dict[str, object] = {"lookahead_tokens": 8} if name == "lookahead_rollouts" else {}
     if name.startswith("reward_model"):
-        values["reward_model_base_url"] = "http://127.0.0.1:1/v1"
+        values["reward_model"] = "http://127.0.0.1:1/v1"
     with pytest.raises(ConfigError) as caught:
         build(BeamSearchConfig, values | {name: value})
     assert caught.value.field == name
@@ -220,9 +252,10 @@ def test_a_bad_value_of_a_part_is_refused_by_the_name_of_its_option(
 
 
 def test_the_tables_list_every_parameter() -> None:
-    assert {
-        option.name for option in options_of(BeamSearchConfig)
-    } == BAD.keys() | BAD_IN_PARTS.keys()
+    names = {option.name for option in options_of(BeamSearchConfig)}
+    # A part without a name of its own is given by its options.
+    listed = (BAD.keys() - {"block"}) | BAD_IN_PARTS.keys() | {"steps"}
+    assert names | {"confidence"} == listed
 
 
 @pytest.mark.parametrize(
@@ -293,6 +326,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "top_logprobs": 0,
         "stop": (),
         "reasoning": "auto",
+        "reasoning_budget": None,
         "seed": None,
         "deduplicate": True,
         "early_stopping": True,
@@ -328,9 +362,17 @@ def later(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
 
 
 @pytest.mark.parametrize("scorer", ["mean_logprob", "judge", Judge(), later])
-def test_a_score_that_has_no_part_in_the_draw_is_refused(scorer: Any) -> None:
-    """It would be paid for, and change nothing."""
-    with pytest.raises(ConfigError, match=r"^scorer must be 'power' with selection='resample'"):
-        BeamSearchConfig(selection="resample", scorer=scorer)
-    assert BeamSearchConfig(selection="resample", scorer=Power()).weighted
-    assert not BeamSearchConfig(selection="subtrees", scorer=scorer).weighted
+def test_a_score_of_particles_or_chains_is_a_reward(scorer: Any) -> None:
+    assert BeamSearchConfig(selection="resample", scorer=scorer).rewards
+    assert McmcConfig(scorer=scorer).rewards
+    assert not BeamSearchConfig(selection="subtrees", scorer=scorer).rewards
+
+
+@pytest.mark.parametrize("scorer", ["power", Power()])
+def test_p_alpha_alone_is_no_reward(scorer: Any) -> None:
+    for config in (
+        BeamSearchConfig(selection="resample", scorer=scorer),
+        McmcConfig(scorer=scorer),
+    ):
+        assert not config.rewards
+        assert {"beta", "reward_at"} <= config.without_effect().keys()

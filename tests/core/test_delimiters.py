@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import attrs
 import pytest
@@ -15,6 +15,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.delimiters import Steps
+from trio_beam.core.reasoning import Thinking
 from trio_beam.errors import ConfigError
 from trio_beam.strategies import make_strategy
 
@@ -183,15 +184,51 @@ def test_half_a_character_behind_the_delimiter_belongs_to_the_step() -> None:
 
 
 def test_a_preset_of_one_block_has_no_steps() -> None:
-    for others in ({"block": "steps"}, {"steps_delimiter": "\n"}):
+    for others in ({"block": "steps"}, {"steps": True}, {"steps_delimiter": "\n"}):
         with pytest.raises(ConfigError, match="has no effect here: the strategy sets"):
             make_strategy("best_of_n", others)
-    with pytest.raises(ConfigError, match="block has no effect here"):
-        make_strategy("beam_search", {"block": "steps", "tokens_per_step": 1})
+    for name, value in (("block", "steps"), ("steps", True)):
+        with pytest.raises(ConfigError, match=f"{name} has no effect here"):
+            make_strategy("beam_search", {name: value, "tokens_per_step": 1})
 
 
 def test_steps_are_given_by_name_or_by_their_own_parameters() -> None:
-    assert make_strategy("beam_search", {"block": "steps"}) == BeamSearchConfig(block="steps")
+    for values in ({"block": "steps"}, {"steps": True}):
+        assert make_strategy("beam_search", values) == BeamSearchConfig(block="steps")
+    assert make_strategy("beam_search", {"steps": False}) == BeamSearchConfig()
+    made = make_strategy("beam_search", {"steps": True, "steps_delimiter": (".",)})
+    assert made == BeamSearchConfig(block=Steps("."))
+    with pytest.raises(ConfigError, match="steps_delimiter has no effect here"):
+        make_strategy("beam_search", {"steps": False, "steps_delimiter": (".",)})
     made = make_strategy("beam_search", {"steps_delimiter": ("\n", "."), "steps_min_tokens": 2})
     assert made == BeamSearchConfig(block=Steps(("\n", "."), 2))
     assert BeamSearchConfig(block="steps").block_part == Steps("\n\n")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "thinking", "expected"),
+    [
+        (
+            ["<think>", "a", "\n\n", "b", "</think>", "\n\n", "c", "\n\n", "d"],
+            "auto",
+            ["<think>a\n\nb</think>\n\nc\n\n", "d"],
+        ),
+        (["a", "\n\n", "</think>", "c", "\n\n", "d"], "opened", ["a\n\n</think>c\n\n", "d"]),
+        (["a", "\n\n", "b"], "opened", ["a\n\nb"]),
+        (["<think>", "a", "\n\n", "b"], "off", ["<think>a\n\n", "b"]),
+    ],
+)
+@given(tokens_per_step=st.integers(1, 9))
+def test_thinking_has_no_steps(
+    tokens: list[str], thinking: Thinking, expected: list[str], tokens_per_step: int
+) -> None:
+    """Wherever the blocks are cut, the steps of the answer end at the same tokens."""
+    beam, steps, ends = Beam(thinking=thinking), Steps(), []
+    while beam.length < len(tokens):
+        rest = [one(token.encode()) for token in tokens[beam.length :][:tokens_per_step]]
+        cut = steps.cut(beam, block_of(rest))
+        beam = beam.extend(cut)
+        if cut.ends_step:
+            ends.append(len(beam.full_text))
+    wanted = list(accumulate(map(len, expected)))[:-1]
+    assert ends == wanted

@@ -28,7 +28,8 @@ def result() -> SearchResult:
 
 
 def test_it_has_every_field_of_the_result() -> None:
-    assert set(result_to_dict(result())) == {field.name for field in attrs.fields(SearchResult)}
+    fields = {field.name for field in attrs.fields(SearchResult)}
+    assert set(result_to_dict(result())) == fields | {"effective_answers"}
 
 
 def test_it_goes_through_json_unchanged() -> None:
@@ -71,3 +72,11 @@ def test_a_score_of_minus_infinity_becomes_nothing() -> None:
     opened(state)
     state.receive(answer(0, block(reason="stop")))
     assert [beam["score"] for beam in result_to_dict(state.result("deadline"))["beams"]] == [None]
+
+
+def test_confidence_is_shown_where_there_is_any() -> None:
+    plain = result().beams[0]
+    assert "confidence" not in result_to_dict(result())["beams"][0]
+    beam = plain.replace(confidence=1.5, confident=False)
+    shown = result_to_dict(attrs.evolve(result(), beams=(beam,)))["beams"][0]
+    assert (shown["confidence"], shown["confident"]) == (1.5, False)

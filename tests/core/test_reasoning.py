@@ -7,12 +7,15 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
+from trio_beam import BeamSearchConfig, search
 from trio_beam.answers import Vote
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, STOP, Continuation
-from trio_beam.core.reasoning import Thinking, opens_thinking, split
+from trio_beam.core.reasoning import Thinking, opening_tag, split
+from trio_beam.testing import ScriptedModel
 
 SHAPES = [
     ("<think>a</think>b", "a", "b"),
@@ -95,7 +98,7 @@ def test_any_text_is_split_within_its_bounds(text: str, thinking: Thinking) -> N
     ],
 )
 def test_the_end_of_a_prompt_says_whether_it_opens_thinking(prompt: str, opens: bool) -> None:
-    assert opens_thinking(prompt) is opens
+    assert bool(opening_tag(prompt)) is opens
 
 
 def test_an_answer_that_never_came() -> None:
@@ -128,3 +131,17 @@ def test_stop_strings_see_the_answer_only(cuts: list[int]) -> None:
         if beam.ended:
             break
     assert (beam.text, beam.reasoning, beam.finish_reason) == ("b é ", "é END a", STOP)
+
+
+@pytest.mark.parametrize("selection", ["top_k", "subtrees"])
+async def test_texts_that_ended_in_their_thinking_take_no_place_of_an_answer(
+    selection: str, autojump_clock: MockClock
+) -> None:
+    """They are more probable, and as many as are kept."""
+    thoughts = [("<think> a", -0.1), ("<think> b", -0.2)]
+    answers = [("<think> c </think> 7 and so on", -9.0), ("<think> d </think> 8 and so on", -8.0)]
+    model = ScriptedModel([*thoughts, *answers])
+    strategy = BeamSearchConfig(selection=selection, tokens_per_step=3, max_tokens=20)
+    result = await search(model, "How many?", strategy)
+    assert result.text == " 8 and so on"
+    assert result.stop_reason == "finished"

@@ -12,9 +12,9 @@ import pytest
 import trio_beam
 from tests.core.builders import block, chain
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.scoring import call_scorer
 from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS, BeamSearchConfig, ScoredRound
 from trio_beam.core.registry import Registry
+from trio_beam.core.scoring import call_scorer
 from trio_beam.errors import ConfigError
 
 BEAMS = [

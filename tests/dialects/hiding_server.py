@@ -16,7 +16,7 @@ from tests.dialects.replay import encode, sent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trio_beam.dialects.common.dialect import WireRequest
+    from trio_beam.dialects.common.exchange import WireRequest
 
 #: The token that ``/tokenize`` knows.
 PLAIN = 253

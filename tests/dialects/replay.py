@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_beam.core.prompt import PromptLike
-    from trio_beam.dialects.common.dialect import Dialect, Exchange, ExchangeResult, WireRequest
+    from trio_beam.dialects.common.dialect import Dialect
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest
 
 T = TypeVar("T")
 CAPTURES = Path(__file__).parent / "captures"

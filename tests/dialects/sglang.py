@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.dialects.replay import Replayed
-    from trio_beam.dialects.common.dialect import ExchangeResult
+    from trio_beam.dialects.common.exchange import ExchangeResult
 
 DOCUMENTED = capture("documented_sglang__generate")
 PROMPT = [6403, 1980, 253, 655]

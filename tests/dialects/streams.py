@@ -10,7 +10,7 @@ from tests.dialects.replay import Capture, capture, completed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from trio_beam.dialects.common.dialect import ExchangeResult
+    from trio_beam.dialects.common.exchange import ExchangeResult
 
 DONE = "[DONE]"
 #: Where the choices of a recorded stream have more than one.

@@ -16,7 +16,8 @@ from tests.dialects.streams import stream_of
 from trio_beam.core.beam import Beam
 from trio_beam.core.delimiters import Steps
 from trio_beam.core.language_model import SampleRequest
-from trio_beam.dialects.common.dialect import Dialect, ExchangeResult
+from trio_beam.dialects.common.dialect import Dialect
+from trio_beam.dialects.common.exchange import ExchangeResult
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
 from trio_beam.dialects.vllm import VLLM

@@ -18,9 +18,9 @@ from tests.dialects.replay import Capture, capture, completed, drive, encode, pr
 from tests.dialects.strategies import unhurried
 from tests.dialects.streams import DONE, native_events, stream_of
 from trio_beam.core.block import known
-from trio_beam.dialects.common.dialect import ModelList
 from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.error_responses import error_of
+from trio_beam.dialects.common.exchange import ModelList
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.sse import read_events
 from trio_beam.dialects.llama_cpp_wire import decode_props, decode_template, decode_tokens
@@ -29,7 +29,8 @@ from trio_beam.errors import EndpointError, RequestRejected, TrioBeamError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, WireRequest
+    from trio_beam.dialects.common.dialect import Dialect
+from trio_beam.dialects.common.exchange import ExchangeResult, WireRequest
 
 EXPECTED = (TrioBeamError, msgspec.DecodeError)
 #: Of each shape of answer some, among them those that are short of something.

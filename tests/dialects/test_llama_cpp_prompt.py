@@ -11,7 +11,8 @@ import pytest
 from tests.dialects.replay import beam_of, capture, encode, replay, sent
 from trio_beam.core.beam import Beam
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import Api, ModelList
+from trio_beam.dialects.common.dialect import Api
+from trio_beam.dialects.common.exchange import ModelList
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp import LlamaCpp
 from trio_beam.dialects.openai import OpenAI

@@ -12,7 +12,7 @@ from tests.dialects.replay import ask, capture, encode, only, prepared, replay, 
 from tests.dialects.strategies import beams, messages, prompts, unhurried, wishes
 from tests.dialects.test_broken_answers import EXPECTED
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import ModelEntry, ModelList
+from trio_beam.dialects.common.exchange import ModelEntry, ModelList
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp_python import LlamaCppPython
 from trio_beam.errors import ConfigError, ContextOverflow, LogprobsUnavailable, ServerError

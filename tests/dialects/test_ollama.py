@@ -16,8 +16,8 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import known
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import ModelEntry, ModelList
 from trio_beam.dialects.common.error_responses import error_of
+from trio_beam.dialects.common.exchange import ModelEntry, ModelList
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.ollama import Ollama
 from trio_beam.errors import (
@@ -31,7 +31,7 @@ from trio_beam.errors import (
 if TYPE_CHECKING:
     from tests.dialects.replay import Replayed
     from trio_beam.core.block import Continuation
-    from trio_beam.dialects.common.dialect import ExchangeResult
+    from trio_beam.dialects.common.exchange import ExchangeResult
 
 DOCUMENTED = capture("documented_ollama__generate")
 CHAT = [{"role": "user", "content": "Hello"}]

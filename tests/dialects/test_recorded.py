@@ -12,15 +12,15 @@ import pytest
 
 from tests.dialects.plain import check_same, choices_of, usage_of
 from tests.dialects.replay import ask, capture, captures, completed, drive, encode, prepared, sent
-from trio_beam.dialects.common.dialect import ModelList
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.exchange import ModelList
 from trio_beam.dialects.llama_cpp_wire import decode_template, decode_tokens
 from trio_beam.errors import LogprobsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.dialects.common.dialect import WireRequest
+    from trio_beam.dialects.common.exchange import WireRequest
 
 _NOT_ASKED = "they were not asked for"
 _NEVER = "the server has none"

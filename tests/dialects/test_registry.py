@@ -15,7 +15,8 @@ from tests.dialects.replay import capture, drive, encode, replay, sent
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Dialect, ExchangeResult, WireRequest
+from trio_beam.dialects.common.dialect import DIALECTS, Dialect
+from trio_beam.dialects.common.exchange import ExchangeResult, WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.errors import ConfigError, ServerError
 

@@ -13,7 +13,8 @@ from tests.dialects.strategies import beams, limits, messages, prompts, unhurrie
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import PromptLike, check_prompt
-from trio_beam.dialects.common.dialect import Api, WireRequest
+from trio_beam.dialects.common.dialect import Api
+from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI
 from trio_beam.errors import ConfigError

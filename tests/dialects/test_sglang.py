@@ -33,10 +33,10 @@ from tests.dialects.strategies import (
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import check_prompt
-from trio_beam.dialects.common.dialect import ModelEntry, ModelList
+from trio_beam.dialects.common.exchange import ModelEntry, ModelList
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.sglang import SGLang
-from trio_beam.errors import LogprobsUnavailable, MalformedResponse
+from trio_beam.errors import LogprobsUnavailable, MalformedResponse, RequestRejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,16 +93,29 @@ def test_a_string_becomes_ids(prompt: str) -> None:
 
 @given(messages)
 def test_messages_become_ids(chat: list[dict[str, Any]]) -> None:
-    replayed = replay(sglang().prepare(check_prompt(chat)), encode({"tokens": [1, 2]}))
-    (wire,) = replayed.requests
-    assert sent(wire) == {"model": "smol", "messages": chat}
+    answers = [encode({"tokens": [1, 2]}), encode({"text": ["<|im_start|>assistant\n<think>\n"]})]
+    dialect = sglang()
+    replayed = replay(dialect.prepare(check_prompt(chat)), *answers)
+    first, end = replayed.requests
+    assert sent(first) == {"model": "smol", "messages": chat}
+    assert sent(end) == {"model": "smol", "tokens": [[1, 2]]}
     assert list(replayed.value.ids) == [1, 2]
+    assert dialect.opens_thinking(replayed.value) == "<think>"
+
+
+def test_an_older_server_does_not_tell_whether_the_template_opens_the_thinking() -> None:
+    dialect = sglang()
+    refusal = RequestRejected("Not Found", status=404)
+    replayed = replay(dialect.prepare(check_prompt(CHAT)), encode({"tokens": [1, 2]}), refusal)
+    assert dialect.opens_thinking(replayed.value) is None
 
 
 def test_a_string_as_a_chat() -> None:
     dialect = SGLang("smol", "chat", Limits())
-    replayed = replay(dialect.prepare(check_prompt("Hello")), encode({"tokens": [1]}))
+    answers = [encode({"tokens": [1]}), encode({"text": ["Hello"]})]
+    replayed = replay(dialect.prepare(check_prompt("Hello")), *answers)
     assert sent(replayed.requests[0])["messages"] == CHAT
+    assert dialect.opens_thinking(replayed.value) == ""
 
 
 # -- what is read

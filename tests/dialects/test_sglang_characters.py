@@ -25,7 +25,7 @@ from trio_beam.errors import MalformedResponse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trio_beam.dialects.common.dialect import WireRequest
+    from trio_beam.dialects.common.exchange import WireRequest
 
 
 @attrs.define

@@ -36,7 +36,7 @@ from trio_beam.errors import (
 )
 
 if TYPE_CHECKING:
-    from trio_beam.dialects.common.dialect import WireRequest
+    from trio_beam.dialects.common.exchange import WireRequest
 
 
 def _refusal(status: int, words: str) -> EndpointError:

@@ -22,9 +22,9 @@ from tests.dialects.streams import (
     native_events,
     stream_of,
 )
-from trio_beam.dialects.common.dialect import ModelList
 from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.error_responses import error_of
+from trio_beam.dialects.common.exchange import ModelList
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.llama_cpp_wire import decode_props, decode_template, decode_tokens
 from trio_beam.errors import EndpointError, LogprobsUnavailable
@@ -32,7 +32,8 @@ from trio_beam.errors import EndpointError, LogprobsUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_beam.dialects.common.dialect import Dialect, ExchangeResult
+    from trio_beam.dialects.common.dialect import Dialect
+from trio_beam.dialects.common.exchange import ExchangeResult
 
 #: The second is made into a `MalformedResponse` by whoever reads the body.
 EXPECTED = (EndpointError, msgspec.DecodeError)

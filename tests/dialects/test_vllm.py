@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,23 @@ async def test_a_recorded_search_is_repeated(name: str) -> None:
     assert result.exact
 
 
+def test_the_labels_of_a_judge_have_the_probabilities_of_the_same_tokens_in_a_prompt() -> None:
+    session = load("judge_on_vllm")
+    rows = [
+        json.loads(one["response"]["body"])["choices"][0]["logprobs"]["top_logprobs"][0]
+        for one in session["exchanges"]
+        if "logprob_token_ids" in one["request"]["json"]
+    ]
+    assert len(rows) == len(session["labels_as_prompts"]) == 2
+    odds = []
+    for row, read in zip(rows, session["labels_as_prompts"], strict=True):
+        values = read["logprobs"]
+        assert {number: row[f"token_id:{number}"] for number in values} == values
+        shares = [math.exp(value) for value in values.values()]
+        odds.append(math.log(sum(shares[:4]) / sum(shares[4:])))  # four spell yes, six no
+    assert session["result"]["score"] == pytest.approx(max(odds))
+
+
 def test_streamed_or_not_a_recorded_chat_is_the_same() -> None:
     plain, streamed = (load(f"vllm__chat{kind}")["result"] for kind in ("", "_streamed"))
     assert plain == streamed
@@ -157,7 +175,7 @@ def test_a_chat_becomes_ids_by_the_servers_template() -> None:
     recorded = capture("vllm__tokenize_messages")
     messages = [{"role": "user", "content": "Hi"}]
     replayed = replay(dialect.prepare(check_prompt(messages)), recorded.body)
-    assert sent(replayed.requests[0]) == recorded.asked
+    assert sent(replayed.requests[0]) == recorded.asked | {"return_token_strs": True}
     assert replayed.requests[0].at_root
     assert dialect.context_tokens == 2048
     (first,) = replay(dialect.sample(replayed.value, request()), WHOLE.body).requests

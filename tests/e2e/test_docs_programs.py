@@ -20,6 +20,8 @@ PROGRAMS = [
     "how-to/selection.md",
     "how-to/observer.md",
     "how-to/dialect.md",
+    "how-to/rewards.md",
+    "how-to/fields.md",
 ]
 #: The address that they name.
 ADDRESS = "http://127.0.0.1:8000/v1"

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.servers.hosted_reasoner import HostedReasoner
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 #: The programs, each with a pattern that all of its output matches.
@@ -20,6 +22,10 @@ OUTPUT = {
     "first_search": r"(?s).*\w.*\n( *-\d+\.\d\d  \d+ tokens, \w+\n){1,4}\d+ rounds, \d+ tokens generated\n",
     "two_searches": r"(best of 8|beam search): .*Paris.*\nrequests still in flight: 0\n",
     "vote": r"( *\d+%  \d+\n)+",
+    "reasoning_model": (
+        r"( *\d+%  \d+\n)*checked: .* \(score [01], log-probability None\)\n"
+        r"0 characters of thinking, None tokens of it in all\n"
+    ),
     "custom_scorer": r"(?s)mean_logprob\n  \S+ very very.*\nfresh\n  \S+ long and cold, .* very long\n.*",
     "custom_selection": (
         r"top_k\n(  \S+  sat .*\n){4}FirstWords\(\)\n  \S+  sat .*\n"
@@ -70,6 +76,25 @@ def test_it_prints_what_it_shows(name: str, base_url: str, tmp_path: Path) -> No
     few = ["benchmark.num_problems=3", "output.plots=false"] if name == "own_benchmark" else []
     output = run(name, base_url, tmp_path, *few)
     assert re.fullmatch(OUTPUT[name], output), output
+
+
+def test_a_hosted_reasoning_model_without_log_probabilities(tmp_path: Path) -> None:
+    hosted = HostedReasoner()
+    with hosted.serve() as base_url:
+        output = run("reasoning_model", base_url, tmp_path)
+    assert re.fullmatch(
+        r"( *\d+%  \d+\n){1,3}checked: '17 \* 23 = 391' \(score 1, log-probability None\)\n"
+        r"599 characters of thinking, 1600 tokens of it in all\n",
+        output,
+    ), output
+    assert output.splitlines()[0].endswith("  391")
+    assert not any("logprobs" in body for body in hosted.bodies)
+
+
+def test_the_how_to_shows_the_program() -> None:
+    page = (EXAMPLES.parent / "docs" / "how-to" / "reasoning.md").read_text("utf-8")
+    program = (EXAMPLES / "reasoning_model.py").read_text("utf-8")
+    assert f"```python\n{program}```" in page
 
 
 def app() -> Any:

@@ -1,4 +1,4 @@
-"""Requests about a round's candidates: rollouts and a judge, and how they fail and end.
+"""Requests about a round's candidates: rollouts, a judge and a reward model, and how they fail and end.
 
 All that holds for expansions holds for them: deadlines, timeouts, failures of one, budgets, cancellation.
 """
@@ -6,14 +6,17 @@ All that holds for expansions holds for them: deadlines, timeouts, failures of o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
+import httpx
 import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.rewards.reward_server import RewardServer
 from trio_beam import (
     BeamSearchConfig,
     BeamTimeout,
@@ -22,6 +25,7 @@ from trio_beam import (
     LogprobsUnavailable,
     Lookahead,
     Resample,
+    RewardModel,
     SampleRequest,
     SearchFailed,
     ServerError,
@@ -102,26 +106,83 @@ def judging() -> tuple[Asked, BeamSearchConfig]:
     return Asked(lambda _: False), attrs.evolve(BASE, scorer="judge")
 
 
-KINDS = pytest.mark.parametrize("kind", ["rollouts", "judge"])
+@attrs.define
+class World:
+    """A search whose candidates are asked about: by a request for each, or for all by a reward model.
+
+    Attributes:
+        model: the one searched, which answers what is asked unless a server does.
+        config: of the search.
+        server: the reward model's.
+    """
+
+    model: Asked
+    config: BeamSearchConfig
+    server: RewardServer | None = None
+
+    @property
+    def asides(self) -> int:
+        """Number of requests about candidates."""
+        return self.model.asides if self.server is None else len(self.server.bodies)
+
+    @property
+    def cancelled(self) -> int:
+        """How many requests about candidates were cancelled."""
+        return self.model.cancelled if self.server is None else self.server.cancelled
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way, of either kind."""
+        return self.model.in_flight + (0 if self.server is None else self.server.in_flight)
+
+    def fails(self, *numbers: int) -> None:
+        """Let requests about candidates fail: those numbers, or all."""
+
+        def broken(number: int) -> bool:
+            return not numbers or number in numbers
+
+        self.model.fails = lambda number: (
+            ServerError("broken", status=500) if broken(number) else None
+        )
+        if self.server is not None:
+            refusal = httpx.Response(500, json={"error": "broken"})
+            self.server.fails = lambda number: refusal if broken(number) else None
+
+    def hangs(self, first: int) -> None:
+        """Let one request about candidates never be answered."""
+        self.model.hangs = lambda number: number == first
+        if self.server is not None:
+            self.server.hangs = self.model.hangs
 
 
-def of(kind: str) -> tuple[Asked, BeamSearchConfig]:
-    return (rolling(), ROLLOUTS) if kind == "rollouts" else judging()
+KINDS = pytest.mark.parametrize("kind", ["rollouts", "judge", "rewards"])
+
+
+@asynccontextmanager
+async def of(kind: str) -> AsyncIterator[World]:
+    if kind != "rewards":
+        yield World(rolling(), ROLLOUTS) if kind == "rollouts" else World(*judging())
+        return
+    server = RewardServer()
+    async with server.endpoint() as endpoint:
+        config = attrs.evolve(BASE, scorer=RewardModel(endpoint=endpoint))
+        yield World(Asked(lambda _: False), config, server)
 
 
 @KINDS
 async def test_all_are_asked_at_once_between_expansion_and_selection(
     kind: str, autojump_clock: MockClock
 ) -> None:
-    model, config = of(kind)
     seen: list[Event] = []
-    result = await beam_search(model, "p", config, observers=[seen.append])
+    async with of(kind) as world:
+        result = await beam_search(world.model, "p", world.config, observers=[seen.append])
     asides = [event for event in seen if isinstance(event, EvaluationStarted)]
     assert trio.current_time() == LATENCY * (result.rounds + len(asides))
     assert len(asides) >= 2
     assert asides[0].candidates >= 3
-    assert sum(event.candidates for event in asides) == model.asides
-    assert model.in_flight == 0
+    sizes = [1 if kind == "rewards" else event.candidates for event in asides]
+    assert sum(sizes) == world.asides
+    assert world.in_flight == 0
 
 
 async def test_the_judge_decides_and_is_told_the_prompt_and_the_text(
@@ -163,24 +224,29 @@ async def test_rollouts_have_seeds_of_their_own(autojump_clock: MockClock) -> No
 async def test_one_that_fails_ends_the_search_and_nothing_is_lost(
     kind: str, autojump_clock: MockClock
 ) -> None:
-    model, config = of(kind)
-    model.fails = lambda number: ServerError("broken", status=500) if number == 7 else None
-    with pytest.raises(SearchFailed, match="in round 2: broken") as caught:
-        await beam_search(model, "p", config)
-    assert [one.round for one in caught.value.failures] == [2]
-    assert 2 < caught.value.failures[0].beam.length <= 4
-    assert caught.value.partial.beams
-    assert model.in_flight == 0
+    async with of(kind) as world:
+        world.fails(1 if kind == "rewards" else 7)
+        with pytest.raises(SearchFailed, match=r"in round 2: .*broken") as caught:
+            await beam_search(world.model, "p", world.config)
+        assert world.in_flight == 0
+    failures, partial = caught.value.failures, caught.value.partial
+    assert {one.round for one in failures} == {2}
+    assert all(isinstance(one.error, ServerError) for one in failures)
+    assert all(2 <= one.beam.length <= 4 for one in failures)
+    assert len(failures) == 1 or kind == "rewards"  # of which a request is about all candidates
+    assert partial.beams
+    if kind == "rewards":
+        assert all(beam.score > -math.inf for beam in partial.beams)
 
 
-@KINDS
+@pytest.mark.parametrize("kind", ["rollouts", "judge"])
 async def test_with_drop_beam_its_candidate_is_dropped(
     kind: str, autojump_clock: MockClock
 ) -> None:
-    model, config = of(kind)
-    model.fails = lambda number: ServerError("broken", status=500) if number == 0 else None
-    config = attrs.evolve(config, on_beam_failure="drop_beam")
-    result = await beam_search(model, "p", config)
+    async with of(kind) as world:
+        world.fails(0)
+        config = attrs.evolve(world.config, on_beam_failure="drop_beam")
+        result = await beam_search(world.model, "p", config)
     (failure,) = result.failures
     assert isinstance(failure.error, ServerError)
     first = failure.beam
@@ -189,13 +255,14 @@ async def test_with_drop_beam_its_candidate_is_dropped(
 
 @KINDS
 async def test_if_all_fail_drop_beam_fails_too(kind: str, autojump_clock: MockClock) -> None:
-    model, config = of(kind)
-    model.fails = lambda number: ServerError("broken", status=500)
-    # Candidates that have ended need no rollouts, and survive.
-    config = attrs.evolve(config, on_beam_failure="drop_beam", min_beams=3)
-    with pytest.raises(SearchFailed) as caught:
-        await beam_search(model, "p", config)
-    assert len(caught.value.failures) == model.asides
+    async with of(kind) as world:
+        world.fails()
+        # Candidates that have ended need no rollouts, and survive.
+        config = attrs.evolve(world.config, on_beam_failure="drop_beam", min_beams=3)
+        with pytest.raises(SearchFailed) as caught:
+            await beam_search(world.model, "p", config)
+    asked = world.asides if world.server is None else world.server.sizes[0]
+    assert len(caught.value.failures) == asked
     assert caught.value.partial.beams
 
 
@@ -203,13 +270,13 @@ async def test_if_all_fail_drop_beam_fails_too(kind: str, autojump_clock: MockCl
 async def test_one_that_hangs_ends_at_the_beams_timeout(
     kind: str, autojump_clock: MockClock
 ) -> None:
-    model, config = of(kind)
-    model.hangs = lambda number: number == 1
-    with pytest.raises(SearchFailed) as caught:
-        await beam_search(model, "p", attrs.evolve(config, beam_timeout=25.0))
-    assert isinstance(caught.value.failures[0].error, BeamTimeout)
-    assert trio.current_time() == LATENCY + 25
-    assert model.in_flight == 0
+    async with of(kind) as world:
+        world.hangs(0 if kind == "rewards" else 1)
+        with pytest.raises(SearchFailed) as caught:
+            await beam_search(world.model, "p", attrs.evolve(world.config, beam_timeout=25.0))
+        assert all(isinstance(one.error, BeamTimeout) for one in caught.value.failures)
+        assert trio.current_time() == LATENCY + 25
+        assert world.in_flight == 0
 
 
 @KINDS
@@ -217,33 +284,40 @@ async def test_one_that_hangs_ends_at_the_beams_timeout(
 async def test_a_deadline_or_a_cancellation_leaves_nothing(
     kind: str, by: str, autojump_clock: MockClock
 ) -> None:
-    model, config = of(kind)
     seconds = 1.5 * LATENCY
-    if by == "cancel":
-        with trio.move_on_after(seconds) as scope:
-            await beam_search(model, "p", config)
-        assert scope.cancelled_caught
-    else:
-        result = await beam_search_within(seconds, model, "p", config)
-        # Candidates that have no scores yet stand where there is nothing else.
-        assert result.beams
-        assert (result.score == -math.inf) == (kind == "judge")
-        assert result.stop_reason == "deadline"
-    assert model.cancelled == model.asides > 0
-    assert model.in_flight == 0
+    async with of(kind) as world:
+        if by == "cancel":
+            with trio.move_on_after(seconds) as scope:
+                await beam_search(world.model, "p", world.config)
+            assert scope.cancelled_caught
+        else:
+            result = await beam_search_within(seconds, world.model, "p", world.config)
+            # Candidates that have no scores yet stand where there is nothing else.
+            assert result.beams
+            assert (result.score == -math.inf) == (kind != "rollouts")
+            assert result.stop_reason == "deadline"
+        assert world.cancelled == world.asides > 0
+        assert world.in_flight == 0
     assert trio.current_time() == seconds
 
 
 @KINDS
 async def test_a_budget_ends_it_with_the_best_so_far(kind: str, autojump_clock: MockClock) -> None:
-    model, config = of(kind)
-    whole = await beam_search(model, "p", config)
-    model, _ = of(kind)
-    model.fails = _exhausted_after(8)
-    result = await beam_search(model, "p", config)
+    async with of(kind) as world:
+        whole = await beam_search(world.model, "p", world.config)
+    async with of(kind) as world:
+        config = world.config
+        if world.server is None:
+            world.model.fails = _exhausted_after(8)
+        else:  # the last scores cannot be afforded
+            config = attrs.evolve(config, max_requests=whole.usage.requests - 1)
+        result = await beam_search(world.model, "p", config)
     assert result.stop_reason == "budget"
     assert result.beams
-    assert 0 < result.usage.completion_tokens < whole.usage.completion_tokens
+    assert 0 < result.usage.completion_tokens <= whole.usage.completion_tokens
+    assert result.usage.requests < whole.usage.requests
+    if world.server is not None:
+        assert result.beams[0].step_scores
 
 
 def _exhausted_after(count: int) -> Callable[[int], Exception | None]:

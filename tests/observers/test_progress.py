@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import io
 
+import attrs
 import pytest
 from rich.console import Console
 
 from tests.core.builders import block, chain
-from trio_beam.core.events import BeamExpanded, EvaluationStarted, RoundFinished, RoundStarted
+from trio_beam.core.beam import Beam
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.events import (
+    BeamExpanded,
+    EvaluationStarted,
+    RoundFinished,
+    RoundStarted,
+    SearchStarted,
+)
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.observers.progress import progress
 
 
@@ -72,3 +82,42 @@ def test_of_a_long_text_its_end_is_shown() -> None:
         lines = console.render_lines(observe, pad=False)  # type: ignore[arg-type]
     assert len(lines) <= 6
     assert "word39" in "".join(segment.text for line in lines for segment in line)
+
+
+def test_steps_thinking_scores_and_tools_are_shown() -> None:
+    console = Console(record=True, force_terminal=False, quiet=False, width=200)
+    config = BeamSearchConfig(block="steps")
+    thinking = chain([block("<think>", "hm")])
+    scored = chain([block("a"), block("b")]).replace(step_scores=(0.25, 0.5))
+    call = attrs.evolve(
+        block("x", reason="stop"), data=b"", tool_calls=(ToolCall("weather", "{}"),)
+    )
+    with progress(console) as observe:
+        observe(SearchStarted(config=config, rounds=512))
+        observe(RoundStarted(round=1, rounds=512, beams=1, samples=4))
+        observe(EvaluationStarted(round=1, purpose="reward", candidates=4, samples=4))
+        for best in (thinking, scored, Beam().extend(call)):
+            observe(attrs.evolve(finished(1, "a"), best=best))
+    lines = console.export_text().splitlines()
+    assert lines[:2] == [
+        "step 1: expanding 1 beam by 4 continuations",
+        "step 1: asking the reward model about 4 candidates",
+    ]
+    assert [
+        line.partition("-1.0000")[2].removesuffix(", 8 tokens so far") for line in lines[2:]
+    ] == [
+        ", thinking",
+        " (steps 0.25 0.50)",
+        ", calls weather",
+    ]
+
+
+def test_on_a_terminal_the_thinking_is_shown_until_there_is_an_answer() -> None:
+    console = Console(force_terminal=True, width=60, height=20, file=io.StringIO())
+    with progress(console, "Why?\n") as observe:
+        shown = []
+        for tokens in (("<think>", "so"), ("<think>", "so", "</think>", "It is 8.")):
+            observe(attrs.evolve(finished(1, "a"), best=chain([block(*tokens)])))
+            rows = console.render_lines(observe, pad=False)  # type: ignore[arg-type]
+            shown.append(["".join(segment.text for segment in row) for row in rows][1])
+    assert [line.strip() for line in shown] == ["so", "It is 8."]

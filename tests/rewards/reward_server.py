@@ -22,6 +22,7 @@ class RewardServer:
     Attributes:
         fails: given the number of a request, from 0, a response instead of the scores.
         refuses: given a text, whether a request with it is refused.
+        refusal: the response to one that is.
         hangs: given the number of a request, whether it never answers.
         max_batch: maximum number of texts per request.
     """
@@ -31,6 +32,7 @@ class RewardServer:
         self.paths: list[str] = []
         self.fails: Callable[[int], httpx.Response | None] = lambda _: None
         self.refuses: Callable[[str], bool] = lambda _: False
+        self.refusal = httpx.Response(400, json={"error": {"message": "not this text"}})
         self.hangs: Callable[[int], bool] = lambda _: False
         self.max_batch = 1000
         self.in_flight = self.cancelled = 0
@@ -63,7 +65,7 @@ class RewardServer:
         if len(texts) > self.max_batch:
             return httpx.Response(413, json={"error": "batch size > maximum allowed batch size"})
         if any(map(self.refuses, texts)):
-            return httpx.Response(400, json={"error": {"message": "not this text"}})
+            return self.refusal
         usage = {"prompt_tokens": 7 * len(texts)}
         if path == "/pooling":
             rows: list[Any] = [

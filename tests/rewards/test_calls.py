@@ -20,7 +20,7 @@ STEPS = [["3 + 4 = 7", "So it is 7."], ["It is 8"], ["Да, семь", "😀", "
 
 
 def load(name: str) -> Any:
-    return json.loads((CAPTURES / f"vllm__{name}.json").read_text("utf-8"))
+    return json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
 
 
 def answer(name: str) -> bytes | EndpointError:
@@ -56,13 +56,13 @@ TAG = "<file_sep>"
 @pytest.mark.parametrize(
     ("name", "api", "given"),
     [
-        ("pooling_texts", "pooling", inputs(tag=TAG)),
-        ("pooling_conversation", "pooling", inputs(tag=TAG, talk=True)),
-        ("outcome_pooling", "pooling", inputs()),
-        ("classify_texts", "classify", inputs()),
-        ("classify_conversation", "classify", inputs(talk=True)),
-        ("score", "score", inputs()),
-        ("rerank", "rerank", inputs()),
+        ("vllm__pooling_texts", "pooling", inputs(tag=TAG)),
+        ("vllm__pooling_conversation", "pooling", inputs(tag=TAG, talk=True)),
+        ("vllm__outcome_pooling", "pooling", inputs()),
+        ("vllm__classify_texts", "classify", inputs()),
+        ("vllm__classify_conversation", "classify", inputs(talk=True)),
+        ("vllm__score", "score", inputs()),
+        ("vllm__rerank", "rerank", inputs()),
     ],
 )
 def test_a_recorded_call_gives_the_numbers_of_transformers(
@@ -80,6 +80,22 @@ def test_a_recorded_call_gives_the_numbers_of_transformers(
     assert rewards.prompt_tokens == recorded["response"]["body"]["usage"]["prompt_tokens"]
 
 
+def test_llama_cpp_ranks_as_transformers_do() -> None:
+    """It rounds more: its GELU is a table of half-precision numbers."""
+    recorded = load("llamacpp__rerank")
+    asked = recorded["request"]["json"]
+    given = [RewardInput(prompt=asked["query"], answer=one, text=one) for one in asked["documents"]]
+    calls = calls_for("auto", steps=False)
+    missing = [answer("llamacpp__classify")] * [call.api for call in calls].index("rerank")
+    found = replay(score_by(calls, "m", given, None), *missing, encode_of(recorded))
+    call, rewards = found.value
+    assert call.api == "rerank"
+    assert sent(found.requests[-1]) == asked
+    for scores, expected in zip(rewards.scores, recorded["transformers"], strict=True):
+        assert scores == pytest.approx(expected, abs=6e-3)
+    assert rewards.prompt_tokens == 43
+
+
 def encode_of(recorded: Any) -> bytes:
     return encode(recorded["response"]["body"])
 
@@ -87,29 +103,32 @@ def encode_of(recorded: Any) -> bytes:
 def test_the_class_that_means_good_can_be_named_by_its_number() -> None:
     given = inputs(tag=TAG)
     calls = calls_for("auto", steps=True)
-    _, last = replay(score_by(calls, "process", given, None), answer("pooling_texts")).value
-    _, first = replay(score_by(calls, "process", given, "0"), answer("pooling_texts")).value
+    _, last = replay(score_by(calls, "process", given, None), answer("vllm__pooling_texts")).value
+    _, first = replay(score_by(calls, "process", given, "0"), answer("vllm__pooling_texts")).value
     for one, other in zip(first.scores, last.scores, strict=True):
         assert one == pytest.approx([1 - value for value in other], abs=1e-6)
     with pytest.raises(MalformedResponse, match="2 classes, and none is number 2"):
-        replay(score_by(calls, "process", given, "2"), answer("pooling_texts"))
+        replay(score_by(calls, "process", given, "2"), answer("vllm__pooling_texts"))
     with pytest.raises(MalformedResponse, match="set label to a number, not 'good'"):
-        replay(score_by(calls, "process", given, "good"), answer("pooling_texts"))
+        replay(score_by(calls, "process", given, "good"), answer("vllm__pooling_texts"))
 
 
 def test_a_server_that_finds_no_separators_is_told_how_to_be_started() -> None:
     exchange = score_by(calls_for("auto", steps=True), "process", inputs(tag="#")[:1], None)
     with pytest.raises(MalformedResponse, match=r"0 scores for 2 steps: .*step_tag_id"):
-        replay(exchange, answer("pooling_untagged"))
+        replay(exchange, answer("vllm__pooling_untagged"))
 
 
 def test_a_text_that_is_too_long_is_no_reason_to_try_other_calls() -> None:
     exchange = score_by(calls_for("auto", steps=False), "process", inputs(), None)
     with pytest.raises(ContextOverflow, match="1024 tokens"):
-        replay(exchange, answer("pooling_too_long"))
+        replay(exchange, answer("vllm__pooling_too_long"))
+    exchange = score_by(calls_for("rerank", steps=False), "m", inputs(), None)
+    with pytest.raises(ContextOverflow, match=r"HTTP 500: .*too large to process"):
+        replay(exchange, answer("llamacpp__rerank_too_long"))
 
 
-MISSING = answer("outcome_predict")
+MISSING = answer("vllm__outcome_predict")
 #: Documented responses of servers that do not run here.
 SGLANG = [{"embedding": [0.1 * n], "meta_info": {"prompt_tokens": 5}} for n in (1, 2, 3)]
 LLAMA_CPP = {
@@ -169,7 +188,7 @@ def test_without_any_call_the_refusal_of_the_content_is_shown() -> None:
         replay(exchange, MISSING, MISSING, MISSING, bad, *[MISSING] * (len(calls) - 4))
     exchange = score_by(calls, None, inputs(), None)
     with pytest.raises(RequestRejected, match="does not exist"):
-        replay(exchange, answer("pooling_wrong_model"), *[MISSING] * (len(calls) - 1))
+        replay(exchange, answer("vllm__pooling_wrong_model"), *[MISSING] * (len(calls) - 1))
 
 
 @pytest.mark.parametrize(

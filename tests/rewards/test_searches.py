@@ -11,27 +11,30 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.rewards.reward_server import LATENCY, TAG, RewardServer, value
+from tests.rewards.reward_server import TAG, RewardServer, value
+from tests.rewards.test_calls import load
 from trio_beam import (
     BeamSearchConfig,
-    BeamTimeout,
     ConfigError,
     EvaluationStarted,
     Event,
     RequestRejected,
     RetryPolicy,
     RewardModel,
+    RoundFinished,
     SearchFailed,
     SearchResult,
-    ServerError,
+    Steps,
+    Token,
     Vote,
     beam_search,
-    beam_search_within,
     search_many,
 )
+from trio_beam.core.beam import Beam
 from trio_beam.core.export import result_to_dict
+from trio_beam.core.reward_scorer import steps_of
 from trio_beam.strategies import make_strategy
-from trio_beam.testing import FakeEndpoint
+from trio_beam.testing import FakeEndpoint, Reply, ScriptedModel
 
 BASE = BeamSearchConfig(
     beam_width=3, n_per_beam=2, tokens_per_step=2, max_tokens=6, seed=1, early_stopping=False
@@ -72,9 +75,7 @@ async def test_a_round_is_one_request_and_each_block_has_a_score(
         blocks = [block.fragment for block in beam.lineage()]
         if blocks[-1] == "":  # only the end of the text: a part of the step before
             blocks.pop()
-            assert beam.step_scores[-1] == beam.step_scores[-2]
-        assert beam.step_scores[: len(blocks)] == pytest.approx(list(map(value, blocks)))
-        assert len(beam.step_scores) == len(beam.lineage())
+        assert beam.step_scores == pytest.approx(list(map(value, blocks)))
         assert beam.score == min(beam.step_scores)
         assert any(
             text == "p" + "".join(block + TAG for block in blocks)
@@ -108,6 +109,57 @@ async def test_an_outcome_model_scores_whole_texts_and_its_history_is_kept(
         assert beam.score == beam.step_scores[-1]
 
 
+@pytest.mark.parametrize("kind", ["process", "outcome"])
+async def test_a_step_that_takes_several_blocks_counts_once(
+    kind: Any, autojump_clock: MockClock
+) -> None:
+    seen: list[Beam] = []
+
+    def scores(prompt: str, candidates: Any) -> Any:
+        return [
+            0.5 ** len(steps) if kind == "outcome" else [value(step) for step in steps]
+            for steps in candidates
+        ]
+
+    def watch(event: Event) -> None:
+        if isinstance(event, RoundFinished):
+            seen.append(event.best)
+
+    scorer = RewardModel(function=scores, kind=kind, aggregate="prod")
+    config = attrs.evolve(BASE, scorer=scorer, block=Steps(" dog"), max_tokens=12)
+    result = await beam_search(FakeEndpoint(), "p", config, observers=[watch])
+    assert any(len(steps_of(beam)) < len(beam.lineage()) for beam in result.beams)
+    assert any(len(beam.step_scores) > 1 for beam in result.beams)
+    for beam in (*result.beams, *seen):
+        steps = steps_of(beam)
+        expected = (
+            [0.5 ** (count + 1) for count in range(len(steps))]
+            if kind == "outcome"
+            else list(map(value, steps))
+        )
+        assert beam.step_scores == pytest.approx(expected)
+        assert beam.score == pytest.approx(math.prod(expected))
+
+
+async def test_thinking_is_not_scored(autojump_clock: MockClock) -> None:
+    said = ["one\n", "two", "</think>\n", "three\n", "four"]
+    model = ScriptedModel(Reply(tokens=[Token(text, -1.0) for text in said]))
+    seen: list[list[str]] = []
+
+    def scores(prompt: str, candidates: Any) -> Any:
+        seen.extend(candidates)
+        return [[0.5] * len(steps) for steps in candidates]
+
+    scorer = RewardModel(function=scores)
+    config = BeamSearchConfig(
+        beam_width=1, n_per_beam=1, block=Steps("\n"), scorer=scorer, reasoning="opened"
+    )
+    result = await beam_search(model, "p", config)
+    assert result.text == "three\nfour"
+    assert result.beams[0].step_scores == (0.5, 0.5)
+    assert seen == [["three\n"], ["three\n", "four"]]
+
+
 async def test_a_conversation_goes_through_the_servers_template(autojump_clock: MockClock) -> None:
     server = RewardServer()
     messages = [{"role": "user", "content": "p"}]
@@ -134,8 +186,18 @@ async def test_a_server_that_takes_fewer_texts_is_asked_more_often_and_learnt_on
     assert server.sizes[0] > 4
 
 
-async def test_one_text_that_is_refused_fails_alone(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        httpx.Response(400, json={"error": {"message": "not this text"}}),
+        httpx.Response(500, json=load("llamacpp__rerank_too_long")["response"]["body"]),
+    ],
+)
+async def test_one_text_that_is_refused_fails_alone(
+    refusal: httpx.Response, autojump_clock: MockClock
+) -> None:
     server = RewardServer()
+    server.refusal = refusal
     refused: set[str] = set()
 
     def refuses(text: str) -> bool:
@@ -152,75 +214,12 @@ async def test_one_text_that_is_refused_fails_alone(autojump_clock: MockClock) -
     assert server.sizes[-1] > 1  # it was not the size
 
 
-async def test_a_failure_ends_the_search_and_nothing_is_lost(autojump_clock: MockClock) -> None:
-    server, model = RewardServer(), FakeEndpoint()
-    server.fails = lambda number: BROKEN if number == 1 else None
-    with pytest.raises(SearchFailed, match=r"in round 2: .*broken") as caught:
-        await run(server, model=model)
-    assert {one.round for one in caught.value.failures} == {2}
-    assert all(isinstance(one.error, ServerError) for one in caught.value.failures)
-    assert all(beam.score > -math.inf for beam in caught.value.partial.beams)
-    assert server.in_flight == model.in_flight == 0
-
-
-async def test_if_all_are_dropped_the_search_fails(autojump_clock: MockClock) -> None:
-    server = RewardServer()
-    server.fails = lambda _: BROKEN
-    with pytest.raises(SearchFailed) as caught:
-        await run(server, on_beam_failure="drop_beam")
-    assert len(caught.value.failures) == server.sizes[0]
-    assert caught.value.partial.beams
-
-
 async def test_a_failure_is_retried_under_the_endpoints_policy(autojump_clock: MockClock) -> None:
     server = RewardServer()
     server.fails = lambda number: BROKEN if number == 0 else None
     result = await run(server, retry=RetryPolicy(attempts=2))
     assert result.usage.retries == 1
     assert result.failures == ()
-
-
-async def test_one_that_hangs_ends_at_the_beams_timeout(autojump_clock: MockClock) -> None:
-    server, model = RewardServer(), FakeEndpoint(latency=LATENCY)
-    server.hangs = lambda number: number == 0
-    with pytest.raises(SearchFailed) as caught:
-        await run(server, model=model, beam_timeout=25.0)
-    assert all(isinstance(one.error, BeamTimeout) for one in caught.value.failures)
-    assert trio.current_time() == LATENCY + 25
-    assert server.in_flight == 0
-
-
-@pytest.mark.parametrize("by", ["deadline", "cancel"])
-async def test_a_deadline_or_a_cancellation_leaves_nothing(
-    by: str, autojump_clock: MockClock
-) -> None:
-    server, model, seconds = RewardServer(), FakeEndpoint(latency=LATENCY), 1.5 * LATENCY
-    async with server.endpoint() as endpoint:
-        config = attrs.evolve(BASE, scorer=RewardModel(endpoint=endpoint))
-        if by == "cancel":
-            with trio.move_on_after(seconds) as scope:
-                await beam_search(model, "p", config)
-            assert scope.cancelled_caught
-        else:
-            result = await beam_search_within(seconds, model, "p", config)
-            assert result.beams
-            assert result.stop_reason == "deadline"
-        assert endpoint.statistics().in_flight == 0
-    assert server.cancelled == 1
-    assert server.in_flight == 0
-    assert trio.current_time() == seconds
-
-
-async def test_a_budget_of_requests_counts_them(autojump_clock: MockClock) -> None:
-    server, model = RewardServer(), FakeEndpoint()
-    whole = await run(RewardServer())
-    assert whole.stop_reason == "max_tokens"
-    limit = whole.usage.requests - 1  # the last scores are not affordable
-    result = await run(server, model=model, max_requests=limit)
-    assert result.stop_reason == "budget"
-    assert result.usage.requests <= limit
-    assert len(server.bodies) == 2
-    assert result.beams[0].step_scores
 
 
 async def test_a_budget_of_tokens_counts_what_it_reads(autojump_clock: MockClock) -> None:
@@ -336,6 +335,6 @@ def test_a_name_alone_is_refused_before_anything_is_sent() -> None:
 
 def test_at_the_command_line_its_url_is_enough() -> None:
     made = make_strategy(
-        "beam_search", {"reward_model_base_url": "http://rm/v1", "reward_model_kind": "outcome"}
+        "beam_search", {"reward_model": "http://rm/v1", "reward_model_kind": "outcome"}
     )
     assert made == BeamSearchConfig(scorer=RewardModel("http://rm/v1", kind="outcome"))

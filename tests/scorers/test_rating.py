@@ -17,11 +17,13 @@ from trio_beam import (
     Token,
     beam_search,
 )
+from trio_beam.core.model_scorer import without_thinking
 from trio_beam.testing import FakeEndpoint
 
 
 def says(*texts: str) -> list[Continuation]:
-    return [Continuation(tokens=(), data=text.encode()) for text in texts]
+    """Answers as a scorer is shown them."""
+    return [without_thinking(Continuation(tokens=(), data=text.encode()), "auto") for text in texts]
 
 
 @pytest.mark.parametrize(

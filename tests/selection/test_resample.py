@@ -125,9 +125,9 @@ def test_answers_are_drawn_from_p_alpha(alpha: float, width: int, changes: dict[
 
 
 def test_looking_ahead_mends_what_beginnings_spoil() -> None:
-    """Resampling by blocks of one token favours, at alpha 4, what has ended early."""
-    blind, _ = distances(4.0, 8, 500)
-    seeing, _ = distances(4.0, 8, 500, lookahead_tokens=1)
+    """Resampling by p^alpha itself, by blocks of one token, favours at alpha 4 what has ended early."""
+    blind, _ = distances(4.0, 8, 500, alpha_ramp_tokens=0)
+    seeing, _ = distances(4.0, 8, 500, alpha_ramp_tokens=0, lookahead_tokens=1)
     assert blind > 0.2 > 0.1 > seeing
 
 

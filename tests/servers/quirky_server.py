@@ -51,6 +51,8 @@ class QuirkyServer:
     owned_by: str = "somebody"
     batch_noise: float = 0.0
     running: int = 0
+    #: Its own, and not chance itself, which would give the same tokens twice now and then.
+    source: random.Random = attrs.field(factory=lambda: random.Random(1))
     bodies: list[dict[str, Any]] = attrs.field(factory=list)
     paths: list[str] = attrs.field(factory=list)
 
@@ -113,7 +115,7 @@ class QuirkyServer:
     def _choice(
         self, body: dict[str, Any], index: int, top: int, chat: bool, batch: int
     ) -> dict[str, Any]:
-        seed = random.random() if self.ignores_seed else body.get("seed", 0)
+        seed = self.source.random() if self.ignores_seed else body.get("seed", 0)
         step = 0 if self.same_choices else index if self.seed_per_choice else 1000 * index
         source = random.Random(f"{seed}" if self.ignores_seed else f"{seed + step}")
         temperature = body.get("temperature", 1)

@@ -40,6 +40,26 @@ def test_self_consistency_votes() -> None:
     assert self_consistency(5, str.strip, by="score").answer == Vote(str.strip, "score")
 
 
+def test_a_vote_may_be_settled() -> None:
+    config = self_consistency(5, settle=0.9, ahead=2)
+    assert config.answer == Vote(settle=0.9, ahead=2)
+    assert make_strategy("self_consistency", {"n": 5, "settle": 0.9, "ahead": 2}) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("self_consistency", {"ahead": 2}),
+        ("beam_search", {"vote_key": "x", "vote_ahead": 2}),
+    ],
+)
+def test_nothing_is_ahead_of_a_vote_that_is_never_settled(
+    name: str, values: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="ahead has no effect here: all samples are under way"):
+        make_strategy(name, values)
+
+
 def test_power_sampling_resamples() -> None:
     config = power_sampling(12, 2.0, tokens_per_step=8)
     assert (config.beam_width, config.n_per_beam, config.alpha) == (12, 1, 2.0)

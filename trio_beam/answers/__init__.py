@@ -2,6 +2,6 @@
 
 from trio_beam.answers.best import Best
 from trio_beam.answers.select import Select
-from trio_beam.answers.vote import Vote
+from trio_beam.answers.vote import Vote, tool_calls
 
-__all__ = ["Best", "Select", "Vote"]
+__all__ = ["Best", "Select", "Vote", "tool_calls"]

@@ -16,7 +16,7 @@ from trio_beam.core.block import Continuation
 from trio_beam.core.config import ANSWERS
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.model_answer import ModelAnswer
-from trio_beam.core.model_scorer import ModelScorer, verdict_of
+from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import Prompt, fill_in, text_of
 from trio_beam.core.validation import PARAMETER, Parameter, boolean, documented, integer
 from trio_beam.errors import ConfigError, MalformedResponse
@@ -104,7 +104,7 @@ class _Question(ModelScorer):
     def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
         first = next(place for place, one in enumerate(self.beams) if one is beam)
         shown = [*self.beams[first:], *self.beams[:first]]
-        answers = [f"Answer {number}:\n{one.text}" for number, one in enumerate(shown, 1)]
+        answers = [f"Answer {number}:\n{one.answer}" for number, one in enumerate(shown, 1)]
         question = fill_in(
             self.select.question_text, prompt=text_of(prompt), answers="\n\n".join(answers)
         )
@@ -113,7 +113,7 @@ class _Question(ModelScorer):
         return Prompt(text=question)
 
     def read(self, answers: Sequence[Continuation]) -> float:
-        verdict = verdict_of(answers[0]) if answers else ""
+        verdict = answers[0].data.decode("utf-8", "replace") if answers else ""
         numbers = [int(found) for found in re.findall(r"(?<![\w.])\d{1,9}(?![\w])", verdict)]
         named = [number for number in numbers if 1 <= number <= len(self.beams)]
         if not named:

@@ -15,11 +15,21 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import ANSWERS, AnswerRule
 from trio_beam.core.result import Votes
-from trio_beam.core.validation import PARAMETER, Parameter, check_declared, documented, one_of
+from trio_beam.core.settling import Settle, Settling, VoteCount
+from trio_beam.core.tool_calls import as_text
+from trio_beam.core.validation import (
+    PARAMETER,
+    Parameter,
+    check_declared,
+    documented,
+    integer,
+    number,
+    one_of,
+)
 from trio_beam.errors import ConfigError, VoteError
 
-#: Extracts the answer from a text; None casts no vote.
-VoteKey: TypeAlias = Callable[[str], Hashable | None]
+#: Extracts the answer from a text; None casts no vote. (Or `tool_calls`, which looks at the whole beam.)
+VoteKey: TypeAlias = Callable[[str], Hashable | None] | Callable[[Beam], str | None]
 
 
 @attrs.frozen
@@ -49,6 +59,14 @@ class LastMatch:
         return found
 
 
+def tool_calls(beam: Beam) -> str | None:
+    """A vote key: the names and arguments of a beam's tool calls, as canonical JSON.
+
+    The order of several calls does not count. None, so that it casts no vote, without a call.
+    """
+    return as_text(sorted(beam.tool_calls, key=lambda call: call.text)) or None
+
+
 def _as_key(value: Any) -> Any:
     return LastMatch(value) if isinstance(value, str) else value
 
@@ -70,17 +88,65 @@ class Vote(AnswerRule):
                 accepted="a function of a text, or a regular expression",
                 optional=True,
                 help="Extracts the answer from a text: a function, or a regular expression whose last match"
-                " (or its first group) counts. None takes the text itself, stripped of white space.",
+                " (or its first group) counts. None takes the tool calls, or else the text itself, stripped"
+                " of white space; trio_beam.answers.tool_calls takes tool calls only.",
             )
         },
     )
-    by: Literal["count", "score", "reward"] = one_of(
+    by: Literal["count", "score", "reward", "confidence"] = one_of(
         "count",
         "score",
         "reward",
+        "confidence",
         help="Whether each candidate has one vote, or each beam exp(score), which alpha makes sharper, or its"
-        " score, which must be a reward from 0 up. Where beams have weights, these are the votes.",
+        " score, which must be a reward from 0 up, or its confidence. Where beams have weights, these are the"
+        " votes.",
     )
+    settle: Settle | None = number(
+        None,
+        minimum=0.5,
+        maximum=0.9999,
+        optional=True,
+        choices=("certain",),
+        help="Stop before all samples are there, and cancel the others: 'certain' when they cannot change"
+        " the winner, or as soon as it is, with this probability, that of all samples. None: never.",
+    )
+    ahead: int = integer(
+        8,
+        minimum=1,
+        unit="samples",
+        help="With settle, how many samples are under way beyond those counted. Fewer cost fewer tokens; more"
+        " take less time.",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.settle is not None and self.by != "count":
+            bound = f"None with by={self.by!r}, where a single vote may outweigh all others"
+            raise ConfigError("settle", bound, self.settle)
+
+    @property
+    def settles(self) -> bool:
+        """Whether it stops before all samples are there."""
+        return self.settle is not None
+
+    def without_effect(self) -> dict[str, str]:
+        """Return `ahead`, under its names, if nothing is settled."""
+        why = "all samples are under way at once unless the vote may be settled (settle)"
+        return {} if self.settles else dict.fromkeys(("ahead", "vote_ahead"), why)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it stops only when no sample could change the winner any more."""
+        return self.settle in (None, "certain")
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether beams vote by their confidence."""
+        return self.by == "confidence"
+
+    def settling(self, samples: int) -> Settling | None:
+        """Return a count of the votes."""
+        return None if self.settle is None else _Count(self, VoteCount(samples, self.settle))
 
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
         """Put the beams of the answer with the most votes first.
@@ -92,7 +158,7 @@ class Vote(AnswerRule):
         """
         groups: dict[Hashable, list[Beam]] = {}
         for beam in beams:
-            answer = None if beam.unanswered else self._answer(beam.text)
+            answer = self.answer_of(beam)
             if answer is not None:
                 groups.setdefault(answer, []).append(beam)
         best = max((beam.score for group in groups.values() for beam in group), default=0.0)
@@ -109,11 +175,28 @@ class Vote(AnswerRule):
         others = [beam for beam in beams if not any(beam is winner for winner in winners)]
         return [*winners, *others], tuple((answer, shares[answer] / total) for answer in order)
 
-    def _answer(self, text: str) -> Hashable | None:
+    def effective_votes(self, beams: Sequence[Beam]) -> float:
+        """Return (sum of votes)^2 / sum of their squares, over the candidates that vote."""
+        voters = [beam for beam in beams if self.answer_of(beam) is not None]
+        best = max((beam.score for beam in voters), default=0.0)
+        votes = [(self._votes(beam, best), beam.multiplicity) for beam in voters]
+        squares = sum(vote * vote / count for vote, count in votes)
+        return sum(vote for vote, _ in votes) ** 2 / squares if squares else 0.0
+
+    def answer_of(self, beam: Beam) -> Hashable | None:
+        """Return the answer that a beam votes for; None: it casts no vote.
+
+        Raises:
+            VoteError: the key raised, or returned an unhashable value.
+        """
+        if beam.unanswered or not beam.confident:
+            return None
         if self.key is None:
-            return text.strip()
+            return tool_calls(beam) or beam.text.strip()
+        if self.key is tool_calls:
+            return tool_calls(beam)
         try:
-            answer = self.key(text)
+            answer = self.key(beam.text)  # type: ignore[arg-type]  # only the one above takes a beam
             hash(answer)
         except Exception as error:
             name = getattr(self.key, "__name__", type(self.key).__name__)
@@ -123,15 +206,35 @@ class Vote(AnswerRule):
     def _votes(self, beam: Beam, best: float) -> float:
         if beam.weight is not None:
             return beam.weight
-        if self.by == "count":
-            return float(beam.multiplicity)
-        if self.by == "reward":
-            return beam.multiplicity * _reward(beam)
+        if self.by != "score":
+            return beam.multiplicity * _vote_of(beam, self.by)
         if best == -math.inf:
             return float(beam.multiplicity)
         if best == math.inf:
             return float(beam.multiplicity) if beam.score == math.inf else 0.0
         return beam.multiplicity * math.exp(beam.score - best)
+
+
+@attrs.define
+class _Count:
+    """Counts the votes of samples in order."""
+
+    _vote: Vote
+    _votes: VoteCount
+
+    @property
+    def ahead(self) -> int:
+        return self._vote.ahead
+
+    def count(self, beams: Sequence[Beam]) -> bool:
+        answers = [self._vote.answer_of(beam) for beam in beams]
+        return self._votes.add(answers[0] if answers else None)
+
+
+def _vote_of(beam: Beam, by: Literal["count", "reward", "confidence"]) -> float:
+    if by == "count":
+        return 1.0
+    return _reward(beam) if by == "reward" else beam.confidence or 0.0
 
 
 def _reward(beam: Beam) -> float:

@@ -27,11 +27,12 @@ from trio_beam.asyncio.bridge import (
     run_in_trio,
 )
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.scoring import is_async
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.scoring import is_async
 from trio_beam.core.strategy import Strategy
 from trio_beam.engine import search as verbs
 from trio_beam.engine import search_many as many
@@ -143,7 +144,7 @@ async def search_many(
 
 def _adapted(value: Any) -> Any:
     """Make an asyncio scorer in a configuration awaitable from Trio; return other values unchanged."""
-    if not isinstance(value, BeamSearchConfig) or trio.lowlevel.in_trio_task():
+    if not isinstance(value, (BeamSearchConfig, McmcConfig)) or trio.lowlevel.in_trio_task():
         return value
     scorer: Any = value.scorer
     if isinstance(scorer, (str, ModelScorer)) or not is_async(scorer):
@@ -151,7 +152,7 @@ def _adapted(value: Any) -> Any:
     loop = asyncio.get_running_loop()
 
     @functools.wraps(scorer)
-    async def scored(beams: Sequence[Beam], config: BeamSearchConfig) -> Sequence[float]:
+    async def scored(beams: Sequence[Beam], config: Any) -> Sequence[float]:
         given = attrs.evolve(config, scorer=scorer)
         result: Sequence[float] = await await_in_asyncio(loop, scorer, beams, given)
         return result

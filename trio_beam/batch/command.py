@@ -16,19 +16,22 @@ from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.run import Plan, run_batch
 from trio_beam.batch.work import WorkList
-from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.embedded import model_file_option, require_model
-from trio_beam.command.help import Choice, Command, option
+from trio_beam.command.help import Command, option
 from trio_beam.command.output import say, write
-from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
+    api_option,
     attempt_timeout_option,
     base_url_option,
+    choose_model,
     dialect_option,
+    header_option,
+    headers_and_key,
+    local_option,
+    max_concurrent_option,
     model_option,
-    refuse_two_models,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
 from trio_beam.endpoint.endpoint import Endpoint
@@ -59,35 +62,12 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @base_url_option
 @model_option
 @api_key_option
-@option(
-    "model",
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="'NAME: VALUE'",
-    help="Header of every request; may be given several times.",
-)
-@option("model", "--extra-body", metavar="JSON", help="Fields of every request, as a JSON object.")
-@option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
+@header_option
+@local_option
 @model_file_option
-@option(
-    "model",
-    "--api",
-    type=Choice(["auto", "completions", "chat"]),
-    default="auto",
-    show_default=True,
-    help="Call of the protocol; auto: chat for messages.",
-)
+@api_option
 @dialect_option
-@option(
-    "model",
-    "--max-concurrent",
-    metavar="N",
-    default="100",
-    show_default=True,
-    callback=lambda _ctx, _param, text: int(text) if text.lstrip("-").isdecimal() else text,
-    help="Requests in flight; auto finds out how many the server takes.",
-)
+@max_concurrent_option
 @option(
     "model",
     "--max-searches",
@@ -137,16 +117,7 @@ def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None
     an object with parameters of its own. FOLDER/results.jsonl gets a line for each as it is done; prompts
     without an answer are in failures.jsonl. Killed at any moment, the same command goes on.
     """
-    if given["local"] or given["model_file"]:
-        refuse_two_models(ctx, "base_url", "--base-url")
-        given["base_url"] = None
-    if given["base_url"] is None:
-        for name in ("model", "api_key_env"):
-            if given[name] is not None:
-                spelling = "--" + name.replace("_", "-")
-                raise click.UsageError(
-                    f"{spelling} goes with --base-url; without one, the model is ours"
-                )
+    choose_model(ctx, given)
     with plain_errors():
         if given["parquet"]:
             check_pyarrow()
@@ -174,13 +145,9 @@ class _BatchCommand:
             all_beams=given["all_beams"],
         )
         strategy = self._plan.strategy_for(PromptRecord(id="", prompt=""))
-        headers = dict(map(parse_header, given["headers"]))
-        body = parse_body(given["extra_body"]) if given["extra_body"] else {}
-        authorised = any(name.lower() == "authorization" for name in headers)
-        key = None if authorised else read_api_key(given["api_key_env"], given["base_url"])
+        headers, key = headers_and_key(given)
         self._options = {
             "headers": headers,
-            "extra_body": body,
             "api_key": key if given["base_url"] else None,
             "model": given["model"],
             "api": given["api"],
@@ -199,7 +166,6 @@ class _BatchCommand:
             },
             "model": given["model"] or self._embedded or None,
             "api": given["api"],
-            "extra_body": body or None,
         }
 
     async def __call__(self, nursery: trio.Nursery) -> int:

@@ -25,6 +25,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
         text: the answer, without thinking.
         digest: of the prompt and its own parameters.
         reasoning: the model's thinking, where it is known.
+        tool_calls: the tools that the model calls, as in a chat message.
+        step_scores: of a reward model, one per block.
         score: of the search, in nats for ``"power"``; None if it has none.
         exact: whether all scores are the model's own for the sampled tokens.
         stop_reason: the search's.
@@ -44,6 +46,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     text: str
     digest: str
     reasoning: str = ""
+    tool_calls: list[dict[str, Any]] = []
+    step_scores: list[float] = []
     score: float | None = None
     exact: bool = True
     stop_reason: str = ""

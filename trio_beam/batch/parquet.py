@@ -14,6 +14,8 @@ from trio_beam.records import from_line
 
 PARQUET = "results.parquet"
 _AT_ONCE = 1000
+#: Columns of objects, as JSON.
+_AS_JSON = ("tool_calls", "beams")
 
 
 def check_pyarrow() -> None:
@@ -36,10 +38,10 @@ def write_parquet(folder: Path, notice: Callable[[str], object]) -> None:
     votes = pa.list_(pa.struct([("answer", pa.string()), ("share", pa.float64())]))
     kinds = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
     given = {field.name: field.type for field in msgspec.structs.fields(Answer)}
-    columns = {
-        name: kinds[_plain(kind)] for name, kind in given.items() if name not in ("votes", "beams")
-    }
-    schema = pa.schema([*columns.items(), ("votes", votes), ("beams", pa.string())])
+    special = {"step_scores": pa.list_(pa.float64()), "votes": votes}
+    special |= dict.fromkeys(_AS_JSON, pa.string())
+    columns = {name: kinds[_plain(kind)] for name, kind in given.items() if name not in special}
+    schema = pa.schema([*columns.items(), *special.items()])
     new = folder / f"{PARQUET}.new"
     try:
         with parquet.ParquetWriter(new, schema) as writer, (folder / ANSWERS).open("rb") as lines:
@@ -68,5 +70,6 @@ def _plain(kind: Any) -> type:
 def _row(answer: Answer) -> dict[str, Any]:
     row = msgspec.structs.asdict(answer)
     row["votes"] = [{"answer": name, "share": share} for name, share in answer.votes]
-    row["beams"] = msgspec.json.encode(answer.beams).decode() if answer.beams else None
+    for name in _AS_JSON:
+        row[name] = msgspec.json.encode(row[name]).decode() if row[name] else None
     return row

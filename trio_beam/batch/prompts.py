@@ -158,7 +158,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 class _Arrow(Protocol):
-    """What is used of pyarrow."""
+    """The part of pyarrow that is used."""
 
     ArrowException: type[Exception]
     CompressedInputStream: Any

@@ -165,6 +165,8 @@ class _Batch:
             text=result.text,
             digest=record.digest,
             reasoning=best.reasoning if best else "",
+            tool_calls=[call.as_dict() for call in best.tool_calls] if best else [],
+            step_scores=list(best.step_scores) if best else [],
             score=result.score if math.isfinite(result.score) else None,
             exact=result.exact,
             stop_reason=result.stop_reason,

@@ -1,4 +1,4 @@
-"""What is left to do, in a temporary database on disk, so that memory does not grow with the prompts.
+"""The prompts that are left to search, in a temporary database on disk: memory does not grow with them.
 
 The prompts are read once, before anything is sent: a fault in the last line shows at once, their number is
 known, they may be shuffled, and a file that changes while the run goes on changes nothing.

@@ -17,6 +17,8 @@ from trio_beam.benchmark.tables import (
     HEADERS,
     NOTHING,
     PAIR_HEADERS,
+    SAMPLE_HEADERS,
+    SAMPLE_NOTE,
     TEXTS,
     Results,
     cells,
@@ -25,6 +27,7 @@ from trio_beam.benchmark.tables import (
     number,
     pair_cells,
     rate,
+    sample_cells,
 )
 from trio_beam.command.output import format_duration
 
@@ -59,6 +62,9 @@ class _ForTerminals:
         ]
         return _table(_NARROW_PAIRS, [_breakable(row) for row in rows], 1)
 
+    def samples(self, rows: Sequence[Sequence[str]]) -> RenderableType:
+        return _table(SAMPLE_HEADERS, [_breakable(row) for row in rows], 1)
+
     def summary(self, results: Results) -> Iterator[RenderableType]:
         yield from map(Text, _failures(results))
 
@@ -76,6 +82,10 @@ class _ForFiles(_ForTerminals):
     def pairs(self, results: Results) -> RenderableType:
         return _ascii_table(PAIR_HEADERS, pair_cells(results), 1)
 
+    def samples(self, rows: Sequence[Sequence[str]]) -> RenderableType:
+        plain = [[cell.replace("±", "+-") for cell in row] for row in rows]
+        return _ascii_table(SAMPLE_HEADERS, plain, 1)
+
     def summary(self, results: Results) -> Iterator[RenderableType]:
         yield self.title("Summary")
         yield from map(Text, _bars(results))
@@ -87,15 +97,22 @@ def _parts(results: Results, look: _ForTerminals) -> Iterator[RenderableType]:
     if results.ranked:
         yield Text(f"Best: {_best(results)}")
     if results.graded:
+        how = "clustered by problem" if sample_cells(results) else "Wilson"
         yield Text(
-            "In brackets: the 95 % interval of the pass rate (Wilson). Failures count as not passed."
+            f"In brackets: the 95 % interval of the pass rate ({how}). Failures count as not passed."
         )
     if results.pairs:
         yield look.title("Differences on the same problems (in percentage points)")
         yield look.pairs(results)
         yield Text(
             "In brackets: 95 % (Newcombe). p: McNemar's exact test; Holm: for all comparisons."
+            if all(row.batch.samples == 1 for row in results.rows)
+            else "In brackets: 95 %. p: of the mean difference of a problem; Holm: for all comparisons."
         )
+    if rows := sample_cells(results):
+        yield look.title("Several answers to each problem")
+        yield look.samples(rows)
+        yield Text(SAMPLE_NOTE)
     yield from look.summary(results)
 
 

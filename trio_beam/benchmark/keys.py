@@ -45,7 +45,8 @@ class Key:
     @property
     def is_open(self) -> bool:
         """Whether it may have keys below it: it is a mapping, or a part with parameters."""
-        return self.parameter.kind == "part" and self.parameter.part is not None
+        has_parts = self.parameter.kind == "part" and self.parameter.part is not None
+        return has_parts or self.parameter.kind == "mapping"
 
 
 def strategy_groups() -> dict[str, str]:

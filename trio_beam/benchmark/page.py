@@ -10,7 +10,15 @@ from trio_beam.benchmark.common.problem import Problem
 from trio_beam.benchmark.origin import Origin
 from trio_beam.benchmark.progress import verdict
 from trio_beam.benchmark.records import Record, digest_of_problem
-from trio_beam.benchmark.tables import PAIR_HEADERS, Results, narrow_cells, pair_cells
+from trio_beam.benchmark.tables import (
+    PAIR_HEADERS,
+    SAMPLE_HEADERS,
+    SAMPLE_NOTE,
+    Results,
+    narrow_cells,
+    pair_cells,
+    sample_cells,
+)
 
 #: Not printable, and yet a part of what is read: line ends, and what joins emoji.
 _KEPT = "\n\t\u200d"
@@ -55,11 +63,18 @@ def as_html(
         f"<p>{_text(same)}</p>",
         _table(headers, rows, headers.index("Strategy") + 1),
         _table(PAIR_HEADERS, pair_cells(results), 1) if results.pairs else "",
+        *_samples(results),
         *(f'<p><img src="{_text(name)}" alt="{_text(name)}"></p>' for name in pictures),
         "<h2>Questions and answers</h2>" if problems else "",
         *_questions(results, problems),
     ]
     return _PAGE.substitute(title=_text(results.benchmarks()), body="\n".join(filter(None, body)))
+
+
+def _samples(results: Results) -> Iterator[str]:
+    if rows := sample_cells(results):
+        yield _table(SAMPLE_HEADERS, rows, 1)
+        yield f"<p>{SAMPLE_NOTE}</p>"
 
 
 def _questions(results: Results, problems: Sequence[Problem]) -> Iterator[str]:

@@ -38,11 +38,10 @@ class Plan:
         """Return a digest of everything that a strategy's answers depend on except the problem."""
         return digest_of({**self.shared, "strategy": strategy.depends_on()})
 
-    def key(self, problem: Problem, strategy: LabelledStrategy) -> Key:
-        """Return the key of the record for a problem and a strategy."""
-        return Key(
-            problem.id, digest_of_problem(problem), strategy.kind, self.configuration(strategy)
-        )
+    def key(self, problem: Problem, strategy: LabelledStrategy, sample: int = 0) -> Key:
+        """Return the key of the record for a problem, a strategy and one of its answers."""
+        digest, configuration = digest_of_problem(problem), self.configuration(strategy)
+        return Key(problem.id, digest, strategy.kind, configuration, sample)
 
 
 def make_plan(settings: Settings, environment: Mapping[str, str]) -> Plan:

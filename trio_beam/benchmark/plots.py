@@ -1,4 +1,4 @@
-"""Three plots of a run or a sweep, each as PNG and SVG.
+"""The plots of a run or a sweep, each as PNG and SVG.
 
 Import this module only to draw: importing matplotlib takes a second.
 """
@@ -55,6 +55,7 @@ def draw_plots(series: Sequence[Series], folder: Path, *, title: str) -> list[Pa
 
     - ``pass_rate_against_tokens``: mean tokens and pass rate, with its 95 % Wilson interval;
     - ``time_against_width``: mean time and its 95 % interval, if there is more than one width;
+    - ``accuracy_against_tokens``: pass@k and maj@k against the tokens of k answers, if there are several;
     - ``score_against_rounds``: median best score and the middle half, of searches of several rounds.
 
     Strategies of one group, such as the widths of a sweep, are shades of one hue.
@@ -108,6 +109,9 @@ def _plots(numbered: Sequence[_Shown]) -> Iterator[tuple[str, list[_Shown], _Dra
     wide = [one for one in numbered if one.series.width is not None and one.series.seconds]
     if len({one.series.width for one in wide}) > 1:
         yield "time_against_width", wide, _time_against_width
+    if any(len(one.series.at_k) > 1 for one in numbered):
+        several = [one for one in numbered if one.series.at_k]
+        yield "accuracy_against_tokens", several, _accuracy_against_tokens
     long = [one for one in numbered if one.series.rounds > 1]
     if long:
         yield "score_against_rounds", long, _score_against_rounds
@@ -157,6 +161,23 @@ def _time_against_width(shown: Sequence[_Shown], title: str) -> Figure:
     _spread_out(axes, places)
     axes.set_xticks(sorted(set(widths)), [str(width) for width in sorted(set(widths))])
     axes.set_ylim(*_around(ends))
+    _legend(figure, axes)
+    return figure
+
+
+def _accuracy_against_tokens(shown: Sequence[_Shown], title: str) -> Figure:
+    figure, axes = _figure(shown, title)
+    for (colour, marker), one in shown:
+        tokens, passed, majority = zip(*one.at_k, strict=True)
+        look: Any = {"color": colour, "marker": marker}
+        rates = [100 * value for value in passed]
+        axes.plot(tokens, rates, linestyle=":", markerfacecolor="white", label=one.label, **look)
+        if None not in majority:
+            axes.plot(tokens, [100 * value for value in majority], **look)
+    axes.set_xlabel("tokens generated for the k answers to a problem (mean)")
+    axes.set_ylabel("maj@k (line) and pass@k (dots), %")
+    axes.set_ylim(*_around([100 * value for _, one in shown for _, value, _ in one.at_k] + [0.0]))
+    _spread_out(axes, [tokens for _, one in shown for tokens, _, _ in one.at_k])
     _legend(figure, axes)
     return figure
 

@@ -152,7 +152,9 @@ class Lines:
         """Print how much there is to do."""
         self._stats = ProgressStats(strategy, total, before)
         there = f", {len(before)} of them already there" if before else ""
-        self.say(f"{strategy.label}: {total} problem{'' if total == 1 else 's'}{there}")
+        problems = total // strategy.samples
+        each = f", {strategy.samples} answers to each" if strategy.samples > 1 else ""
+        self.say(f"{strategy.label}: {problems} problem{'' if problems == 1 else 's'}{each}{there}")
 
     def generated(self, tokens: int) -> None:
         """Count them, for the next line."""

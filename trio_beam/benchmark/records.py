@@ -17,6 +17,7 @@ class Key(NamedTuple):
     digest: str
     strategy: str
     configuration: str
+    sample: int = 0
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -28,6 +29,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         strategy: kind of the strategy, such as ``beam_search``.
         label: its display name.
         configuration: digest of everything else that the answer depends on.
+        sample: number of the answer, from 0: a strategy may answer a problem several times.
         seed: of the search; None: the server's own randomness.
         text: the complete answer.
         passed: None if not graded.
@@ -56,6 +58,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     text: str
     passed: bool | None
     # Other fields may be missing in records of another version.
+    sample: int = 0
     seed: int | None = None
     score: float | None = None
     answer: str | None = None
@@ -76,7 +79,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def key(self) -> Key:
         """The key that identifies it."""
-        return Key(self.problem, self.digest, self.strategy, self.configuration)
+        return Key(self.problem, self.digest, self.strategy, self.configuration, self.sample)
 
 
 def digest_of_problem(problem: Problem) -> str:

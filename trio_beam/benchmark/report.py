@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from trio_beam.benchmark.common.problem import BenchmarkError, Problem
 from trio_beam.benchmark.files import write_atomic
 from trio_beam.benchmark.origin import Origin
 from trio_beam.benchmark.page import as_html
+from trio_beam.benchmark.samples import AtK
 from trio_beam.benchmark.series import Series
 from trio_beam.benchmark.summary import Pair, Row
 from trio_beam.benchmark.tables import Results, as_markdown
@@ -38,6 +40,7 @@ _COLUMNS = (
     "tokens_per_problem",
     "generated_tokens",
     "width",
+    "samples",
 )
 
 
@@ -79,6 +82,7 @@ def as_json(results: Results) -> dict[str, Any]:
             _row(row, name) for row, name in zip(results.rows, results.names, strict=True)
         ],
         "comparisons": [_pair(pair, results) for pair in results.pairs],
+        "samples": [_at_k(one, name) for name, found in results.at_each_k() for one in found],
         "failures": [
             {"label": name, "problem": record.problem, "error": record.error}
             for row, name in zip(results.rows, results.names, strict=True)
@@ -98,6 +102,13 @@ def as_csv(results: Results) -> str:
 
 def series_of(results: Results) -> list[Series]:
     """Return the data of the plots."""
+    curves = {
+        name: tuple(
+            (one.tokens, one.passed.value, None if one.majority is None else one.majority.value)
+            for one in found
+        )
+        for name, found in results.at_each_k()
+    }
     return [
         Series(
             label=name,
@@ -108,6 +119,7 @@ def series_of(results: Results) -> list[Series]:
             tokens=tuple(record.completion_tokens for record in row.batch.records),
             seconds=tuple(record.seconds for record in row.batch.records),
             round_scores=tuple(tuple(record.round_scores) for record in row.batch.records),
+            at_k=curves.get(name, ()),
         )
         for row, name in zip(results.rows, results.names, strict=True)
         if row.problems
@@ -159,7 +171,17 @@ def _row(row: Row, name: str) -> dict[str, Any]:
         "tokens_per_problem": row.tokens_per_problem,
         "generated_tokens": row.generated_tokens,
         "width": batch.width,
+        "samples": batch.samples,
     }
+
+
+def _at_k(one: AtK, name: str) -> dict[str, Any]:
+    said: dict[str, Any] = {"label": name, "k": one.k, "generated_tokens": one.tokens}
+    means = {"avg_at_k": one.average, "pass_at_k": one.passed, "maj_at_k": one.majority}
+    for key, mean in means.items():
+        said[key] = mean and mean.value
+        said[f"{key}_error"] = mean.error if mean and math.isfinite(mean.error) else None
+    return said
 
 
 def _pair(pair: Pair, results: Results) -> dict[str, Any]:

@@ -98,16 +98,16 @@ class Run:
         pairs = self._pairs(strategy)
         return [(problem, record) for problem, record in pairs if record is not None]
 
-    def wanted(self) -> int:
-        """Number of problems."""
-        return len(self._problems)
+    def wanted(self, strategy: LabelledStrategy) -> int:
+        """Number of answers of a strategy."""
+        return len(self._problems) * strategy.samples
 
     def unanswered(self) -> int:
         """Number of answers that are missing or to be retried, over all strategies."""
         return sum(len(self._left(strategy)) for strategy in self._plan.strategies)
 
     def missing(self) -> int:
-        """Count the problems without a record, all strategies together."""
+        """Count the answers without a record, all strategies together."""
         return sum(
             record is None for one in self._plan.strategies for _, record in self._pairs(one)
         )
@@ -122,8 +122,8 @@ class Run:
         """Import records from another folder that this run would otherwise repeat."""
         found = {record.key: record for record in records if not record.error}
         for strategy in self._plan.strategies:
-            for problem, old in self._pairs(strategy):
-                key = self._plan.key(problem, strategy)
+            for problem, sample, old in self._answers(strategy):
+                key = self._plan.key(problem, strategy, sample)
                 if old is None and key in found:
                     self._store.append(found[key])
 
@@ -163,9 +163,11 @@ class Run:
         """
         for strategy in self._plan.strategies:
             left = self._left(strategy)
-            again = {problem.id for problem in left}
-            before = [one for one in self.records(strategy) if one.problem not in again]
-            self._observer.begin(strategy, len(self._problems), before)
+            again = {(problem.id, sample) for problem, sample in left}
+            before = [
+                one for one in self.records(strategy) if (one.problem, one.sample) not in again
+            ]
+            self._observer.begin(strategy, self.wanted(strategy), before)
             jobs = iter(left)
             async with trio.open_nursery() as nursery:
                 for _ in range(min(self._width, len(left))):
@@ -175,15 +177,21 @@ class Run:
     def _width(self) -> int:
         return self._plan.settings.benchmark.max_concurrent_problems
 
-    def _pairs(self, strategy: LabelledStrategy) -> Iterator[tuple[Problem, Record | None]]:
+    def _answers(self, strategy: LabelledStrategy) -> Iterator[tuple[Problem, int, Record | None]]:
+        """The answers of a strategy, each with its problem, its number and its record, if there is one."""
         for problem in self._problems:
-            yield problem, self._store.get(self._plan.key(problem, strategy))
+            for sample in range(strategy.samples):
+                record = self._store.get(self._plan.key(problem, strategy, sample))
+                yield problem, sample, record
 
-    def _left(self, strategy: LabelledStrategy) -> list[Problem]:
+    def _pairs(self, strategy: LabelledStrategy) -> Iterator[tuple[Problem, Record | None]]:
+        return ((problem, record) for problem, _, record in self._answers(strategy))
+
+    def _left(self, strategy: LabelledStrategy) -> list[tuple[Problem, int]]:
         again = self._plan.settings.output.retry_failed
         return [
-            problem
-            for problem, record in self._pairs(strategy)
+            (problem, sample)
+            for problem, sample, record in self._answers(strategy)
             if record is None or (again and record.error and not record.text)
         ]
 
@@ -197,12 +205,15 @@ class Run:
             self._store.append(await self._graded(problem, record))
 
     async def _work(
-        self, model: LanguageModel, strategy: LabelledStrategy, jobs: Iterator[Problem]
+        self,
+        model: LanguageModel,
+        strategy: LabelledStrategy,
+        jobs: Iterator[tuple[Problem, int]],
     ) -> None:
         """Process problems until none is left."""
-        for problem in jobs:
+        for problem, sample in jobs:
             try:
-                record = await self._answer(model, strategy, problem)
+                record = await self._answer(model, strategy, problem, sample)
             except Unanswered as error:
                 self._observer.say(f"problem {ascii(problem.id)[1:-1]} has no answer: {error}")
                 self._count_failures(str(error))
@@ -215,7 +226,7 @@ class Run:
             self._count_failures(record.error)
 
     async def _answer(
-        self, model: LanguageModel, strategy: LabelledStrategy, problem: Problem
+        self, model: LanguageModel, strategy: LabelledStrategy, problem: Problem, sample: int
     ) -> Record:
         """Search, and return an ungraded record.
 
@@ -229,7 +240,7 @@ class Run:
             instruction=self._benchmark.instruction,
             suffix=strategy.suffix,
         )
-        seed = strategy.seed(self._plan.settings.benchmark.seed, problem.id)
+        seed = strategy.seed(self._plan.settings.benchmark.seed, problem.id, sample)
         watch = _Watch(self._observer.generated)
         observers: list[Observer] = [watch]
         lines: list[str] = []
@@ -255,6 +266,7 @@ class Run:
             strategy=strategy.kind,
             label=strategy.label,
             configuration=self._plan.configuration(strategy),
+            sample=sample,
             seed=seed,
             text="" if error else result.text,
             passed=False if error else None,

@@ -19,6 +19,7 @@ class Series:
         width: number of beams, samples, particles or chains; None if it has none.
         tokens: generated tokens, by problem.
         seconds: duration of the search, by problem.
+        at_k: for k = 1, 2, 4, ... answers to each problem: their generated tokens, pass@k, and maj@k or None.
         round_scores: best score of each round in nats, by problem; None if there was none.
     """
 
@@ -30,6 +31,7 @@ class Series:
     tokens: tuple[int, ...]
     seconds: tuple[float, ...]
     round_scores: tuple[tuple[float | None, ...], ...]
+    at_k: tuple[tuple[float, float, float | None], ...] = ()
 
     @total.validator
     def _(self, _: object, total: int) -> None:

@@ -266,7 +266,8 @@ def _batches(planned: PlannedRun, run: Run) -> list[Batch]:
             label=strategy.label,
             width=strategy.width,
             configuration=plan.configuration(strategy),
-            wanted=run.wanted(),
+            wanted=run.wanted(strategy),
+            samples=strategy.samples,
             records=run.records(strategy),
             settings=" ".join(
                 str(one)

@@ -24,7 +24,7 @@ def text(default: str | None = None, *, optional: bool = False, help: str) -> An
 
 def mapping(*, help: str) -> Any:  # noqa: A002
     """Declare an open mapping, which accepts any key below its own."""
-    parameter = Parameter(kind="part", part=dict, accepted="a mapping", help=help)
+    parameter = Parameter(kind="mapping", help=help)
     return field(parameter, attrs.Factory(dict))
 
 
@@ -111,6 +111,11 @@ class BenchmarkGroup:
     )
     seed: int | None = integer(
         42, minimum=0, optional=True, help="null: the server's own randomness."
+    )
+    samples: int = integer(
+        1,
+        minimum=1,
+        help="Number of independent answers of each strategy to each problem, for pass@k, avg@k and maj@k.",
     )
     max_concurrent_problems: int = integer(
         8, minimum=1, help="Maximum number of concurrent problems."

@@ -1,10 +1,10 @@
-"""Confidence intervals of pass rates and tests of differences, as plain functions of counts."""
+"""Pass rates, pass@k and maj@k with their errors, and tests of differences, as plain functions of counts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 import attrs
 
@@ -126,6 +126,103 @@ def _correlation(both: int, only_first: int, only_second: int, neither: int) -> 
 def _joined(one: float, other: float, alike: float) -> float:
     """Return the length of the difference of two correlated deviations."""
     return math.sqrt(max(0.0, one * one - 2 * alike * one * other + other * other))
+
+
+@attrs.frozen
+class Mean:
+    """A mean over problems.
+
+    Attributes:
+        value: the mean.
+        error: its standard error; infinite for a single problem.
+    """
+
+    value: float
+    error: float
+
+    def interval(self, lowest: float, confidence: float = 0.95) -> Interval:
+        """Return the normal interval, from `lowest` to 1 at most."""
+        half = NormalDist().inv_cdf((1 + confidence) / 2) * self.error
+        return Interval(max(lowest, self.value - half), min(1.0, self.value + half))
+
+    @property
+    def p(self) -> float:
+        """The two-sided p-value of a mean of 0, by the normal distribution."""
+        if not self.value or math.isinf(self.error):
+            return 1.0
+        return 2 * (1 - NormalDist().cdf(abs(self.value) / self.error)) if self.error else 0.0
+
+
+def mean_of_problems(values: Sequence[float]) -> Mean:
+    """Return the mean of one value of each problem, and its standard error.
+
+    Answers to one problem are alike, so that each problem counts as one observation: with as many answers to
+    each, this is the error clustered by problem (Miller 2024, arXiv 2411.00640, section 2.2).
+
+    Args:
+        values: one of each problem, such as the share of its answers that passed; at least one.
+    """
+    value = fmean(values)
+    count = len(values)
+    if count == 1:
+        return Mean(value, math.inf)
+    squares = sum((one - value) ** 2 for one in values)
+    return Mean(value, math.sqrt(squares / (count * (count - 1))))
+
+
+def pass_at_k(total: int, passed: int, k: int) -> float:
+    """Return an unbiased estimate of the probability that at least one of k answers passes.
+
+    ``1 - C(total - passed, k) / C(total, k)``: the share of the choices of k among the answers that have one
+    which passed (Chen et al. 2021, arXiv 2107.03374, equation 1).
+
+    Raises:
+        ConfigError: an argument is out of bounds; k is at most `total`.
+    """
+    check_integer("total", total, 1)
+    check_integer("passed", passed, 0, total)
+    check_integer("k", k, 1, total)
+    return 1 - math.comb(total - passed, k) / math.comb(total, k)
+
+
+def maj_at_k(votes: Sequence[int], right: Sequence[bool], silent: int, k: int) -> float:
+    """Return the probability that the most frequent of k answers is right, with ties drawn by lot.
+
+    The mean over all choices of k among the answers to a problem, as for `pass_at_k` (majority votes: Wang et
+    al. 2022, arXiv 2203.11171).
+
+    Args:
+        votes: how many of the answers are the same, answer by answer.
+        right: which of these are right.
+        silent: number of texts without an answer, which may be chosen but do not vote.
+        k: at most the number of all answers.
+
+    Raises:
+        ConfigError: k is out of bounds.
+    """
+    total = sum(votes) + silent
+    check_integer("k", k, 1, total)
+    ways = sum(
+        _ways_to_win([one for other, one in enumerate(votes) if other != index], silent, k, mine)
+        * math.comb(count, mine)
+        for index, count in enumerate(votes)
+        if right[index]
+        for mine in range(1, min(k, count) + 1)
+    )
+    return ways / math.comb(total, k)
+
+
+def _ways_to_win(others: Sequence[int], silent: int, k: int, mine: int) -> float:
+    """Count the choices of the other ``k - mine`` in which none has more votes; a tie of n counts 1/n."""
+    states = {(k - mine, 1): 1}  # what is left to choose, and how many have as many votes
+    for count in others:
+        after: dict[tuple[int, int], int] = {}
+        for (left, tied), ways in states.items():
+            for chosen in range(min(left, count, mine) + 1):
+                state = left - chosen, tied + (chosen == mine)
+                after[state] = after.get(state, 0) + ways * math.comb(count, chosen)
+        states = after
+    return sum(ways * math.comb(silent, left) / tied for (left, tied), ways in states.items())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -38,6 +38,7 @@ class LabelledStrategy:
         base_seed: overrides the run's seed; None: the run's.
         suffix: text after the problem; overrides that of the group ``prompt``; None: the group's.
         debug: whether to print its debug lines.
+        samples: number of answers to each problem.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class LabelledStrategy:
     base_seed: int | None = None
     suffix: str | None = None
     debug: bool = False
+    samples: int = 1
 
     @property
     def width(self) -> int:
@@ -60,12 +62,13 @@ class LabelledStrategy:
             described["seed"] = self.base_seed
         return described | {"config": identity_of(self.config)}
 
-    def seed(self, base: int | None, problem: str) -> int | None:
-        """Return the seed for a problem: distinct for each problem, and the same in every run."""
+    def seed(self, base: int | None, problem: str, sample: int = 0) -> int | None:
+        """Return the seed for an answer: distinct for each problem and sample, and the same in every run."""
         base = base if self.base_seed is None else self.base_seed
         if base is None:
             return None
-        digest = hashlib.sha256(f"{base}\n{self.kind}\n{problem}".encode()).digest()
+        more = f"\n{sample}" if sample else ""
+        digest = hashlib.sha256(f"{base}\n{self.kind}\n{problem}{more}".encode()).digest()
         return int.from_bytes(digest[:6])
 
     async def search(
@@ -119,6 +122,7 @@ def _make(group: str, name: str, settings: Settings) -> LabelledStrategy:
     seed = values.pop("seed", None)
     try:
         config = make_strategy(name, values)
+        config.check_format({**settings.model.extra_body, **config.extra_body})
     except ConfigError as error:
         raise _named(error, group, chosen) from None
     return LabelledStrategy(
@@ -128,6 +132,8 @@ def _make(group: str, name: str, settings: Settings) -> LabelledStrategy:
         base_seed=seed,
         suffix=chosen.suffix,
         debug=chosen.debug,
+        # At temperature 0 all answers would be the same.
+        samples=settings.benchmark.samples if config.proposal_temperature else 1,
     )
 
 
@@ -148,10 +154,11 @@ def _label(group: str, name: str, config: Strategy, given: Mapping[str, Any]) ->
     if group in original.LABELS:
         fields = {one.name: getattr(config, one.name) for one in attrs.fields(type(config))}
         return original.LABELS[group].format(**fields | values)
+    idle = config.without_effect()
     shown = [
         f"{_SHORT.get(one, one)}={values[one]}"
         for one in own or given
-        if one in given or isinstance(values[one], (int, float))
+        if one in given or (isinstance(values[one], (int, float)) and one not in idle)
     ]
     title = "".join(map(str.capitalize, group.split("_")))
     return f"{title}({','.join(shown)})" if shown else title

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from statistics import fmean
 
 import attrs
 
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.statistics import Interval, holm, mcnemar, paired_difference, wilson
+from trio_beam.benchmark.statistics import (
+    Interval,
+    holm,
+    mcnemar,
+    mean_of_problems,
+    paired_difference,
+    wilson,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -16,7 +24,8 @@ class Batch:
     """One strategy of a run with its records.
 
     Attributes:
-        wanted: number of problems; an interrupted run has fewer records.
+        wanted: number of answers; an interrupted run has fewer records.
+        samples: number of answers to each problem.
         width: number of beams, samples, particles or chains of the strategy.
         configuration: configuration digest of its records.
         settings: swept keys of this strategy, such as ``beam_search.alpha=2.0``.
@@ -31,6 +40,7 @@ class Batch:
     wanted: int
     records: Sequence[Record] = attrs.field(repr=False)
     settings: str = ""
+    samples: int = 1
 
 
 @attrs.frozen(kw_only=True)
@@ -38,11 +48,11 @@ class Row:
     """The row of a strategy.
 
     Attributes:
-        problems: number with a record, failures included.
+        problems: number of records, failures included: of each problem as many as it has answers.
         graded: number that the pass rate is of: those with a grade, and failures; 0 if no answer has a grade.
         passed: None if none is graded.
         pass_rate: passed of graded, 0 to 1; None as for `passed`.
-        interval: 95 % interval of the pass rate.
+        interval: 95 % interval of the pass rate, clustered by problem if there are several answers to each.
         seconds: mean of a problem; None if there are no problems.
         total_tokens: prompts and completions, all requests together.
         generated_tokens: completions alone.
@@ -91,7 +101,7 @@ class Pair:
 def summarise(batch: Batch) -> Row:
     """Summarise the records of a strategy."""
     records = batch.records
-    graded = len(passes(batch))
+    graded = sum(map(len, passes(batch).values()))
     passed = sum(record.passed is True for record in records) if graded else None
     return Row(
         batch=batch,
@@ -99,7 +109,7 @@ def summarise(batch: Batch) -> Row:
         graded=graded,
         passed=passed,
         pass_rate=None if passed is None else passed / graded,
-        interval=None if passed is None else wilson(passed, graded),
+        interval=None if passed is None else _interval(batch, passed, graded),
         seconds=sum(record.seconds for record in records) / len(records) if records else None,
         total_tokens=sum(one.prompt_tokens + one.completion_tokens for one in records),
         generated_tokens=sum(record.completion_tokens for record in records),
@@ -141,9 +151,11 @@ def _pair(first: Batch, second: Batch) -> Pair | None:
     shared = one.keys() & other.keys()
     if not shared:
         return None
-    only_first = sum(one[key] and not other[key] for key in shared)
-    only_second = sum(other[key] and not one[key] for key in shared)
-    both = sum(one[key] and other[key] for key in shared)
+    if max(first.samples, second.samples) > 1:
+        return _pair_of_means(first, second, [(one[key], other[key]) for key in shared])
+    only_first = sum(one[key] > other[key] for key in shared)
+    only_second = sum(other[key] > one[key] for key in shared)
+    both = sum(all(one[key]) and all(other[key]) for key in shared)
     neither = len(shared) - both - only_first - only_second
     return Pair(
         first=first,
@@ -157,16 +169,40 @@ def _pair(first: Batch, second: Batch) -> Pair | None:
     )
 
 
-def passes(batch: Batch) -> dict[tuple[str, str], bool]:
-    """Return whether each graded problem passed, by its id and digest.
+def _pair_of_means(
+    first: Batch, second: Batch, answers: Sequence[tuple[Sequence[bool], Sequence[bool]]]
+) -> Pair:
+    """Compare by the differences of a problem's two shares of passed answers."""
+    differences = [fmean(one) - fmean(other) for one, other in answers]
+    difference = mean_of_problems(differences)
+    return Pair(
+        first=first,
+        second=second,
+        problems=len(answers),
+        only_first=sum(one > 0 for one in differences),
+        only_second=sum(one < 0 for one in differences),
+        difference=difference.value,
+        interval=difference.interval(-1.0),
+        p=difference.p,
+    )
+
+
+def _interval(batch: Batch, passed: int, graded: int) -> Interval:
+    if batch.samples == 1:
+        return wilson(passed, graded)
+    return mean_of_problems([fmean(one) for one in passes(batch).values()]).interval(0.0)
+
+
+def passes(batch: Batch) -> dict[tuple[str, str], list[bool]]:
+    """Return which answers to each graded problem passed, by its id and digest.
 
     Where no answer has a grade, failures alone are no measurement.
     """
     answers = [record for record in batch.records if not record.error]
     if answers and all(record.passed is None for record in answers):
         return {}
-    return {
-        (record.problem, record.digest): record.passed
-        for record in batch.records
-        if record.passed is not None
-    }
+    found: dict[tuple[str, str], list[bool]] = {}
+    for record in batch.records:
+        if record.passed is not None:
+            found.setdefault((record.problem, record.digest), []).append(record.passed)
+    return found

@@ -13,7 +13,12 @@ from trio_beam.benchmark.keys import Key
 from trio_beam.core.validation import Parameter
 from trio_beam.errors import ConfigError
 
-_KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+_KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "mapping": "a mapping",
+}
 _SWEEP = " (several values are a sweep: add -m)"
 
 
@@ -74,11 +79,11 @@ def _convert(parameter: Parameter, value: Any) -> Any:
             return value if isinstance(value, bool) else None
         case "texts":
             return _as_texts(value)
-        case "part" if isinstance(value, Mapping):
+        case "part" | "mapping" if isinstance(value, Mapping):
             return dict(value)
         case kind:
-            written = isinstance(value, (str, int, float)) and kind != "choice"
-            return str(value) if written and parameter.part is not dict else None
+            written = isinstance(value, (str, int, float)) and kind not in ("choice", "mapping")
+            return str(value) if written else None
 
 
 def _as_texts(value: Any) -> tuple[str, ...] | None:
@@ -106,7 +111,7 @@ def _as_number(parameter: Parameter, value: Any) -> int | float | None:
 def _is_text(parameter: Parameter) -> bool:
     if parameter.kind == "choice":
         return all(isinstance(choice, str) for choice in parameter.choices)
-    return parameter.kind not in _KINDS and parameter.part is not dict
+    return parameter.kind not in _KINDS
 
 
 def _openings(parameter: Parameter) -> tuple[str, ...]:

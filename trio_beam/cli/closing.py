@@ -1,4 +1,4 @@
-"""What is said about a result, in words for people."""
+"""Describe a result in words for people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from trio_beam.core.result import SearchResult
 from trio_beam.core.strategy import Strategy
+from trio_beam.observers.progress import list_scores
 
 #: Answers that are listed with their shares of the votes.
 _SHOWN_VOTES = 5
@@ -25,29 +26,44 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
     yield ": ".join(filter(None, (f"score {result.score:.4f}", "; ".join(_score(result)))))
     usage = result.usage
     thrown = f" ({usage.discarded_tokens} thrown away)" if usage.discarded_tokens else ""
-    cost = f"{usage.completion_tokens} tokens{thrown} in {usage.requests} requests, {seconds:.1f} s"
+    thought = f" ({usage.reasoning_tokens} thinking)" if usage.reasoning_tokens else ""
+    cost = f"{usage.completion_tokens} tokens{thought}{thrown} in {usage.requests} requests, {seconds:.1f} s"
     yield f"{model}: {cost}" if model else cost
 
 
 def _score(result: SearchResult) -> Iterator[str]:
     best = result.beams[0]
-    if best.logprob is not None and best.length:
-        yield f"mean log-probability {best.logprob / best.length:.2f} a token ({best.length})"
+    sampled = best.sampled_length
+    if best.logprob is not None and sampled:
+        yield f"mean log-probability {best.logprob / sampled:.2f} a token ({sampled})"
+    if best.step_scores:
+        yield f"steps {list_scores(best.step_scores)}"
+    if best.forced:
+        yield "its thinking was ended by force"
     if best.weight is not None:
         yield f"drawn with {best.weight:.0%} of the weight"
+    if result.effective_sample_size is not None:
+        yield f"effective sample size {result.effective_sample_size:.1f}"
+    if result.r_hat is not None:
+        yield f"R-hat of the chains {result.r_hat:.2f}"
     if len(result.beams) > 1:
         yield f"the runner-up {result.beams[1].score:.4f}"
 
 
 def explain_thinking(result: SearchResult, strategy: Strategy) -> str:
-    """Say why a result has thinking, but no answer, and what to change."""
-    length = result.beams[0].length
+    """Say why a result has thinking or the beginning of a tool call, but no answer, and what to change."""
+    best, length = result.beams[0], result.beams[0].length
+    if best.begun_calls:
+        return (
+            f"no answer: the model was still writing a tool call after {length} tokens; raise --max-tokens"
+            f" (now {strategy.max_tokens})"
+        )
     if result.beams[0].finished:
         return f"the model thought for {length} tokens and ended its text without an answer"
     return (
         f"no answer: the model was still thinking after {length} tokens; raise --max-tokens (now"
-        f" {strategy.max_tokens}), or let it think less (such as --extra-body"
-        """ '{"reasoning_effort": "low"}')"""
+        f" {strategy.max_tokens}), or let it think less (--reasoning-budget, or a field of the server's, such"
+        """ as --extra-body '{"reasoning_effort": "low"}')"""
     )
 
 

@@ -9,18 +9,21 @@ import attrs
 import click
 
 from trio_beam.cli.generate_command import GenerateCommand
-from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.embedded import model_file_option, require_model
-from trio_beam.command.help import Choice, Command, option
-from trio_beam.command.request_options import parse_body, parse_header
+from trio_beam.command.help import Command, option
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
+    api_option,
     attempt_timeout_option,
     base_url_option,
+    choose_model,
     dialect_option,
+    header_option,
+    headers_and_key,
+    local_option,
+    max_concurrent_option,
     model_option,
-    refuse_two_models,
 )
 from trio_beam.command.strategy_options import strategy_from, strategy_parameters
 
@@ -39,25 +42,10 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @base_url_option
 @model_option
 @api_key_option
-@option(
-    "model",
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="'NAME: VALUE'",
-    help="Header of every request; may be given several times.",
-)
-@option("model", "--extra-body", metavar="JSON", help="Fields of every request, as a JSON object.")
-@option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
+@header_option
+@local_option
 @model_file_option
-@option(
-    "model",
-    "--api",
-    type=Choice(["auto", "completions", "chat"]),
-    default="auto",
-    show_default=True,
-    help="Call of the protocol; auto: chat for messages.",
-)
+@api_option
 @dialect_option
 @option(
     "model",
@@ -66,15 +54,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
     help="PROMPT is a user's message, and not a text to go on with.",
 )
 @option("model", "--system", metavar="TEXT", help="A system message before it (implies --chat).")
-@option(
-    "model",
-    "--max-concurrent",
-    metavar="N",
-    default="100",
-    show_default=True,
-    callback=lambda _ctx, _param, text: int(text) if text.lstrip("-").isdecimal() else text,
-    help="Requests in flight; auto finds out how many the server takes.",
-)
+@max_concurrent_option
 @option("model", "--stream", is_flag=True, help="Ask for responses as streams.")
 @strategy_parameters
 @option(
@@ -99,25 +79,12 @@ def generate(
     """
     if prompt == "-":
         prompt = _standard_input()
-    if given["local"] or given["model_file"]:
-        refuse_two_models(ctx, "base_url", "--base-url")
-        given["base_url"] = None
-    if given["base_url"] is None:
-        for name in ("model", "api_key_env"):
-            if given[name] is not None:
-                spelling = "--" + name.replace("_", "-")
-                raise click.UsageError(
-                    f"{spelling} goes with --base-url; without one, the model is ours"
-                )
+    choose_model(ctx, given)
     messages = [{"role": "user", "content": prompt}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
     with plain_errors():
-        given["headers"] = dict(map(parse_header, given["headers"]))
-        given["extra_body"] = parse_body(given["extra_body"]) if given["extra_body"] else {}
-        authorised = any(name.lower() == "authorization" for name in given["headers"])
-        variable = given.pop("api_key_env")
-        given["api_key"] = None if authorised else read_api_key(variable, given["base_url"])
+        given["headers"], given["api_key"] = headers_and_key(given)
         work = GenerateCommand(
             prompt=messages if chat or system else prompt,
             strategy=strategy_from(ctx, given),

@@ -48,7 +48,6 @@ class GenerateCommand:
     model: str | None
     api_key: str | None = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(repr=False)
-    extra_body: Mapping[str, Any]
     model_file: Path | None
     api: Any
     dialect: str
@@ -102,7 +101,6 @@ class GenerateCommand:
         return Endpoint(
             base_url,
             headers=self.headers,
-            extra_body=self.extra_body,
             # A key belongs to a named server, not to the embedded model.
             api_key=self.api_key if self.base_url else None,
             model=self.model if self.base_url else None,
@@ -146,20 +144,21 @@ class GenerateCommand:
             write_json(result_to_dict(result))
             return
         if result.beams and not _unanswered(result):
-            self._print_text(result.text)
+            self._print_text(result.beams[0].answer)
         if result.stop_reason in ("deadline", "interrupted", "failed"):
             what = "this is the best so far" if result.beams else "nothing had come back yet"
             self._print_status(f"{result.stop_reason} after {result.rounds} rounds: {what}")
         elif not result.exact:
             # A warning rather than progress, so --quiet does not suppress it.
             say(
-                "inexact: continued by text, or with log-probabilities that are approximated; the scores"
-                " may differ from those of the tokens sampled (--tokens-per-step as large as --max-tokens"
-                " searches in one block, which continues nothing)"
+                "inexact: continued by text, with log-probabilities that are approximated, or under fields"
+                " that shape what is sampled; the scores may differ from those of the tokens sampled"
+                " (--tokens-per-step as large as --max-tokens searches in one block, which continues"
+                " nothing)"
             )
         if not result.beams:
             return
-        if not result.text and not _unanswered(result):
+        if not result.beams[0].answer and not _unanswered(result):
             self._print_status("the answer is empty: the model ended its text at once")
         for line in describe_result(result, self.embedded or self.model or "", self._seconds):
             self._print_status(line)
@@ -168,7 +167,7 @@ class GenerateCommand:
 
     @property
     def _before(self) -> str:
-        """What the answer follows: a text, or the last message with the end of its line."""
+        """The text that the answer follows: the prompt, or the last message with the end of its line."""
         if isinstance(self.prompt, str):
             return self.prompt
         return f"{self.prompt[-1]['content']}\n"

@@ -13,6 +13,7 @@ from trio_beam import __version__
 from trio_beam.cli.generate import generate
 from trio_beam.cli.local import local
 from trio_beam.cli.probe import probe
+from trio_beam.cli.serve import serve
 from trio_beam.command.help import Group
 
 _EXAMPLES = """
@@ -36,3 +37,4 @@ def cli() -> None:
 cli.add_command(generate)
 cli.add_command(local)
 cli.add_command(probe)
+cli.add_command(serve)

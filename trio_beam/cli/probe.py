@@ -16,6 +16,7 @@ from trio_beam.command.server_options import (
     api_key_option,
     attempt_timeout_option,
     dialect_option,
+    local_option,
     model_option,
     refuse_two_models,
 )
@@ -36,7 +37,7 @@ trio-beam probe --local
 @model_option
 @api_key_option
 @dialect_option
-@option("model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says.")
+@local_option
 @attempt_timeout_option(60.0)
 @option("output", "--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @option("output", "--quiet", is_flag=True, help="No progress.")
@@ -124,6 +125,7 @@ def _rows(found: Capabilities) -> list[tuple[str, str]]:
         ("end of text", _word(found.end_of_text_counted, "counted", "not counted")),
         ("token ids", f"in: {_word(found.token_ids_in)}, out: {_word(found.token_ids_out)}"),
         ("chat is continued", _word(found.continues_chat)),
+        ("thinking", _word(found.thinks_apart, "apart from the text", "in the text")),
         ("streams", _word(found.streams)),
         (
             "a closed connection",

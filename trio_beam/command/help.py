@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -17,7 +17,7 @@ from trio_beam.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: The groups, in the order in which they are shown; an option without one is under "Other".
-TOPICS = ("input", "model", "search", "answer", "failure and time", "output")
+TOPICS = ("input", "model", "clients", "search", "answer", "failure and time", "output")
 _OTHER = "other"
 
 
@@ -32,6 +32,21 @@ class TopicOption(click.Option):
 def option(topic: str, *declarations: str, **attributes: Any) -> Callable[[F], F]:
     """Decorator: give a command an option of a topic; otherwise as ``click.option``."""
     return click.option(*declarations, cls=TopicOption, topic=topic, **attributes)
+
+
+class _SwitchOrNumber(click.ParamType):  # type: ignore[type-arg]  # as below
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return True for an option that stands alone, else its whole number."""
+        return True if value in ("", True) else click.INT.convert(value, param, ctx)
+
+
+def switch_or_number(topic: str, *declarations: str, help: str) -> Callable[[F], F]:  # noqa: A002
+    """Decorator: an option that is True where it stands alone, or the whole number behind it."""
+    return option(
+        topic, *declarations, type=_SwitchOrNumber(), metavar="[N]", default=None, help=help
+    )
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]  # generic from click 8.2 on
@@ -71,6 +86,17 @@ class _Examples:
 class Command(_Examples, click.Command):
     """A command with examples, and with its options in groups."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; a `switch_or_number` without a number does not take what follows it."""
+        own = [param for param in self.params if isinstance(param.type, _SwitchOrNumber)]
+        spellings = {spelling for param in own for spelling in param.opts}
+        end = args.index("--") if "--" in args else len(args)
+        alone = [
+            f"{arg}=" if arg in spellings and not _is_number(args[place + 1 : place + 2]) else arg
+            for place, arg in enumerate(args[:end])
+        ]
+        return super().parse_args(ctx, alone + args[end:])
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, topic by topic."""
         groups: dict[str, list[tuple[str, str]]] = {topic: [] for topic in (*TOPICS, _OTHER)}
@@ -83,6 +109,10 @@ class Command(_Examples, click.Command):
             if records:
                 with formatter.section("Options" if alone else topic.capitalize()):
                     formatter.write_dl(records, col_max=26)
+
+
+def _is_number(args: Sequence[str]) -> bool:
+    return any(re.fullmatch(r"-?\d+", arg) for arg in args)
 
 
 class Group(_Examples, click.Group):

@@ -20,8 +20,8 @@ def parse_header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def parse_body(text: str) -> dict[str, Any]:
-    """Read a JSON object.
+def parse_body(text: str, option: str = "--extra-body") -> dict[str, Any]:
+    """Read a JSON object from the value of an option.
 
     Raises:
         ConfigError: the text is not a JSON object.
@@ -32,5 +32,5 @@ def parse_body(text: str) -> dict[str, Any]:
         body = None
     if not isinstance(body, dict):
         bound = """a JSON object, as in '{"reasoning_effort": "low"}'"""
-        raise ConfigError("--extra-body", bound, text)
+        raise ConfigError(option, bound, text)
     return body

@@ -27,17 +27,20 @@ _SIGNALS = [
 Work: TypeAlias = Callable[[trio.Nursery], Awaitable[int]]
 
 
-def run(work: Work, on_signal: Callable[[], None] = lambda: None) -> int:
+def run(
+    work: Work, on_signal: Callable[[], None] = lambda: None, *, stop: trio.Event | None = None
+) -> int:
     """Run a command's work in a nursery and return the exit code.
 
-    A signal cancels everything, then calls `on_signal`; the exit code is 128 + its number. A second signal
-    ends the process at once; the embedded model notices and ends too.
+    A signal cancels everything, then calls `on_signal`; the exit code is 128 + its number. With `stop`, it
+    sets that instead, and the work ends by itself. A second signal ends the process at once; the embedded
+    model notices and ends too.
 
     Raises:
         click.ClickException: the command failed.
     """
     with plain_errors():
-        return trio.run(_until_signal, work, on_signal)
+        return trio.run(_until_signal, work, on_signal, stop)
 
 
 @contextmanager
@@ -57,7 +60,7 @@ def plain_errors() -> Iterator[None]:
         raise _plain(error) from None
 
 
-async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
+async def _until_signal(work: Work, on_signal: Callable[[], None], stop: trio.Event | None) -> int:
     caught: list[int] = []
     codes: list[int] = []
 
@@ -68,7 +71,10 @@ async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
                 if caught:
                     os._exit(128 + number)
                 caught.append(number)
-                inner.cancel_scope.cancel(reason="a signal came")
+                if stop is not None:
+                    stop.set()
+                else:
+                    inner.cancel_scope.cancel(reason="a signal came")
 
     async with trio.open_nursery() as outer:
         await outer.start(watch)
@@ -76,7 +82,7 @@ async def _until_signal(work: Work, on_signal: Callable[[], None]) -> int:
             codes.append(await work(inner))
             inner.cancel_scope.cancel(reason="the work is done")
         outer.cancel_scope.cancel(reason="all is gone")
-    if codes:
+    if codes and (stop is None or not caught):
         return codes[0]  # the work had finished before the signal
     on_signal()
     return 128 + caught[0]

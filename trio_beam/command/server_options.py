@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
+from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.help import Choice, option
+from trio_beam.command.request_options import parse_header
 from trio_beam.dialects import DIALECTS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,6 +30,34 @@ api_key_option = option(
     "--api-key-env",
     metavar="VARIABLE",
     help="Environment variable with the API key.  [default: that of the host, or OPENAI_API_KEY]",
+)
+local_option = option(
+    "model", "--local", is_flag=True, help="The embedded model, whatever OPENAI_BASE_URL says."
+)
+header_option = option(
+    "model",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Header of every request to the model; may be given several times.",
+)
+api_option = option(
+    "model",
+    "--api",
+    type=Choice(["auto", "completions", "chat"]),
+    default="auto",
+    show_default=True,
+    help="Call of the protocol; auto: chat for messages.",
+)
+max_concurrent_option = option(
+    "model",
+    "--max-concurrent",
+    metavar="N",
+    default="100",
+    show_default=True,
+    callback=lambda _ctx, _param, text: int(text) if text.lstrip("-").isdecimal() else text,
+    help="Requests in flight at each server; auto finds out how many it takes.",
 )
 dialect_option = option(
     "model",
@@ -57,3 +87,38 @@ def refuse_two_models(ctx: click.Context, url: str, named: str) -> None:
     """Raise `click.UsageError` if the command line names a server and the embedded model."""
     if ctx.get_parameter_source(url) is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError(f"{named} names a server, --local the embedded model: which?")
+
+
+def choose_model(ctx: click.Context, given: dict[str, Any]) -> None:
+    """Leave out the base URL with ``--local`` or ``--model-file``, which name the embedded model.
+
+    Raises:
+        click.UsageError: the command line names two models, or has what only a server can have.
+    """
+    if given["local"] or given["model_file"]:
+        refuse_two_models(ctx, "base_url", "--base-url")
+        given["base_url"] = None
+    if given["base_url"] is None:
+        refuse_without_server(given, "model", "api_key_env")
+
+
+def refuse_without_server(given: Mapping[str, Any], *names: str) -> None:
+    """Raise `click.UsageError` if an option is given that says something about a server."""
+    for name in names:
+        if given[name] is not None:
+            spelling = "--" + name.replace("_", "-")
+            raise click.UsageError(
+                f"{spelling} goes with --base-url; without one, the model is ours"
+            )
+
+
+def headers_and_key(given: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:
+    """Return the headers of every request, and the API key unless one of them authorises.
+
+    Raises:
+        ConfigError: a header has no colon, or the variable with the key is not set.
+    """
+    headers = dict(map(parse_header, given["headers"]))
+    authorised = any(name.lower() == "authorization" for name in headers)
+    key = None if authorised else read_api_key(given["api_key_env"], given["base_url"])
+    return headers, key

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
 import click
 
-from trio_beam.command.help import Choice, in_options, option
+from trio_beam.command.help import Choice, in_options, option, switch_or_number
+from trio_beam.command.request_options import parse_body
 from trio_beam.core.parameters import Option
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import Parameter
@@ -60,7 +61,7 @@ def strategy_values(ctx: click.Context, given: Mapping[str, Any]) -> dict[str, A
         ConfigError: an option has no effect with this strategy.
     """
     name = given["strategy"]
-    known = {one.name for one in strategy_options(name)}
+    known = {one.name: one.parameter for one in strategy_options(name)}
     values: dict[str, Any] = {}
     for one in _all_options():
         if ctx.get_parameter_source(one.name) is click.core.ParameterSource.DEFAULT:
@@ -68,12 +69,18 @@ def strategy_values(ctx: click.Context, given: Mapping[str, Any]) -> dict[str, A
         key = one.name
         if key == _TEMPERATURE and key not in known:
             key = _PROPOSAL
-        if key not in known:
-            error = ConfigError(key, "left out", None)
-            error.args = (f"{key} has no effect with the strategy {name!r}{_owners(key)}",)
-            raise error
         value = given[one.name]
-        values[key] = _TRUTH_WORDS.get(value, value) if one.parameter.kind == "choice" else value
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if key not in known or (known[key].kind == "boolean" and is_number):
+            kind = "integer" if is_number else ""
+            error = ConfigError(key, "left out", None)
+            error.args = (f"{key} has no effect with the strategy {name!r}{_owners(key, kind)}",)
+            raise error
+        if one.parameter.kind == "choice":
+            value = _TRUTH_WORDS.get(value, value)
+        elif one.parameter.kind == "mapping":
+            value = parse_body(value, _spelling(one.name))
+        values[key] = value
     return values
 
 
@@ -91,10 +98,14 @@ def _all_options() -> list[Option]:
     return list(found.values())
 
 
-def _owners(key: str) -> str:
-    """The strategies that have a parameter, in words."""
+def _owners(key: str, kind: str) -> str:
+    """The strategies that have a parameter, of a kind unless that is empty, in words."""
     found = [
-        name for name in STRATEGIES.names() if key in {one.name for one in strategy_options(name)}
+        name
+        for name in STRATEGIES.names()
+        if any(
+            one.name == key and kind in ("", one.parameter.kind) for one in strategy_options(name)
+        )
     ]
     return f": it belongs to --strategy {', '.join(found)}" if found else ""
 
@@ -108,7 +119,7 @@ def _click_option(one: Option, names: Mapping[str, str]) -> Callable[[F], F]:
     topic = "answer" if one.slot == "answer" else parameter.topic
     words = in_options(parameter.help, names)
     if one.slot:
-        words = f"[{one.part}] {words}"
+        words = words if one.name == one.part else f"[{one.part}] {words}"
     elif one.name == _TEMPERATURE:
         words += f" The same as {_spelling(_PROPOSAL)}."
     elif one.name not in _BEAM_SEARCH:
@@ -117,6 +128,8 @@ def _click_option(one: Option, names: Mapping[str, str]) -> Callable[[F], F]:
     if default := _default(one):
         words += f"  [default: {default}]"
     if parameter.kind == "boolean":
+        if one.part == one.name:
+            return _switch(one, topic, spelling, words)
         return option(topic, f"{spelling}/--no-{spelling[2:]}", one.name, default=None, help=words)
     if parameter.kind == "texts":
         return option(topic, spelling, one.name, multiple=True, metavar="TEXT", help=words)
@@ -124,9 +137,19 @@ def _click_option(one: Option, names: Mapping[str, str]) -> Callable[[F], F]:
     return option(topic, spelling, one.name, type=kind, metavar=metavar, default=None, help=words)
 
 
+def _switch(one: Option, topic: str, spelling: str, words: str) -> Callable[[F], F]:
+    """Return the option of a part that is there or not; it may be a number in another strategy."""
+    for name in STRATEGIES.names():
+        for other in strategy_options(name):
+            if other.name == one.name and other.parameter.kind == "integer":
+                words = f"[{name}] {other.parameter.help} Without N: {words}"
+                return switch_or_number(topic, spelling, one.name, help=words)
+    return option(topic, spelling, one.name, is_flag=True, default=None, help=words)
+
+
 def _default(one: Option) -> str:
     """The default, as it is written at the command line; "" for none, or one of several lines."""
-    if one.default in (None, (), attrs.NOTHING, inspect.Parameter.empty):
+    if one.default in (None, (), {}, attrs.NOTHING, inspect.Parameter.empty):
         return ""
     value = " ".join(one.default) if isinstance(one.default, tuple) else _as_text(one.default)
     return "" if "\n" in value else value
@@ -137,6 +160,24 @@ def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class _NumberOrWord(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
+    """A number, or one of a few words."""
+
+    name = "number"
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value in self._words:
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            words = ", ".join(map(repr, self._words))
+            self.fail(f"{value!r} is neither a number nor {words}", param, ctx)
+
+
 def _click_type(parameter: Parameter) -> tuple[Any, str | None]:
     """The type of an option, and the word for its value; None: click's own."""
     unit = parameter.unit.upper()
@@ -144,12 +185,13 @@ def _click_type(parameter: Parameter) -> tuple[Any, str | None]:
         case "integer":
             return int, unit or "N"
         case "number":
-            return float, unit or "X"
+            words = parameter.choices
+            return _NumberOrWord(words) if words else float, "|".join([*words, unit or "X"])
         case "choice":
             return Choice([_as_text(choice) for choice in parameter.choices]), None
         case "part" if parameter.registry is not None:
             return Choice(parameter.registry.names()), None
         case "part":
             return str, "REGEX"
-        case _:
-            return str, "TEXT"
+        case kind:
+            return str, "JSON" if kind == "mapping" else "TEXT"

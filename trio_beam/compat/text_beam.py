@@ -53,7 +53,7 @@ class TextBeam(_Parts):
         """Convert a beam to the original's form."""
         log_p = [token.logprob for token in beam.tokens]
         made = cls(
-            beam.text,
+            beam.full_text,
             [token.text for token in beam.tokens],
             log_p,
             [alpha * value for value in log_p],
@@ -91,7 +91,7 @@ def extend(beam: TextBeam, sample: TextBeam) -> TextBeam:
             node.continuation, finish_reason=node.finish_reason, finished=node.finished
         )
     made = TextBeam(
-        whole.text,  # decoded from joined bytes: a character may be split between the two
+        whole.full_text,  # decoded from joined bytes: a character may be split between the two
         beam.tokens + sample.tokens,
         beam.log_p + sample.log_p,
         beam.log_target + sample.log_target,

@@ -9,8 +9,9 @@ from typing import Any
 
 import attrs
 
-from trio_beam.core.block import CONTEXT, LENGTH, Continuation, Token
+from trio_beam.core.block import CONTEXT, LENGTH, LOW_CONFIDENCE, Continuation, Token
 from trio_beam.core.reasoning import Thinking, split
+from trio_beam.core.tool_calls import ToolCall, as_text
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -25,22 +26,26 @@ class Beam:
         continuation: its last block; None for the empty beam.
         logprob: sum of the log-probabilities of its tokens, in nats; None if none were asked for.
         length: number of tokens.
+        forced: number of those that were not sampled (`Token.forced`).
         score: from the scorer; higher is better.
         finished: whether the model ended the text (see `finish_reason`). A beam that fills the model's
-            context has ``finish_reason="context"`` and is not finished.
+            context has ``finish_reason="context"``, one given up ``"low_confidence"``; neither is finished.
         finish_reason: as the server reports it; ``"length"`` if the beam can go on.
         exact: whether every block was continued by token ids with true log-probabilities.
         multiplicity: number of candidates with exactly these tokens.
         thinking: where `full_text` may hold thinking; see `Strategy.reasoning`.
         weight: its share of p^alpha in a result of ``selection="resample"``, summing to 1 over the beams;
             otherwise None.
-        step_scores: a reward model's score of each block; () without one.
+        step_scores: a reward model's score of each step of the answer; () without one.
+        confidence: the lowest confidence over a window of its tokens (nats), with `Confidence`; else None.
+        confident: whether that is at least the threshold; a beam that is not casts no vote.
     """
 
     parent: Beam | None = None
     continuation: Continuation | None = None
     logprob: float | None = 0.0
     length: int = 0
+    forced: int = 0
     score: float = float("-inf")
     finished: bool = False
     finish_reason: str = LENGTH
@@ -49,8 +54,14 @@ class Beam:
     weight: float | None = None
     thinking: Thinking = "auto"
     step_scores: tuple[float, ...] = ()
+    confidence: float | None = None
+    confident: bool = True
     #: Unnormalised log-weight of the particle, in nats.
     log_weight: float = 0.0
+    #: The reward that counts in `log_weight`; 0 before there is one.
+    reward: float = 0.0
+    #: Whether it follows the reference of a conditional search.
+    is_reference: bool = False
     #: Characters that the last block completed.
     fragment: str = ""
     #: Bytes of an incomplete character at the end of the last block.
@@ -59,6 +70,11 @@ class Beam:
     trim: int = 0
     #: Rolling checksum of all tokens.
     fingerprint: int = 0
+
+    @property
+    def sampled_length(self) -> int:
+        """Number of sampled tokens, which scores divide by."""
+        return self.length - self.forced
 
     @property
     def ended(self) -> bool:
@@ -109,6 +125,23 @@ class Beam:
         return "".join(part for part in apart if part) + inside
 
     @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the model calls; a call that was cut off is left out."""
+        calls = self.begun_calls
+        return calls if self.finished else tuple(call for call in calls if call.is_json)
+
+    @property
+    def begun_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls, one that was cut off included."""
+        blocks = [beam.continuation for beam in self.lineage()]
+        return tuple(call for block in blocks if block is not None for call in block.tool_calls)
+
+    @property
+    def answer(self) -> str:
+        """The text followed by the tool calls, each as a line of JSON."""
+        return "\n".join(part for part in (self.text, as_text(self.tool_calls)) if part)
+
+    @property
     def thinks_apart(self) -> bool:
         """Whether the server sent its thinking apart from the text, or hid it."""
         blocks = [beam.continuation for beam in self.lineage()]
@@ -116,10 +149,11 @@ class Beam:
 
     @property
     def unanswered(self) -> bool:
-        """Whether the model thought, but gave no answer (yet)."""
+        """Whether the model thought or began a tool call, but gave no answer (yet)."""
         text = self.full_text
         reasoning, start = split(text, self.thinking)
-        return not text[start:].strip() and (bool(reasoning or start) or self.thinks_apart)
+        begun = bool(reasoning or start or self.begun_calls) or self.thinks_apart
+        return begun and not text[start:].strip() and not self.tool_calls
 
     def extend(self, continuation: Continuation, **changes: Any) -> Beam:
         """Return this beam with one more block. Costs the length of the block."""
@@ -132,12 +166,14 @@ class Beam:
             "continuation": continuation,
             "logprob": _add(self.logprob, continuation.logprob),
             "length": self.length + len(continuation),
+            "forced": self.forced + continuation.forced,
             "finish_reason": reason,
-            "finished": reason not in (LENGTH, CONTEXT),
+            "finished": reason not in (LENGTH, CONTEXT, LOW_CONFIDENCE),
             "exact": self.exact and continuation.exact,
             "fragment": fragment,
             "pending": pending,
             "thinking": self.thinking,
+            "reward": self.reward,
             "fingerprint": _roll(self.fingerprint, continuation.keys),
         }
         return Beam(**(values | changes))

@@ -8,13 +8,15 @@ from typing import NamedTuple, cast
 
 import attrs
 
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.errors import LogprobsUnavailable
 
 #: Finish reasons of the OpenAI protocol: the model ended the text; the length limit was reached.
 STOP = "stop"
 LENGTH = "length"
-#: Our own: the model's context is full.
+#: Our own: the model's context is full; the text was given up because its confidence fell (`Confidence`).
 CONTEXT = "context"
+LOW_CONFIDENCE = "low_confidence"
 
 
 class Token(NamedTuple):
@@ -28,6 +30,8 @@ class Token(NamedTuple):
         id: its id in the vocabulary, if the server sent it.
         bytes: its UTF-8 bytes, if the server sent them; b"" for an end-of-text token.
         top: the most probable tokens at its position, if requested (their ``top`` is empty).
+        forced: whether it was appended by the search rather than sampled, as the end of a thinking that has
+            used up ``reasoning_budget``. It is certain, with a log-probability of 0, and not scored.
     """
 
     text: str
@@ -35,6 +39,7 @@ class Token(NamedTuple):
     id: int | None = None
     bytes: builtins.bytes | None = None
     top: tuple[Token, ...] = ()
+    forced: bool = False
 
     @property
     def data(self) -> builtins.bytes:
@@ -68,8 +73,12 @@ class Continuation:
             but 0 if they were not sampled (``proposal="enumerate"``).
         proposal: log-probability (nats) of each token under the distribution it was sampled from; None
             if that is the model's own (temperature 1).
-        ends_step: whether it ends behind a delimiter of `Steps`.
+        ends_step: whether a step ends with it; False only inside a step of `Steps`.
         reasoning: thinking that arrived apart from `data`; "" if it was hidden, None if there was none.
+        tool_calls: the tools that the model calls. Their tokens are among `tokens`, their text is not in
+            `data`.
+        forced: number of tokens at its end that were not sampled (`Token.forced`).
+        discarded: number of tokens that were generated behind its end and thrown away.
     """
 
     _tokens: tuple[Token, ...] | Callable[[], tuple[Token, ...]]
@@ -80,8 +89,11 @@ class Continuation:
     logprob: float | None = attrs.field()
     generated: int = attrs.field()
     proposal: Sequence[float] | None = None
-    ends_step: bool = False
+    ends_step: bool = True
     reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    forced: int = 0
+    discarded: int = 0
 
     @keys.default
     def _keys(self) -> Sequence[int | bytes]:
@@ -112,12 +124,17 @@ class Continuation:
         """Number of tokens."""
         return len(self.keys)
 
+    @property
+    def sampled(self) -> int:
+        """Number of tokens without those that were forced."""
+        return len(self.keys) - self.forced
+
     def __bool__(self) -> bool:
         """Return True, also for an empty continuation."""
         return True
 
     def cut(self, count: int, finish_reason: str) -> Continuation:
-        """Return the block with only its first `count` tokens and unchanged data."""
+        """Return the block with only its first `count` tokens and unchanged data, before any tool call."""
         tokens = self.tokens[:count]
         lost = self.logprob is None
         return Continuation(
@@ -130,7 +147,23 @@ class Continuation:
             generated=self.generated,
             proposal=None if self.proposal is None else self.proposal[:count],
             reasoning=self.reasoning,
+            forced=max(0, count - self.sampled),
+            discarded=self.discarded,
         )
+
+    def first(self, count: int, finish_reason: str) -> Continuation:
+        """Return a block of only its first `count` tokens; the text ends with them."""
+        if count == len(self):
+            return attrs.evolve(self, finish_reason=finish_reason)
+        cut = self.cut(count, finish_reason)
+        # Where the tokens do not spell the text, all of it stays: it is no answer anyway.
+        data = b"".join([token.data for token in cut.tokens])
+        return attrs.evolve(cut, data=data) if self.data.startswith(data) else cut
+
+
+def forced_token(text: str, number: int | None = None) -> Token:
+    """Return a token of a text that the search appends, with its id if it is known."""
+    return Token(text, 0.0, number, text.encode("utf-8", "replace"), forced=True)
 
 
 def known(logprob: float | None) -> float:

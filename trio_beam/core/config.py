@@ -12,12 +12,15 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.confidence import Confidence
 from trio_beam.core.delimiters import BLOCKS, Steps
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.ranking import best_first
+from trio_beam.core.reference import has_proposals
 from trio_beam.core.registry import Registry
 from trio_beam.core.result import Votes
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.settling import Settling
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import boolean, documented, integer, number, one_of, part
 from trio_beam.errors import ConfigError
@@ -75,10 +78,16 @@ class Population:
     Attributes:
         active: beams to be expanded further, best first.
         ended: ended beams, best first.
+        exponent: with weights, the power of p by which they were drawn, or would have been.
+        effective_sample_size: with weights, that under this power, before they were drawn.
+        resampled: whether they were drawn from all.
     """
 
     active: Sequence[Beam]
     ended: Sequence[Beam]
+    exponent: float | None = None
+    effective_sample_size: float | None = None
+    resampled: bool = False
 
     @classmethod
     def of(cls, beams: Sequence[Beam]) -> Population:
@@ -100,6 +109,15 @@ class Selection(ABC):
     keeps_best: ClassVar[bool] = False
     #: How to estimate futures; None: do not.
     lookahead: Lookahead | None = None
+    #: Metropolis-Hastings steps of each particle after each round.
+    moves: int = 0
+    #: A complete text that one particle follows; None: none does.
+    reference: Beam | None = None
+
+    def power(self, length: int, config: BeamSearchConfig) -> float:
+        """Return the power of p by which particles of `length` tokens are drawn."""
+        del length
+        return config.alpha
 
     @abstractmethod
     def select(self, scored: ScoredRound, config: BeamSearchConfig) -> Population:
@@ -114,6 +132,30 @@ class Selection(ABC):
 class AnswerRule(ABC):
     """A rule that chooses the answer among the final beams."""
 
+    @property
+    def settles(self) -> bool:
+        """Whether it may be settled before all samples are there."""
+        return False
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the options that change nothing beside the others, each with the reason."""
+        return {}
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it is settled only when no sample could change it any more."""
+        return not self.settles
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether it reads the confidence of beams."""
+        return False
+
+    def settling(self, samples: int) -> Settling | None:
+        """Return what tells when the answer is settled, given the number of samples; None: nothing does."""
+        del samples
+        return None
+
     @abstractmethod
     def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
         """Order the beams, the answer first.
@@ -127,6 +169,11 @@ class AnswerRule(ABC):
         Raises:
             VoteError: the beams cannot be voted on.
         """
+
+    def effective_votes(self, beams: Sequence[Beam]) -> float:
+        """Return how many independent equal votes are worth as much as those of `choose`; 0 without."""
+        del beams
+        return 0.0
 
 
 SELECTIONS: Registry[type[Selection]] = Registry("selection")
@@ -181,7 +228,7 @@ class BeamSearchConfig(Strategy):
         registry=SCORERS,
         accepts=lambda value: isinstance(value, RewardScorer) or callable(value),
         accepted="a function, a Judge or a RewardModel",
-        help="Scorer of candidates; higher is better.",
+        help="Scorer of candidates, higher is better; of particles, the reward beside p^alpha.",
     )
     answer: str | AnswerRule = part(
         AnswerRule,
@@ -200,26 +247,38 @@ class BeamSearchConfig(Strategy):
         help="Where a block ends before it has tokens_per_step tokens; None: nowhere.",
     )
 
+    confidence: Confidence | None = part(
+        Confidence,
+        None,
+        accepted="a Confidence",
+        optional=True,
+        help="Ends texts while they are generated, once their confidence falls below that of the first ones.",
+    )
+
     def __attrs_post_init__(self) -> None:
+        self.check_format(self.extra_body)
         _check_enumeration(self)
         _check_temperature(self)
+        _check_reference(self)
         scorer = self.scorer_part
-        if self.weighted and not getattr(scorer, "is_p_alpha", False):
-            raise ConfigError(
-                "scorer",
-                "'power' with selection='resample', which draws by p^alpha and asks no other score",
-                self.scorer,
-            )
         if self.early_stopping == "bound" and not hasattr(scorer, "best_reachable"):
             raise ConfigError(
                 "early_stopping",
                 "True or False with a scorer other than 'power', whose bound is unknown",
                 self.early_stopping,
             )
+        if self.one_by_one:
+            _check_one_by_one(self)
+        _check_confidence(self)
         steps = self.block_part
         if steps is not None and steps.min_tokens > self.tokens_per_step:
             bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
             raise ConfigError("block", bound, steps.min_tokens)
+        if steps is not None and self.selection_part.moves:
+            bound = "None with moves, which regrow texts to a common length"
+            raise ConfigError("block", bound, self.block)
+        if self.reasoning_budget is not None:
+            _check_reasoning_budget(self.reasoning_budget, self)
         if self.min_beams > self.beam_width:
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
@@ -237,13 +296,12 @@ class BeamSearchConfig(Strategy):
         found = super().without_effect()
         if self.weighted:
             drawn = "particles are drawn by their weights"
-            found |= dict.fromkeys(
-                ("scorer", "use_length_penalty", "length_penalty", "deduplicate"), drawn
-            )
+            found |= dict.fromkeys(("use_length_penalty", "length_penalty", "deduplicate"), drawn)
         elif self.samples_per_round == 1:
             found["scorer"] = "there is one candidate, with nothing to be compared with"
         elif ignored := getattr(self.scorer_part, "ignores", ()):
             found |= dict.fromkeys(ignored, f"the scorer {self.scorer!r} does not look at it")
+        found |= self.answer_part.without_effect()
         if self.beam_width == 1:
             found["answer"] = "there is one beam, so nothing to vote on"
         if self.tokens_per_step == 1:
@@ -275,10 +333,35 @@ class BeamSearchConfig(Strategy):
         return found
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether samples are requested one by one, so that each can be cancelled."""
+        return self.answer_part.settles or self.confidence is not None
+
+    @property
     def rounds(self) -> int:
-        """Maximum number of blocks until ``max_tokens``; the last one is shortened."""
+        """Maximum number of blocks until ``max_tokens``; the last one is shortened.
+
+        One more with ``reasoning_budget``, where a block ends as well.
+        """
         shortest = self.tokens_per_step if self.block_part is None else self.block_part.min_tokens
-        return -(-self.max_tokens // shortest)
+        return -(-self.max_tokens // shortest) + (self.reasoning_budget is not None)
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued, so that all of it must be known."""
+        moves = self.selection_part.moves > 0
+        return moves or self.block_part is not None or super().several_blocks
+
+    @property
+    def one_block_instead(self) -> str | None:
+        """The setting with which every answer is sampled as a single block; None if it is."""
+        if self.block_part is not None:
+            return "block must be None"
+        if self.proposal == "enumerate":
+            return "proposal must be 'sample'"
+        if self.selection_part.moves:
+            return "moves must be 0"
+        return super().one_block_instead
 
     @property
     def weighted(self) -> bool:
@@ -286,16 +369,22 @@ class BeamSearchConfig(Strategy):
         return self.selection_part.weighted
 
     @property
+    def rewards(self) -> bool:
+        """Whether a reward is part of the target distribution."""
+        return self.weighted and not getattr(self.scorer_part, "is_p_alpha", False)
+
+    @property
     def needs_logprobs(self) -> bool:
         """Whether log-probabilities are needed; otherwise none are asked for.
 
-        They are for weights, for ``proposal="enumerate"``, for ``top_logprobs``, and for a scorer whose
-        attribute ``needs_logprobs`` is true. A scorer without that attribute needs none.
+        They are for weights, ``proposal="enumerate"``, ``top_logprobs`` and `Confidence`, and for a scorer
+        whose attribute ``needs_logprobs`` is true. A scorer without that attribute needs none.
         """
         return (
             self.weighted
             or self.proposal == "enumerate"
             or self.top_logprobs > 0
+            or self.confidence is not None
             or bool(getattr(self.scorer_part, "needs_logprobs", False))
         )
 
@@ -303,6 +392,11 @@ class BeamSearchConfig(Strategy):
     def needs_proposal_logprobs(self) -> bool:
         """Whether samples need log-probabilities at ``proposal_temperature``."""
         return self.weighted and self.proposal_temperature != 1
+
+    @property
+    def max_beams(self) -> int:
+        """Maximum number of beams of a result."""
+        return self.beam_width
 
     @property
     def samples_per_round(self) -> int:
@@ -325,6 +419,17 @@ class BeamSearchConfig(Strategy):
         return samples
 
 
+def _check_reasoning_budget(tokens: int, config: BeamSearchConfig) -> None:
+    if config.reasoning == "off":
+        raise ConfigError("reasoning_budget", "None with reasoning='off'", tokens)
+    if tokens >= config.max_tokens:
+        bound = f"below max_tokens ({config.max_tokens}), so that an answer can follow"
+        raise ConfigError("reasoning_budget", bound, tokens)
+    if config.selection_part.moves or config.selection_part.reference is not None:
+        bound = "None with moves or a reference, whose texts must all have been sampled"
+        raise ConfigError("reasoning_budget", bound, tokens)
+
+
 def _check_enumeration(config: BeamSearchConfig) -> None:
     if config.proposal != "enumerate":
         return
@@ -333,6 +438,38 @@ def _check_enumeration(config: BeamSearchConfig) -> None:
     if config.weighted:
         bound = "'sample' with selection='resample', which weights random samples"
         raise ConfigError("proposal", bound, config.proposal)
+
+
+def _check_confidence(config: BeamSearchConfig) -> None:
+    answer, confidence = config.answer_part, config.confidence
+    if confidence is not None and answer.settles and not answer.is_certain:
+        bound = (
+            "None with an answer that settles with some probability: the first samples, which set the"
+            " threshold, are not like the others"
+        )
+        raise ConfigError("confidence", bound, confidence)
+    if answer.needs_confidence and (confidence is None or not confidence.top):
+        bound = "a Confidence, with top from 1 up, if the answer is a vote by confidence"
+        raise ConfigError("confidence", bound, confidence)
+
+
+def _check_one_by_one(config: BeamSearchConfig) -> None:
+    """Raise `ConfigError` unless all samples are drawn in one round, and all of them are kept."""
+    what = "with confidence" if config.confidence else "with an answer that settles"
+    why = f"{what}: samples are counted one by one"
+    if config.weighted:
+        raise ConfigError("selection", f"one without weights {why}", config.selection)
+    if config.proposal == "enumerate":
+        raise ConfigError("proposal", f"'sample' {why}", config.proposal)
+    if config.n_per_beam != 1:
+        raise ConfigError("n_per_beam", f"1 {why}", config.n_per_beam)
+    if config.block_part is not None:
+        raise ConfigError("block", f"None {why}", config.block)
+    if config.reasoning_budget is not None:  # which may take a second block
+        raise ConfigError("reasoning_budget", f"None {why}", config.reasoning_budget)
+    if config.tokens_per_step < config.max_tokens:
+        bound = f"at least max_tokens ({config.max_tokens}) {why}"
+        raise ConfigError("tokens_per_step", bound, config.tokens_per_step)
 
 
 def _check_temperature(config: BeamSearchConfig) -> None:
@@ -348,11 +485,39 @@ def _check_temperature(config: BeamSearchConfig) -> None:
         raise ConfigError("proposal_temperature", bound, config.proposal_temperature)
 
 
+def _check_reference(config: BeamSearchConfig) -> None:
+    reference = config.selection_part.reference
+    if reference is None:
+        return
+    name = "reference"
+    whole = reference.ended or reference.length == config.max_tokens
+    if not whole or not 0 < reference.length <= config.max_tokens:
+        bound = f"a text that has ended, or has max_tokens ({config.max_tokens}) tokens"
+        raise ConfigError(name, bound, reference.length)
+    if reference.forced:
+        raise ConfigError(name, "a text without forced tokens", reference.text)
+    if reference.logprob is None:
+        raise ConfigError(name, "a text with log-probabilities", None)
+    if config.proposal_temperature != 1 and not has_proposals(reference):
+        bound = f"sampled at the proposal_temperature ({config.proposal_temperature:g}), or this 1"
+        raise ConfigError(name, bound, reference.text)
+    for field, value, good in (
+        ("n_per_beam", config.n_per_beam, 1),
+        ("moves", config.selection_part.moves, 0),
+        ("on_beam_failure", config.on_beam_failure, "cancel_siblings"),
+    ):
+        if value != good:
+            raise ConfigError(field, f"{good!r} with a reference", value)
+    if config.beam_width < 2:
+        raise ConfigError("beam_width", "at least 2 with a reference, which is one", 1)
+
+
 #: Returns a score for each candidate of a round; higher is better. A beam's own `score` is not yet set
 #: when the scorer receives it. Its `logprob` is None unless the scorer has a true attribute
 #: ``needs_logprobs`` (or ``top_logprobs`` is above 0).
-Scorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Sequence[float]]
+#: The second argument is the search's configuration, a `BeamSearchConfig` or an `McmcConfig`.
+Scorer: TypeAlias = Callable[[Sequence[Beam], Any], Sequence[float]]
 #: An asynchronous scorer.
-AsyncScorer: TypeAlias = Callable[[Sequence[Beam], BeamSearchConfig], Awaitable[Sequence[float]]]
+AsyncScorer: TypeAlias = Callable[[Sequence[Beam], Any], Awaitable[Sequence[float]]]
 #: Any scorer but a name.
 AnyScorer: TypeAlias = Scorer | AsyncScorer | ModelScorer | RewardScorer

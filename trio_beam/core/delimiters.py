@@ -13,6 +13,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, STOP, Continuation
+from trio_beam.core.reasoning import split
 from trio_beam.core.registry import Registry
 from trio_beam.core.validation import (
     PARAMETER,
@@ -36,7 +37,7 @@ class Steps:
     ``BeamSearchConfig(block=Steps("\n\n"))``. A block ends with the first token that completes a delimiter,
     which may have begun in earlier blocks of the same step. The tokens behind it are thrown away (counted
     in ``usage.discarded_tokens``), and so is an end of the text behind it: the next block samples what
-    follows anew.
+    follows anew. A model's thinking has no steps: delimiters count in the answer only.
 
     Raises:
         ConfigError: names the field and its bound.
@@ -83,9 +84,13 @@ class Steps:
         words = [word.encode("utf-8", "replace") for word in self.delimiter]
         before = _open_step(beam, max(map(len, words)) - 1)
         text = before + continuation.data
+        inside = attrs.evolve(continuation, ends_step=False)
         if not len(continuation) or not any(word in text for word in words):
-            return continuation  # nearly always for short blocks: tokens are made on demand
-        ends = sorted({end - len(before) for word in words for end in _ends(text, word)})
+            return inside  # nearly always for short blocks: tokens are made on demand
+        first = _answer_start(beam, continuation) + len(before)
+        ends = sorted({end - len(before) for word in words for end in _ends(text, word, first)})
+        if not ends:
+            return inside
         pieces = [token.data for token in continuation.tokens]
         last = 0
         for count, place in enumerate(_places(pieces, continuation.data), 1):
@@ -94,7 +99,7 @@ class Steps:
             if count >= self.min_tokens and any(last < end <= place for end in ends):
                 return _cut(continuation, count, place, pieces)
             last = place
-        return continuation
+        return inside
 
 
 def _open_step(beam: Beam, size: int) -> bytes:
@@ -110,9 +115,19 @@ def _open_step(beam: Beam, size: int) -> bytes:
     return b"".join(reversed(parts))
 
 
-def _ends(text: bytes, word: bytes) -> Iterator[int]:
-    """Yield where each occurrence of a word ends, overlapping ones too."""
-    start = text.find(word)
+def _answer_start(beam: Beam, continuation: Continuation) -> int:
+    """Return where the answer begins, as a byte of a block; it may be before or behind it."""
+    before = b"".join(
+        one.continuation.data for one in beam.lineage() if one.continuation is not None
+    )
+    text = (before + continuation.data).decode("utf-8", "replace")
+    start = split(text, beam.thinking).start
+    return len(text[:start].encode()) - len(before)
+
+
+def _ends(text: bytes, word: bytes, first: int) -> Iterator[int]:
+    """Yield where each occurrence of a word from byte `first` on ends, overlapping ones too."""
+    start = text.find(word, max(0, first))
     while start >= 0:
         yield start + len(word)
         start = text.find(word, start + 1)

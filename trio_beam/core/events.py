@@ -21,11 +21,11 @@ from trio_beam.core.request_events import (
     RequestRetried,
     SearchEvent,
 )
-from trio_beam.core.result import BeamFailure, SearchResult
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
 
-#: Purpose of a round's requests: to expand beams, or to evaluate candidates by rollouts, a judge or a reward
-#: model.
-Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward"]
+#: Purpose of a round's requests: to expand beams, to evaluate candidates by rollouts, a judge or a reward
+#: model, or to move particles.
+Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward", "move"]
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +67,9 @@ class BeamExpanded(SearchEvent):
         rank: rank of the beam in the round, from 0.
         candidates: number of continuations.
         tokens: number of tokens generated for them.
-        discarded: number of those behind the end of a step or a stop string, which were thrown away.
+        discarded: number of those behind the end of a step, a stop string or a budget for thinking, which
+            were thrown away.
+        forced: number of continuations whose thinking was ended by force (``reasoning_budget``).
         children: the beam extended by each continuation, not scored yet.
     """
 
@@ -76,6 +78,7 @@ class BeamExpanded(SearchEvent):
     candidates: int
     tokens: int
     discarded: int = 0
+    forced: int = 0
     children: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
@@ -98,7 +101,7 @@ class EvaluationStarted(SearchEvent):
 
     Attributes:
         round: number of the round, from 1.
-        purpose: ``"rollout"``, ``"judge"`` or ``"reward"``.
+        purpose: ``"rollout"``, ``"judge"``, ``"reward"`` or ``"move"``.
         candidates: number of candidates evaluated.
         samples: number of continuations (or scores by a reward model) in total.
     """
@@ -122,6 +125,10 @@ class RoundFinished(SearchEvent):
         best_score: best score of this round's candidates.
         completion_tokens: tokens generated so far.
         best: the best beam so far, active or ended; the empty beam if there is none.
+        living: the ended and the active beams; every beam of a later result is, or continues, one of them. ()
+            with `Resample.moves`, which still change what was sampled.
+        particles: with weights, what `SearchResult.particle_rounds` will have of this round.
+        scored: this round's candidates with their scores and step scores, best first.
     """
 
     round: int
@@ -132,6 +139,9 @@ class RoundFinished(SearchEvent):
     best_score: float
     completion_tokens: int
     best: Beam = attrs.field(factory=Beam, eq=False)
+    living: tuple[Beam, ...] = attrs.field(default=(), eq=False)
+    particles: ParticleRound | None = None
+    scored: tuple[Beam, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)

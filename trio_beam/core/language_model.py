@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import Continuation
+from trio_beam.core.block import Continuation, Token, forced_token
+from trio_beam.core.confidence import ConfidenceLimit
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.reasoning import opens_thinking
+from trio_beam.core.reasoning import TAGS, closing_of, opening_tag
 from trio_beam.core.request_events import RequestObserver
 from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.errors import EndpointError
@@ -38,8 +39,16 @@ class SampleRequest:
             (``Continuation.proposal``).
         delimiters: texts behind which a continuation is not needed: the model may end it, with reason
             ``"length"``, at the token that completes one, or go on.
+        labels: words that the answer may begin with; a model that can tell their exact log-probabilities
+            (nats) returns their spellings as alternatives of the first token, instead of the most probable.
+        confidence: with it, a continuation is not needed behind the token at which its confidence falls below
+            the threshold: the model may end it there, with reason ``"low_confidence"``, or go on.
+        interruptible: whether it may well be cancelled before its end, so that the server should notice.
         logprobs: whether log-probabilities are needed; otherwise none should be computed, and
             ``Continuation.logprob`` is None.
+        token_texts: whether the text of each token is needed as well, if it can be had.
+        reasoning_budget: maximum number of tokens of thinking, for a model that ends it by itself (see
+            `Sampler`); None: no limit.
     """
 
     beam: Beam
@@ -51,7 +60,17 @@ class SampleRequest:
     enumerate: bool = False
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     logprobs: bool = True
+    confidence: ConfidenceLimit | None = None
+    interruptible: bool = False
+    token_texts: bool = False
+    reasoning_budget: int | None = None
+
+    @property
+    def shows_tokens(self) -> bool:
+        """Whether each token is needed with its text: servers show these with log-probabilities only."""
+        return self.logprobs or self.token_texts
 
 
 class Deadline(Protocol):
@@ -103,9 +122,17 @@ class RequestContext:
 class Sampler(Protocol):
     """A model with a prepared prompt, used for one search.
 
-    Three attributes are optional, and missing or None if unknown: ``max_per_request``, the maximum number of
-    continuations that one `sample` returns; ``prompt_length``, the length of the prompt in tokens, or
-    an upper bound; and ``opens_thinking``, whether a chat template ends the prompt inside the thinking.
+    Further members are optional, and attributes missing or None if unknown:
+
+    - ``max_per_request``: the maximum number of continuations that one `sample` returns.
+    - ``prompt_length``: the length of the prompt in tokens, or an upper bound.
+    - ``opens_thinking``: the tag by which a prompt, or the chat template around it, opens the thinking; "" if
+      it does not. True and False will do.
+    - ``thinks_apart``: whether thinking arrives apart from the text or is hidden, so that no text can be
+      continued.
+    - ``ends_thinking``: whether the model itself keeps to ``SampleRequest.reasoning_budget``.
+    - ``force``: a coroutine method of a text and a `RequestContext` that returns the tokens to append to a
+      beam for that text, with ``forced=True``; without it the text is one token.
     """
 
     async def sample(
@@ -132,15 +159,47 @@ def prompt_length(sampler: Sampler) -> int:
 
 def prompt_opens_thinking(sampler: Sampler, prompt: Prompt) -> bool:
     """Return whether the prompt, or the template around it, is known to open the model's thinking."""
-    opened: bool | None = getattr(sampler, "opens_thinking", None)
-    return bool(opened) or (prompt.text is not None and opens_thinking(prompt.text))
+    opened: str | bool | None = getattr(sampler, "opens_thinking", None)
+    return bool(opened) or (prompt.text is not None and bool(opening_tag(prompt.text)))
+
+
+def closing_text(sampler: Sampler) -> str:
+    """Return the text that ends the thinking which the prompt has opened; a usual one if unknown."""
+    opened: str | bool | None = getattr(sampler, "opens_thinking", None)
+    return (closing_of(opened) if isinstance(opened, str) else "") or TAGS[0].end
+
+
+def thinks_apart(sampler: Sampler) -> bool:
+    """Return whether the model is known to send its thinking apart, or to hide it."""
+    return bool(getattr(sampler, "thinks_apart", None))
+
+
+def ends_thinking(sampler: Sampler) -> bool:
+    """Return whether the model itself keeps to a budget for thinking; else its end is forced."""
+    return bool(getattr(sampler, "ends_thinking", None))
+
+
+async def forced_tokens(sampler: Sampler, text: str, context: RequestContext) -> Sequence[Token]:
+    """Return the tokens to append to a beam for a text.
+
+    Raises:
+        EndpointError: the request for them failed.
+    """
+    force: Callable[[str, RequestContext], Awaitable[Sequence[Token]]] | None
+    force = getattr(sampler, "force", None)
+    return [forced_token(text)] if force is None else await force(text, context)
 
 
 class LanguageModel(Protocol):
-    """Anything that can continue a prompt and report each token's log-probability."""
+    """Anything that can continue a prompt and report each token's log-probability.
+
+    One attribute is optional: ``extra_body``, the fields that every request has beside those of a strategy.
+    """
 
     async def start(self, prompt: Prompt, context: RequestContext) -> Sampler:
         """Prepare a prompt, once per search.
+
+        What ``prompt.extra_body`` asks for holds for all samples, as far as the model knows such fields.
 
         Raises:
             EndpointError: the model cannot be reached, or cannot be used for this prompt.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import attrs
 
+from trio_beam.core.config import SCORERS, AnyScorer
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.validation import documented, integer
+from trio_beam.core.validation import documented, integer, part
 from trio_beam.errors import ConfigError
 
 
 @documented
 @attrs.frozen(kw_only=True)
 class McmcConfig(Strategy):
-    """The parameters of Metropolis-Hastings for p^alpha over blocks.
+    """The parameters of Metropolis-Hastings for p^alpha over blocks, or p^alpha * exp(beta * reward).
 
     A proposal temperature below 1 raises the acceptance rate, but texts that it makes rare are found late.
     Chains share a budget equally, so the result does not depend on their speed; a chain stops where its
@@ -29,10 +32,22 @@ class McmcConfig(Strategy):
         help="Metropolis-Hastings steps after each block; 0 keeps the sampled proposal.",
     )
     chains: int = integer(1, minimum=1, help="Texts sampled independently and concurrently.")
+    scorer: str | AnyScorer = part(
+        ModelScorer,
+        "power",
+        registry=SCORERS,
+        accepts=lambda value: isinstance(value, RewardScorer) or callable(value),
+        accepted="a function, a Judge or a RewardModel",
+        help="Reward of texts, beside p^alpha; 'power': none.",
+    )
 
     def __attrs_post_init__(self) -> None:
+        self.check_format(self.extra_body)
         if self.proposal_temperature == 0:
             raise ConfigError("proposal_temperature", "a finite number above 0", 0)
+        if self.reasoning_budget is not None:
+            bound = "None with chains, which resample any part of a text, but not what was forced"
+            raise ConfigError("reasoning_budget", bound, self.reasoning_budget)
         if self.min_beams > self.chains:
             raise ConfigError("min_beams", f"at most chains ({self.chains})", self.min_beams)
         minimum = self.chains * self.limit(1)
@@ -41,6 +56,37 @@ class McmcConfig(Strategy):
             if limit is not None and limit < minimum:
                 bound = f"at least {minimum}, one block per chain"
                 raise ConfigError(name, bound, limit)
+
+    @property
+    def max_beams(self) -> int:
+        """Maximum number of beams of a result."""
+        return self.chains
+
+    @property
+    def samples_per_round(self) -> int:
+        """Number of continuations sampled at the same time."""
+        return self.chains
+
+    @property
+    def scorer_part(self) -> AnyScorer:
+        """The scorer as an object, even if given by name."""
+        found: AnyScorer = SCORERS.part(self.scorer)
+        return found
+
+    @property
+    def rewards(self) -> bool:
+        """Whether a reward is part of the target distribution."""
+        return not getattr(self.scorer_part, "is_p_alpha", False)
+
+    @property
+    def one_block_instead(self) -> str | None:
+        """The setting with which every answer is sampled as a single block; None if it is."""
+        return "steps must be 0" if self.steps else super().one_block_instead
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued: by further blocks, and by each step from any of its tokens."""
+        return self.steps > 0 or super().several_blocks
 
     def limit(self, block: int) -> int:
         """Return the maximum length in tokens of a text with `block` blocks."""

@@ -3,7 +3,9 @@
 Interfaces such as the command line and benchmark keys know no parameters themselves: `options_of` lists
 them and `build` takes the values. An option has the name of its parameter. Parameters of a part are
 prefixed by the part's name (``vote_key`` is the ``key`` of a ``Vote``), unless its class defines
-`option_prefix`.
+`option_prefix`. The part's name alone is an option too where that says enough: for the parameter that its
+class names as `option_main` (``reward_model`` is the ``base_url`` of a ``RewardModel``), and for an optional
+part, which is there or not (``steps``).
 """
 
 from __future__ import annotations
@@ -52,11 +54,33 @@ def options_of(owner: type, prefix: str = "", part: str = "", slot: str = "") ->
         if parameter.kind != "part":
             found.append(option)
             continue
-        if parameter.registry is not None or not _is_declared(parameter.part):
+        if not _is_switched(parameter) and (
+            parameter.registry is not None or not _is_declared(parameter.part)
+        ):
             found.append(option)
         for inner, kind in _kinds(name, parameter):
-            found += options_of(kind, _prefix(prefix, inner, kind), inner, slot or name)
+            if _is_switched(parameter):
+                found.append(_switch(prefix + inner, kind, inner, slot or name))
+            own = options_of(kind, _prefix(prefix, inner, kind), inner, slot or name)
+            found += [attrs.evolve(one, name=_named(one.name, prefix, inner, kind)) for one in own]
     return found
+
+
+def _is_switched(parameter: Parameter) -> bool:
+    """Return whether a part is optional and registered, so that its name says whether it is there."""
+    return parameter.optional and parameter.registry is not None
+
+
+def _switch(name: str, kind: type, part: str, slot: str) -> Option:
+    words = (kind.__doc__ or "").partition("\n")[0].replace("``", "")
+    parameter = Parameter(kind="boolean", help=words)
+    return Option(name=name, parameter=parameter, default=False, part=part, slot=slot)
+
+
+def _named(name: str, prefix: str, part: str, kind: type) -> str:
+    """Return the name of a part's option: the part's own for its main parameter."""
+    main = getattr(kind, "option_main", None)
+    return prefix + part if main and name == _prefix(prefix, part, kind) + main else name
 
 
 def build(owner: type[T], values: Mapping[str, Any]) -> T:
@@ -97,6 +121,24 @@ def _build(owner: Any, rest: dict[str, Any], prefix: str) -> Any:
         raise ConfigError(prefix + missing, "given", None) from None
 
 
+def _build_kind(prefix: str, word: str, kind: type, rest: dict[str, Any]) -> Any:
+    """Build a part from the values of its options."""
+    inner = _prefix(prefix, word, kind)
+    main: str | None = getattr(kind, "option_main", None)
+    if main is None:
+        return _build(kind, rest, inner)
+    if prefix + word in rest:
+        rest[inner + main] = rest.pop(prefix + word)
+    try:
+        return _build(kind, rest, inner)
+    except ConfigError as error:
+        if error.field != inner + main:
+            raise
+        named = ConfigError(prefix + word, error.bound, None)
+        named.args = (prefix + word + str(error).removeprefix(error.field),)
+        raise named from None
+
+
 def _build_part(
     own: dict[str, Any], name: str, parameter: Parameter, rest: dict[str, Any], prefix: str
 ) -> None:
@@ -105,22 +147,34 @@ def _build_part(
     if isinstance(given, Mapping):
         inner = dict(given)
         word = inner.pop(_NAME, name)
-        if word not in kinds:
+        if not isinstance(word, str) or word not in kinds:
             parameter.check(f"{prefix}{name}.{_NAME}", word)
         own[name] = build(kinds[word], inner)
         return
     if given is not None and not (isinstance(given, str) and given in kinds):
         own[name] = given  # an object, a function or an unknown name: the validator decides
         return
-    implied = [
-        word
-        for word, kind in kinds.items()
-        if any(option.name in rest for option in options_of(kind, _prefix(prefix, word, kind)))
-    ]
-    chosen = given or (implied[0] if implied else None)
+    chosen = given
+    if _is_switched(parameter):
+        switches = {word: rest.pop(prefix + word) for word in kinds if prefix + word in rest}
+        for word, on in switches.items():
+            _switch(prefix + word, kinds[word], word, name).parameter.check(prefix + word, on)
+        chosen = chosen or next((word for word, on in switches.items() if on), None)
+        if chosen is None and switches:
+            own[name] = None  # switched off: its options are left over, and refused
+            return
+    implied = [word for word, kind in kinds.items() if _has_options(prefix, word, kind, rest)]
+    chosen = chosen or next(iter(implied), None)
     if chosen is not None:
         kind = kinds[chosen]
-        own[name] = _build(kind, rest, _prefix(prefix, chosen, kind)) if implied else given
+        by_name = not implied and not hasattr(kind, "option_main")
+        own[name] = chosen if by_name else _build_kind(prefix, chosen, kind, rest)
+
+
+def _has_options(prefix: str, word: str, kind: type, rest: Mapping[str, Any]) -> bool:
+    """Return whether one of a part's options has a value."""
+    own = options_of(kind, _prefix(prefix, word, kind))
+    return any(_named(one.name, prefix, word, kind) in rest for one in own)
 
 
 def _kinds(name: str, parameter: Parameter) -> Iterator[tuple[str, type]]:

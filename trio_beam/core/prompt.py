@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from trio_beam.core.extra_body import NO_FIELDS
 from trio_beam.errors import ConfigError
 
 #: A string is sent verbatim; chat messages go through the server's template.
@@ -16,10 +17,17 @@ PromptLike: TypeAlias = str | Sequence[Mapping[str, Any]]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Prompt:
-    """A validated prompt: exactly one of the two fields is set."""
+    """A validated prompt: either a text or messages.
+
+    Attributes:
+        text: sent verbatim.
+        messages: go through the model's template.
+        extra_body: fields of the server's own for the requests about it, merged over the endpoint's.
+    """
 
     text: str | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
+    extra_body: Mapping[str, Any] = NO_FIELDS
 
 
 #: Message fields that may replace the content: tool calls, a refusal, audio.

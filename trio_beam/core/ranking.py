@@ -12,5 +12,8 @@ from trio_beam.core.beam import Beam
 
 
 def best_first(beams: Iterable[Beam]) -> list[Beam]:
-    """Sort by score, highest first; equal scores keep their order."""
-    return sorted(beams, key=lambda beam: -beam.score)
+    """Sort by score, highest first; equal scores keep their order.
+
+    Beams that ended without an answer come last: their scores are those of their thinking.
+    """
+    return sorted(beams, key=lambda beam: (beam.ended and beam.unanswered, -beam.score))

@@ -17,26 +17,39 @@ Thinking: TypeAlias = Literal["auto", "opened", "off"]
 
 
 class Tags(NamedTuple):
-    """The tags of one family, as regular expressions; `alone`: whether a closing one says enough."""
+    """The tags of one family.
+
+    Attributes:
+        opening: the opening tag, as a regular expression.
+        closing: the closing tag, as a regular expression.
+        end: what a model would write to end its thinking and begin its answer.
+        alone: whether a closing tag says enough.
+    """
 
     opening: str
     closing: str
+    end: str
     alone: bool = True
 
 
 _FINAL = r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"
 TAGS = (
-    Tags("<think>", "</think>"),
-    Tags("<thinking>", "</thinking>"),
     *(
-        Tags(f"<{name}>", f"</{name}>", alone=False)
+        Tags(f"<{name}>", f"</{name}>", f"\n</{name}>\n\n")
+        for name in ("think", "thinking", "seed:think")
+    ),
+    *(
+        Tags(f"<{name}>", f"</{name}>", f"\n</{name}>\n\n", alone=False)
         for name in ("thought", "thoughts", "reasoning", "reflection")
     ),
-    Tags("<seed:think>", "</seed:think>"),
-    Tags(r"\[THINK\]", r"\[/THINK\]"),
-    Tags("◁think▷", "◁/think▷"),
-    Tags(r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
-    Tags(r"<\|channel\|>analysis<\|message\|>", _FINAL),
+    Tags(r"\[THINK\]", r"\[/THINK\]", "[/THINK]"),
+    Tags("◁think▷", "◁/think▷", "◁/think▷"),
+    Tags(r"<\|START_THINKING\|>", r"<\|END_THINKING\|>", "<|END_THINKING|>"),
+    Tags(
+        r"<\|channel\|>analysis<\|message\|>",
+        _FINAL,
+        "<|end|><|start|>assistant<|channel|>final<|message|>",
+    ),
 )
 
 
@@ -54,6 +67,53 @@ _BLANK_LINES = re.compile(r"(?:[ \t]*\r?\n)*")
 _LONGEST_TAG = 64
 
 
+class Section(NamedTuple):
+    """A stretch of thinking in a text, as offsets into it.
+
+    Attributes:
+        start: where its opening tag begins, with white space before it.
+        inside: where the tag ends.
+        end: where the closing tag begins; the end of the text without one.
+        after: where the answer, or the next section, begins.
+        closed: whether it has a closing tag.
+        closing: the text that ends such thinking; "" if the family of its tags is unknown.
+    """
+
+    start: int
+    inside: int
+    end: int
+    after: int
+    closed: bool
+    closing: str
+
+
+def sections(text: str, thinking: Thinking) -> list[Section]:
+    """Return the stretches of thinking at the beginning of a text, in order."""
+    found: list[Section] = []
+    if thinking == "off":
+        return found
+    start = 0
+    while True:
+        begun = _SPACE.match(text, start)
+        opening = OPENING.match(text, begun.end() if begun else start)
+        if opening is not None and opening.lastindex is not None:
+            closing = _CLOSINGS[opening.lastindex - 1].search(text, opening.end())
+            inside, end = opening.end(), TAGS[opening.lastindex - 1].end
+        elif not found:
+            closing = CLOSING.search(text) if thinking == "opened" else _closing_alone(text)
+            inside, end = 0, ""
+            if closing is None and thinking == "auto":
+                return found
+        else:
+            return found
+        if closing is None:
+            return [*found, Section(start, inside, len(text), len(text), closed=False, closing=end)]
+        blank = _BLANK_LINES.match(text, closing.end())
+        after = blank.end() if blank else closing.end()
+        found.append(Section(start, inside, closing.start(), after, closed=True, closing=end))
+        start = after
+
+
 class Split(NamedTuple):
     """The thinking of a text, without tags, and where its answer begins: at its end if there is none."""
 
@@ -63,28 +123,17 @@ class Split(NamedTuple):
 
 def split(text: str, thinking: Thinking) -> Split:
     """Tell thinking from answer."""
-    if thinking == "off":
+    found = sections(text, thinking)
+    if not found:
         return Split("", 0)
-    parts: list[str] = []
-    start = 0
-    while True:
-        begun = _SPACE.match(text, start)
-        opening = OPENING.match(text, begun.end() if begun else start)
-        if opening is not None and opening.lastindex is not None:
-            closing = _CLOSINGS[opening.lastindex - 1].search(text, opening.end())
-            inside = opening.end()
-        elif not parts:
-            closing = CLOSING.search(text) if thinking == "opened" else _closing_alone(text)
-            inside = 0
-            if closing is None and thinking == "auto":
-                return Split("", 0)
-        else:
-            return Split("\n".join(parts), start)
-        parts.append(text[inside : len(text) if closing is None else closing.start()].strip())
-        if closing is None:
-            return Split("\n".join(parts), len(text))
-        blank = _BLANK_LINES.match(text, closing.end())
-        start = blank.end() if blank else closing.end()
+    parts = [text[section.inside : section.end].strip() for section in found]
+    return Split("\n".join(parts), found[-1].after)
+
+
+def is_open(text: str, thinking: Thinking) -> bool:
+    """Return whether a text ends inside the thinking."""
+    found = sections(text, thinking)
+    return bool(found) and not found[-1].closed
 
 
 def _closing_alone(text: str) -> re.Match[str] | None:
@@ -95,7 +144,13 @@ def _closing_alone(text: str) -> re.Match[str] | None:
     return closing
 
 
-def opens_thinking(prompt: str) -> bool:
-    """Return whether a prompt ends with an opening tag, so that what follows is thinking."""
+def opening_tag(prompt: str) -> str:
+    """Return the opening tag with which a prompt ends, so that what follows is thinking; "" without one."""
     end = prompt[-_LONGEST_TAG:].rstrip()
-    return any(found.end() == len(end) for found in OPENING.finditer(end))
+    return next((tag[0] for tag in OPENING.finditer(end) if tag.end() == len(end)), "")
+
+
+def closing_of(tag: str) -> str:
+    """Return the text that ends the thinking which an opening tag has begun; "" for any other text."""
+    opening = OPENING.fullmatch(tag)
+    return "" if opening is None or not opening.lastindex else TAGS[opening.lastindex - 1].end

@@ -13,7 +13,7 @@ from trio_beam.core.prompt import Prompt
 
 
 class RewardScorer(ABC):
-    """Scores candidates by rewards, with a number for each step of each candidate.
+    """Scores candidates by rewards, with a number for each step of each candidate's answer.
 
     Its requests are sent in rounds like expansions: concurrently, with the same timeouts and budget.
     """
@@ -37,7 +37,7 @@ class RewardScorer(ABC):
     async def rewards(
         self, prompt: Prompt, beams: Sequence[Beam], context: RequestContext
     ) -> Sequence[tuple[float, ...]]:
-        """Return the step scores of each candidate, one number per block.
+        """Return the step scores of each candidate, one number per step of its answer (`steps_of`).
 
         Args:
             prompt: the prompt of the search.
@@ -53,30 +53,41 @@ class RewardScorer(ABC):
         """Derive a candidate's score from its step scores; higher is better."""
 
 
-def steps_of(beam: Beam) -> tuple[list[str], list[int]]:
-    """Divide a beam's text into steps: its blocks, those without visible text joined to the one before.
+def steps_of(beam: Beam) -> list[str]:
+    """Divide a beam's answer into steps; none if it has not begun.
+
+    A step ends with a block, unless that was cut inside the step (`Continuation.ends_step`). What has no
+    visible text is no step, but belongs to the one before it, or to the first.
 
     Returns:
-        The steps, whose concatenation is the text, and for each block the index of its step.
+        The steps, whose concatenation is `Beam.text`.
     """
+    if beam.unanswered:
+        return []
     steps: list[str] = []
-    places: list[int] = []
+    for step in _divide(beam):
+        if steps and not (step.strip() and steps[-1].strip()):
+            steps[-1] += step
+        else:
+            steps.append(step)
+    return steps
+
+
+def _divide(beam: Beam) -> list[str]:
+    """Divide the answer where blocks end a step."""
+    rest = beam.text
+    thinking = len(beam.full_text) - len(rest)  # characters still to be skipped
+    parts: list[str] = []
+    ended = True
     for block in beam.lineage():
-        if not steps or (block.fragment.strip() and steps[-1].strip()):
-            steps.append("")
-        steps[-1] += block.fragment
-        places.append(len(steps) - 1)
-    text = "".join(steps)
-    whole = beam.text
-    if steps and whole != text:  # an incomplete character, or a stop string, at the end
-        steps = _cut(steps, len(whole))
-        steps[-1] += whole[len(text) :]
-    return steps, places
-
-
-def _cut(steps: Sequence[str], length: int) -> list[str]:
-    kept: list[str] = []
-    for step in steps:
-        kept.append(step[:length])
-        length -= len(kept[-1])
-    return kept
+        assert block.continuation is not None
+        if ended:
+            parts.append("")
+        length = max(0, len(block.fragment) - thinking)
+        thinking = max(0, thinking - len(block.fragment))
+        parts[-1] += rest[:length]
+        rest = rest[length:]
+        ended = block.continuation.ends_step
+    if parts:
+        parts[-1] += rest  # an incomplete character
+    return parts

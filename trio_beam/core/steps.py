@@ -9,6 +9,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
+from trio_beam.core.confidence import ConfidenceLimit
 from trio_beam.core.config import AsyncScorer
 from trio_beam.core.events import Event, Purpose
 from trio_beam.core.model_scorer import ModelScorer
@@ -28,6 +29,7 @@ class Expansion:
         n: number of continuations.
         max_tokens: maximum length of each, in tokens.
         seed: of sample 0; sample k has ``seed + k``. None: the server's own randomness.
+        confidence: below which a continuation is given up; None: never.
     """
 
     rank: int
@@ -35,6 +37,7 @@ class Expansion:
     n: int
     max_tokens: int
     seed: int | None
+    confidence: ConfidenceLimit | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -47,7 +50,13 @@ class Sampling:
         enumerate: whether to take the most probable next tokens instead of samples.
         proposal_logprobs: whether samples need log-probabilities at `temperature`.
         delimiters: texts behind which a block is not needed.
+        labels: words whose exact log-probabilities are wanted, where the model can tell them.
         logprobs: whether log-probabilities are asked for at all.
+        alternatives: whether tokens need alternatives.
+        interruptible: whether expansions may well be cancelled before their end.
+        token_texts: whether the text of each token is needed, to end a block between two of them.
+        reasoning_budget: maximum number of tokens of thinking; None: no limit.
+        several_blocks: whether the blocks may be continued, so that all of their text must be known.
         beam_timeout: seconds for each request of a beam, excluding the wait for a slot; None: no limit.
         cancel_siblings: whether one failure ends the round, so that the other requests of the same beam
             can be cancelled at once.
@@ -58,7 +67,13 @@ class Sampling:
     enumerate: bool = False
     proposal_logprobs: bool = False
     delimiters: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     logprobs: bool = True
+    alternatives: bool = False
+    interruptible: bool = False
+    token_texts: bool = False
+    reasoning_budget: int | None = None
+    several_blocks: bool = False
     beam_timeout: float | None = None
     cancel_siblings: bool = True
 
@@ -71,6 +86,8 @@ class Sampling:
             enumerate=enumerate,
             proposal_logprobs=proposal_logprobs,
             logprobs=strategy.needs_logprobs,
+            reasoning_budget=strategy.reasoning_budget,
+            several_blocks=strategy.several_blocks,
             beam_timeout=strategy.beam_timeout,
             cancel_siblings=strategy.on_beam_failure == "cancel_siblings",
         )
@@ -85,6 +102,7 @@ class Round:
         purpose: purpose of the requests.
         expansions: one per beam or candidate.
         sampling: shared sampling parameters.
+        held: number of the last expansions that a `Reaction` begins, or cancels before they have begun.
         scorer: builds the questions if the purpose is ``"judge"``, gives the scores if it is ``"reward"``.
         events: to emit before the first request.
     """
@@ -93,6 +111,7 @@ class Round:
     purpose: Purpose
     expansions: tuple[Expansion, ...]
     sampling: Sampling
+    held: int = 0
     scorer: ModelScorer | RewardScorer | None = None
     events: tuple[Event, ...] = ()
 
@@ -144,7 +163,7 @@ class Outcome:
         continuations: by sample index; fewer than requested if some requests failed.
         candidates: complete beams instead of continuations; they need not extend the beam, and their
             cost is counted by their creator.
-        step_scores: a reward model's, one per block; None without them.
+        step_scores: a reward model's, one per step; None without them.
         errors: errors of failed requests, in sample order; empty if cancelled.
         cancelled: whether it was cancelled, because of a sibling or from outside.
         exhausted: whether a request was not sent because of the budget.
@@ -176,7 +195,9 @@ class Reaction:
     Attributes:
         events: to emit.
         cancel: ranks of the round's expansions to cancel.
+        begin: expansions that were held; they may differ from those of the round but for their ranks.
     """
 
     events: tuple[Event, ...] = ()
     cancel: frozenset[int] = frozenset()
+    begin: tuple[Expansion, ...] = ()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import attrs
 
+from trio_beam.core.beam import Beam
+from trio_beam.core.extra_body import NO_FIELDS, as_fields, format_fields
 from trio_beam.core.reasoning import Thinking
 from trio_beam.core.usage import Budget
 from trio_beam.core.validation import (
@@ -18,6 +21,7 @@ from trio_beam.core.validation import (
     number,
     one_of,
 )
+from trio_beam.errors import ConfigError
 
 
 @documented
@@ -30,6 +34,18 @@ class Strategy:
         above=0,
         help="Exponent of p^alpha. With arg-max selection it scales all scores but changes no order; it makes"
         " a vote by score sharper.",
+    )
+    beta: float = number(
+        1.0,
+        minimum=0,
+        help="Weight of the reward in the target p^alpha * exp(beta * reward) of particles and chains whose"
+        " scorer is not 'power'.",
+    )
+    reward_at: Literal["block", "end"] = one_of(
+        "block",
+        "end",
+        help="Whether the scorer gives a reward after every block, or only to texts that have ended or have"
+        " max_tokens.",
     )
     tokens_per_step: int = integer(192, minimum=1, unit="tokens", help="Length of a block.")
     max_tokens: int = integer(512, minimum=1, unit="tokens", help="Maximum length of a beam.")
@@ -57,6 +73,28 @@ class Strategy:
         help="Where a text may hold the model's thinking, which is not part of the answer: 'auto', between"
         " tags at its beginning, such as <think> and </think>, or before a closing tag; 'opened', from its"
         " beginning, since the chat template opens it; 'off', nowhere.",
+    )
+    extra_body: Mapping[str, Any] = attrs.field(
+        default=NO_FIELDS,
+        converter=as_fields,
+        validator=check_declared,
+        hash=False,
+        metadata={
+            PARAMETER: Parameter(
+                kind="mapping",
+                topic="model",
+                help="Further fields of every request, merged over the endpoint's: template arguments,"
+                " reasoning effort, routing; with one block also response_format, grammars and tools.",
+            )
+        },
+    )
+    reasoning_budget: int | None = integer(
+        None,
+        minimum=1,
+        optional=True,
+        unit="tokens",
+        help="Maximum length of the thinking. Then its end is forced: by the closing tag, whose tokens are"
+        " not scored, or by the server itself where it takes a limit.",
     )
     seed: int | None = integer(
         None,
@@ -121,15 +159,69 @@ class Strategy:
         )
 
     @property
+    def max_beams(self) -> int:
+        """Maximum number of beams of a result."""
+        return 1
+
+    @property
+    def samples_per_round(self) -> int:
+        """Maximum number of continuations requested at the same time."""
+        return 1
+
+    @property
     def needs_logprobs(self) -> bool:
         """Whether log-probabilities are needed; otherwise none are asked for."""
         return True
 
     def without_effect(self) -> dict[str, str]:
         """Return the fields that change nothing beside the others, each with the reason."""
+        found: dict[str, str] = {}
         if self.on_beam_failure != "drop_beam":
-            return {"min_beams": "it counts the survivors of on_beam_failure='drop_beam'"}
-        return {}
+            found["min_beams"] = "it counts the survivors of on_beam_failure='drop_beam'"
+        if not self.rewards:
+            why = "only particles and chains with a scorer other than 'power' have a reward"
+            found |= dict.fromkeys(("beta", "reward_at"), why)
+        return found
+
+    @property
+    def rewards(self) -> bool:
+        """Whether a reward is part of the target distribution."""
+        return False
+
+    def is_rewarded(self, beam: Beam) -> bool:
+        """Return whether a text has a reward already; see `reward_at`."""
+        return self.reward_at == "block" or beam.ended or beam.length >= self.max_tokens
+
+    def check_format(self, fields: Mapping[str, Any]) -> None:
+        """Refuse a grammar, a response format or tools unless an answer is a single block.
+
+        Args:
+            fields: of the requests, the endpoint's included.
+
+        Raises:
+            ConfigError: names the field and the reason.
+        """
+        name, instead = next(iter(format_fields(fields)), None), self.one_block_instead
+        if name is not None and instead is not None:
+            error = ConfigError("extra_body", f"without {name!r}", name)
+            message = (
+                f"extra_body cannot have {name!r} here: a grammar, a response format and tools start anew"
+                f" with each block, so the answer must be one block: {instead}"
+            )
+            error.args = (message,)
+            raise error
+
+    @property
+    def one_block_instead(self) -> str | None:
+        """The setting with which every answer is sampled as a single block; None if it is."""
+        if self.rounds > 1:
+            return f"tokens_per_step must be at least max_tokens ({self.max_tokens})"
+        return None
+
+    @property
+    def several_blocks(self) -> bool:
+        """Whether a text is continued, so that all of it must be known."""
+        return self.tokens_per_step < self.max_tokens
 
     @property
     def rounds(self) -> int:

@@ -18,7 +18,8 @@ class Usage:
         prompt_tokens: prompt tokens by the server's count, over all responses (0 without a count).
         cached_tokens: prompt tokens read from the server's cache; None if unknown.
         completion_tokens: generated tokens, counted from the continuations.
-        discarded_tokens: generated tokens behind the end of a step or a stop string, which no beam has.
+        discarded_tokens: generated tokens behind the end of a step, a stop string or a budget for thinking,
+            which no beam has.
         reasoning_tokens: generated tokens that were reasoning; None if unknown.
         requests: requests sent, including retries and hedges.
         retries: requests that repeated a failed one.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -23,10 +23,10 @@ T = TypeVar("T")
 #: Metadata key of a field's `Parameter`.
 PARAMETER = "trio_beam.parameter"
 Kind: TypeAlias = Literal[
-    "integer", "number", "boolean", "choice", "text", "texts", "part", "function"
+    "integer", "number", "boolean", "choice", "text", "texts", "mapping", "part", "function"
 ]
 #: What a parameter is about; help shows those of one topic together.
-Topic: TypeAlias = Literal["search", "answer", "failure and time"]
+Topic: TypeAlias = Literal["model", "search", "answer", "failure and time"]
 Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
@@ -111,6 +111,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
     "text": _is_text,
     "texts": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
+    "mapping": lambda value: isinstance(value, Mapping),
 }
 
 
@@ -139,6 +140,8 @@ def _describe(parameter: Parameter) -> str:
             words = "a text that is not empty"
         case "texts":
             words = "a sequence of strings that are not empty"
+        case "mapping":
+            words = "a mapping"
         case "part":
             names = parameter.registry.names() if parameter.registry is not None else []
             known = [f"one of {', '.join(map(repr, names))}"] if names else []

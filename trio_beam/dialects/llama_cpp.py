@@ -8,8 +8,9 @@ the same seed and without a stream. So is a stream of too few choices, which may
 since nothing marks its end.
 
 Delimiters of steps are sent as stop strings, in a stream, where no log-probability is missing; the texts
-that the server holds back for them are restored (`Repairer.spell`). Where a stream has once omitted
-tokens, they are no longer sent, unless the user wants streams.
+that the server holds back for them are restored (`Repairer.spell`). What may be cancelled is streamed too,
+since the server notices a closed connection only then. Where a stream has once omitted tokens, neither is
+done any more, unless the user wants streams.
 
 Recorded: b11549.
 """
@@ -17,7 +18,7 @@ Recorded: b11549.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -26,29 +27,31 @@ import msgspec
 from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.reasoning import opens_thinking
+from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import Constraint
 from trio_beam.dialects.common.detokenize import ids_of
 from trio_beam.dialects.common.dialect import (
     DIALECTS,
     Api,
     Dialect,
-    Exchange,
-    ExchangeResult,
-    WireRequest,
     check_choices,
     one_token_blocks,
 )
 from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest, abandoned
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.next_tokens import Candidate, Endings
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, limit_top, reported
+from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
+from trio_beam.dialects.llama_cpp_texts import force, unscored
 from trio_beam.dialects.llama_cpp_wire import (
     FIELDS,
     SAMPLING,
     STREAM_FIELDS,
+    TEXT_FIELD,
     Completion,
     EntryWithTop,
     SampledCompletion,
@@ -58,6 +61,7 @@ from trio_beam.dialects.llama_cpp_wire import (
     decode_template,
     decode_tokens,
     decoder,
+    logprobs_in_event,
     reason_of,
     token_of,
 )
@@ -73,7 +77,8 @@ class PreparedPrompt:
 
     json: bytes
     prefix: PrefixEncoder
-    opens_thinking: bool | None = None
+    opening: str | None = None
+    constraint: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @DIALECTS.register("llama_cpp")
@@ -83,10 +88,11 @@ class LlamaCpp(Dialect):
     name: ClassVar[str] = "llama_cpp"
     owner: ClassVar[str | None] = "llamacpp"
     takes_ids: ClassVar[bool] = True
+    openai_plain: ClassVar[Mapping[str, Any]] = {k: v for k, v in SAMPLING.items() if k != "top_p"}
     shape = "native"
     can_stream: ClassVar[bool] = True
     notes = (
-        "while busy with other requests, llama.cpp notices a closed connection only with stream=True",
+        "llama.cpp notices a closed connection reliably only with stream=True",
         "llama.cpp's prompt cache may use a wrong context: set --cache-ram 0, or max_n=1",
     )
 
@@ -95,7 +101,7 @@ class LlamaCpp(Dialect):
         self._repairer = Repairer(model)
         self._endings = Endings(self._repairer.ends)
         self._fields = Negotiation(())
-        self._sends_delimiters = True
+        self._trusts_streams = True  # no stream has omitted a token so far
 
     def configure(self) -> Exchange[int | None]:
         """Query the number of slots, which is also the maximum number of choices per request."""
@@ -121,10 +127,11 @@ class LlamaCpp(Dialect):
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Render chat messages to token ids by the server's template; keep a string."""
         prefix = PrefixEncoder(ids_of)
+        constraint = self._constraint(prompt)
         messages = self._messages_of(prompt)
         if messages is None:
             text = encode_string(prompt.text or "")
-            return PreparedPrompt(json=b'"%s"' % text, prefix=prefix)
+            return PreparedPrompt(json=b'"%s"' % text, prefix=prefix, constraint=constraint)
         body = msgspec.json.encode({"messages": messages})
         templated = yield WireRequest(
             path="/apply-template", decode=decode_template, body=body, at_root=True
@@ -134,12 +141,30 @@ class LlamaCpp(Dialect):
             raise MalformedResponse("the chat template renders these messages to no tokens")
         json = ",".join(map(str, ids)).encode()
         return PreparedPrompt(
-            json=json, prefix=prefix, opens_thinking=opens_thinking(templated.prompt)
+            json=json,
+            prefix=prefix,
+            opening=opening_tag(templated.prompt),
+            constraint=constraint,
         )
 
-    def opens_thinking(self, prepared: PreparedPrompt) -> bool | None:
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        match constraint.kind:
+            case "json":
+                return {"json_schema": constraint.value}
+            case "grammar":
+                return {"grammar": constraint.value}
+            case "choice":
+                return {"grammar": constraint.as_grammar()}
+        raise constraint.unsupported("llama.cpp", "grammar or json_schema")
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
         """Return what the rendered template says."""
-        return prepared.opens_thinking
+        return prepared.opening
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the model's own tokens for a text."""
+        tokens = yield from force(text)
+        return tokens
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids, or an upper bound from the bytes of a text."""
@@ -149,22 +174,33 @@ class LlamaCpp(Dialect):
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Send one request, a few more while learning the limit on choices, and the repairs."""
         prompt = prepared.json + prepared.prefix(request.beam)
-        stream = self.stream or (bool(request.delimiters) and self._sends_delimiters)
+        wanted = bool(request.delimiters) or request.interruptible
+        stream = self._streams(request) or (wanted and self._trusts_streams)
         if stream and request.seed is None:
             request = attrs.evolve(request, seed=random.randrange(_SEEDS))
         lost: list[Completion] = []
         continuations: list[Continuation] = []
         spent: list[int] = []  # the prompt tokens of each repair
-        completions = yield from self._completions(prompt, request, stream)
-        if stream and not (yield from self._is_whole(completions, request, spent)):
-            self._sends_delimiters = self.stream
+        completions, is_abandoned = yield from self._completions(
+            prompt, request, stream, prepared.constraint
+        )
+        if (
+            stream
+            and not is_abandoned
+            and not (yield from self._is_whole(completions, request, spent))
+        ):
+            self._trusts_streams = self.stream
             lost = completions
             request = attrs.evolve(request, delimiters=())
-            completions = yield from self._completions(prompt, request, False)
+            completions, _ = yield from self._completions(
+                prompt, request, False, prepared.constraint
+            )
         for completion in completions:
             if len(completion.tokens) > request.max_tokens:  # before each of them is repaired
                 raise MalformedResponse(too_long(len(completion.tokens), request.max_tokens))
-            if len(completion.completion_probabilities) == len(completion.tokens):
+            if not request.shows_tokens:
+                continuations.append((yield from unscored(completion, request)))
+            elif len(completion.completion_probabilities) == len(completion.tokens):
                 continuations.append(self._complete_block(completion, request))
             else:
                 tokens = yield from self._repairer.tokens(
@@ -179,11 +215,12 @@ class LlamaCpp(Dialect):
                 )
         # Every choice counts the same prompt; it was evaluated once.
         evaluated = [max(0, some[0].tokens_evaluated) for some in (completions, lost) if some]
-        return ExchangeResult(
+        result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=sum(evaluated) + sum(spent),
             extra_generated=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
         )
+        return abandoned(result) if is_abandoned else result
 
     def _is_whole(
         self, completions: list[Completion], request: SampleRequest, spent: list[int]
@@ -212,7 +249,9 @@ class LlamaCpp(Dialect):
         blocks = result.continuations
         prompt = prepared.json + prepared.prefix(request.beam)
         try:
-            again = yield from self._sampled(prompt, attrs.evolve(request, n=len(blocks)))
+            again = yield from self._sampled(
+                prompt, attrs.evolve(request, n=len(blocks)), prepared.constraint
+            )
         except (EndpointError, BudgetExhausted):
             again = {}  # keep the samples, which are paid for
         scored: list[Continuation] = []
@@ -232,10 +271,11 @@ class LlamaCpp(Dialect):
         )
 
     def _sampled(
-        self, prompt: bytes, request: SampleRequest
+        self, prompt: bytes, request: SampleRequest, constraint: Mapping[str, Any]
     ) -> Exchange[dict[int, SampledCompletion]]:
         """Request the same continuations, by index, with their sampling probabilities."""
-        wire = self._request(prompt, request, request.n, False, post_sampling_probs=True)
+        again = {**constraint, "post_sampling_probs": True}
+        wire = self._request(prompt, request, request.n, False, again)
         response = yield attrs.evolve(wire, decode=decode_sampled)
         completions = response if isinstance(response, list) else [response]
         return {completion.index: completion for completion in completions}
@@ -271,35 +311,43 @@ class LlamaCpp(Dialect):
         return {one.id for one, end in zip(candidates, ends, strict=True) if not end}, len(asked)
 
     def _completions(
-        self, prompt: bytes, request: SampleRequest, stream: bool
-    ) -> Exchange[list[Completion]]:
-        """Request the continuations and return at least one."""
+        self, prompt: bytes, request: SampleRequest, stream: bool, constraint: Mapping[str, Any]
+    ) -> Exchange[tuple[list[Completion], bool]]:
+        """Request the continuations; return at least one, and whether it was given up."""
         # Alternatives are unlimited here; 1 cannot be lowered.
         response, n = yield from self._negotiate(
             request,
             1,
             self._fields,
             lambda n, _: {"n": n},
-            lambda _, n: self._request(prompt, request, n, stream),
+            lambda _, n: self._request(prompt, request, n, stream, constraint),
         )
+        response, is_abandoned = whole(response)
         completions: list[Completion] = response if isinstance(response, list) else [response]
         completions = sorted(check_choices(completions, n), key=lambda completion: completion.index)
         if not completions:
             raise MalformedResponse("the response has no continuation")
         if len(completions) < n and not stream:  # a stream may have been truncated
             self.limits.reduce_n(len(completions))
-        return completions
+        return completions, is_abandoned
 
     def _request(
-        self, prompt: bytes, request: SampleRequest, n: int, stream: bool, **more: bool
+        self,
+        prompt: bytes,
+        request: SampleRequest,
+        n: int,
+        stream: bool,
+        more: Mapping[str, Any],
     ) -> WireRequest[Any]:
+        shown = max(1, request.top_logprobs) if request.shows_tokens else 0
+        wanted = STREAM_FIELDS if stream else FIELDS
         fields: dict[str, Any] = {
             "model": self.model,
             "n_predict": request.max_tokens,
             "temperature": request.temperature,
-            "n_probs": max(1, request.top_logprobs),
+            "n_probs": shown,
             "return_tokens": True,
-            "response_fields": STREAM_FIELDS if stream else FIELDS,
+            "response_fields": wanted if request.shows_tokens else [*wanted, TEXT_FIELD],
             **SAMPLING,
             **more,
         }
@@ -317,7 +365,8 @@ class LlamaCpp(Dialect):
             body=splice("prompt", b"[%s]" % prompt, fields),
             at_root=True,
             max_tokens=n * request.max_tokens,
-            alternatives=max(1, request.top_logprobs),
+            alternatives=shown,
+            watch=watching(request.confidence if stream else None, logprobs_in_event),
         )
 
     def _tokenize(self, text: str) -> Exchange[list[int]]:

@@ -13,6 +13,7 @@ the sampling fields, the owner in ``/v1/models``, the refusal without ``logits_a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -20,7 +21,9 @@ import attrs
 from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Api, Exchange, ExchangeResult
+from trio_beam.dialects.common.constraints import Constraint
+from trio_beam.dialects.common.dialect import DIALECTS, Api
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.openai import OpenAI, PreparedPrompt
@@ -43,7 +46,8 @@ class LlamaCppPython(OpenAI):
     owner: ClassVar[str | None] = "me"
     #: Overrides of defaults that change the distribution: top-k 40, min-p 0.05 and, in 0.2.60, a
     #: repetition penalty of 1.1.
-    plain: ClassVar[dict[str, Any]] = {"top_k": 0, "min_p": 0, "repeat_penalty": 1}
+    openai_plain: ClassVar[Mapping[str, Any]] = {"top_k": 0, "min_p": 0, "repeat_penalty": 1}
+    reads_tool_calls: ClassVar[bool] = False
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
@@ -68,6 +72,15 @@ class LlamaCppPython(OpenAI):
             raise ConfigError("api", "'completions' or 'auto' with llama-cpp-python", self.api)
         prepared = yield from super().prepare(prompt)
         return prepared
+
+    def _format(self, prompt: Prompt) -> Mapping[str, Any]:
+        return self._constraint(prompt)
+
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        if constraint.kind not in ("grammar", "choice"):
+            raise constraint.unsupported("llama-cpp-python's completions call", "grammar")
+        is_choice = constraint.kind == "choice"
+        return {"grammar": constraint.as_grammar() if is_choice else constraint.value}
 
     def _result(
         self, completion: Any, prepared: PreparedPrompt, request: SampleRequest, n: int

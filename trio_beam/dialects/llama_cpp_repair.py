@@ -15,8 +15,8 @@ import msgspec
 
 from trio_beam.core.block import Token
 from trio_beam.dialects.common.detokenize import more_ids
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
 from trio_beam.dialects.common.encoding import splice
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.dialects.llama_cpp_wire import (
     FIELDS,
     SAMPLING,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.encoding import Byte, decoder_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprob
 from trio_beam.dialects.common.sse import decoder_of_stream, truncated_stream
+from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
 
 #: The response fields needed; the rest (settings, prompt) is longer than the block.
 FIELDS = [
@@ -24,6 +25,8 @@ FIELDS = [
 ]
 #: Also needed of a stream: whether it ended, and how many tokens it omitted.
 STREAM_FIELDS = [*FIELDS, "stop", "tokens_predicted"]
+#: Needed in place of ``completion_probabilities``, where these are not asked for.
+TEXT_FIELD = "content"
 #: Only the temperature sampler may run; the others would change the searched distribution.
 SAMPLING: dict[str, Any] = {
     "samplers": ["temperature"],
@@ -69,6 +72,7 @@ class Completion(msgspec.Struct):
     completion_probabilities: list[Entry] = []
     index: int = 0
     missing: int = 0
+    content: str = ""
 
 
 class CompletionWithTop(Completion):
@@ -114,6 +118,20 @@ class _Tokenized(msgspec.Struct):
     tokens: list[int]
 
 
+class _Piece(msgspec.Struct):
+    id: int
+    #: Bytes where they are no text.
+    piece: str | list[Byte]
+
+
+class _Pieces(msgspec.Struct):
+    tokens: list[_Piece]
+
+
+class _Detokenized(msgspec.Struct):
+    content: str
+
+
 class _Settings(msgspec.Struct):
     n_ctx: int | None = None
 
@@ -128,10 +146,11 @@ class _Slot(msgspec.Struct):
     is_processing: bool
 
 
-def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
+def join_events(events: Sequence[Event], done: bool) -> list[Completion]:
     """Join streamed events into continuations.
 
-    A stream counts tokens inside an incomplete character but does not send them.
+    Only a stream that was given up ends with ``[DONE]``. A stream counts tokens inside an incomplete
+    character but does not send them.
 
     Raises:
         MalformedResponse: the stream ended before every continuation had.
@@ -141,6 +160,7 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
     for event in events:
         completion = found.setdefault(event.index, Completion([], index=event.index))
         completion.tokens += event.tokens
+        completion.content += event.content
         completion.completion_probabilities = [
             *completion.completion_probabilities,
             *event.completion_probabilities,
@@ -150,7 +170,7 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
             completion.stop_type, completion.truncated = event.stop_type, event.truncated
             completion.tokens_evaluated = event.tokens_evaluated
             completion.missing = max(0, event.tokens_predicted - len(completion.tokens))
-    if not found or ended != found.keys():
+    if not found or (ended != found.keys() and not done):
         raise truncated_stream()
     return list(found.values())
 
@@ -158,12 +178,21 @@ def join_events(events: Sequence[Event], _done: bool) -> list[Completion]:
 decode_sampled = decoder_of(list[SampledCompletion] | SampledCompletion)
 decode_template = decoder_of(_Templated)
 decode_tokens = decoder_of(_Tokenized)
+decode_pieces = decoder_of(_Pieces)
+decode_detokenized = decoder_of(_Detokenized)
 decode_props = decoder_of(_Props)
 decode_slots = decoder_of(list[_Slot])
 decode_with_top = decoder_of(list[CompletionWithTop] | CompletionWithTop)
 _decode_without_top = decoder_of(list[Completion] | Completion)
-_stream_with_top = decoder_of_stream(decoder_of(EventWithTop), join_events, decode_with_top)
+_event_with_top = decoder_of(EventWithTop)
+_stream_with_top = decoder_of_stream(_event_with_top, join_events, decode_with_top)
 _stream_without_top = decoder_of_stream(decoder_of(Event), join_events, _decode_without_top)
+
+
+def logprobs_in_event(data: bytes) -> Iterator[TokenLogprobs]:
+    """Yield the log-probabilities of the tokens in a streamed event."""
+    for entry in _event_with_top(data).completion_probabilities:
+        yield TokenLogprobs(entry.logprob, [other.logprob for other in entry.top_logprobs])
 
 
 def decoder(*, top: bool, stream: bool) -> Callable[[bytes], list[Completion] | Completion]:

@@ -28,8 +28,11 @@ import msgspec
 from trio_beam.core.block import CONTEXT, LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import DIALECTS, Api, Exchange, ExchangeResult, WireRequest
+from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import Constraint
+from trio_beam.dialects.common.dialect import DIALECTS, Api
 from trio_beam.dialects.common.encoding import PrefixEncoder, decoder_of, encode_string, splice
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI, PreparedPrompt
 from trio_beam.dialects.openai_wire import (
@@ -85,6 +88,7 @@ class Ollama(OpenAI):
     owner: ClassVar[str | None] = "library"
     shape = "native"
     can_stream: ClassVar[bool] = False
+    reads_tool_calls: ClassVar[bool] = False
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
@@ -99,6 +103,7 @@ class Ollama(OpenAI):
             MalformedResponse: the server did not render them.
         """
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
+        format_ = self._constraint(prompt)
         messages = self._messages_of(prompt)
         text = prompt.text or ""
         if messages is not None:
@@ -110,7 +115,18 @@ class Ollama(OpenAI):
             if rendered.info.image_count:
                 raise ConfigError("prompt", "chat messages of text only with Ollama", messages)
             text = rendered.info.rendered_template
-        return PreparedPrompt(api="completions", json=encode_string(text), prefix=prefix)
+        return PreparedPrompt(
+            api="completions",
+            json=encode_string(text),
+            prefix=prefix,
+            opening=opening_tag(text),
+            format=format_,
+        )
+
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        if constraint.kind != "json":
+            raise constraint.unsupported("Ollama", "format or response_format with a JSON schema")
+        return {"format": constraint.value}
 
     def _render(self, messages: Any) -> WireRequest[_Rendered]:
         fields = {
@@ -148,6 +164,7 @@ class Ollama(OpenAI):
             "truncate": False,
             "shift": False,
             "options": options,
+            **prepared.format,
         }
         if request.logprobs:
             fields["logprobs"] = True

@@ -10,7 +10,7 @@ hosted APIs and gateways.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 from weakref import WeakSet
 
@@ -19,16 +19,11 @@ import msgspec
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation
+from trio_beam.core.extra_body import NO_FIELDS, format_fields, has_tools
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    Exchange,
-    ExchangeResult,
-    WireRequest,
-)
+from trio_beam.core.tool_calls import ToolCall
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
     count_in,
@@ -36,22 +31,27 @@ from trio_beam.dialects.common.encoding import (
     max_tokens_of,
     splice,
 )
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest, abandoned
 from trio_beam.dialects.common.finish import is_cut, is_end
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
+from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_blocks import continuation_of
 from trio_beam.dialects.openai_chat import CONTINUATION_STYLES, ChatContinuation
 from trio_beam.dialects.openai_fields import CHAT_FIELDS, COMPLETION_FIELDS, plain_fields, values_of
+from trio_beam.dialects.openai_thinking import budget_values, check_budget, check_sent
 from trio_beam.dialects.openai_wire import (
     AnyChoice,
     AnyCompletion,
     decoder,
     hides_thinking,
+    logprobs_in_chunk,
     reasoning_tokens,
+    tokens_in,
 )
 from trio_beam.dialects.text_blocks import text_blocks
-from trio_beam.errors import ConfigError, RequestRejected
+from trio_beam.errors import ConfigError, MalformedResponse, one_block_only
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -61,6 +61,8 @@ class PreparedPrompt:
     api: Literal["completions", "chat"]
     json: bytes
     prefix: PrefixEncoder
+    format: Mapping[str, Any] = NO_FIELDS
+    opening: str | None = None
 
 
 @DIALECTS.register("openai")
@@ -69,16 +71,22 @@ class OpenAI(Dialect):
 
     name: ClassVar[str] = "openai"
     can_stream: ClassVar[bool] = True
+    reads_tool_calls: ClassVar[bool] = True
 
-    #: Further fields that, like ``top_p``, keep such a server from changing the distribution.
-    plain: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
+    def __init__(
+        self,
+        model: str,
+        api: Api,
+        limits: Limits,
+        stream: bool = False,
+        plain: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(model, api, limits, stream)
-        plain = plain_fields(self.plain)
+        self.plain = self.openai_plain if plain is None else plain
+        optional = plain_fields(self.plain)
         self._fields = {
-            "completions": Negotiation((*COMPLETION_FIELDS, *plain)),
-            "chat": Negotiation((*CHAT_FIELDS, *plain)),
+            "completions": Negotiation((*COMPLETION_FIELDS, *optional)),
+            "chat": Negotiation((*CHAT_FIELDS, *optional)),
         }
         #: Blocks reported as ended exactly at the length limit, which the dialect did not believe.
         self._doubted: WeakSet[Continuation] = WeakSet()
@@ -108,15 +116,28 @@ class OpenAI(Dialect):
             )
         messages = self._messages_of(prompt)
         prefix = PrefixEncoder(lambda beam: encode_string(beam.fragment))
+        format_ = self._format(prompt)
         if messages is None:
             text = encode_string(prompt.text or "")
-            return PreparedPrompt(api="completions", json=text, prefix=prefix)
+            return PreparedPrompt(api="completions", json=text, prefix=prefix, format=format_)
         json = msgspec.json.encode(messages)[1:-1]
-        return PreparedPrompt(api="chat", json=json, prefix=prefix)
+        return PreparedPrompt(api="chat", json=json, prefix=prefix, format=format_)
+
+    def _format(self, prompt: Prompt) -> Mapping[str, Any]:
+        """Return the fields for grammars and tools: as the caller gave them, for a server of any kind."""
+        return format_fields(prompt.extra_body)
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return an upper bound from its bytes; a chat template is about as long as the messages' JSON."""
         return max_tokens_of(prepared.json)
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
+        """Return what the text of the prompt says, where the text is known."""
+        return prepared.opening
+
+    def ends_thinking(self, prepared: PreparedPrompt) -> bool:
+        """Return whether it is a chat: servers take the thinking out of it, so nothing can be appended."""
+        return prepared.api == "chat"
 
     def needs_settling(self, prepared: PreparedPrompt, request: SampleRequest) -> bool:
         """Return whether this is the first request to continue a chat and the dialect was guessed."""
@@ -124,8 +145,9 @@ class OpenAI(Dialect):
         continues = prepared.api == "chat" and request.beam.continuation is not None
         return continues and chat.guessed and not chat.asked
 
-    def settle(self) -> Exchange[None]:
+    def settle(self, request: SampleRequest) -> Exchange[None]:
         """Find out whether and how the server continues a chat."""
+        del request
         yield from self._continuation.find()
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
@@ -135,40 +157,45 @@ class OpenAI(Dialect):
         if continues:
             chat.check()
         if request.beam.thinks_apart:
-            raise RequestRejected(
-                "this server sends the model's thinking apart from its answer, or hides it, so no text can be"
-                " continued: search in a single block (tokens_per_step >= max_tokens), or turn the server's"
-                " separation of thinking off",
-                status=400,
-            )
+            raise one_block_only()
         style = chat.style  # of the request that is on its way
+        budget = request.reasoning_budget if self.ends_thinking(prepared) else None
 
         def wire(fields: dict[str, Any], n: int) -> WireRequest[AnyCompletion]:
             nonlocal style
             style = chat.style
+            if budget is not None:
+                check_sent(fields)
             return self._request(prepared, request, fields, n)
 
         completion, n = yield from self._negotiate(
             request,
             max(1, request.top_logprobs),
             self._fields[prepared.api],
-            lambda n, top: self._values(request, n, top),
+            lambda n, top: self._values(request, n, top) | budget_values(budget),
             wire,
             recover=(lambda refusal: chat.refused(refusal, style)) if continues else None,
             refusal_means_full=not continues or chat.proved,
         )
         chat.proved |= continues
-        return self._result(completion, prepared, request, n)
+        completion, is_abandoned = whole(completion)
+        if is_abandoned:
+            request = attrs.evolve(request, max_tokens=max(1, len(tokens_in(completion))))
+        elif budget is not None:
+            check_budget(completion.choices or (), completion.usage, budget)
+        result = self._result(completion, prepared, request, n)
+        return abandoned(result) if is_abandoned else result
 
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        return values_of(request, n, top, stream=self.stream) | self.plain
+        return values_of(request, n, top, stream=self._streams(request)) | dict(self.plain)
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[AnyCompletion]:
-        fields: dict[str, Any] = {"model": self.model, **optional}
-        if self.stream:
+        fields: dict[str, Any] = {"model": self.model, **optional, **prepared.format}
+        stream = self._streams(request)
+        if stream:
             fields["stream"] = True
         prefix = prepared.prefix(request.beam)
         if prepared.api == "completions":
@@ -183,10 +210,11 @@ class OpenAI(Dialect):
                 fields |= style.request
         return WireRequest(
             path=path,
-            decode=decoder(top=request.top_logprobs > 0, stream=self.stream, n=n),
+            decode=decoder(top=request.top_logprobs > 0, stream=stream, n=n),
             body=splice(name, value, fields),
             max_tokens=n * request.max_tokens,
             alternatives=max(1, request.top_logprobs),
+            watch=watching(request.confidence, logprobs_in_chunk),
         )
 
     def _reports_truncation(self, choices: Sequence[AnyChoice], request: SampleRequest) -> bool:
@@ -215,7 +243,7 @@ class OpenAI(Dialect):
             and _has_floor(completion)
         ):
             # The alternatives bound the missing log-probabilities.
-            completion = decoder(top=True, stream=self.stream, n=n)(completion.body)
+            completion = decoder(top=True, stream=self._streams(request), n=n)(completion.body)
         given: Sequence[AnyChoice] = completion.choices or ()
         self._note_shape(given)
         if len(given) < n:
@@ -226,6 +254,7 @@ class OpenAI(Dialect):
         counted = count_in(completion.usage, "completion_tokens") if len(choices) == 1 else 0
         generated = min(counted or 0, request.max_tokens)
         echo = _written(prepared, request.beam)
+        calls = [_calls_in(choice, prepared.format) for choice in choices]
         if request.logprobs:
             blocks = [
                 continuation_of(
@@ -235,12 +264,17 @@ class OpenAI(Dialect):
                     generated,
                     reports_truncation=reports_truncation,
                     hidden=hides_thinking(completion.usage),
+                    calls=called,
                 )
-                for choice in choices
+                for choice, called in zip(choices, calls, strict=True)
             ]
         else:
             blocks = text_blocks(
-                choices, completion.usage, request, reports_truncation=reports_truncation
+                choices,
+                completion.usage,
+                request,
+                reports_truncation=reports_truncation,
+                calls=calls,
             )
         for choice, block in zip(choices, blocks, strict=True):
             if block.finish_reason == LENGTH and is_end(choice.finish_reason):
@@ -252,6 +286,24 @@ class OpenAI(Dialect):
             prompt_tokens=count_in(completion.usage, "prompt_tokens") or 0,
             reasoning_tokens=reasoning_tokens(completion.usage),
         )
+
+
+def _calls_in(choice: AnyChoice, format_: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """Return the tool calls of a choice, which are an answer only if there are tools.
+
+    Raises:
+        MalformedResponse: the answer had to be a call, but is not.
+    """
+    if not has_tools(format_):
+        return ()
+    calls = choice.tool_calls
+    wanted = format_.get("tool_choice")
+    if not calls and is_end(choice.finish_reason) and wanted not in (None, "auto", "none"):
+        raise MalformedResponse(
+            f"the server did not heed tool_choice={wanted!r}: its answer has no tool call (does the model's"
+            " chat template know tools?)"
+        )
+    return calls
 
 
 def _written(prepared: PreparedPrompt, beam: Beam) -> Callable[[], list[str]]:

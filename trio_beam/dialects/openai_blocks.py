@@ -8,6 +8,7 @@ import attrs
 
 from trio_beam.core.block import STOP, Continuation, Token
 from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.tool_calls import ToolCall, as_text
 from trio_beam.dialects.common.agreement import agrees, unmarked
 from trio_beam.dialects.common.finish import is_cut, is_end, reason_of
 from trio_beam.dialects.common.sampled_tokens import (
@@ -25,7 +26,7 @@ from trio_beam.dialects.openai_wire import (
     LogprobsWithTop,
     TopEntry,
 )
-from trio_beam.dialects.text_blocks import check_nothing_is_hidden
+from trio_beam.dialects.text_blocks import check_nothing_is_hidden, reason_of_calls
 from trio_beam.errors import WITHOUT_LOGPROBS, LogprobsUnavailable, MalformedResponse
 
 
@@ -37,6 +38,7 @@ def continuation_of(
     *,
     reports_truncation: bool,
     hidden: bool = False,
+    calls: tuple[ToolCall, ...] = (),
 ) -> Continuation:
     """Turn a choice into a block.
 
@@ -47,6 +49,7 @@ def continuation_of(
         generated: the server's count of the choice's tokens; 0 if unknown.
         reports_truncation: whether the server is known to report when it truncates a text.
         hidden: whether the server counts thinking, which it need not show.
+        calls: the tool calls, which are part of the answer beside the text.
 
     Raises:
         LogprobsUnavailable: there is text without log-probabilities.
@@ -55,10 +58,12 @@ def continuation_of(
     """
     text, thought = choice.content, choice.thought
     sampled = _sampled(choice.logprobs, request.top_logprobs) if choice.logprobs else None
-    if not text and not thought and not hidden:
+    if not text and not thought and not hidden and not calls:
         _check_nothing_is_hidden(choice, sampled, generated)
     if not sampled:
-        return _without_tokens(choice, text or thought, request, generated)
+        return _without_tokens(choice, text or thought or as_text(calls), request, generated)
+    if calls:
+        return _calling(choice, sampled, request, generated, calls)
     ends = is_end(choice.finish_reason)
     scores_thinking = bool(thought) and _spell_thinking(sampled, thought, text)
     data, spelt = (_encode(text), True) if scores_thinking else _data(sampled, text, echo)
@@ -88,6 +93,33 @@ def continuation_of(
         reasoning=thought or ("" if hidden else None),
     )
     return continuation if spelt else _disambiguate_keys(continuation)
+
+
+def _calling(
+    choice: AnyChoice,
+    sampled: SampledTokens,
+    request: SampleRequest,
+    generated: int,
+    calls: tuple[ToolCall, ...],
+) -> Continuation:
+    """Turn a choice with tool calls into a block: its tokens spell more than its text.
+
+    It is not exact, since a server may have sampled a call by a grammar.
+    """
+    count = len(sampled)
+    # Not all servers have log-probabilities of all tokens of a call, so the call tells blocks apart.
+    last = f"{sampled.keys[-1]!r}\0{as_text(calls)}".encode("utf-8", "replace")
+    return Continuation(
+        tokens=sampled.tokens,
+        data=_encode(choice.content),
+        finish_reason=reason_of_calls(choice, count, request.max_tokens, calls),
+        exact=False,
+        keys=[*sampled.keys[:-1], last],
+        logprob=sum(sampled.values),
+        generated=max(count, generated),
+        reasoning=choice.thought or None,
+        tool_calls=calls,
+    )
 
 
 def _check_nothing_is_hidden(

@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
 from trio_beam.dialects.common.encoding import count_in
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.openai_wire import AnyCompletion, decode_without_top
 from trio_beam.errors import EndpointError, RequestRejected

@@ -11,6 +11,7 @@ from typing import Any
 
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.negotiation import VALUE, OptionalField, Way
+from trio_beam.dialects.openai_thinking import BUDGET_FIELDS
 from trio_beam.errors import WITHOUT_LOGPROBS, LogprobsUnavailable
 
 MAX_TOKENS = OptionalField(
@@ -66,7 +67,7 @@ _CHAT_LOGPROBS = OptionalField(
 #: In the order of trials, least harmful first.
 _SHARED = (_TOP_P, _STREAM_OPTIONS)
 COMPLETION_FIELDS = (*_SHARED, _LOGPROBS, MAX_TOKENS, _SEED, _N, _TEMPERATURE)
-CHAT_FIELDS = (*_SHARED, _CHAT_LOGPROBS, MAX_TOKENS, _SEED, _N, _TEMPERATURE)
+CHAT_FIELDS = (*_SHARED, *BUDGET_FIELDS, _CHAT_LOGPROBS, MAX_TOKENS, _SEED, _N, _TEMPERATURE)
 
 
 def values_of(request: SampleRequest, n: int, top: int, *, stream: bool) -> dict[str, Any]:

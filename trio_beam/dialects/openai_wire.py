@@ -6,17 +6,20 @@ floats, a null index, content as a list of parts, infinite alternatives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from trio_beam.core.tool_calls import ToolCall
 from trio_beam.dialects.common.dialect import check_choices
 from trio_beam.dialects.common.encoding import Byte, count_in, decoder_of
 from trio_beam.dialects.common.error_responses import error_inside
 from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
+from trio_beam.dialects.common.tool_calls import read_calls
+from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
 from trio_beam.errors import EndpointError, MalformedResponse
 
 #: Types of the parts of a message that are its text.
@@ -96,6 +99,12 @@ class Message(msgspec.Struct):
         return self.content if isinstance(self.content, list) else [self.content]
 
     @property
+    def call_pieces(self) -> list[Any]:
+        """The tool calls, or pieces of them; the former ``function_call`` is one."""
+        calls = self.tool_calls if isinstance(self.tool_calls, list) else []
+        return [*calls, self.function_call] if self.function_call else calls
+
+    @property
     def elsewhere(self) -> str:
         """Name of the field with output that is neither text nor thinking; empty if there is none."""
         for name in _INSTEAD_OF_TEXT:
@@ -140,6 +149,11 @@ class Choice(msgspec.Struct, Generic[L]):
     finish_reason: str | None = None
     logprobs: L | None = None
     error: Any = None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the model calls."""
+        return read_calls(self.message.call_pieces) if self.message else ()
 
     @property
     def content(self) -> str:
@@ -210,9 +224,7 @@ def _append(
         whole = Choice(index=piece.index, text="")
     if piece.delta:
         if piece.delta.elsewhere:
-            whole.message = whole.message or Message()
-            name = piece.delta.elsewhere
-            setattr(whole.message, name, getattr(piece.delta, name))
+            whole.message = _add_elsewhere(whole.message or Message(), piece.delta)
         whole.text = (whole.text or "") + piece.delta.text
         thought = piece.delta.thought
     else:
@@ -224,6 +236,16 @@ def _append(
     whole.logprobs = join_lists(whole.logprobs, piece.logprobs)
     whole.error = whole.error or piece.error
     return whole
+
+
+def _add_elsewhere(message: Message, delta: Message) -> Message:
+    """Add the piece's output that is neither text nor thinking."""
+    calls = delta.call_pieces
+    if calls:
+        message.tool_calls = [*(message.tool_calls or ()), *calls]
+    else:
+        setattr(message, delta.elsewhere, getattr(delta, delta.elsewhere))
+    return message
 
 
 def _usage_of(chunks: Sequence[Chunk[Any]]) -> dict[str, int] | None:
@@ -267,6 +289,28 @@ decode_with_top = decoder_of(Completion[LogprobsWithTop])
 decode_without_top = decoder_of(Completion[Logprobs])
 _chunk_with_top = decoder_of(Chunk[LogprobsWithTop])
 _chunk_without_top = decoder_of(Chunk[Logprobs])
+
+
+def logprobs_in_chunk(data: bytes) -> Iterator[TokenLogprobs]:
+    """Yield the log-probabilities of the tokens in a streamed event."""
+    for choice in _chunk_with_top(data).choices or ():
+        given = choice.logprobs
+        if given is None:
+            continue
+        for entry in given.content or ():
+            top = [other.logprob for other in entry.top_logprobs or ()]
+            yield TokenLogprobs(entry.logprob, top)
+        rows = given.top_logprobs or []
+        for place, own in enumerate(given.token_logprobs or ()):
+            row = (rows[place] if place < len(rows) else None) or {}
+            yield TokenLogprobs(own, row.values())
+
+
+def tokens_in(completion: AnyCompletion) -> Sequence[object]:
+    """Return the tokens of the first choice, as far as it shows any."""
+    choices = completion.choices or ()
+    given = choices[0].logprobs if choices else None
+    return (given.content or given.tokens or ()) if given is not None else ()
 
 
 def decoder(*, top: bool, stream: bool, n: int) -> Callable[[bytes], AnyCompletion]:

@@ -23,34 +23,34 @@ Inference"; and source, as of the summer of 2026: ``managers/io_struct.py``,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
 import msgspec
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH
+from trio_beam.core.block import LENGTH, Token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import Constraint, template_arguments
 from trio_beam.dialects.common.detokenize import (
     BROKEN,
     added_bytes,
+    forced_of,
     ids_of,
     last_ids,
     last_text,
+    may_end_inside,
     more_ids,
 )
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    Exchange,
-    ExchangeResult,
-    WireRequest,
-    check_choices,
-)
+from trio_beam.dialects.common.dialect import DIALECTS, Api, check_choices
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest
+from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.sglang_blocks import Block, block_of, continuation_of
@@ -93,21 +93,26 @@ class PreparedPrompt:
     ids: Sequence[int]
     json: bytes
     prefix: PrefixEncoder
+    constraint: Mapping[str, Any]
+    opening: str | None = None
 
 
 @DIALECTS.register("sglang")
-class SGLang(Dialect):
+class SGLang(LabelScoringDialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "sglang"
     owner: ClassVar[str | None] = "sglang"
     takes_ids: ClassVar[bool] = True
+    openai_plain: ClassVar[Mapping[str, Any]] = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
     shape = "native"
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         super().__init__(model, api, limits, stream)
         self._negotiation = Negotiation((_TOP_LOGPROBS,))
         self._next_tokens = NextTokens(model)
+        self._labels = LabelTokens(self._tokenize)
+        self._sends_ids = True
 
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Have the server tokenize the prompt.
@@ -115,12 +120,18 @@ class SGLang(Dialect):
         Raises:
             RequestRejected: the server is too old.
         """
+        constraint = self._constraint(prompt)
         messages = self._messages_of(prompt)
+        template = {} if messages is None else template_arguments(prompt.extra_body)
         what = {"prompt": prompt.text} if messages is None else {"messages": messages}
-        body = msgspec.json.encode({"model": self.model, **what})
+        body = msgspec.json.encode({"model": self.model, **what, **template})
         try:
             response: Tokenized = yield WireRequest(
-                path="/tokenize", decode=decode_tokens, body=body, at_root=True
+                path="/tokenize",
+                decode=decode_tokens,
+                body=body,
+                at_root=True,
+                placed=frozenset(template),
             )
         except ContextOverflow:
             raise
@@ -138,11 +149,51 @@ class SGLang(Dialect):
             ) from refusal
         if not response.tokens:
             raise MalformedResponse("the tokenizer turns this prompt into no tokens")
+        opening: str | None = None
+        if messages is not None:
+            try:
+                (end,) = yield from detokenize(self.model, [last_ids(response.tokens, Beam())])
+            except RequestRejected:  # an older server: then only the text can tell
+                pass
+            else:
+                opening = opening_tag(end)
         return PreparedPrompt(
             ids=response.tokens,
             json=",".join(map(str, response.tokens)).encode(),
             prefix=PrefixEncoder(ids_of),
+            constraint=constraint,
+            opening=opening,
         )
+
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        value = constraint.value
+        match constraint.kind:
+            case "json":
+                return {"json_schema": json.dumps(value)}
+            case "grammar":
+                return {"ebnf": value}
+            case "choice":
+                return {"regex": "|".join(f"({re.escape(str(one))})" for one in value)}
+            case "structural_tag" if not isinstance(value, str):
+                return {"structural_tag": json.dumps(value)}
+            case kind:
+                return {kind: value}
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
+        """Return what the end of the rendered template says."""
+        return prepared.opening
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the model's own tokens for a text."""
+        fields = {"model": self.model, "prompt": text, "add_special_tokens": False}
+        body = msgspec.json.encode(fields)
+        response: Tokenized = yield WireRequest(
+            path="/tokenize", decode=decode_tokens, body=body, at_root=True
+        )
+        ids = response.tokens
+        lists = [ids[:count] for count in range(1, len(ids))]
+        decoded = (yield from detokenize(self.model, lists)) if lists else []
+        return forced_of(text, ids, decoded)
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids."""
@@ -150,13 +201,17 @@ class SGLang(Dialect):
 
     def sample(self, prepared: PreparedPrompt, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Send one request, and up to two more for log-probabilities and partial characters."""
+        if not request.shows_tokens and not self._sends_ids:
+            request = attrs.evolve(request, token_texts=True)
         prompt = prepared.json + prepared.prefix(request.beam)
         response, n = yield from self._negotiate(
             request,
             request.top_logprobs,
             self._negotiation,
             lambda _, top: {"top_logprobs": top},
-            lambda fields, n: self._request(prompt, request, n, fields["top_logprobs"]),
+            lambda fields, n: self._request(
+                prompt, request, n, fields["top_logprobs"], prepared.constraint
+            ),
         )
         generated: list[Generated] = response if isinstance(response, list) else [response]
         check_choices(generated, n)
@@ -164,9 +219,15 @@ class SGLang(Dialect):
             raise MalformedResponse("the response has no continuation")
         if len(generated) < n:
             self.limits.reduce_n(len(generated))
+        if not request.shows_tokens and any(one.output_ids is None for one in generated):
+            # An older server: ids come with log-probabilities only.
+            self._sends_ids = False
+            again = yield from self.sample(prepared, request)
+            lost = sum(one.meta_info.completion_tokens or 0 for one in generated)
+            return attrs.evolve(again, extra_generated=again.extra_generated + lost)
         blocks = [block_of(one, request) for one in generated]
         prompt_tokens = max(0, generated[0].meta_info.prompt_tokens)
-        if request.temperature not in (0, 1):
+        if request.logprobs and request.temperature not in (0, 1):
             prompt_tokens += yield from self._score_as_prompt(prompt, prepared, request, blocks)
         yield from self._spell(prepared, request.beam, blocks)
         return ExchangeResult(
@@ -185,7 +246,7 @@ class SGLang(Dialect):
             max(request.n, request.top_logprobs),
             self._negotiation,
             lambda _, top: {"top_logprobs": top},
-            lambda fields, n: self._request(prompt, one, n, fields["top_logprobs"]),
+            lambda fields, n: self._request(prompt, one, n, fields["top_logprobs"], {}),
         )
         generated: Generated = response[0] if isinstance(response, list) else response
         before = last_ids(prepared.ids, request.beam)
@@ -196,11 +257,50 @@ class SGLang(Dialect):
             extra_generated=1 + asked,
         )
 
-    def _request(self, prompt: bytes, request: SampleRequest, n: int, top: int) -> WireRequest[Any]:
+    def _by_id(
+        self, prepared: PreparedPrompt, request: SampleRequest, labels: Mapping[int, str]
+    ) -> Exchange[ExchangeResult | None]:
+        one = attrs.evolve(request, n=1, max_tokens=1, top_logprobs=0)
+        prompt = prepared.json + prepared.prefix(one.beam)
+        response, _ = yield from self._negotiate(
+            one,
+            0,
+            self._negotiation,
+            lambda _, top: {"top_logprobs": top},
+            lambda _, n: self._request(prompt, one, n, 0, {}, list(labels)),
+        )
+        generated: Generated = response[0] if isinstance(response, list) else response
+        block = block_of(generated, one)
+        block.data = generated.text.encode("utf-8", "replace")
+        rows = (generated.meta_info.output_token_ids_logprobs or [None])[0] or []
+        scores = {number: value for value, number, _ in rows}
+        scored = labelled(continuation_of(block, one), scores, labels)
+        if scored is None:
+            return None
+        prompt_tokens = max(0, generated.meta_info.prompt_tokens)
+        return ExchangeResult(continuations=(scored,), prompt_tokens=prompt_tokens)
+
+    def _tokenize(self, text: str) -> Exchange[Sequence[int]]:
+        body = msgspec.json.encode({"model": self.model, "prompt": text})
+        response: Tokenized = yield WireRequest(
+            path="/tokenize", decode=decode_tokens, body=body, at_root=True
+        )
+        return response.tokens
+
+    def _request(
+        self,
+        prompt: bytes,
+        request: SampleRequest,
+        n: int,
+        top: int,
+        constraint: Mapping[str, Any],
+        labels: Sequence[int] = (),
+    ) -> WireRequest[Any]:
         sampling: dict[str, Any] = {
             "max_new_tokens": request.max_tokens,
             "temperature": request.temperature,
             **_PLAIN,
+            **constraint,
         }
         ids = b"[%s]" % prompt
         each: Any = sampling
@@ -212,10 +312,13 @@ class SGLang(Dialect):
             sampling["sampling_seed"] = request.seed
         elif n > 1:
             sampling["n"] = n
+        fields = request_fields(self.model, each, top, logprobs=request.shows_tokens)
+        if labels:
+            fields["token_ids_logprob"] = list(labels)
         return WireRequest(
             path="/generate",
             decode=decode,
-            body=splice("input_ids", ids, request_fields(self.model, each, top)),
+            body=splice("input_ids", ids, fields),
             at_root=True,
             max_tokens=n * request.max_tokens,
             alternatives=top,
@@ -259,7 +362,7 @@ class SGLang(Dialect):
 
     def _spell(self, prepared: PreparedPrompt, beam: Beam, blocks: list[Block]) -> Exchange[None]:
         """Set the blocks' bytes so that, joined to the beam's, they form complete characters."""
-        begins_inside = (last_text(beam) or "").endswith(BROKEN)
+        begins_inside = (last_text(beam) or "").endswith(BROKEN) or may_end_inside(beam)
         unclear: list[Block] = []
         for block in blocks:
             block.data = block.text.encode("utf-8", "replace")

@@ -8,6 +8,7 @@ import attrs
 
 from trio_beam.core.block import STOP, Continuation, Token, too_long
 from trio_beam.core.language_model import SampleRequest
+from trio_beam.dialects.common.detokenize import unscored_block
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.dialects.sglang_wire import Generated, Row, reason_of, tops_of
 from trio_beam.errors import LogprobsUnavailable, MalformedResponse
@@ -58,6 +59,8 @@ def block_of(one: Generated, request: SampleRequest) -> Block:
     meta = one.meta_info
     reason = reason_of(meta)
     rows = meta.output_token_logprobs or []
+    if not request.shows_tokens and not rows:
+        rows = [(None, number, None) for number in one.output_ids or []]
     if not rows and (one.text or meta.completion_tokens):
         raise LogprobsUnavailable("the server sent tokens without log-probabilities")
     if len(rows) > request.max_tokens:
@@ -76,6 +79,9 @@ def block_of(one: Generated, request: SampleRequest) -> Block:
 
 def continuation_of(block: Block, request: SampleRequest) -> Continuation:
     """Turn a completed block into a continuation."""
+    if not request.shows_tokens:
+        unscored = unscored_block(block.data.decode("utf-8", "replace"), block.ids, block.reason)
+        return attrs.evolve(unscored, exact=block.exact, generated=block.generated)
     values = checked_logprobs(value for value, _, _ in block.rows)
     top = request.top_logprobs
     shown = [tops_of(row, top) for row in block.tops] if top else []

@@ -15,8 +15,8 @@ import msgspec
 from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.detokenize import added_bytes
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
 from trio_beam.dialects.common.encoding import splice
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.dialects.common.next_tokens import Candidate, Endings, blocks_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.dialects.sglang_wire import (

@@ -32,6 +32,7 @@ class Meta(msgspec.Struct):
     completion_tokens: int | None = None
     output_token_logprobs: list[Row] | None = None
     output_top_logprobs: list[list[Row] | None] | None = None
+    output_token_ids_logprobs: list[list[Row] | None] | None = None
     input_token_logprobs: list[Row] | None = None
     input_top_logprobs: list[list[Row] | None] | None = None
 
@@ -41,6 +42,7 @@ class Generated(msgspec.Struct):
 
     text: str
     meta_info: Meta
+    output_ids: list[int] | None = None
 
 
 class Tokenized(msgspec.Struct):
@@ -85,7 +87,9 @@ def tops_of(rows: list[Row] | None, top: int) -> tuple[Token, ...]:
     )
 
 
-def request_fields(model: str, sampling: Any, top: int, start: int = -1) -> dict[str, Any]:
+def request_fields(
+    model: str, sampling: Any, top: int, start: int = -1, *, logprobs: bool = True
+) -> dict[str, Any]:
     """Return the fields of a ``/generate`` call other than its prompt.
 
     Args:
@@ -93,7 +97,10 @@ def request_fields(model: str, sampling: Any, top: int, start: int = -1) -> dict
         sampling: the sampling parameters, or a list with one set per prompt.
         top: number of alternatives per token.
         start: index of the first prompt token to return log-probabilities for; -1 for none.
+        logprobs: whether to return log-probabilities; otherwise there are only the ids and their text.
     """
+    if not logprobs:
+        return {"model": model, "sampling_params": sampling, "stream": False}
     return {
         "model": model,
         "sampling_params": sampling,

@@ -11,6 +11,7 @@ from typing import Any
 
 from trio_beam.core.block import LENGTH, Continuation
 from trio_beam.core.language_model import SampleRequest
+from trio_beam.core.tool_calls import ToolCall, as_text
 from trio_beam.dialects.common.encoding import count_in
 from trio_beam.dialects.common.finish import is_cut, is_end, reason_of
 from trio_beam.dialects.openai_wire import AnyChoice, hides_thinking
@@ -21,7 +22,12 @@ _BYTES = 4
 
 
 def text_blocks(
-    choices: Sequence[AnyChoice], usage: Any, request: SampleRequest, *, reports_truncation: bool
+    choices: Sequence[AnyChoice],
+    usage: Any,
+    request: SampleRequest,
+    *,
+    reports_truncation: bool,
+    calls: Sequence[tuple[ToolCall, ...]],
 ) -> list[Continuation]:
     """Turn choices into blocks without tokens.
 
@@ -30,36 +36,53 @@ def text_blocks(
         usage: the server's counts.
         request: the sampling request.
         reports_truncation: whether the server is known to report when it truncates a text.
+        calls: the tool calls of each choice.
 
     Raises:
         MalformedResponse: generated tokens are shown neither as text nor as thinking.
     """
     total = count_in(usage, "completion_tokens") or 0
-    sizes = [len(f"{choice.thought}{choice.content}".encode()) for choice in choices]
+    shown = [
+        f"{choice.thought}\0{choice.content}\0{as_text(called)}".encode("utf-8", "replace")
+        for choice, called in zip(choices, calls, strict=True)
+    ]
+    sizes = [len(text) - 2 for text in shown]
     cut = [is_cut(choice.finish_reason) for choice in choices]
     lengths = _lengths(sizes, cut, total, request.max_tokens)
     hidden = hides_thinking(usage)
     return [
-        _block(choice, length, request, hidden=hidden, reports_truncation=reports_truncation)
-        for choice, length in zip(choices, lengths, strict=True)
+        _block(
+            choice,
+            text,
+            length,
+            request,
+            hidden=hidden,
+            reports_truncation=reports_truncation,
+            calls=called,
+        )
+        for choice, text, length, called in zip(choices, shown, lengths, calls, strict=True)
     ]
 
 
 def _block(
     choice: AnyChoice,
+    shown: bytes,
     length: int,
     request: SampleRequest,
     *,
     hidden: bool,
     reports_truncation: bool,
+    calls: tuple[ToolCall, ...],
 ) -> Continuation:
     text, thought = choice.content, choice.thought
-    if not text and not thought and not hidden:
+    if not text and not thought and not hidden and not calls:
         check_nothing_is_hidden(choice, length, [])
     ends = is_end(choice.finish_reason)
     reason = reason_of(
         choice.finish_reason, length, request.max_tokens, proved=ends and reports_truncation
     )
+    if calls:
+        reason = reason_of_calls(choice, length, request.max_tokens, calls)
     if reason == LENGTH:
         text = text.rstrip("\ufffd")  # a part of a character, which would corrupt the next prompt
     data = text.encode("utf-8", "replace")
@@ -68,12 +91,26 @@ def _block(
         data=data,
         finish_reason=reason,
         exact=request.beam.continuation is None,
-        # The text and the thinking are all that tells blocks apart.
-        keys=[f"{thought}\0{text}".encode("utf-8", "replace"), *[b""] * (length - 1)][:length],
+        # What is shown is all that tells blocks apart.
+        keys=[shown, *[b""] * (length - 1)][:length],
         logprob=None,
         generated=length,
         reasoning=thought or ("" if hidden else None),
+        tool_calls=calls,
     )
+
+
+def reason_of_calls(choice: AnyChoice, count: int, asked: int, calls: Sequence[ToolCall]) -> str:
+    """Return why a choice with tool calls ended: a last call whose arguments are JSON is complete.
+
+    Args:
+        choice: the choice as received.
+        count: number of its tokens.
+        asked: maximum number of tokens requested.
+        calls: its tool calls.
+    """
+    complete = is_end(choice.finish_reason) and calls[-1].is_json
+    return reason_of(choice.finish_reason, count, asked, proved=complete)
 
 
 def check_nothing_is_hidden(choice: AnyChoice, count: int, shown: Sequence[str]) -> None:

@@ -12,25 +12,23 @@ Recorded: 0.32.0.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import attrs
 import msgspec
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token, too_long
+from trio_beam.core.block import LENGTH, Continuation, Token, too_long
+from trio_beam.core.extra_body import format_fields
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.detokenize import added_bytes, ids_of, last_ids, last_text
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    Exchange,
-    ExchangeResult,
-    WireRequest,
-    check_choices,
-)
+from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.constraints import constraint_of, template_arguments
+from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, may_end_inside
+from trio_beam.dialects.common.dialect import DIALECTS, Api, check_choices
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
     count_in,
@@ -38,16 +36,26 @@ from trio_beam.dialects.common.encoding import (
     max_tokens_of,
     splice,
 )
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest, abandoned
+from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
+from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
-from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens, detokenize
+from trio_beam.dialects.vllm_next_tokens import (
+    ALTERNATIVES_BY_ID,
+    NextTokens,
+    alternatives_of,
+    tokenize,
+)
+from trio_beam.dialects.vllm_texts import BlockTexts, force, is_ended
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_tokenized,
     decode_version,
     decoder,
+    logprobs_in_chunk,
     read_running,
 )
 from trio_beam.errors import (
@@ -58,6 +66,7 @@ from trio_beam.errors import (
 
 #: Overrides the model's generation_config.json: only the temperature may shape the samples.
 _PLAIN: dict[str, Any] = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
+_OWN_CONSTRAINT = re.compile("guided_|response_format$|structured_outputs$")
 _TOKEN_IDS = OptionalField(
     name="return_token_ids", ways=(Way(fields={"return_token_ids": VALUE}), Way(fields={}))
 )
@@ -70,6 +79,8 @@ class PreparedPrompt:
     text: bytes | None
     ids: list[int] | None
     prefix: PrefixEncoder
+    constraint: Mapping[str, Any]
+    opening: str | None = None
 
     def json(self, beam: Beam) -> bytes:
         """Encode the prompt followed by a beam."""
@@ -81,12 +92,13 @@ class PreparedPrompt:
 
 
 @DIALECTS.register("vllm")
-class VLLM(Dialect):
+class VLLM(LabelScoringDialect):
     """Token ids in and out; exact."""
 
     name: ClassVar[str] = "vllm"
     owner: ClassVar[str | None] = "vllm"
     takes_ids: ClassVar[bool] = True
+    openai_plain: ClassVar[Mapping[str, Any]] = _PLAIN
     shape = "legacy"
     can_stream: ClassVar[bool] = True
 
@@ -94,6 +106,7 @@ class VLLM(Dialect):
         super().__init__(model, api, limits, stream)
         self._fields = Negotiation((_TOKEN_IDS, *COMPLETION_FIELDS, *plain_fields(_PLAIN)))
         self._next_tokens = NextTokens(model)
+        self._labels = LabelTokens(partial(tokenize, model))
 
     def configure(self) -> Exchange[int | None]:
         """Query the version; vLLM does not report its number of slots, and queues excess requests."""
@@ -112,19 +125,56 @@ class VLLM(Dialect):
     def prepare(self, prompt: Prompt) -> Exchange[PreparedPrompt]:
         """Render a chat to token ids by the server's template; keep a string."""
         prefix = PrefixEncoder(ids_of)
+        constraint = self._constraint(prompt)
         messages = self._messages_of(prompt)
         if messages is None:
             text = b'"%s"' % encode_string(prompt.text or "")
-            return PreparedPrompt(text=text, ids=None, prefix=prefix)
-        fields = {"model": self.model, "messages": messages, "add_generation_prompt": True}
-        body = msgspec.json.encode(fields)
+            return PreparedPrompt(text=text, ids=None, prefix=prefix, constraint=constraint)
+        fields = {
+            "model": self.model,
+            "messages": messages,
+            "add_generation_prompt": True,
+            "return_token_strs": True,  # they tell whether the template opens the thinking
+        }
+        template = template_arguments(prompt.extra_body)
         response = yield WireRequest(
-            path="/tokenize", decode=decode_tokenized, body=body, at_root=True
+            path="/tokenize",
+            decode=decode_tokenized,
+            body=msgspec.json.encode(fields | template),
+            at_root=True,
+            placed=frozenset(template),
         )
         self.context_tokens = response.max_model_len
         if not response.tokens:
             raise MalformedResponse("the chat template renders these messages to no tokens")
-        return PreparedPrompt(text=None, ids=response.tokens, prefix=prefix)
+        opening = None if response.end is None else opening_tag(response.end)
+        return PreparedPrompt(
+            text=None,
+            ids=response.tokens,
+            prefix=prefix,
+            constraint=constraint,
+            opening=opening,
+        )
+
+    def _constraint(self, prompt: Prompt) -> dict[str, Any]:
+        """Return a constraint in vLLM's own fields; the former ones are sent too, for former versions."""
+        constraint = constraint_of(prompt.extra_body)
+        if constraint is None:
+            return {}
+        given = format_fields(prompt.extra_body)
+        own = {name: value for name, value in given.items() if _OWN_CONSTRAINT.match(name)}
+        if constraint.field not in ("response_format", "structured_outputs"):
+            own["structured_outputs"] = {constraint.kind: constraint.value}
+        return own
+
+    def opens_thinking(self, prepared: PreparedPrompt) -> str | None:
+        """Return what the rendered template says; None from a server that sends no texts of tokens."""
+        return prepared.opening
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the model's own tokens for a text."""
+        tokens = yield from force(self.model, text)
+        return tokens
 
     def prompt_length(self, prepared: PreparedPrompt) -> int:
         """Return the number of ids, or an upper bound from the bytes of a text whose ids are unknown."""
@@ -139,6 +189,7 @@ class VLLM(Dialect):
             lambda n, top: self._values(request, n, top),
             lambda fields, n: self._request(prepared, request, fields, n),
         )
+        completion, is_abandoned = whole(completion)
         choices: list[Choice] = list(check_choices(completion.choices, n))
         if not choices:
             raise MalformedResponse("the response has no choices")
@@ -155,10 +206,11 @@ class VLLM(Dialect):
         counted = count_in(completion.usage, "prompt_tokens")
         if self._fields.inexact:
             continuations = [attrs.evolve(block, exact=False) for block in continuations]
-        return ExchangeResult(
+        result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=(counted or 0) + sum(spent),
         )
+        return abandoned(result) if is_abandoned else result
 
     def enumerate(
         self, prepared: PreparedPrompt, request: SampleRequest
@@ -189,26 +241,51 @@ class VLLM(Dialect):
             extra_generated=1 + asked,
         )
 
+    def _by_id(
+        self, prepared: PreparedPrompt, request: SampleRequest, labels: Mapping[int, str]
+    ) -> Exchange[ExchangeResult | None]:
+        """Ask for the labels' log-probabilities, which an older vLLM ignores."""
+        one = attrs.evolve(request, n=1, max_tokens=1)
+        wanted = {"logprob_token_ids": list(labels), **ALTERNATIVES_BY_ID}
+        completion, _ = yield from self._negotiate(
+            one,
+            one.top_logprobs,
+            self._fields,
+            lambda n, top: self._values(one, n, top),
+            lambda fields, n: self._request(prepared, one, fields | wanted, n),
+        )
+        choice: Choice | None = next(iter(completion.choices), None)
+        scored = None if choice is None else _labelled(choice, labels)
+        if scored is None:
+            return None
+        counted = count_in(completion.usage, "prompt_tokens")
+        return ExchangeResult(continuations=(scored,), prompt_tokens=counted or 0)
+
     def _values(self, request: SampleRequest, n: int, top: int) -> dict[str, Any]:
         """Return the optional fields under our names; None leaves a field out."""
-        values = values_of(request, n, top, stream=self.stream)
+        values = values_of(request, n, top, stream=self._streams(request))
+        values["logprobs"] = top if request.shows_tokens else None
         return values | {"return_token_ids": True, **_PLAIN}
 
     def _request(
         self, prepared: PreparedPrompt, request: SampleRequest, optional: dict[str, Any], n: int
     ) -> WireRequest[Any]:
-        fields: dict[str, Any] = {"model": self.model, **optional}
-        if self.stream:
+        fields: dict[str, Any] = {"model": self.model, **optional, **prepared.constraint}
+        stream = self._streams(request)
+        if stream:
             fields["stream"] = True
+        if not request.shows_tokens:
+            fields["skip_special_tokens"] = False  # the text has what the tokens would show
         if request.delimiters:
             # Only the text is cut there: ids and log-probabilities have the whole token.
             fields |= {"stop": request.delimiters, "include_stop_str_in_output": True}
         return WireRequest(
             path="/completions",
-            decode=decoder(stream=self.stream, n=n),
+            decode=decoder(stream=stream, n=n),
             body=splice("prompt", prepared.json(request.beam), fields),
             max_tokens=n * request.max_tokens,
             alternatives=request.top_logprobs,
+            watch=watching(request.confidence, logprobs_in_chunk),
         )
 
     def _continuation(
@@ -230,6 +307,8 @@ class VLLM(Dialect):
         reason = LENGTH if at_delimiter else choice.finish_reason or LENGTH
         if not ids:
             return Continuation(tokens=(), data=b"", finish_reason=reason)
+        if not request.shows_tokens:
+            return (yield from self._texts(prepared, request.beam, known).unscored(choice, reason))
         logprobs = choice.logprobs
         if logprobs is None or len(logprobs.tokens) != len(ids):
             raise LogprobsUnavailable("the server sent tokens without log-probabilities")
@@ -248,18 +327,11 @@ class VLLM(Dialect):
         pieces = [text.encode("utf-8", "replace") for text in texts]
         sampled = SampledTokens(pieces, [*ids], values, make)
         data = choice.text.encode("utf-8", "replace")
-        ended = reason == STOP and choice.stop_reason is None
-        spelt = sampled.spell_truly(data, ended=ended)
-        if not spelt or last_text(request.beam) == "" or (reason == LENGTH and not texts[-1]):
-            visible = ids[:-1] if ended else ids
-            before = last_ids(prepared.ids or [], request.beam)
-            if not known:
-                known.append((yield from detokenize(self.model, before)))
-            text = yield from detokenize(self.model, [*before, *visible])
-            part = added_bytes(known[0], text, open_ended=reason == LENGTH)
-            if part is None:
-                raise MalformedResponse("the detokenizer alters the text before a block")
-            data = part
+        spelt = sampled.spell_truly(data, ended=is_ended(choice, reason))
+        begins_inside = last_text(request.beam) == "" or may_end_inside(request.beam)
+        if not spelt or begins_inside or (reason == LENGTH and not texts[-1]):
+            texts_of = self._texts(prepared, request.beam, known)
+            data = yield from texts_of.decode(choice, reason)
         return Continuation(
             tokens=sampled.tokens,
             data=data,
@@ -267,6 +339,9 @@ class VLLM(Dialect):
             keys=sampled.keys,
             logprob=sum(values),
         )
+
+    def _texts(self, prepared: PreparedPrompt, beam: Beam, known: list[str]) -> BlockTexts:
+        return BlockTexts(self.model, beam, last_ids(prepared.ids or [], beam), known)
 
     def _score_as_prompt(
         self, prepared: PreparedPrompt, beam: Beam, ids: list[int], spent: list[int]
@@ -289,3 +364,18 @@ class VLLM(Dialect):
         if len(given) < len(ids):
             raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
         return given
+
+
+def _labelled(choice: Choice, labels: Mapping[int, str]) -> Continuation | None:
+    """Return an answer of one token with its labels; None if the server did not score them all."""
+    ids, logprobs = choice.token_ids, choice.logprobs
+    if not ids or logprobs is None or None in logprobs.token_logprobs[:1]:
+        return None
+    (value,) = checked_logprobs(logprobs.token_logprobs[:1])
+    data = choice.text.encode("utf-8", "replace")
+    answer = Continuation(
+        tokens=(Token(choice.text, value, ids[0], data),),
+        data=data,
+        finish_reason=choice.finish_reason or LENGTH,
+    )
+    return labelled(answer, dict(alternatives_of(choice)), labels)

@@ -16,7 +16,7 @@ import msgspec
 from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.dialects.common.detokenize import BROKEN, added_bytes, last_text
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.dialects.common.next_tokens import Candidate, Endings, blocks_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.dialects.vllm_wire import Choice, decode_detokenized, decode_tokenized, decoder
@@ -24,6 +24,16 @@ from trio_beam.errors import LogprobsUnavailable, MalformedResponse
 
 ALTERNATIVES_BY_ID: dict[str, Any] = {"return_tokens_as_token_ids": True}
 _PREFIX = "token_id:"
+
+
+def tokenize(model: str, text: str) -> Exchange[list[int]]:
+    """Encode a text that follows others."""
+    fields = {"model": model, "prompt": text, "add_special_tokens": False}
+    response = yield WireRequest(
+        path="/tokenize", decode=decode_tokenized, body=msgspec.json.encode(fields), at_root=True
+    )
+    ids: list[int] = response.tokens
+    return ids
 
 
 def detokenize(model: str, ids: list[int]) -> Exchange[str]:
@@ -67,7 +77,7 @@ class NextTokens:
         Raises:
             LogprobsUnavailable: the server lists fewer.
         """
-        found = _alternatives(choice)
+        found = alternatives_of(choice)
         if choice.token_ids:
             ended = choice.finish_reason == STOP and choice.stop_reason is None
             self._endings.note(choice.token_ids[0], ends=ended)
@@ -100,16 +110,10 @@ class NextTokens:
 
     def _plain_token(self) -> Exchange[tuple[int, str]]:
         if self._plain is None:
-            fields = {"model": self.model, "prompt": "a", "add_special_tokens": False}
-            response = yield WireRequest(
-                path="/tokenize",
-                decode=decode_tokenized,
-                body=msgspec.json.encode(fields),
-                at_root=True,
-            )
-            if not response.tokens:
+            ids = yield from tokenize(self.model, "a")
+            if not ids:
                 raise MalformedResponse("the tokenizer turns a letter into no tokens")
-            number: int = response.tokens[-1]
+            number: int = ids[-1]
             self._plain = number, (yield from detokenize(self.model, [number]))
         return self._plain
 
@@ -132,7 +136,7 @@ class NextTokens:
         return bool(response.choices) and response.choices[0].finish_reason == STOP
 
 
-def _alternatives(choice: Choice) -> list[tuple[int, float]]:
+def alternatives_of(choice: Choice) -> list[tuple[int, float]]:
     """Return the ids and log-probabilities (nats) of the next tokens, most probable first."""
     rows = choice.logprobs.top_logprobs if choice.logprobs else None
     row = rows[0] if rows else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
+from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
 
 
 class Logprobs(msgspec.Struct):
@@ -41,9 +42,23 @@ class Completion(msgspec.Struct):
     usage: Any = None
 
 
+#: Number of tokens that may form an opening tag and what stands behind it.
+_END = 24
+#: How vocabularies write white space.
+_SPACES = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n", "č": "\r", "ĉ": "\t"})
+
+
 class _Tokenized(msgspec.Struct):
     tokens: list[int]
     max_model_len: int | None = None
+    token_strs: list[str] | None = None
+
+    @property
+    def end(self) -> str | None:
+        """The text of the last tokens, ASCII as it is; None if the server sends no texts."""
+        if self.token_strs is None:
+            return None
+        return "".join(self.token_strs[-_END:]).translate(_SPACES)
 
 
 class _Detokenized(msgspec.Struct):
@@ -83,6 +98,16 @@ decode_tokenized = decoder_of(_Tokenized)
 decode_detokenized = decoder_of(_Detokenized)
 decode_version = decoder_of(_Version)
 _decode = decoder_of(Completion)
+
+
+def logprobs_in_chunk(data: bytes) -> Iterator[TokenLogprobs]:
+    """Yield the log-probabilities of the tokens in a streamed event."""
+    for choice in _decode(data).choices:
+        given = choice.logprobs
+        rows = (given.top_logprobs if given is not None else None) or []
+        for place, own in enumerate(given.token_logprobs if given is not None else ()):
+            row = (rows[place] if place < len(rows) else None) or {}
+            yield TokenLogprobs(own, row.values())
 
 
 _RUNNING = re.compile(rb"^vllm:num_requests_running(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)

@@ -35,6 +35,8 @@ class Capabilities:
         token_ids_in: whether the server accepts token ids as a prompt.
         token_ids_out: whether the server returns token ids.
         continues_chat: whether the server continues a final assistant message.
+        thinks_apart: whether the model's thinking arrives apart from its text or is hidden, so that only
+            searches in a single block are possible; None if the short answer of the test shows no thinking.
         streams: whether the server streams on request.
         stops_when_closed: whether an otherwise idle server stops working when the connection is closed.
         notes: known caveats of such servers.
@@ -60,6 +62,7 @@ class Capabilities:
     token_ids_in: bool = False
     token_ids_out: bool = False
     continues_chat: bool | None = None
+    thinks_apart: bool | None = None
     streams: bool | None = None
     stops_when_closed: bool | None = None
     notes: tuple[str, ...] = ()
@@ -71,7 +74,7 @@ class Capabilities:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What the server's batches mean for seeds and scores; empty if nothing was found."""
+        """Consequences of the server's batches for seeds and scores; empty if nothing was found."""
         return tuple(_caveats(self))
 
     @property
@@ -118,6 +121,11 @@ def _reasons(found: Capabilities) -> list[str]:
         reasons.append("the choices of one request are all the same: set max_n=1")
     if found.seed_repeats is False:
         reasons.append("the same seed gave different tokens: a search cannot be repeated")
+    if found.thinks_apart:
+        reasons.append(
+            "thinking arrives apart from the text or is hidden, so only searches in a single block are"
+            " possible (tokens_per_step >= max_tokens)"
+        )
     if found.continues_chat is False:
         reasons.append(
             "an assistant message is not continued, so a chat cannot be searched; a string can"

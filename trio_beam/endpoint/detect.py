@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import msgspec
 import trio
 
+from trio_beam.core.extra_body import has_tools
 from trio_beam.core.language_model import RequestContext
-from trio_beam.dialects.common.dialect import (
-    DIALECTS,
-    Api,
-    Dialect,
-    ModelEntry,
-    ModelList,
-    WireRequest,
-)
+from trio_beam.core.prompt import Prompt
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.exchange import ModelEntry, ModelList, WireRequest
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import is_about_content
 from trio_beam.endpoint.exchange import Exchanges
@@ -84,7 +80,7 @@ class DialectFinder:
         model: the model's name; None: the only one that the server lists.
         api: which OpenAI call to use.
         max_n: maximum number of choices per request; None: learn it.
-        stream: whether to request streamed responses.
+        stream: whether to request streamed responses; "auto": if the dialect can.
         max_concurrent: the caller's limit on requests in flight.
         limiter: resized to the number of slots that a detected server reports.
         exchanges: runs exchanges with the server.
@@ -96,7 +92,7 @@ class DialectFinder:
     model: str | None
     api: Api
     max_n: int | None
-    stream: bool
+    stream: bool | Literal["auto"]
     max_concurrent: int | Literal["auto"]
     limiter: FairLimiter
     exchanges: Exchanges
@@ -133,13 +129,27 @@ class DialectFinder:
             self.limiter.resize(slots if wanted == "auto" else min(wanted, slots))
         return dialect
 
-    def _make(self, name: str, model: str) -> Dialect:
+    def _make(self, name: str, model: str, **more: Any) -> Dialect:
         kind = DIALECTS[name]
-        if self.stream and not kind.can_stream:
+        stream = kind.can_stream if self.stream == "auto" else self.stream
+        if stream and not kind.can_stream:
             raise ConfigError(
                 "stream", f"False with the dialect {name!r}, which does not support streams", True
             )
-        return kind(model, self.api, Limits(n=self.max_n), self.stream)
+        return kind(model, self.api, Limits(n=self.max_n), stream, **more)
+
+    def check_tools(self, prompt: Prompt) -> None:
+        """Raise `ConfigError` if a prompt has tools but cannot go to the chat call, which reads calls."""
+        if not has_tools(prompt.extra_body):
+            return
+        if self.api == "completions":
+            raise ConfigError("api", "'chat' or 'auto' with tools", self.api)
+        if prompt.messages is None and self.api == "auto":
+            error = ConfigError("extra_body", "without tools for a text", prompt.text)
+            error.args = (
+                "extra_body cannot have tools for a text to continue: give chat messages, or api='chat'",
+            )
+            raise error
 
     async def fall_back(
         self, dialect: Dialect, error: EndpointError, context: RequestContext
@@ -155,6 +165,8 @@ class DialectFinder:
             EndpointError: `error` itself, unless it means that a detected, unproved dialect is wrong.
         """
         async with self._lock:
+            if dialect is self._by_text:
+                raise error  # it was not detected, but chosen for what the prompt needs
             if self.found is not None and self.found is not dialect:
                 return self.found  # another search has replaced it
             if self.name != "auto" or dialect.proved or not _is_misfit(dialect, error):
@@ -167,14 +179,14 @@ class DialectFinder:
         return other
 
     async def by_text(self, dialect: Dialect, context: RequestContext) -> Dialect:
-        """Return a dialect that continues beams without token ids, for use beside `dialect`.
+        """Return a dialect for beams without token ids and for tool calls, for use beside `dialect`.
 
         Raises:
             EndpointError: as `find`.
         """
         async with self._lock:
             if self._by_text is None:
-                other = self._make(_FALLBACK, dialect.model)
+                other = self._make(_FALLBACK, dialect.model, plain=dialect.openai_plain)
                 if (
                     self.name == "auto"
                 ):  # else it was named, as a server of a kind that continues chats

@@ -21,7 +21,8 @@ from trio_beam.core.request_events import (
     RequestRetried,
 )
 from trio_beam.core.usage import Reservation
-from trio_beam.dialects.common.dialect import WireRequest
+from trio_beam.dialects.common.exchange import WireRequest
+from trio_beam.dialects.common.watch import Abandoned
 from trio_beam.endpoint.latencies import Latencies
 from trio_beam.endpoint.limiter import FairLimiter
 from trio_beam.endpoint.retry import GiveUp, RetryPolicy, decide
@@ -215,7 +216,9 @@ class Dispatcher:
                 reservation.refund(request.max_tokens)
             raise
         reservation.responded(request.max_tokens)
-        if request.max_tokens:
+        if isinstance(response, Abandoned):
+            self._count_cancelled(context)
+        elif request.max_tokens:
             if self.hedge_after == "p95":
                 self._latencies.add(trio.current_time() - start)
             limit = self.limiter.size

@@ -13,12 +13,13 @@ from typing import Any, Literal, Self, TypeVar
 import attrs
 import trio
 
+from trio_beam.core.extra_body import as_fields
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Reservation, UsageMeter
-from trio_beam.core.validation import boolean, integer, number, one_of
-from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect, Exchange
-from trio_beam.dialects.common.extra_body import ExtraBody
+from trio_beam.core.validation import integer, number, one_of
+from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
+from trio_beam.dialects.common.exchange import Exchange
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
@@ -81,7 +82,7 @@ class _Settings:
     max_answer_bytes: int = integer(minimum=1)
     hedge_after: float | Literal["p95"] | None = number(above=0, optional=True, choices=("p95",))
     hedge_share: float = number(minimum=0, maximum=1)
-    stream: bool = boolean()
+    stream: bool | Literal["auto"] = one_of(False, True, "auto")
 
 
 class Endpoint:
@@ -98,8 +99,9 @@ class Endpoint:
             ``trio-beam local``) is sent its own.
         headers: sent with every request.
         extra_body: further JSON fields of every request: chat template arguments, ``reasoning_effort``,
-            routing preferences. Fields that the search itself sets are refused; with fields that shape
-            sampling no block is ``exact``.
+            routing preferences, and for searches in one block response formats, grammars and tools. A
+            strategy's take precedence. Fields that the search itself sets are refused; with fields that
+            shape sampling no block is ``exact``.
         api: ``"completions"`` or ``"chat"``; ``"auto"``: chat for messages, completions for a string.
         dialect: a registered name; ``"auto"``: detect it.
         max_concurrent: maximum number of requests in flight, over all searches. For a detected (not named)
@@ -116,6 +118,7 @@ class Endpoint:
         hedge_share: maximum share of hedges among all requests.
         stream: request server-sent events. The results are the same at more cost for both sides; it helps
             with servers that notice a cancelled request only while streaming (llama.cpp, when busy).
+            ``"auto"``: if the dialect can.
         retry: the retry policy.
         http_client: your own `httpx.AsyncClient` (certificates, hooks, a mock); it is used as it is and
             not closed. Its own timeouts apply: httpx's default of 5 seconds is too short for many blocks.
@@ -145,7 +148,7 @@ class Endpoint:
         max_answer_bytes: int = 256 * 2**20,
         hedge_after: float | Literal["p95"] | None = None,
         hedge_share: float = 0.1,
-        stream: bool = False,
+        stream: bool | Literal["auto"] = False,
         retry: RetryPolicy | None = None,
         http_client: AsyncClient | None = None,
     ) -> None:
@@ -196,7 +199,7 @@ class Endpoint:
         self._exchanges = Exchanges(
             dispatcher=self._dispatcher,
             base_url=self._address.base_url,
-            extra_body=ExtraBody.parse(extra_body),
+            extra_body=as_fields(extra_body),
         )
         self._finder = DialectFinder(
             name=dialect,
@@ -222,6 +225,11 @@ class Endpoint:
         """The model's name; None if not yet known."""
         found = self._finder.found
         return found.model if found else self._finder.model
+
+    @property
+    def extra_body(self) -> Mapping[str, Any]:
+        """Further JSON fields of every request."""
+        return self._exchanges.extra_body
 
     @property
     def is_open(self) -> bool:
@@ -269,6 +277,15 @@ class Endpoint:
             open_connections=self._http.open_connections,
             unasked=self._http.unasked,
         )
+
+    async def find_model(self) -> str:
+        """Return the model's name; ask the server unless it is known.
+
+        Raises:
+            EndpointError: the server does not respond, or the model is ambiguous.
+        """
+        context = RequestContext(meter=UsageMeter(), emit=_ignore)
+        return self.model or (await self._finder.find(context)).model
 
     async def start(self, prompt: Prompt, context: RequestContext) -> DialectSampler:
         """Detect the server's dialect, unless known, and prepare the prompt.

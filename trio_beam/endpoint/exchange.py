@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import attrs
+import msgspec
 import trio
 
+from trio_beam.core.extra_body import NO_FIELDS, other_fields
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.usage import Reservation
-from trio_beam.dialects.common.dialect import Exchange
-from trio_beam.dialects.common.extra_body import ExtraBody
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.errors import BudgetExhausted, EndpointError
 
@@ -24,14 +26,29 @@ class Exchanges:
     Attributes:
         dispatcher: sends the requests.
         base_url: for errors that no single request caused.
-        extra_body: the caller's fields for every request with a body.
+        extra_body: the caller's fields. Every request with a body has them, but grammars and tools, which the
+            dialect puts where they belong.
         learning: lock held while learning something for all searches.
     """
 
     dispatcher: Dispatcher
     base_url: str
-    extra_body: ExtraBody = attrs.field(factory=ExtraBody)
-    learning: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+    extra_body: Mapping[str, Any] = NO_FIELDS
+    learning: trio.Lock = attrs.field(factory=trio.Lock)
+    _fields: Mapping[str, Any] = attrs.field(init=False, repr=False)
+    _members: bytes = attrs.field(init=False, repr=False)
+
+    @_fields.default
+    def _other(self) -> Mapping[str, Any]:
+        return other_fields(self.extra_body)
+
+    @_members.default
+    def _encoded(self) -> bytes:
+        return _members_of(self._fields)
+
+    def with_fields(self, more: Mapping[str, Any]) -> Exchanges:
+        """Return the same with further fields, which take precedence."""
+        return attrs.evolve(self, extra_body={**self.extra_body, **more}) if more else self
 
     async def run(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
@@ -45,11 +62,10 @@ class Exchanges:
         try:
             request = next(exchange)
             while True:
-                if self.extra_body.json and request.body is not None:
-                    body = self.extra_body.added_to(request.body)
-                    request = attrs.evolve(request, body=body)
                 try:
-                    response = await self.dispatcher.send(request, context, reservation)
+                    response = await self.dispatcher.send(
+                        self._extended(request), context, reservation
+                    )
                 except (EndpointError, BudgetExhausted) as error:
                     request = exchange.throw(error)
                 else:
@@ -65,3 +81,18 @@ class Exchanges:
             raise
         finally:
             exchange.close()
+
+    def _extended(self, request: WireRequest[T]) -> WireRequest[T]:
+        """Return a request with the caller's fields behind its own."""
+        if not self._members or request.body is None:
+            return request
+        members = self._members
+        if request.placed:
+            left = {name: self._fields[name] for name in self._fields.keys() - request.placed}
+            members = _members_of(left)
+        return attrs.evolve(request, body=request.body[:-1] + members + b"}")
+
+
+def _members_of(fields: Mapping[str, Any]) -> bytes:
+    """Encode fields as further members of a JSON object that is not empty."""
+    return b"," + msgspec.json.encode(fields)[1:-1] if fields else b""

@@ -16,7 +16,9 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import STOP, Continuation
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import PromptLike, check_prompt
-from trio_beam.dialects.common.dialect import Dialect, Exchange, WireRequest
+from trio_beam.core.reasoning import split
+from trio_beam.dialects.common.dialect import Dialect
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.endpoint.batch_noise import largest
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.errors import ConfigError, EndpointError
@@ -196,12 +198,18 @@ class Probe:
         ended = await self._maybe(
             self._continue(self.dialect, prepared, max_tokens=_SHORT_ANSWER, top_logprobs=0)
         )
-        continues = await self._maybe(self.ask(self.dialect.continues_chat()))
-        if not ended or ended[0].finish_reason != STOP:
-            return {"continues_chat": continues, "end_of_text_counted": None}
-        tokens = ended[0].tokens
-        counted = bool(tokens) and tokens[-1].data == b""
-        return {"continues_chat": continues, "end_of_text_counted": counted}
+        found: dict[str, bool | None] = {
+            "continues_chat": await self._maybe(self.ask(self.dialect.continues_chat())),
+            "end_of_text_counted": None,
+        }
+        if ended and ended[0].reasoning is not None:
+            found["thinks_apart"] = self.dialect.thinks_apart = True
+        elif ended and split(ended[0].data.decode("utf-8", "replace"), "auto").reasoning:
+            found["thinks_apart"] = False
+        if ended and ended[0].finish_reason == STOP:
+            tokens = ended[0].tokens
+            found["end_of_text_counted"] = bool(tokens) and tokens[-1].data == b""
+        return found
 
     async def _streams(self) -> bool:
         if not self.dialect.can_stream:

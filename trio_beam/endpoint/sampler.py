@@ -8,10 +8,13 @@ from typing import Any
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import Continuation
+from trio_beam.core.block import Continuation, Token
+from trio_beam.core.extra_body import format_fields, has_tools, shapes
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.dialects.common.dialect import Dialect, ExchangeResult, words_of
+from trio_beam.core.reasoning import opening_tag
+from trio_beam.dialects.common.dialect import Dialect, words_of
+from trio_beam.dialects.common.exchange import ExchangeResult
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected
@@ -40,8 +43,14 @@ class DialectSampler:
 
         Raises:
             EndpointError: the server does not respond, or cannot be used for this prompt.
+            ConfigError: the server, or this prompt, cannot have a field of the caller's.
         """
+        exchanges = exchanges.with_fields(prompt.extra_body)
+        prompt = attrs.evolve(prompt, extra_body=exchanges.extra_body)
+        finder.check_tools(prompt)
         dialect = await finder.find(context)
+        if has_tools(prompt.extra_body) and not dialect.reads_tool_calls:
+            dialect = await finder.by_text(dialect, context)
         sampler = cls(exchanges, finder, prompt, dialect, None, 0)
         try:
             await sampler._prepare(context)
@@ -63,9 +72,35 @@ class DialectSampler:
         return self._length
 
     @property
-    def opens_thinking(self) -> bool | None:
-        """Whether the chat template ends the prompt inside the thinking; None if unknown."""
+    def opens_thinking(self) -> str | None:
+        """The tag by which the prompt or its template opens the thinking; "" without, None if unknown."""
+        if self._prompt.text is not None and self._dialect.api != "chat":
+            return opening_tag(self._prompt.text)
         return self._dialect.opens_thinking(self._prepared)
+
+    @property
+    def thinks_apart(self) -> bool | None:
+        """Whether the server has sent thinking apart from the text, or hidden it; None if unknown."""
+        return self._dialect.thinks_apart
+
+    @property
+    def ends_thinking(self) -> bool:
+        """Whether the server is asked to keep to a budget for thinking."""
+        return self._dialect.ends_thinking(self._prepared)
+
+    async def force(self, text: str, context: RequestContext) -> Sequence[Token]:
+        """Return the tokens to append to a beam for a text, by the server's own tokenizer; asked once.
+
+        Raises:
+            EndpointError: the request failed.
+        """
+        async with self._exchanges.learning:
+            forced = self._dialect.forced
+            if text not in forced:
+                reservation = context.meter.reservation()
+                exchange = self._dialect.force(text)
+                forced[text] = await self._exchanges.run(exchange, context, reservation)
+        return forced[text]
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
@@ -75,6 +110,12 @@ class DialectSampler:
         Raises:
             EndpointError: the request failed.
         """
+        if request.beam.continuation is not None and format_fields(self._prompt.extra_body):
+            raise RequestRejected(
+                "a grammar, a response format and tools start anew with each block, so a text cannot be"
+                " continued under them: search in a single block (tokens_per_step >= max_tokens)",
+                status=400,
+            )
         if self._dialect.takes_ids and _came_as_text(request.beam):
             sampler = await self._text_sampler(context)
             return await sampler._sample(request, context)  # noqa: SLF001  # another of this class
@@ -122,7 +163,7 @@ class DialectSampler:
             if refusal.explained:
                 raise
             result = await self._find_out(request, refusal, context)
-        if self._exchanges.extra_body.shapes:
+        if shapes(self._prompt.extra_body):
             return [attrs.evolve(block, exact=False) for block in result.continuations]
         return result.continuations
 
@@ -173,13 +214,21 @@ class DialectSampler:
         )
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
+        if request.labels:
+            ask = dialect.score_labels
         if request.proposal_logprobs:
             ask = dialect.sample_with_proposal_logprobs
         result: ExchangeResult = await self._exchanges.run(
             ask(self._prepared, request), context, reservation
         )
         dialect.proved = True
+        if any(block.reasoning is not None for block in result.continuations):
+            dialect.thinks_apart = True
         generated = sum(continuation.generated for continuation in result.continuations)
+        if result.abandoned:  # servers count at the end
+            result = attrs.evolve(
+                result, prompt_tokens=max(result.prompt_tokens, self._length + request.beam.length)
+            )
         reservation.settle(generated + result.extra_generated, result.prompt_tokens)
         context.meter.prompt_tokens += result.prompt_tokens
         context.meter.completion_tokens += result.extra_generated
@@ -198,7 +247,7 @@ class DialectSampler:
         async with self._exchanges.learning:
             if self._dialect.needs_settling(self._prepared, request):
                 reservation = context.meter.reservation()
-                await self._exchanges.run(self._dialect.settle(), context, reservation)
+                await self._exchanges.run(self._dialect.settle(request), context, reservation)
 
 
 def _came_as_text(beam: Beam) -> bool:

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from trio_beam.core.beam_search.machine import BeamSearchMachine
-from trio_beam.core.beam_search.scoring import scorer_failed
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Event, Observer, SearchStarted
 from trio_beam.core.language_model import LanguageModel, Sampler, prompt_length
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import scorer_failed
 from trio_beam.core.steps import Failed, Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
-from trio_beam.engine.evaluation import QuestionSampler
-from trio_beam.engine.reward_round import run_reward_round
+from trio_beam.engine.evaluation import run_scored_round
 from trio_beam.engine.round import RoundRunner, run_round
 from trio_beam.engine.run import ENTROPY_BITS, Run, search_failed
 from trio_beam.errors import ScorerError, VoteError
@@ -93,15 +92,17 @@ class BeamSearchRun(Run[BeamSearchConfig]):
                 return step.stop_reason
 
     async def _run_round(self, current: Round, sampler: Sampler) -> None:
-        scorer = current.scorer
-        if isinstance(scorer, RewardScorer):
-            await run_reward_round(
-                scorer, self._prompt, current, self._machine, self._meter, self._emit
-            )
-            return
-        if scorer is not None:
-            sampler = QuestionSampler(scorer.model or self._model, scorer, self._prompt)
-        await self._runner(sampler, current, self._machine, self._meter, self._emit)
+        await run_scored_round(
+            current,
+            sampler,
+            self._model,
+            self._prompt,
+            self._machine,
+            self._meter,
+            self._emit,
+            thinking=self._strategy.reasoning,
+            runner=self._runner,
+        )
 
     async def _score(self, step: ScoreCandidates) -> None:
         try:

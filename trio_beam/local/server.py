@@ -107,7 +107,7 @@ async def serve_local(
 
 @attrs.frozen
 class _Start:
-    """What a server is started with."""
+    """The arguments that a server is started with."""
 
     command: list[str]
     host: str

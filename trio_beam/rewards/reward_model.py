@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -63,9 +63,10 @@ def _check_template(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None
 class RewardModel(RewardScorer):
     """A reward model: ``BeamSearchConfig(scorer=RewardModel("http://127.0.0.1:8001/v1", kind="process"))``.
 
-    All candidates of a round are scored in as few requests as the server takes. A candidate's steps are its
-    blocks; ``beam.step_scores`` has a number for each, which for ``kind="outcome"`` is the score of the text
-    up to there.
+    All candidates of a round are scored in as few requests as the server takes. A candidate's steps are the
+    blocks of its answer, or with ``block=Steps(...)`` what ends behind a delimiter; ``beam.step_scores`` has
+    a number for each, which for ``kind="outcome"`` is the score of the text up to there. A candidate that
+    is still thinking has none, and ranks below all others.
 
     Args:
         endpoint: an open `Endpoint` instead of a `base_url`: with an API key, limits and retries of its own.
@@ -75,6 +76,9 @@ class RewardModel(RewardScorer):
     Raises:
         ConfigError: names the field and its bound.
     """
+
+    #: ``--reward-model URL``
+    option_main: ClassVar[str] = "base_url"
 
     base_url: str | None = _text(None, "Base URL of the reward model's server.")
     model: str | None = _text(None, "Name of the reward model; None leaves it out of requests.")
@@ -186,29 +190,30 @@ class RewardModel(RewardScorer):
             EndpointError: the request failed, or the response does not fit the steps.
         """
         divided = [steps_of(beam) for beam in beams]
-        steps = [one for one, _ in divided]
-        found: Sequence[Sequence[float]]
-        if self._connection is None:
-            found = await self._call(text_of(prompt), steps)
-        else:
-            inputs = [self._input(prompt, one) for one in steps]
-            found = await self._connection.scores(inputs, context)
+        answered = [steps for steps in divided if steps]
+        found = iter(await self._scores(prompt, answered, context) if answered else ())
         return [
-            self._step_scores(beam, scores, places)
-            for beam, scores, (_, places) in zip(beams, found, divided, strict=True)
+            self._step_scores(beam, next(found), len(steps)) if steps else ()
+            for beam, steps in zip(beams, divided, strict=True)
         ]
+
+    async def _scores(
+        self, prompt: Prompt, steps: Sequence[Sequence[str]], context: RequestContext
+    ) -> Sequence[Sequence[float]]:
+        if self._connection is None:
+            return await self._call(text_of(prompt), steps)
+        inputs = [self._input(prompt, one) for one in steps]
+        return await self._connection.scores(inputs, context)
 
     def score_of(self, step_scores: Sequence[float]) -> float:
         """Aggregate step scores; minus infinity without any."""
         return _AGGREGATES[self.aggregate](step_scores) if step_scores else -math.inf
 
-    def _step_scores(
-        self, beam: Beam, scores: Sequence[float], places: Sequence[int]
-    ) -> tuple[float, ...]:
+    def _step_scores(self, beam: Beam, scores: Sequence[float], steps: int) -> tuple[float, ...]:
         if self.kind == "process":
-            return tuple(scores[place] for place in places)
+            return tuple(scores)
         before = beam.parent.step_scores if beam.parent is not None else ()
-        return (*before, scores[0])
+        return (*before[: steps - 1], scores[0])
 
     def _input(self, prompt: Prompt, steps: Sequence[str]) -> RewardInput:
         is_process = self.kind == "process"

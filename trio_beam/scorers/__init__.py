@@ -1,8 +1,8 @@
 """Scorers of candidates, one per file, registered in `core.config.SCORERS`."""
 
-from trio_beam.core.beam_search.scoring import needs_logprobs
 from trio_beam.core.config import SCORERS, AsyncScorer, Scorer
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.scoring import needs_logprobs
 from trio_beam.scorers.equal import Equal
 from trio_beam.scorers.judge import Judge
 from trio_beam.scorers.mean_logprob import MeanLogprob

@@ -1,7 +1,8 @@
 """A language model as judge, asked a yes/no question about each candidate.
 
 The score is log p(yes) - log p(no), in nats: the log-odds, from the probabilities of the answer's first
-token, or of the last yes or no of an answer that reasons first.
+token, or of the last yes or no of an answer that reasons first. At the first token they are exact where the
+server tells those of given tokens (vLLM, SGLang), elsewhere as far as they are among the most probable.
 
 Generative verifiers: Zhang et al. 2024 (arXiv 2408.15240).
 """
@@ -106,9 +107,14 @@ class Judge(ModelScorer):
         """The endpoint to ask."""
         return self.endpoint
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The words that mean yes or no, unless it may reason first."""
+        return (*self.yes, *self.no) if self.max_tokens == 1 else ()
+
     def ask(self, prompt: Prompt, beam: Beam) -> Prompt:
         """Build the question about a candidate."""
-        question = fill_in(self.question, prompt=text_of(prompt), text=beam.text)
+        question = fill_in(self.question, prompt=text_of(prompt), text=beam.answer)
         if self.chat:
             return Prompt(messages=({"role": "user", "content": question},))
         return Prompt(text=question)
@@ -120,6 +126,11 @@ class Judge(ModelScorer):
             LogprobsUnavailable: the answer has neither yes nor no, or with one token begins with neither.
         """
         tokens = answers[0].tokens
+        if answers[0].reasoning is not None and not tokens:
+            raise LogprobsUnavailable(
+                f"the judge is still thinking after {self.max_tokens} tokens: raise max_tokens, or switch its"
+                " thinking off"
+            )
         if self.max_tokens == 1:
             return self.log_odds(tokens[0].top if tokens else ())
         words = set(map(_plain, (*self.yes, *self.no)))
@@ -132,10 +143,10 @@ class Judge(ModelScorer):
         )
 
     def log_odds(self, top: Sequence[Token]) -> float:
-        """Return log p(yes) - log p(no), in nats, from the most probable first tokens of the answer.
+        """Return log p(yes) - log p(no), in nats, from alternatives of a token of the answer.
 
-        If one of the two is not among them, it counts with the least probability among them, its upper
-        bound.
+        They are the words themselves if the server tells their probabilities, else the most probable tokens.
+        If one of the two is not among these, it counts with the least probability there, its upper bound.
 
         Raises:
             LogprobsUnavailable: neither is among them.

@@ -30,4 +30,7 @@ class MeanLogprob:
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Return a score per beam; minus infinity for a beam without tokens."""
         del config
-        return [known(beam.logprob) / beam.length if beam.length else -math.inf for beam in beams]
+        return [
+            known(beam.logprob) / beam.sampled_length if beam.sampled_length else -math.inf
+            for beam in beams
+        ]

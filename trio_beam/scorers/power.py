@@ -1,7 +1,7 @@
 """The score of p^alpha, normalised for length.
 
-``alpha * sum(log p) / m ** length_penalty`` for a beam of m tokens, in nats. The normalisation is that of
-Wu et al. 2016 (arXiv 1609.08144), section 7, in the simplified form that Hugging Face uses.
+``alpha * sum(log p) / m ** length_penalty`` for a beam of m sampled tokens, in nats. The normalisation is
+that of Wu et al. 2016 (arXiv 1609.08144), section 7, in the simplified form that Hugging Face uses.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Power:
 
     def __call__(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Return a score per beam; minus infinity for a beam without tokens."""
-        return [_score(beam.logprob, beam.length, config) for beam in beams]
+        return [_score(beam.logprob, beam.sampled_length, config) for beam in beams]
 
     def best_reachable(self, beam: Beam, config: BeamSearchConfig) -> float:
         """Return an upper bound on the scores of a beam's continuations.

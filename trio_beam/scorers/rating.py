@@ -16,7 +16,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.config import SCORERS
 from trio_beam.core.language_model import LanguageModel
-from trio_beam.core.model_scorer import ModelScorer, verdict_of
+from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import Prompt, fill_in, text_of
 from trio_beam.core.validation import (
     PARAMETER,
@@ -105,7 +105,7 @@ class Rating(ModelScorer):
         question = fill_in(
             self.question,
             prompt=text_of(prompt),
-            text=beam.text,
+            text=beam.answer,
             minimum=f"{self.minimum:g}",
             maximum=f"{self.maximum:g}",
         )
@@ -119,7 +119,7 @@ class Rating(ModelScorer):
         Raises:
             MalformedResponse: no answer has a number within the bounds.
         """
-        found = [self._number(verdict_of(answer)) for answer in answers]
+        found = [self._number(answer.data.decode("utf-8", "replace")) for answer in answers]
         numbers = [one for one in found if one is not None]
         if not numbers:
             shown = answers[-1].data.decode("utf-8", "replace")[-200:] if answers else ""

@@ -22,6 +22,8 @@ def power_sampling(
 ) -> BeamSearchConfig:
     """Draw a text from p^alpha with particles that are resampled by weight.
 
+    With a ``scorer``, from p^alpha * exp(beta * reward).
+
     Args:
         particles: number of particles; more bring the draw closer to p^alpha.
         alpha: the exponent, above 0.

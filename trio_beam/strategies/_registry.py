@@ -81,12 +81,15 @@ def _check_effect(made: Strategy, options: Sequence[Option], values: Mapping[str
         ConfigError: names the first.
     """
     reasons = made.without_effect()
-    for option in options:
-        reason = reasons.get(option.slot or option.name)
-        given = values.get(option.name, option.default)
-        if reason is not None and given != option.default:
-            error = ConfigError(option.name, "left out", given)
-            error.args = (f"{option.name} has no effect here: {reason}",)
+    known = {option.name: option for option in options}
+    for name in [*known, *(values.keys() - known)]:  # a part may be given by the name of its slot
+        slot, default = name, None
+        if name in known:
+            slot, default = known[name].slot or name, known[name].default
+        reason, given = reasons.get(name, reasons.get(slot)), values.get(name, default)
+        if reason is not None and given != default:
+            error = ConfigError(name, "left out", given)
+            error.args = (f"{name} has no effect here: {reason}",)
             raise error
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from trio_beam.answers.vote import Vote, VoteKey
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.settling import Settle
 from trio_beam.core.validation import Parameter
 from trio_beam.strategies._registry import evolve, one_block, preset
 
@@ -28,14 +29,37 @@ def self_consistency(
     ] = None,
     *,
     by: Annotated[
-        Literal["count", "score", "reward"],
+        Literal["count", "score", "reward", "confidence"],
         Parameter(
             kind="choice",
-            choices=("count", "score", "reward"),
+            choices=("count", "score", "reward", "confidence"),
             topic="answer",
-            help="Weight of a vote: 1, exp(score), or the score itself.",
+            help="Weight of a vote: 1, exp(score), the score itself, or the confidence.",
         ),
     ] = "count",
+    settle: Annotated[
+        Settle | None,
+        Parameter(
+            kind="number",
+            minimum=0.5,
+            maximum=0.9999,
+            optional=True,
+            choices=("certain",),
+            topic="answer",
+            help="Stop before all n samples are there: 'certain' when the others cannot change the winner, or"
+            " as soon as it is, with this probability, that of all n.",
+        ),
+    ] = None,
+    ahead: Annotated[
+        int,
+        Parameter(
+            kind="integer",
+            minimum=1,
+            unit="samples",
+            topic="answer",
+            help="With settle, how many samples are under way beyond those counted.",
+        ),
+    ] = 8,
     temperature: Annotated[
         float, Parameter(kind="number", minimum=0, above=True, help="Sampling temperature.")
     ] = 1.0,
@@ -50,19 +74,21 @@ def self_consistency(
         n: number of samples.
         key: as for `Vote`.
         by: as for `Vote`.
+        settle: as for `Vote`.
+        ahead: as for `Vote`.
         temperature: sampling temperature, above 0.
         others: further parameters of `BeamSearchConfig`.
 
     Raises:
         ConfigError: a parameter is out of bounds, or fixed by the preset.
     """
-    if by == "count":
+    if by in ("count", "confidence"):
         others.setdefault("scorer", "equal")
     fixed = {
         "beam_width": n,
         "proposal_temperature": temperature,
         "early_stopping": False,
-        "answer": Vote(key, by),
+        "answer": Vote(key, by, settle, ahead),
         **one_block(others),
     }
     return evolve(BeamSearchConfig, others, **fixed)

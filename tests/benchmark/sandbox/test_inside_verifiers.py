@@ -177,11 +177,8 @@ sys.meta_path.insert(0, Hidden())
 find_spec = verifiers.importlib.util.find_spec
 verifiers.importlib.util.find_spec = lambda name: None if name == "pycosat" else find_spec(name)
 verifiers.prepare("reasoning_gym")
-assert len(verifiers.reasoning_gym_make("countdown", 1, 2, 2)) == 2
-try:
-    verifiers.reasoning_gym_make("zebra_puzzles", 1, 1, 1)
-except ModuleNotFoundError as error:
-    print(error)
+assert len(verifiers.reasoning_gym_make("countdown", 1, 2, 2)["entries"]) == 2
+print(verifiers.reasoning_gym_make("zebra_puzzles", 1, 1, 1)["error"])
 """
 
 

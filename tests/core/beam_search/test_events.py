@@ -41,6 +41,12 @@ def test_a_round_is_told_from_its_start_to_its_end() -> None:
         round=1, rounds=2, candidates=4, active=2, ended=1, best_score=-1.0, completion_tokens=5
     )
     assert started == RoundStarted(round=2, rounds=2, beams=2, samples=4)
+    assert isinstance(finished, RoundFinished)
+    assert [(one.text, one.score) for one in finished.scored] == [
+        ("a", -1.0),
+        ("c", -1.0),
+        ("b", -3.0),
+    ]
 
 
 def test_the_last_round_is_told_with_the_end() -> None:

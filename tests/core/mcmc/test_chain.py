@@ -15,7 +15,7 @@ from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.metropolis import acceptance, positions
 from trio_beam.core.mcmc.run import McmcRun
-from trio_beam.core.steps import Expansion, Outcome
+from trio_beam.core.steps import Expansion, Outcome, Round
 from trio_beam.core.usage import Budget, UsageMeter
 from trio_beam.errors import ContextOverflow, ServerError
 
@@ -30,7 +30,7 @@ def make(at: float = 0.5, meter: UsageMeter | None = None, **changes: Any) -> Ch
 
 def wanted(chain: Chain) -> Expansion:
     step = chain.step()
-    assert step is not None
+    assert isinstance(step, Round)
     return step.expansions[0]
 
 

@@ -6,7 +6,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import pytest
@@ -19,7 +19,7 @@ from trio_beam.core.events import ChainStepped, Event
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.metropolis import positions
 from trio_beam.core.mcmc.run import McmcRun
-from trio_beam.core.steps import Outcome
+from trio_beam.core.steps import Outcome, Round
 from trio_beam.core.usage import UsageMeter
 
 Numbers: TypeAlias = tuple[int, ...]
@@ -35,6 +35,7 @@ def run(config: McmcConfig, seed: int) -> list[Beam]:
     state.open()
     for chain in state.chains:
         while (step := chain.step()) is not None:
+            assert isinstance(step, Round)
             [expansion] = step.expansions
             tokens = expansion.beam.tokens
             last = tokens[-1].id if tokens else None
@@ -110,6 +111,8 @@ class World:
         silent: whether the end is no token.
         context: most tokens that the model has room for.
         pieces: whether texts are made of a block for each token.
+        beta: weight of the reward.
+        at: which texts have a reward.
     """
 
     alpha: float = 4.0
@@ -118,6 +121,8 @@ class World:
     silent: bool = False
     context: int = LIMIT
     pieces: bool = False
+    beta: float = 0.0
+    at: Literal["block", "end"] = "block"
 
     def ways(self, before: Numbers) -> Iterator[Numbers]:
         """Everything that may be sampled behind these tokens."""
@@ -168,6 +173,9 @@ class World:
             steps=1,
             proposal_temperature=self.temperature,
             stop=self.stop,
+            beta=self.beta,
+            reward_at=self.at,
+            scorer=rewards if self.beta else "power",
         )
         chances = {"position": position, "accepted": 0.0}
         chain = Chain(config, 0, lambda name: chances[name.split()[-1]], None, UsageMeter())
@@ -186,7 +194,7 @@ class World:
             for rest in self.ways(way[:position]):
                 chain = self.chain(way, (position + 0.5) / places)
                 step = chain.step()
-                assert step is not None
+                assert isinstance(step, Round)
                 assert numbers_of(step.expansions[0].beam) == way[:position]
                 [event] = give(chain, self.block(way[:position], rest))
                 assert isinstance(event, ChainStepped)
@@ -199,9 +207,20 @@ class World:
     def target(self, way: Numbers, beam: Beam) -> float:
         """p^alpha; an end that is not reported has the probability of the proposal."""
         value = self.alpha * sum(token.logprob for token in beam.tokens)
+        if self.beta:
+            value += self.beta * rewards([beam], None)[0]
         if self.silent and beam.finish_reason == STOP and not beam.trim:
             value += self.sampled((), way)[-1]
         return math.exp(value)
+
+
+def rewards(beams: Sequence[Beam], config: Any) -> list[float]:
+    """Something that differs from text to text, and forbids some."""
+    del config
+    return [
+        -math.inf if beam.text.startswith("ba") else beam.text.count("a") - 0.3 * len(beam.text)
+        for beam in beams
+    ]
 
 
 def give(chain: Chain, block: Continuation) -> Sequence[Event]:
@@ -229,6 +248,9 @@ def name_of(beam: Beam) -> Text:
         World(silent=True),
         World(silent=True, temperature=0.7, stop=("bb",)),
         World(context=2, temperature=0.7),
+        World(beta=0.7, alpha=1.0),
+        World(beta=2.0, at="end", temperature=0.7, pieces=True),
+        World(beta=1.0, context=2, stop=("ab",)),
     ],
     ids=str,
 )
@@ -251,4 +273,4 @@ def test_detailed_balance_is_exact(world: World) -> None:
             there = target[x] / everything * kernel[x, y]
             assert there == pytest.approx(target[y] / everything * kernel[y, x], abs=1e-12)
             # Whatever shares its first position, or none, can be reached at once.
-            assert (kernel[x, y] > 0) or x == y
+            assert kernel[x, y] > 0 or x == y or not target[y]

@@ -19,6 +19,7 @@ from trio_beam.dialects.common.sse import read_events
         (b"data: 1\r\rdata: 2\r\r", [b"1", b"2"]),
         (b"data: 1\r\n\ndata: 2\n\r\n", [b"1", b"2"]),
         (b"\xef\xbb\xbfdata: 1\n\n", [b"1"]),
+        (b"data: 1\n\n\xef\xbb\xbfdata: 2\n\n", [b"1", b"2"]),  # streams that somebody has joined
         (b"\n\n\n\r\ndata: 1\n\n\n\n\ndata: 2\n\n", [b"1", b"2"]),
         (b"data: [1,\ndata: 2]\n\n", [b"[1,\n2]"]),
         (b": a comment\n\ndata: 1\n: another\n\n", [b"1"]),

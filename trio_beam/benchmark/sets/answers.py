@@ -1,7 +1,7 @@
-r"""Find final answers in a model's text: ``\boxed{...}``, ``#### 72``, ``the answer is 72``, ``Answer: C``.
+r"""Read final answers in a model's text: numbers, letters, and formulas or words.
 
-The thoughts of reasoning models are ignored (`thinking`). Nothing is evaluated, and texts of any content
-and length are searched in linear time.
+Where they stand, `marks` finds. Nothing is evaluated, and texts of any content and length are searched in
+linear time.
 """
 
 from __future__ import annotations
@@ -9,14 +9,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from trio_beam.benchmark.sets.numbers import (
-    digits_of,
-    half_width,
-    numbers_in,
-    stated_number,
-    value_of,
-)
-from trio_beam.benchmark.sets.thinking import without_thoughts
+from trio_beam.benchmark.sets.letters import letter_in
+from trio_beam.benchmark.sets.marks import LONGEST, boxed, marked, searched, statements, tagged
+from trio_beam.benchmark.sets.numbers import digits_of, numbers_in, stated_number, value_of
 
 __all__ = [
     "boxed",
@@ -29,67 +24,27 @@ __all__ = [
     "value_of",
 ]
 
-#: Longer answers are useless and would only slow down grading.
-_LONGEST = 1000
-#: Final answers are near the end; the rest of a very long text is not searched.
-_TAIL = 20_000
-
-_MARKED = re.compile(
-    r"####|\b(?:answer|option|choice)\b(?:\s+(?:to|for|of)\s[^\n.:=]{0,80}?)?\s*(?:\bis\b|:|=)(?:\s*:)?"
-    r"|\b(?:antwort|réponse|respuesta|risposta|resposta|ответ)\s*(?:ist\b|est\b|es\b|:|=)"
-    r"|(?:答案|答え|正解|정답)\s*(?:是|为|為|は)?\s*:?",
-    re.IGNORECASE,
-)
-_TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
-_LETTER = re.compile(r"^\W*+(?:(?:option|choice)\W*+)?([A-Z])(?:\W|$)")
-#: Nothing but a letter, which may then be a small one.
-_ALONE = re.compile(r"\W*(?:(?:option|choice|answer)\s\W*)?([A-Z])\W*", re.IGNORECASE)
-_OTHER_LETTER = re.compile(r"(?:\W*+(?:or|and)\W*+|[^\w&/,]*+[&/,]\W*+)([A-Z])(?:\W|$)")
-_LAST_LETTER = re.compile(
-    r"\(([A-Z])\)|\*\*([A-Z])\*\*|(?:^|\n)[ \t]*([A-Z])(?=[).:]|[ \t]*(?:\n|$))"
-)
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mbox)\{([^{}]*)\}")
-
-
-def boxed(text: str) -> str | None:
-    r"""Return the content of the last complete ``\boxed{...}`` (or ``\fbox``)."""
-    text = _tail(text)
-    starts = [match.end() for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text)]
-    for start in reversed(starts[-8:]):
-        depth = 1
-        for place in range(start, min(len(text), start + _LONGEST)):
-            depth += {"{": 1, "}": -1}.get(text[place], 0)
-            if depth == 0:
-                return text[start:place].strip()
-    return None
-
-
-def tagged(text: str) -> str | None:
-    """Return the content of the last ``<answer>...</answer>``, possibly closed by the end of the text."""
-    found: str | None = None
-    for match in _TAGGED.finditer(_tail(text)):
-        found = match.group(1).strip()
-    return found if found is None else found[:_LONGEST]
-
-
-def marked(text: str) -> str | None:
-    """Return the rest of the line after the last ``####``, ``Answer:`` or ``the answer is``."""
-    found: str | None = None
-    tail = half_width(_tail(text))
-    for match in _MARKED.finditer(tail):
-        rest = tail[match.end() : match.end() + _LONGEST].partition("\n")[0].strip(" \t*_`")
-        if rest:
-            found = rest
-    return found
+_MATH = r"(?:\$[^$\n]{1,1000}\$|\\\((?:(?!\\\)).){1,1000}\\\))"
+#: Formulas at the beginning of an answer, before its reasons: "$x$, since".
+_FORMULAS = re.compile(rf"{_MATH}(?:\s*(?:,|,? and|,? or)\s*{_MATH}){{0,9}}")
+#: Behind the answer of a text without a mark.
+_REMARK = re.compile(
+    r"\n[>*_ \t]*(?:check|verification|to verify|note|let me know|explanation)\b", re.IGNORECASE
+)
+_ASIDE = re.compile(r"\((?!\s*=)[^()\n]{0,300}\)")
+_SENTENCE = re.compile(r"[.!?](?=\s)|\n")
+_BOLD = re.compile(r"\*\*([^*\n]{1,100})\*\*")
+_SIGNS = str.maketrans({"√": r"\sqrt ", "∞": r"\infty ", "∪": r"\cup ", "≤": r"\le ", "≥": r"\ge "})
+_ROOT = re.compile(r"√\s*\(([^()\n]{1,200})\)|√\s*([0-9]+|[A-Za-z])")
 
 
 def final_answer(text: str) -> str | None:
     """Return the answer that a text marks, else its last non-empty line."""
-    for find in (boxed, tagged, marked):
-        if (found := find(text)) is not None:
-            return _bare(found)
-    lines = [line.strip() for line in _tail(text).splitlines() if line.strip()]
-    return _bare(lines[-1][:_LONGEST]) if lines else None
+    for found in statements(text):
+        return _bare(found)
+    lines = [line.strip() for line in searched(text).splitlines() if line.strip()]
+    return _bare(lines[-1][:LONGEST]) if lines else None
 
 
 def number_in(text: str) -> str | None:
@@ -97,37 +52,14 @@ def number_in(text: str) -> str | None:
 
     Returns None if there is none, or if the answer consists of several.
     """
-    for find in (boxed, tagged, marked):
-        if (found := find(text)) is None:
-            continue
+    for found in statements(text):
         match stated_number(found):
             case Fraction() as value:
                 return digits_of(value)
-            case "several":
+            case str():
                 return None
-    numbers = numbers_in(_tail(text))
-    return digits_of(numbers[-1].value) if numbers else None
-
-
-def letter_in(text: str, letters: str) -> str | None:
-    """Return the letter in `letters` that a text chooses; None if that is unclear."""
-    text = half_width(_tail(text))
-    if alone := _ALONE.fullmatch(text):
-        return _one_of(alone.group(1).upper(), letters)
-    for find in (boxed, tagged, marked):
-        found = find(text)
-        plain = "" if found is None else _WRAPPED.sub(r"\1", _bare(found))
-        if alone := _ALONE.fullmatch(plain):
-            return _one_of(alone.group(1).upper(), letters)
-        match = _LETTER.match(plain)
-        if match and (letter := _one_of(match.group(1), letters)):
-            # "A or B" chooses neither.
-            other = _OTHER_LETTER.match(plain, match.end(1))
-            return None if other and _one_of(other.group(1), letters) else letter
-    last: str | None = None
-    for match in _LAST_LETTER.finditer(text):
-        last = _one_of(next(filter(None, match.groups())), letters) or last
-    return last
+    last = _last_number(searched(text))
+    return None if last is None else digits_of(last)
 
 
 def normal_form(answer: str) -> str:
@@ -143,19 +75,35 @@ def normal_form(answer: str) -> str:
     return re.sub(r"\s+", "", plain).rstrip(".").casefold()
 
 
-def _tail(text: str) -> str:
-    """Return the part of a text that is searched for the answer."""
-    return without_thoughts(text)[-_TAIL:]
+def _last_number(text: str) -> Fraction | None:
+    """Return the last number of a text, without remarks; of its sentence, the one in bold if there is one."""
+    remark = _REMARK.search(text)
+    for part in (
+        _ASIDE.sub(" ", text[: remark.start()]) if remark else "",
+        _ASIDE.sub(" ", text),
+        text,
+    ):
+        numbers = numbers_in(part)
+        if numbers:
+            break
+    else:
+        return None
+    for sentence in reversed(_SENTENCE.split(part)):
+        if numbers_in(sentence):
+            bold = [one for some in _BOLD.findall(sentence) for one in numbers_in(some)]
+            return bold[-1].value if bold else numbers[-1].value
+    return numbers[-1].value
 
 
 def _bare(answer: str) -> str:
-    """Strip an answer of a final full stop, emphasis and dollar signs."""
+    """Strip an answer of reasons behind a formula, a final full stop, emphasis and dollar signs."""
     plain = answer.strip().lstrip("*_` ").rstrip("*_`. ")
-    while len(plain) > 2 and plain[0] == plain[-1] == "$":
+    if formulas := _FORMULAS.match(plain):
+        plain = formulas[0]
+    while len(plain) > 2 and plain[0] == plain[-1] == "$" and "$" not in plain[1:-1]:
         plain = plain[1:-1].strip()
+    if plain.startswith("\\(") and plain.endswith("\\)") and "\\(" not in plain[2:]:
+        plain = plain[2:-2].strip()
     inner = boxed(plain)
-    return plain if inner is None else inner
-
-
-def _one_of(letter: str, letters: str) -> str | None:
-    return letter if letter and letter in letters else None
+    plain = plain if inner is None else inner
+    return _ROOT.sub(lambda root: rf"\sqrt{{{root[1] or root[2]}}}", plain).translate(_SIGNS)

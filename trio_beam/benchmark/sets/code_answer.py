@@ -5,38 +5,47 @@ whole function once more, bare or in a fenced block with words around it; or wit
 All become a text that runs behind the prompt, which the official evaluator calls a completion. A function
 that is defined again simply takes the place of the prompt's.
 
-Which part of an answer is the program is found by trying to read parts of it as Python. What is read in all
-is at most a fixed multiple of the answer's length (`_Reader`), so that none takes longer than others like it.
+Of several programs the last complete one counts: models correct themselves. What it lacks is taken from the
+other parts of the answer.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
-import re
 import symtable
 import textwrap
-import warnings
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
-from trio_beam.benchmark.sets.thinking import without_thoughts
+import attrs
 
-#: No solution is longer, and Python needs a hundred times the memory of what it reads.
-_LONGEST = 50_000
-#: An answer and its prompt are read so many times, or so many characters of a short one.
-_MOST_READ = 20
-_MOST_READ_OF_SHORT = 20_000
+from trio_beam.benchmark.sets.code_parts import (
+    Reader,
+    TooMuch,
+    clean,
+    dedent,
+    fenced,
+    parse,
+    parts,
+    starts,
+)
 
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)[^\n]*$", re.MULTILINE)
-_STARTS_CODE = re.compile(r"^(?:async[ ]+def|def|class|from|import)[ \t]|^@\w", re.MULTILINE)
-_DEFINES = re.compile(r"^(?:async\s+)?def\s", re.MULTILINE)
 #: Statements that have others in them, without being definitions; and the parts of them that do.
 _COMPOUND = (
     *(ast.If, ast.Try, ast.TryStar, ast.With, ast.For, ast.While, ast.Match),
     *(ast.ExceptHandler, ast.match_case),
 )
-_OTHER_LANGUAGES = {"bash", "sh", "shell", "console", "text", "output", "json", "markdown", "pycon"}
+_BUILTINS = frozenset(vars(builtins))
+
+
+@attrs.frozen
+class _Part:
+    """A part of an answer that can be read, at least from its beginning."""
+
+    code: str
+    tree: ast.Module
 
 
 def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
@@ -49,16 +58,15 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
         text: the model's answer.
         entry_point: the name of the function.
     """
-    text = _clean(text)
+    text = clean(text)
     if not text.strip():
         return None
-    blocks = list(_fenced(text))
-    reader = _Reader(max(_MOST_READ_OF_SHORT, _MOST_READ * (len(prompt) + len(text))))
+    blocks = list(fenced(text))
+    reader = Reader(len(prompt) + len(text))
     # Code may be nested too deeply, or have too long a number, to be taken apart.
-    with contextlib.suppress(RecursionError, ValueError, _TooMuch):
-        for candidate in _candidates(blocks, text, entry_point, reader):
-            if found := _whole_function(candidate, entry_point, reader):
-                return f"\n{found}"
+    with contextlib.suppress(RecursionError, ValueError, TooMuch):
+        if found := _whole_function(prompt, parts(text, entry_point, reader), entry_point, reader):
+            return f"\n{found}"
         for candidate in blocks or [text]:
             if found := _body(prompt, candidate, entry_point, reader):
                 return found
@@ -67,167 +75,81 @@ def completion_of(prompt: str, text: str, entry_point: str) -> str | None:
 
 def code_in(text: str) -> str | None:
     """Return the code of an answer in canonical form, for votes without the prompt."""
-    text = _clean(text)
+    text = clean(text)
     if not text.strip():
         return None
-    code = next(_fenced(text), text)
+    code = next(fenced(text), text)
     try:
-        return ast.unparse(_parse(code))
+        return ast.unparse(parse(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return code.strip("\n")
 
 
-def _clean(text: str) -> str:
-    text = without_thoughts(text).replace("\r\n", "\n").replace("\r", "\n")[:_LONGEST]
-    # Many models begin with a space.
-    return text.lstrip() if _STARTS_CODE.match(text.lstrip()) else text
-
-
-class _TooMuch(Exception):
-    """As much of an answer was read as may be."""
-
-
-class _Reader:
-    """Reads code as Python does, until it has read so many characters.
-
-    Args:
-        most: characters, all readings together.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._left = most
-
-    def take(self, characters: int) -> None:
-        """Count characters that are about to be read or copied.
-
-        Raises:
-            _TooMuch: they are more than are left.
-        """
-        self._left -= characters
-        if self._left < 0:
-            raise _TooMuch
-
-    def parse(self, source: str) -> ast.Module:
-        """Read a source.
-
-        Raises:
-            _TooMuch: it is longer than what is left.
-            SyntaxError: also for what only the compiler finds, such as ``return`` outside a function.
-            ValueError, RecursionError, MemoryError: it is too deep, or no source at all.
-        """
-        self.take(len(source))
-        return _parse(source)
-
-
-def _fenced(text: str) -> Iterator[str]:
-    """The fenced blocks that may be Python, in their order; one that is not closed ends with the text."""
-    fences = deque(_FENCE.finditer(text))
-    if fences and not fences[0][2] and _DEFINES.search(text, 0, fences[0].start()):
-        # The code comes first, and the first fence closes what nothing has opened.
-        yield text[: fences.popleft().start()].strip("\n")
-    while fences:
-        opening = fences.popleft()
-        end = len(text)
-        while fences:
-            fence = fences.popleft()
-            if fence[1][0] == opening[1][0] and not fence[2]:
-                end = fence.start()
-                break
-        inside = text[opening.end() : end]
-        if opening[2].lower() not in _OTHER_LANGUAGES and inside.strip():
-            yield inside.strip("\n")
-
-
-def _candidates(
-    blocks: Sequence[str], text: str, entry_point: str, reader: _Reader
-) -> Iterator[str]:
-    """Texts that may have the whole function: a block behind all before it, a block alone, or all of it."""
-    before: list[str] = []
-    for block in blocks:
-        if before:
-            reader.take(sum(map(len, before)))
-            yield "\n".join([*before, _dedent(block)])
-        before.append(_dedent(block))
-        yield block
-    if not blocks and f"def {entry_point}" in text:
-        for start in _starts(text, entry_point):
-            reader.take(len(text) - start)
-            yield text[start:]
-
-
-def _starts(text: str, entry_point: str) -> Iterator[int]:
-    """Where the code with the function may begin; words may do that, too: "from the list, we take"."""
-    defined = f"def {entry_point}"
-    end = text.rfind(defined) + len(defined)
-    return (match.start() for match in _STARTS_CODE.finditer(text, 0, end))
-
-
-def _whole_function(code: str, entry_point: str, reader: _Reader) -> str | None:
-    """The definition of the function with what it needs, if the code has it and can be read so far."""
-    if f"def {entry_point}" not in code:
+def _whole_function(
+    prompt: str, codes: Sequence[str], entry_point: str, reader: Reader
+) -> str | None:
+    """The last complete definition of the function, with what it needs."""
+    read = [
+        _Part(code, tree)
+        for code in codes
+        if (tree := reader.parse_beginning("", code)) is not None
+    ]
+    complete = [n for n, part in enumerate(read) if _has_body(part.tree, entry_point)]
+    if not complete:
         return None
-    code = _dedent(code)
-    tree = _readable("", code, reader)
-    if tree is None or not _has_body(tree, entry_point):
-        return None
-    return _kept_lines(code, tree, entry_point, start=0)
+    own = read[complete[-1]]
+    # Definitions behind the last complete one have no body.
+    usable = [
+        part
+        for n, part in enumerate(read)
+        if n <= complete[-1] or not _is_defined(part.tree, entry_point)
+    ]
+    known = _BUILTINS | _names_of(reader.parse_all("", prompt))
+    kept = _needed(own, [part for part in usable if part is not own], entry_point, known)
+    return "".join(_kept_lines(part.code, kept[id(part)]) for part in usable if id(part) in kept)
 
 
-def _dedent(code: str) -> str:
-    """Dedent like textwrap, but leave text alone that needs no dedenting, such as docstring lines."""
-    return textwrap.dedent(code) if code.lstrip("\n")[:1] in (" ", "\t") else code
-
-
-def _body(prompt: str, code: str, entry_point: str, reader: _Reader) -> str | None:
+def _body(prompt: str, code: str, entry_point: str, reader: Reader) -> str | None:
     """The code as the body of the prompt's function, if it can be one."""
-    block = textwrap.indent(_dedent(code).strip("\n"), "    ")
+    block = textwrap.indent(dedent(code).strip("\n"), "    ")
     # Verbatim; with the first line's indent restored, which chat templates strip; as a block.
     attempts = [code, f"    {code.lstrip()}", block]
     if any(line[:1].strip() for line in code.strip().split("\n")[1:]):
         attempts = [code, block, attempts[1]]
-    for read in (
-        _parsed,
-        _readable,
-    ):  # one that parses completely is better than any that parses in part
+    # One that parses completely is better than any that parses in part.
+    for read in (reader.parse_all, reader.parse_beginning):
         for attempt in attempts:
-            tree = read(prompt, attempt, reader)
+            tree = read(prompt, attempt)
             if tree is not None and _has_body(tree, entry_point):
-                return _kept_lines(prompt + attempt, tree, entry_point, start=prompt.count("\n"))
+                part = _Part(prompt + attempt, tree)
+                kept = _needed(part, [], entry_point, frozenset())[id(part)]
+                return _kept_lines(part.code, kept, start=prompt.count("\n"))
     return None
 
 
+def _is_defined(tree: ast.Module, entry_point: str) -> bool:
+    return any(entry_point in _defines(node) for node in tree.body)
+
+
 def _has_body(tree: ast.Module, entry_point: str) -> bool:
-    """Return whether the function's last definition has more than a docstring."""
+    """Return whether the function's last definition has more than a docstring, or a placeholder."""
     for node in reversed(tree.body):
         if isinstance(node, ast.FunctionDef) and node.name == entry_point:
             return any(not _says_nothing(inner) for inner in node.body)
+        is_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
+        if is_lambda and entry_point in _defines(node):
+            return True
     return False
 
 
 def _says_nothing(node: ast.stmt) -> bool:
     constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return constant or isinstance(node, (ast.Import, ast.ImportFrom))
+    raised = isinstance(node, ast.Raise) and "NotImplementedError" in _uses(node)
+    return constant or raised or isinstance(node, (ast.Import, ast.ImportFrom, ast.Pass))
 
 
-def _parsed(before: str, code: str, reader: _Reader) -> ast.Module | None:
-    try:
-        return reader.parse(f"{before}{code}\n")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _parse(source: str) -> ast.Module:
-    """Parse code; raise SyntaxError also for compile errors, such as ``return`` outside a function."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Python, about the model's code
-        tree = ast.parse(source)
-        compile(tree, "solution", "exec")
-    return tree
-
-
-def _kept_lines(source: str, tree: ast.Module, entry_point: str, *, start: int) -> str:
+def _kept_lines(source: str, kept: Sequence[ast.stmt], *, start: int = 0) -> str:
     lines = source.split("\n")
-    kept = _needed(tree.body, entry_point)
     wanted = {line for node in kept for line in range(_first_line(node), _last_line(node) + 1)}
     return "\n".join(lines[line - 1] for line in sorted(wanted) if line > start) + "\n"
 
@@ -236,48 +158,43 @@ def _as_written(blocks: Sequence[str], text: str, entry_point: str) -> str:
     """Return the part that will not run but whose error is the most helpful."""
     named = [block for block in blocks if f"def {entry_point}" in block]
     if named or f"def {entry_point}" in text:
-        return f"\n{named[0] if named else text[next(_starts(text, entry_point), 0) :]}\n"
+        return f"\n{named[-1] if named else text[next(starts(text, entry_point), 0) :]}\n"
     return f"{(blocks or [text])[0]}\n"
 
 
-def _readable(before: str, code: str, reader: _Reader) -> ast.Module | None:
-    """As much of a code as Python can read, from its beginning to a line that is not indented.
+def _needed(
+    own: _Part, others: Sequence[_Part], entry_point: str, known: frozenset[str]
+) -> dict[int, list[ast.stmt]]:
+    """Return the statements that define the function and everything it uses, directly or not, by part.
 
-    This drops prose after the code, but keeps errors inside a function.
+    Other statements (examples, prints, requests for input) are not part of the solution. What the function's
+    own part does not define, and is not known, is looked for in the others.
     """
-    lines = code.split("\n")
-    ends = [len(lines), *(n for n in range(len(lines) - 1, 0, -1) if lines[n][:1].strip())]
-    limit = len(lines)
-    for end in ends:
-        if end > limit:
-            continue
-        try:
-            return reader.parse(before + "\n".join(lines[:end]) + "\n")
-        except SyntaxError as error:
-            # Lines after the error cannot repair it.
-            limit = min(end, (error.lineno or 1) - before.count("\n") - 1)
-        except (ValueError, RecursionError, MemoryError):
-            return None
-    return None
-
-
-def _needed(body: Sequence[ast.stmt], entry_point: str) -> list[ast.stmt]:
-    """Return the statements that define the function and everything it uses, directly or not.
-
-    Other statements (examples, prints, requests for input) are not part of the solution.
-    """
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for place, node in enumerate(body):
-        for name in _defines(node):
-            places[name].append(place)
-    kept = set[int]()
+    homes: list[dict[str, list[tuple[_Part, ast.stmt]]]] = [defaultdict(list), defaultdict(list)]
+    for home, some in zip(homes, ([own], others), strict=True):
+        for part in some:
+            for node in part.tree.body:
+                for name in _defines(node):
+                    home[name].append((part, node))
+    kept: dict[int, dict[int, ast.stmt]] = {id(own): {}}
     wanted = [entry_point, "*"]
     while wanted:
-        for place in places.pop(wanted.pop(), ()):
-            if place not in kept:
-                kept.add(place)
-                wanted += _uses(body[place])
-    return [body[place] for place in sorted(kept)]
+        name = wanted.pop()
+        places = homes[0].pop(name, None)
+        if places is None:
+            places = [] if name in known or name == entry_point else homes[1].pop(name, [])
+        for part, node in places:
+            statements = kept.setdefault(id(part), {})
+            if node.lineno not in statements:
+                statements[node.lineno] = node
+                wanted += _uses(node)
+    return {part: list(statements.values()) for part, statements in kept.items()}
+
+
+def _names_of(tree: ast.Module | None) -> frozenset[str]:
+    """Return the names that a source defines at its top."""
+    body = [] if tree is None else tree.body
+    return frozenset(name for node in body for name in _defines(node))
 
 
 def _defines(node: ast.stmt) -> set[str]:

@@ -4,7 +4,7 @@ Supported are digits in groups (``1,234``, ``1{,}234``, ``1\,234``, ``1 234``, `
 full-width digits and signs, fractions (``3/4``, ``\frac{3}{4}``, ``1\frac12``, ``½``), powers (``10^3``,
 ``1e5``, ``2 \times 10^3``), magnitudes (``1.5 million``), currencies, per cent (``50%`` is 50), and units
 after a number (``18cm``, ``18\text{ cm}``, the ``18th``). The 3 of ``x3``, the 4 of ``4B`` and the 2 of
-``1.2.3`` are not numbers.
+``1.2.3`` are not numbers. An answer may also be in words (``twenty-one``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 import attrs
+
+from trio_beam.benchmark.sets.number_words import in_words
 
 #: Longer numbers are ignored, since they would only slow down reading.
 _LONGEST = 100
@@ -27,6 +29,7 @@ _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     **{ord(sign): "." for sign in "。．｡"},
     **{ord(sign): "-" for sign in "−﹣‐‑‒–"},
     **{ord(space): " " for space in "\u00a0\u2007\u2009\u202f"},
+    ord("’"): "'",
 }
 _VULGAR = {
     "½": "1/2",
@@ -60,14 +63,17 @@ _UNITS = (
     "|l|ml|L|mL|st|nd|rd|th|am|pm|px|dB|Hz|kHz|MHz|GHz|KB|MB|GB|TB|°[CF]?|%"
 )
 
+#: Only between digits: what nobody writes between two numbers.
+_SEPARATOR = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f’_]|\\[,;:!]|\{,\})(?=\d{3}(?!\d))")
 _LATEX = (
     (re.compile(r"\\(?:left|right|displaystyle|!)"), ""),
     (re.compile(r"\\(?:approx|simeq|quad|qquad|ldots|dots)\b"), " "),
-    (re.compile(r"\{,\}"), ","),
+    (re.compile(r"\\pm"), "±"),
     (re.compile(r"\\[,;: ]|~"), " "),
     (re.compile(r"\\(?=[$%#&_{}])"), ""),
     (re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|textrm|mbox)\s*\{([^{}]*)\}"), r" \1 "),
     (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degrees?"), "°"),
+    (re.compile(r"(?<=\d)\s*\^\s*\{?\s*(?=(?:st|nd|rd|th)\b)"), ""),
     (re.compile(r"\\(?:times|cdot)|[×·⋅]"), "*"),
     (
         re.compile(r"(?<=\d)\s*\\[dtc]?frac\s*+\{\s*+([\d., ]++)\}\s*+\{\s*+([\d., ]++)\}"),
@@ -109,11 +115,24 @@ _IN_TEXT = re.compile(rf"{_START}(?:{_IN_BODY})(?-i:{_BEHIND})", _FLAGS)
 _IN_ANSWER = re.compile(rf"{_START}(?:{_ALONE_BODY})(?-i:{_BEHIND})", _FLAGS)
 _ALONE = re.compile(rf"\s*(?:{_ALONE_BODY})\s?(?:[€£¥₹]|%|°)?\.?\s*", _FLAGS)
 #: Separators of alternatives, neither of which alone is the answer: ``18 or 20``; ``18, 20`` alone.
-_OR = re.compile(r"\s*(?:[a-z]+\s+){0,2}(?:or|and/or)\s*", re.IGNORECASE)
+_OR = re.compile(r"\s*(?:[a-z]+\s+){0,2}(?:or|and/or|to|±|-)\s*", re.IGNORECASE)
 _LIST = re.compile(r"\s*(?:[,;&]|and)\s*", re.IGNORECASE)
 _WORD = re.compile(r"(?<![A-Za-z])(?!and\b|or\b)[A-Za-z]{2,}", re.IGNORECASE)
+_RANGE = re.compile(r"\bbetween\s*$", re.IGNORECASE)
 _COMMAND = re.compile(r"\\[A-Za-z]")
-_DENIED = re.compile(r"\b(?:not|isn't|rather than|instead of)\s*$", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:not|never|isn't|rather than|instead of)\s*$", re.IGNORECASE)
+#: What goes on with a sum, and what ends a statement, before its reasons.
+_OPERATOR = re.compile(r"[^\S\n]{0,2}[)\]]?[^\S\n]{0,2}[-+*/÷^±][^\S\n]{0,2}(?=[\d(\[$£€.])")
+_EQUALS = re.compile(r"[^\S\n]{0,2}=")
+_CLAUSE = re.compile(
+    r"[.,;](?=\s|$)|\s\(|\b(?:since|because|as|where|which|given|for|from|after|when|if)\b",
+    re.IGNORECASE,
+)
+_UNCLEAR = re.compile(
+    r"\b(?:unclear|unknown|undetermined|not enough information"
+    r"|(?:cannot|can't|can not) be (?:determined|found|known))\b",
+    re.IGNORECASE,
+)
 
 
 @attrs.frozen
@@ -150,10 +169,11 @@ def numbers_in(text: str, *, spaced: bool = False) -> list[Found]:
 def stated_number(text: str) -> Fraction | str | None:
     """Return the number that a short text states as its answer.
 
-    This is the number after the last equals sign, else the first that is not negated.
+    This is the result of a sum (``3 * 6 = 18``, ``18 = 3 * 6``), else the first that is not negated.
 
     Returns:
-        ``"several"`` if the text names alternatives, None if it has no number or is an expression.
+        ``"several"`` if the text names alternatives, or a sum without a result; ``"unclear"`` if it says that
+        there is no answer; None if it has no number or is an expression.
     """
     plain = _plain(text)
     if _COMMAND.search(plain):
@@ -163,13 +183,39 @@ def stated_number(text: str) -> Fraction | str | None:
         for one in _find(plain, spaced=True)
         if not _DENIED.search(plain, max(0, one.start - 20), one.start)
     ]
-    behind = plain.rfind("=")
-    found = [one for one in found if one.start > behind] or found
-    if len(found) > 1:
-        between = plain[found[0].end : found[1].start]
-        if _OR.fullmatch(between) or (_LIST.fullmatch(between) and not _WORD.search(plain)):
-            return "several"
-    return found[0].value if found else None
+    if not found:
+        words = in_words(plain)
+        return "unclear" if _UNCLEAR.search(plain) else None if words is None else Fraction(words)
+    first = found[0]
+    clause = _CLAUSE.search(plain, first.end)
+    end = clause.start() if clause else len(plain)
+    behind = plain.rfind("=", 0, end)
+    lone = [
+        one
+        for one in found
+        if behind < one.start < end
+        and not (
+            _OPERATOR.match(plain, one.end) or _OPERATOR.fullmatch(plain, behind + 1, one.start)
+        )
+    ]
+    if behind > first.end:
+        left = not lone or plain[behind + 1 : lone[0].start].strip(" ($") not in ("", "about", "≈")
+        if left and _EQUALS.match(plain, first.end):
+            return first.value
+        return lone[0].value if lone else "several"
+    if len(found) > 1 and _alternatives(plain, first, found[1]):
+        return "several"
+    return "several" if _OPERATOR.match(plain, first.end) else first.value
+
+
+def _alternatives(plain: str, first: Found, second: Found) -> bool:
+    """Return whether two numbers are alternatives, or the ends of a range."""
+    between = plain[first.end : second.start]
+    if _OR.fullmatch(between):
+        return True
+    if not _LIST.fullmatch(between):
+        return False
+    return _RANGE.search(plain, 0, first.start) is not None or not _WORD.search(plain)
 
 
 def digits_of(value: Fraction) -> str:
@@ -183,7 +229,7 @@ def digits_of(value: Fraction) -> str:
 
 def _plain(text: str) -> str:
     """Convert LaTeX's and Unicode's number notations to plain text."""
-    plain = half_width(text)
+    plain = half_width(_SEPARATOR.sub(",", text))
     for sign, fraction in _VULGAR.items():
         plain = plain.replace(sign, f" {fraction}")
     plain = re.sub(r"(?<=\d)[⁻⁰¹²³⁴-⁹]+", lambda match: f"^{match[0].translate(_RAISED)}", plain)

@@ -51,11 +51,14 @@ class ReasoningGym:
         place = {"task": self.task, "seed": seed, "size": size}
         maker = Verifier(_PACKAGE, _MAKING)
         try:
-            entries = maker.run_sync("reasoning_gym_make", **place, count=wanted)
+            made = maker.run_sync("reasoning_gym_make", **place, count=wanted)
         except ProcessFailed as failed:
-            raise BenchmarkError(self._why_not(maker, failed.detail)) from None
+            raise BenchmarkError(f"{self.name}: {failed.detail}") from None
+        if "entries" not in made:
+            raise BenchmarkError(self._why_not(made["tasks"], made["error"]))
         return [
-            self._problem(place | {"index": index}, entry) for index, entry in enumerate(entries)
+            self._problem(place | {"index": index}, entry)
+            for index, entry in enumerate(made["entries"])
         ]
 
     async def check_grading(self) -> None:
@@ -103,11 +106,7 @@ class ReasoningGym:
             meta={"task": self.task},
         )
 
-    def _why_not(self, maker: Verifier, detail: str) -> str:
-        try:
-            tasks = maker.run_sync("reasoning_gym_tasks")
-        except ProcessFailed:
-            return f"{self.name}: {detail}"
+    def _why_not(self, tasks: Sequence[str], detail: str) -> str:
         if self.task in tasks:
             return f"{self.name}: the task gives no problems ({detail})"
         nearest = nearest_keys(self.task, tasks)

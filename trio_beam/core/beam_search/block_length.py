@@ -24,7 +24,9 @@ def affordable(
     usual = config.tokens_per_step
     # Samples whose log q is needed may have to be sampled twice.
     times = 2 if config.needs_proposal_logprobs else 1
-    prompts = times * sum(meter.prompt_length + beam.length for beam in beams)
+    # Samples that can be cancelled one by one are requests of their own.
+    times_read = times * (n if config.one_by_one else 1)
+    prompts = times_read * sum(meter.prompt_length + beam.length for beam in beams)
     left = min(meter.tokens_left, meter.total_left - prompts)
     if left == float("inf"):
         return usual, usual

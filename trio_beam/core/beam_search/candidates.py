@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.scoring import call_scorer, is_async
 from trio_beam.core.beam_search.stand_ins import replace_members
 from trio_beam.core.config import (
     AnyScorer,
@@ -17,7 +16,9 @@ from trio_beam.core.config import (
 )
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import call_scorer, is_async, name_of, rewarded
 from trio_beam.core.seeds import Chance
+from trio_beam.errors import ScorerError
 
 
 class CandidatePool:
@@ -69,6 +70,12 @@ class CandidatePool:
         return [beam for group in self._groups for beam in group]
 
     @property
+    def to_score(self) -> list[Beam]:
+        """The candidates that the scorer is asked about."""
+        config = self._config
+        return [beam for beam in self.fresh if not config.rewards or config.is_rewarded(beam)]
+
+    @property
     def standing(self) -> list[Beam]:
         """All current beams, without those still awaited."""
         fresh = self.fresh
@@ -85,9 +92,9 @@ class CandidatePool:
         """Score the candidates if `scorer` is a plain function; return whether they are scored.
 
         Raises:
-            ScorerError: the scorer failed.
+            ScorerError: the scorer failed, or leaves no particle a weight.
         """
-        fresh = self.fresh
+        fresh = self.to_score
         waits = isinstance(scorer, (ModelScorer, RewardScorer)) or is_async(scorer)
         if not self.scored and not (waits and fresh):
             values = call_scorer(scorer, fresh, self._config) if fresh else []  # type: ignore[arg-type]
@@ -99,17 +106,50 @@ class CandidatePool:
         scores: Mapping[Beam, float | None],
         step_scores: Mapping[Beam, tuple[float, ...]] | None = None,
     ) -> None:
-        """Set the candidates' scores, and step scores if there are any; drop candidates without a score."""
+        """Set the candidates' scores, and step scores if there are any.
+
+        Without weights, candidates whose scoring failed are dropped; with a reward in the weights, others
+        stand in for them.
+
+        Raises:
+            ScorerError: the scores leave no particle a weight.
+        """
         steps = step_scores or {}
-        self._groups = [
-            [
-                beam.replace(score=score, step_scores=steps.get(beam, ()))
-                for beam in group
-                if (score := scores[beam]) is not None
+        if self._config.rewards:
+            self._reward(scores, steps)
+        else:
+            self._groups = [
+                [
+                    beam.replace(score=score, step_scores=steps.get(beam, ()))
+                    for beam in group
+                    if (score := scores[beam]) is not None
+                ]
+                for group in self._groups
             ]
-            for group in self._groups
-        ]
         self.scored = True
+
+    def _reward(
+        self,
+        scores: Mapping[Beam, float | None],
+        step_scores: Mapping[Beam, tuple[float, ...]],
+    ) -> None:
+        found: dict[Beam, float | None] = {}
+        groups: list[list[Beam]] = [[] for _ in self._groups]
+        for group, into in zip(self._groups, groups, strict=True):
+            for beam in group:
+                scored = beam
+                if (score := scores.get(beam)) is not None:
+                    scored = rewarded(beam, score, self._config)
+                    scored = scored.replace(step_scores=step_scores.get(beam, ()))
+                into.append(scored)
+                if beam in scores:
+                    found[scored] = score
+        if found:
+            at = self._chance("stand-ins for rewards")
+            groups, _ = replace_members(groups, found, at)
+        self._groups = groups
+        if all(beam.log_weight == -math.inf for beam in self.standing):
+            raise ScorerError(name_of(self._config.scorer), "gives no text a finite reward")
 
     def lookahead_candidates(self) -> Sequence[Beam]:
         """Return the candidates to roll out before `select`; empty if done or not needed."""
@@ -148,7 +188,7 @@ class CandidatePool:
 def merge_duplicates(ended: Sequence[Beam], beams: Sequence[Beam]) -> tuple[list[Beam], list[Beam]]:
     """Merge beams with the same tokens, adding their multiplicities; return (ended, other) beams."""
     kept = list(ended)
-    places: dict[tuple[int, int, bool], list[int]] = {}
+    places: dict[tuple[int, int, bool, bool], list[int]] = {}
     for place, beam in enumerate(kept):
         places.setdefault(_identity(beam), []).append(place)
     for beam in beams:
@@ -163,5 +203,5 @@ def merge_duplicates(ended: Sequence[Beam], beams: Sequence[Beam]) -> tuple[list
     return kept[: len(ended)], kept[len(ended) :]
 
 
-def _identity(beam: Beam) -> tuple[int, int, bool]:
-    return (beam.length, beam.fingerprint, beam.ended)
+def _identity(beam: Beam) -> tuple[int, int, bool, bool]:
+    return (beam.length, beam.fingerprint, beam.ended, beam.confident)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.evaluation import Evaluation, judge
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.evaluation import Evaluation, first_seed, judge
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.result import StopReason, Votes
 
@@ -40,8 +40,10 @@ class FinalChoice:
         self._beams = list(beams)
         # An order for each of the first beams, which it starts with.
         # Numbered as a round of its own, so that its seeds are its own.
+        question = rule.question(self._beams)
+        first = first_seed(number + 1, question.samples, config, seed)
         self.evaluation: Evaluation = judge(
-            number + 1, self._beams[: rule.orders], rule.question(self._beams), config, seed
+            number + 1, self._beams[: rule.orders], question, config, first
         )
 
     @property

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
-from trio_beam.core.beam_search.evaluation import Evaluation, evaluation_round, first_seed
 from trio_beam.core.block import Continuation, known
 from trio_beam.core.config import BeamSearchConfig, Lookahead
+from trio_beam.core.evaluation import Evaluation, evaluation_round, first_seed
 from trio_beam.core.steps import Expansion, Sampling
 from trio_beam.core.weights import log_mean
 from trio_beam.errors import ContextOverflow
@@ -49,8 +49,7 @@ def _rollouts(
     seed: int | None,
 ) -> list[Expansion]:
     n = lookahead.rollouts
-    if seed is not None:
-        seed = first_seed(number, n, config, seed)
+    seed = first_seed(number, n, config, seed)
     return [
         Expansion(
             rank=index,

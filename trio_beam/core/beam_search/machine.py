@@ -20,15 +20,21 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.block_length import affordable
 from trio_beam.core.beam_search.candidates import merge_duplicates
 from trio_beam.core.beam_search.final_choice import FinalChoice
+from trio_beam.core.beam_search.moves import Moves
 from trio_beam.core.beam_search.open_round import OpenRound
 from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
-from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.beam_search.sample_order import SampleOrder
+from trio_beam.core.block import Continuation
+from trio_beam.core.config import BeamSearchConfig, Population
 from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.ranking import best_first
-from trio_beam.core.result import BeamFailure, SearchResult, StopReason, Votes
+from trio_beam.core.reference import next_block
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult, StopReason, Votes
+from trio_beam.core.scoring import check_scores
 from trio_beam.core.seeds import Chance, base_seed, sample_number
+from trio_beam.core.statistics import wilson_interval
 from trio_beam.core.steps import (
     Expansion,
     Failed,
@@ -37,10 +43,11 @@ from trio_beam.core.steps import (
     Reaction,
     Round,
     Sampling,
+    ScoreCandidates,
     Step,
 )
 from trio_beam.core.usage import UsageMeter
-from trio_beam.core.weights import log_sum
+from trio_beam.core.weights import effective_size, log_sum
 from trio_beam.errors import ScorerError, TrioBeamError
 
 
@@ -69,7 +76,12 @@ class BeamSearchMachine:
         self._completed = 0
         self._exact = True  # whether everything received in completed rounds was
         self._shortened = False  # whether the budget has shortened a block
+        self._settled = False
         self._open: OpenRound | None = None
+        self._moves: Moves | None = None  # while particles move between two rounds
+        self._length = 0  # of unfinished texts: the lengths of all blocks so far
+        self._moved = (0, 0)  # steps accepted and made
+        self._particle_rounds: list[ParticleRound] = []
         self._choice: FinalChoice | None = (
             None  # while or after a model has been asked for the answer
         )
@@ -92,19 +104,24 @@ class BeamSearchMachine:
         """
         if self._end is not None:
             return self._end
-        events: tuple[Event, ...] = ()
         if self._choice is not None:
             return self._choose(self._choice)
-        if self._open is not None:
-            if (wanted := self._open.next()) is not None:
-                self._enter(Phase.EVALUATING if isinstance(wanted, Round) else Phase.SCORING)
-                return wanted
-            if self._open.verdict == "failed":
-                return self._fail(self._open.scorer_error)
-            if self._open.verdict == "budget":
-                # The round stays open: beams it did not expand remain unchanged.
-                return self._finish("budget", ())
-            events = (self._close(self._open),)
+        if self._moves is not None:
+            return self._next_move(self._moves) or self._open_round(())
+        return self._open_round(()) if self._open is None else self._step_of_round(self._open)
+
+    def _step_of_round(self, current: OpenRound) -> Step:
+        if (wanted := current.next()) is not None:
+            self._enter(Phase.EVALUATING if isinstance(wanted, Round) else Phase.SCORING)
+            return wanted
+        if current.verdict == "failed":
+            return self._fail(current.scorer_error)
+        if current.verdict == "budget":
+            # The round stays open: beams it did not expand remain unchanged.
+            return self._finish("budget", ())
+        events = (self._close(current),)
+        if self.config.selection_part.moves:
+            return self._begin_moves(events)
         return self._open_round(events)
 
     def receive(self, outcome: Outcome) -> Reaction:
@@ -115,17 +132,31 @@ class BeamSearchMachine:
         """
         if self._choice is not None and outcome.rank in self._choice.evaluation.missing:
             return self._receive_choice(self._choice, outcome)
+        if self._moves is not None and outcome.rank in self._moves.missing:
+            reaction = self._moves.receive(outcome)
+            self._failures += self._moves.failures
+            self._moves.failures = []
+            return reaction
         if self._open is None or self._end is not None:
             raise TrioBeamError(f"unexpected outcome for beam {outcome.rank}: no round is open")
         return self._open.receive(outcome)
 
     def take_scores(self, beams: Sequence[Beam], scores: object) -> None:
         """Set the scores requested by `ScoreCandidates`; invalid ones fail the search."""
+        if self._moves is not None:
+            try:
+                self._moves.take_scores(beams, check_scores(self.config.scorer, scores, beams))
+            except ScorerError as error:
+                self._moves.scorer_error = error
+            return
         assert self._open is not None
         self._open.take_scores(beams, scores)
 
     def scorer_failed(self, error: ScorerError) -> None:
         """Mark the search as failed by its scorer; results fall back to earlier rounds."""
+        if self._moves is not None:
+            self._moves.scorer_error = error
+            return
         assert self._open is not None
         self._open.scorer_failed(error)
 
@@ -144,12 +175,14 @@ class BeamSearchMachine:
             VoteError: the final beams cannot be voted on.
         """
         votes: Votes = ()
+        count = 0.0
         if voted and self._choice is not None and self._choice.decided:
             beams, votes = self._choice.result()
         else:
             beams = self._best(stop_reason)
             if voted:
                 beams, votes = self.config.answer_part.choose(beams)
+                count = self.config.answer_part.effective_votes(beams)
         return SearchResult(
             text=beams[0].text if beams else "",
             score=beams[0].score if beams else -math.inf,
@@ -161,6 +194,11 @@ class BeamSearchMachine:
             exact=self._exact and (self._open is None or not self._counts or self._open.exact),
             votes=votes,
             log_evidence=self._log_evidence(),
+            vote_intervals=tuple(wilson_interval(share, count) for _, share in votes if count),
+            effective_votes=count or None,
+            effective_sample_size=self._effective_sample_size(),
+            particle_rounds=tuple(self._particle_rounds),
+            acceptance_rates=(self._moved[0] / self._moved[1],) if self._moved[1] else (),
         )
 
     # -- phases
@@ -189,7 +227,13 @@ class BeamSearchMachine:
             reason = "budget"
         if reason is not None:
             return self._ask_for_choice(reason, events) or self._finish(reason, events)
+        self._length = min(self._length + block, self.config.max_tokens)
         opened = self._make_round(block, events)
+        order: SampleOrder | None = None
+        if self.config.one_by_one:
+            settling = self.config.answer_part.settling(len(opened.expansions))
+            order = SampleOrder(opened.expansions, settling, self.config.confidence)
+            opened = attrs.evolve(opened, held=order.held)
         self._open = OpenRound(
             opened,
             self._ended,
@@ -198,35 +242,99 @@ class BeamSearchMachine:
             meter=self.meter,
             chance=Chance(self._chance.entropy, f"round {opened.number} "),
             seed=self._base_seed,
+            reference=self._reference_block(block),
+            order=order,
         )
         self._enter(Phase.EXPANDING)
         return opened
 
     def _make_round(self, block: int, events: tuple[Event, ...]) -> Round:
         config, number = self.config, self._completed + 1
+        beams = [beam for beam in self._expandable() if not beam.is_reference]
+        n = config.samples_of_beam(number)
+        if number == 1 and config.selection_part.reference is not None:
+            n -= 1  # one particle follows it
+        if config.one_by_one:  # a request for each sample, so that each can be cancelled
+            beams, n = beams * n, 1
         expansions = tuple(
             Expansion(
                 rank=index,
                 beam=beam,
-                n=config.samples_of_beam(number),
+                n=n,
                 max_tokens=min(block, config.max_tokens - beam.length),
                 seed=self._seed(number, index),
             )
-            for index, beam in enumerate(self._expandable())
+            for index, beam in enumerate(beams)
         )
         sampling = Sampling.of(
             config,
             enumerate=config.proposal == "enumerate",
             proposal_logprobs=config.needs_proposal_logprobs,
         )
+        if config.answer_part.settles:
+            sampling = attrs.evolve(sampling, interruptible=True)
+        if config.confidence is not None:
+            top = max(config.top_logprobs, config.confidence.top)
+            needed = config.confidence.top > 0
+            sampling = attrs.evolve(sampling, top_logprobs=top, alternatives=needed)
         if config.block_part is not None and not sampling.enumerate:
             delimiters = config.block_part.server_delimiters
-            sampling = attrs.evolve(sampling, delimiters=delimiters)
+            sampling = attrs.evolve(sampling, delimiters=delimiters, token_texts=True)
         opened = Round(number=number, purpose="expand", expansions=expansions, sampling=sampling)
         started = RoundStarted(
             round=number, rounds=config.rounds, beams=len(expansions), samples=opened.samples
         )
         return attrs.evolve(opened, events=(*events, started))
+
+    def _reference_block(self, block: int) -> tuple[Beam, Continuation] | None:
+        """Return the particle that follows the reference, and its next block; None if there is none."""
+        reference = self.config.selection_part.reference
+        particles = [beam for beam in self._expandable() if beam.is_reference or not beam.length]
+        if reference is None or not particles:
+            return None
+        before = particles[0]
+        count = min(block, self.config.max_tokens - before.length)
+        return before, next_block(reference, before.length, count)
+
+    # -- moves of particles between two rounds
+
+    def _begin_moves(self, events: tuple[Event, ...]) -> Step:
+        selection, number = self.config.selection_part, self._completed
+        self._moves = Moves(
+            [*self._ended, *self._active],
+            self._length,
+            selection.power(self._length, self.config),
+            selection.moves,
+            number,
+            config=self.config,
+            chance=Chance(self._chance.entropy, f"moves of round {number} "),
+            seed=self._base_seed,
+            meter=self.meter,
+        )
+        if (step := self._next_move(self._moves)) is None:
+            return self._open_round(events)
+        assert not isinstance(step, ScoreCandidates)  # a step begins with samples
+        return attrs.evolve(step, events=(*events, *step.events))
+
+    def _next_move(self, moves: Moves) -> Step | None:
+        """Return the next requests of the moves; None if their particles have been taken over."""
+        if moves.missing:
+            raise TrioBeamError("step() was called before all requested outcomes were received")
+        if (wanted := moves.next()) is not None:
+            self._enter(Phase.EVALUATING)
+            return wanted
+        if moves.failed or moves.scorer_error is not None:
+            return self._fail(moves.scorer_error)
+        if moves.is_exhausted():
+            return self._finish("budget", ())
+        population = Population.of(moves.moved())
+        self._active, self._ended = list(population.active), list(population.ended)
+        self._exact = self._exact and moves.exact
+        self._moved = tuple(map(sum, zip(self._moved, moves.counts, strict=True)))  # type: ignore[assignment]
+        self._moves = None
+        if self.phase is not Phase.READY:
+            self._enter(Phase.READY)
+        return None
 
     # -- a model's choice of the answer
 
@@ -294,13 +402,16 @@ class BeamSearchMachine:
 
     def _stop_reason(self) -> StopReason | None:
         config = self.config
-        if not self._active:
-            return "finished"
-        enough = len(self._ended) >= config.beam_width
+        if config.selection_part.moves and self._length < config.max_tokens:
+            return None  # texts that have ended may grow again
+        if self._settled or not self._active:
+            return "settled" if self._settled else "finished"
+        answered = [beam for beam in self._ended if not beam.unanswered]
+        enough = len(answered) >= config.beam_width
         if enough and config.early_stopping is True:
             return "finished"
         if enough and config.early_stopping == "bound":
-            worst = self._ended[-1].score
+            worst = answered[-1].score
             bound = config.scorer_part.best_reachable  # type: ignore[union-attr]  # the configuration checks
             if all(bound(beam, config) <= worst for beam in self._active):
                 return "finished"
@@ -311,22 +422,35 @@ class BeamSearchMachine:
     # -- closing a round
 
     def _close(self, closed: OpenRound) -> RoundFinished:
-        population, candidates, best_score = closed.close()
+        population, candidates, scored = closed.close()
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += closed.failures
         self._exact = self._exact and closed.exact
+        self._settled = closed.settled
         self._completed += 1
         self._open = None
         self._enter(Phase.READY)
+        particles = None
+        if population.exponent is not None and population.effective_sample_size is not None:
+            particles = ParticleRound(
+                round=self._completed,
+                exponent=population.exponent,
+                effective_sample_size=population.effective_sample_size,
+                resampled=population.resampled,
+            )
+            self._particle_rounds.append(particles)
         return RoundFinished(
             round=self._completed,
             rounds=self.config.rounds,
             candidates=candidates,
             active=len(self._active),
             ended=len(self._ended),
-            best_score=best_score,
+            best_score=max((beam.score for beam in scored), default=-math.inf),
             completion_tokens=self.meter.completion_tokens,
             best=next(iter(best_first([*self._ended, *self._active])), Beam()),
+            living=() if self.config.selection_part.moves else (*self._ended, *self._active),
+            particles=particles,
+            scored=tuple(scored),
         )
 
     # -- the best so far
@@ -339,8 +463,8 @@ class BeamSearchMachine:
         beams = [beam for beam in beams if beam.continuation is not None]
         if self.config.deduplicate and not selection.deduplicates:
             _, beams = merge_duplicates((), beams)
-        # An answer that never came is no answer, however well the thinking scores.
-        beams.sort(key=lambda beam: beam.unanswered)
+        # An answer that never came, or was given up, is no answer, however well the text scores.
+        beams.sort(key=lambda beam: beam.unanswered or not beam.confident)
         return beams[: self.config.beam_width]
 
     @property
@@ -349,11 +473,18 @@ class BeamSearchMachine:
         whole = self._open is not None and self._open.is_whole
         return whole or not self._completed or not self.config.weighted
 
-    def _log_evidence(self) -> float | None:
+    def _particles(self) -> list[Beam]:
         if not self.config.weighted:
-            return None
-        particles = [beam for beam in self._standing() if beam.continuation is not None]
-        if not particles:
+            return []
+        return [beam for beam in self._standing() if beam.continuation is not None]
+
+    def _effective_sample_size(self) -> float | None:
+        log_weights = [beam.log_weight for beam in self._particles()]
+        return effective_size(log_weights) if log_weights else None
+
+    def _log_evidence(self) -> float | None:
+        particles = self._particles()
+        if not particles or self.config.selection_part.reference is not None:
             return None
         # The empty beam stands for as many particles as there are to be.
         began = len(self._ended) + len(self._active)

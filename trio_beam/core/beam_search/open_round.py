@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.candidates import CandidatePool
-from trio_beam.core.beam_search.evaluation import Evaluation, judge, reward
 from trio_beam.core.beam_search.lookahead import look_ahead
-from trio_beam.core.beam_search.scoring import check_scores
+from trio_beam.core.beam_search.sample_order import SampleOrder
 from trio_beam.core.beam_search.stand_ins import fill_groups
 from trio_beam.core.block import CONTEXT, Continuation, known
 from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population
+from trio_beam.core.evaluation import Evaluation, first_seed, judge, reward
 from trio_beam.core.events import BeamExpanded, BeamFailed, Event
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import BeamFailure
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scoring import check_scores
 from trio_beam.core.seeds import Chance
 from trio_beam.core.steps import Outcome, Reaction, Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
@@ -36,13 +36,14 @@ class OpenRound:
         meter: of the search.
         chance: for the draws of the round.
         seed: of the first sample of the search; None: the server's own randomness.
+        reference: the particle that follows the reference, and its block; None: there is none, or it has
+            ended.
+        order: counts the samples one by one; None: all of them count.
 
     Attributes:
         number: of the round, from 1.
         verdict: why it cannot be closed: ``"failed"`` or ``"budget"``; otherwise None.
         scorer_error: the scorer's error, if that is why.
-        exact: whether everything received, rollouts included, was continued by token ids and has true
-            log-probabilities.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class OpenRound:
         meter: UsageMeter,
         chance: Chance,
         seed: int | None,
+        reference: tuple[Beam, Continuation] | None = None,
+        order: SampleOrder | None = None,
     ) -> None:
         self.number = expansions.number
         self.verdict: Literal["failed", "budget"] | None = None
         self.scorer_error: ScorerError | None = None
-        self.exact = True
         self._round = expansions
+        self._order = order
         self._ended = ended
         self._carried = carried
         self._config = config
@@ -70,11 +73,24 @@ class OpenRound:
         self._meter = meter
         self._chance = chance
         self._seed = seed
+        self._reference = reference
         self._outcomes: dict[int, list[Beam]] = {}
         self._failures: dict[tuple[int, int, int], BeamFailure] = {}
         self._pool: CandidatePool | None = None  # once all outcomes have arrived
         self._evaluation: Evaluation | None = None  # while one is running
         self._scoring = False  # whether an asynchronous scorer is running
+        self._exact_rollouts = True
+
+    @property
+    def settled(self) -> bool:
+        """Whether the answer was settled before the last sample."""
+        return self._order is not None and self._order.settled
+
+    @property
+    def exact(self) -> bool:
+        """Whether all that counts, rollouts included, has token ids and true log-probabilities."""
+        groups = self._groups
+        return self._exact_rollouts and all(child.exact for group in groups for child in group)
 
     @property
     def failures(self) -> list[BeamFailure]:
@@ -87,6 +103,12 @@ class OpenRound:
         if self._evaluation is not None:
             return self._evaluation.missing
         return frozenset(range(len(self._round.expansions))) - self._outcomes.keys()
+
+    @property
+    def _groups(self) -> list[list[Beam]]:
+        """The children of each beam by rank; without the samples behind the one that settled the answer."""
+        groups = [self._outcomes[rank] for rank in sorted(self._outcomes)]
+        return self._order.kept(groups) if self._order is not None else groups
 
     # -- receiving
 
@@ -108,13 +130,12 @@ class OpenRound:
 
     def _receive_expansion(self, outcome: Outcome) -> Reaction:
         parent = self._round.expansions[outcome.rank].beam
-        children = [self._child(parent, block) for block in outcome.blocks]
-        discarded = sum(map(len, outcome.blocks)) - sum(
-            child.length - parent.length for child in children
+        children = [self._child(outcome.rank, block) for block in outcome.blocks]
+        discarded = sum(block.sampled + block.discarded for block in outcome.blocks) - sum(
+            child.sampled_length - parent.sampled_length for child in children
         )
         self._meter.discarded_tokens += discarded
         children += outcome.candidates
-        self.exact = self.exact and all(child.exact for child in children)
         self._outcomes[outcome.rank] = children
         events: list[Event] = []
         if children:
@@ -124,9 +145,12 @@ class OpenRound:
                 candidates=len(children),
                 tokens=outcome.generated,
                 discarded=discarded,
+                forced=sum(child.forced > parent.forced for child in children),
                 children=tuple(children),
             )
             events.append(expanded)
+        if self.settled:
+            return Reaction(tuple(events))  # it was under way, or cancelled
         if outcome.exhausted:
             self.verdict = self.verdict or "budget"
         failed = [
@@ -139,9 +163,16 @@ class OpenRound:
         if cancels or outcome.cancelled:
             # Cancelled from outside, or because of a sibling: there will be no next round.
             self.verdict = "failed"
-        return Reaction(tuple(events), self.missing if cancels else frozenset())
+        if self._order is None or self.verdict == "failed":
+            return Reaction(tuple(events), self.missing if cancels else frozenset())
+        begin = self._order.receive(outcome.rank, children)
+        return Reaction(tuple(events), self.missing if self.settled else frozenset(), begin)
 
-    def _child(self, parent: Beam, continuation: Continuation) -> Beam:
+    def _child(self, rank: int, continuation: Continuation) -> Beam:
+        child = self._extended(self._round.expansions[rank].beam, continuation)
+        return child if self._order is None else self._order.judge(rank, child)
+
+    def _extended(self, parent: Beam, continuation: Continuation) -> Beam:
         if self._steps is not None:
             continuation = self._steps.cut(parent, continuation)
         child = stop.extend(parent, continuation, self._config.stop)
@@ -163,7 +194,8 @@ class OpenRound:
     def _receive_evaluation(self, evaluation: Evaluation, outcome: Outcome) -> Reaction:
         beam = evaluation.round.expansions[outcome.rank].beam
         if evaluation.round.purpose == "rollout":
-            self.exact = self.exact and all(block.exact for block in outcome.blocks)
+            exact = all(block.exact for block in outcome.blocks)
+            self._exact_rollouts = self._exact_rollouts and exact
         errors = evaluation.receive(outcome)
         events = [self._note_failure(1, beam, outcome.rank, error) for error in errors]
         cancels = bool(errors) and evaluation.round.sampling.cancel_siblings
@@ -180,10 +212,9 @@ class OpenRound:
         self._scoring = False
         try:
             values = check_scores(self._config.scorer, scores, beams)
+            self._pool.take_scores(dict(zip(beams, values, strict=True)))
         except ScorerError as error:
             self.scorer_failed(error)
-        else:
-            self._pool.take_scores(dict(zip(beams, values, strict=True)))
 
     def scorer_failed(self, error: ScorerError) -> None:
         """Mark the search as failed by its scorer; results fall back to earlier rounds."""
@@ -218,13 +249,14 @@ class OpenRound:
 
     def _ask_scorer(self, pool: CandidatePool) -> Round | ScoreCandidates | None:
         if isinstance(self._scorer, ModelScorer):
-            asked = judge(self.number, pool.fresh, self._scorer, self._config, self._seed)
+            first = first_seed(self.number, self._scorer.samples, self._config, self._seed)
+            asked = judge(self.number, pool.to_score, self._scorer, self._config, first)
             return self._begin(asked)
         if isinstance(self._scorer, RewardScorer):
-            return self._begin(reward(self.number, pool.fresh, self._scorer, self._config))
+            return self._begin(reward(self.number, pool.to_score, self._scorer, self._config))
         self._scoring = True
         scorer: AsyncScorer = self._scorer  # type: ignore[assignment]  # a plain one has already scored
-        return ScoreCandidates(scorer=scorer, beams=tuple(pool.fresh))
+        return ScoreCandidates(scorer=scorer, beams=tuple(pool.to_score))
 
     def _look_ahead(self, pool: CandidatePool) -> Round | None:
         lookahead = self._selection.lookahead
@@ -259,27 +291,34 @@ class OpenRound:
         elif evaluation.round.purpose == "rollout":
             pool.take_futures(evaluation.results)
         else:
-            pool.take_scores(evaluation.results, evaluation.step_scores)
+            try:
+                pool.take_scores(evaluation.results, evaluation.step_scores)
+            except ScorerError as error:
+                self.scorer_failed(error)
 
     def _check_survivors(self) -> None:
         """Fail unless ``min_beams`` survive; a round with fewer beams needs all of them.
 
-        With weights, one of the expanded beams must survive: nothing else can stand in for the others.
+        What was cancelled because the answer was settled has not failed. With weights, one of the expanded
+        beams must survive: nothing else can stand in for the others.
         """
         if not self._failures:
             return
         others = len(self._ended) + len(self._carried)
-        expanded = sum(1 for beams in self._outcomes.values() if beams)
+        expanded = len(self._outcomes) - sum(1 for beams in self._groups if not beams)
         alone = self._selection.weighted and not expanded
         wanted = min(self._config.min_beams, others + len(self._outcomes))
         if alone or others + expanded < wanted:
             self.verdict = "failed"
 
     def _make_pool(self) -> CandidatePool:
-        groups = [self._outcomes[rank] for rank in sorted(self._outcomes)]
+        groups = self._groups
         if self._selection.weighted and not self.missing and any(groups):
             wanted = self._round.expansions[0].n if self.number == 1 else 0
             groups = fill_groups(groups, wanted, self._chance("stand-ins"))
+        if self._reference is not None and not self.missing and self.verdict is None:
+            follower = self._extended(*self._reference).replace(is_reference=True)
+            groups = [[*groups[0], follower]] if self.number == 1 else [*groups, [follower]]
         return CandidatePool(
             self.number,
             groups,
@@ -297,13 +336,12 @@ class OpenRound:
         """Whether all that it is to choose from has come back."""
         return self._pool is not None
 
-    def close(self) -> tuple[Population, int, float]:
-        """Select; return the beams to keep, the number of candidates, and their best score."""
+    def close(self) -> tuple[Population, int, Sequence[Beam]]:
+        """Select; return the beams to keep, the number of candidates, and those scored, best first."""
         pool = self._pool
         assert pool is not None
-        candidates = pool.scored_round().candidates
-        best = max((beam.score for beam in candidates), default=-math.inf)
-        return pool.select(), sum(map(len, self._outcomes.values())), best
+        scored = pool.scored_round().candidates
+        return pool.select(), sum(map(len, self._groups)), scored
 
     def standing(self) -> list[Beam] | None:
         """Return all current beams; None if not yet scored.

@@ -5,6 +5,8 @@ resamples the rest from the proposal q, up to the same limit or its end. It is a
 
     min(1, p(x')^alpha q(x_t.. | x_<t) |x|  /  (p(x)^alpha q(x'_t.. | x_<t) |x'|))
 
+times exp(beta (r(x') - r(x))) if texts have rewards r,
+
 where |x| is the number of positions of x: the move draws t with probability 1 / |x|, its reverse with
 1 / |x'|, and these differ if one text ends earlier than the other. The reverse move cuts at the same t,
 so detailed balance holds for each t and hence for their mixture, although several t may lead to the same
@@ -41,24 +43,26 @@ def _ends_silently(beam: Beam) -> bool:
     return not beam.exact and beam.continuation.tokens[-1].data != b""
 
 
-def acceptance(old: Beam, new: Beam, position: int, alpha: float) -> float:
+def acceptance(old: Beam, new: Beam, position: int, alpha: float, beta: float = 0.0) -> float:
     """Return the probability, from 0 to 1, with which `new` replaces `old`.
 
     Args:
-        old: the current text.
-        new: equal to `old` up to `position`, resampled from there.
+        old: the current text, with its reward.
+        new: equal to `old` up to `position`, resampled from there, with its reward.
         position: number of tokens kept.
         alpha: the exponent.
+        beta: weight of the rewards.
     """
     if not position < min(positions(old), positions(new)):
         return 0.0  # the reverse move is impossible: it would never draw this position
     wanted, sampled = _logprobs(old, position)
     wanted_new, sampled_new = _logprobs(new, position)
-    if wanted == -math.inf:
+    if -math.inf in (wanted, old.reward):
         return 1.0  # never keep a text of probability 0
-    if wanted_new == -math.inf:
+    if -math.inf in (wanted_new, new.reward):
         return 0.0
-    ratio = alpha * (wanted_new - wanted) - (sampled_new - sampled)
+    ratio = beta * (new.reward - old.reward)
+    ratio += alpha * (wanted_new - wanted) - (sampled_new - sampled)
     ratio += math.log(positions(old)) - math.log(positions(new))
     return math.exp(min(ratio, 0.0))
 

@@ -14,7 +14,9 @@ from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
 from trio_beam.core.seeds import Chance, base_seed
+from trio_beam.core.statistics import split_r_hat
 from trio_beam.core.usage import Usage, UsageMeter
+from trio_beam.errors import ScorerError
 
 
 class McmcRun:
@@ -62,8 +64,15 @@ class McmcRun:
         return (*self._before, *(chain.failure for chain in self.chains if chain.failure))
 
     @property
+    def scorer_error(self) -> ScorerError | None:
+        """The error of a scorer, which ends all chains."""
+        return next((chain.scorer_error for chain in self.chains if chain.scorer_error), None)
+
+    @property
     def failed(self) -> bool:
         """Whether the run has failed."""
+        if self.scorer_error is not None:
+            return True
         failures = len(self.failures)
         if not failures or self._before or self._config.on_beam_failure == "cancel_siblings":
             return failures > 0
@@ -93,10 +102,16 @@ class McmcRun:
             stop_reason=stop_reason,
             failures=self.failures,
             exact=all(chain.exact for chain in chains),
+            acceptance_rates=tuple(
+                chain.accepted / chain.decided if chain.decided else None for chain in chains
+            ),
+            r_hat=split_r_hat([chain.trace for chain in chains]),
         )
 
     def _scored(self, beam: Beam, chains: int) -> Beam:
         score = self._config.alpha * known(beam.logprob) if beam.length else -math.inf
+        if self._config.rewards:
+            score = beam.score
         return attrs.evolve(beam, score=score, weight=1 / chains)
 
     def _usage(self) -> Usage:

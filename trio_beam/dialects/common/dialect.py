@@ -1,20 +1,32 @@
-"""The `Dialect` base class and the requests and results its exchanges consist of."""
+"""The `Dialect` base class: what to send to a server, and what its responses mean."""
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeGuard, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias, TypeGuard, TypeVar
 
 import attrs
-import msgspec
 
-from trio_beam.core.block import LENGTH, STOP, Continuation, Token
+from trio_beam.core.block import (
+    LENGTH,
+    STOP,
+    Continuation,
+    Token,
+    forced_token,
+)
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.registry import Registry
+from trio_beam.dialects.common.constraints import Constraint, constraint_of
 from trio_beam.dialects.common.error_responses import is_about_context
+from trio_beam.dialects.common.exchange import (
+    Exchange,
+    ExchangeResult,
+    ModelList,
+    WireRequest,
+)
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Attempt, Negotiation, is_about_content
 from trio_beam.dialects.common.temperature import SHOWN, estimated
@@ -30,93 +42,6 @@ from trio_beam.errors import (
 
 T = TypeVar("T")
 Api: TypeAlias = Literal["auto", "completions", "chat"]
-#: Bytes of a response: of whatever is asked for without a body; of what stands around the answer; for each
-#: token, which may be an event of a stream; for each alternative; for each byte of the request.
-_LISTED, _ENVELOPE, _TOKEN, _ALTERNATIVE, _ECHO = 8 << 20, 1 << 20, 8 << 10, 2 << 10, 32
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class WireRequest(Generic[T]):
-    """An HTTP request to be sent.
-
-    Attributes:
-        path: relative to the base URL or to the server's root.
-        decode: decodes the response's body for the exchange; raises `msgspec.DecodeError`
-            (`msgspec.ValidationError` for JSON of the wrong shape).
-        body: JSON; None for a GET.
-        at_root: whether `path` is relative to the root: the base URL without ``/v1``.
-        max_tokens: maximum number of tokens generated, over all choices.
-        alternatives: requested with each token.
-    """
-
-    path: str
-    decode: Callable[[bytes], T]
-    body: bytes | None = None
-    at_root: bool = False
-    max_tokens: int = 0
-    alternatives: int = 0
-
-    @property
-    def max_bytes(self) -> int:
-        """The longest response that the request can justify, in bytes, with a generous factor."""
-        if self.body is None:
-            return _LISTED
-        most = _ENVELOPE + self.max_tokens * (_TOKEN + self.alternatives * _ALTERNATIVE)
-        # What generates nothing may be about each token that was sent, and a token has two bytes or more.
-        each = _ECHO if self.max_tokens else (1 + self.alternatives) * _ALTERNATIVE // 8
-        return most + len(self.body) * each
-
-    @property
-    def method(self) -> str:
-        """GET or POST."""
-        return "GET" if self.body is None else "POST"
-
-
-#: Yields requests, receives their decoded responses (or an `EndpointError` thrown in), returns T.
-Exchange: TypeAlias = Generator[WireRequest[Any], Any, T]
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class ExchangeResult:
-    """Result of an exchange: continuations and their cost.
-
-    Attributes:
-        continuations: at least one.
-        prompt_tokens: prompt tokens as the server counts them, over all requests.
-        extra_generated: generated tokens that belong to no continuation (repairs, trials).
-        reasoning_tokens: generated tokens that were thinking, as the server counts them; None if it does not.
-    """
-
-    continuations: tuple[Continuation, ...]
-    prompt_tokens: int = 0
-    extra_generated: int = 0
-    reasoning_tokens: int | None = None
-
-
-class ModelEntry(msgspec.Struct):
-    """A row of ``GET /models``; servers differ in the field that holds the name."""
-
-    id: str | None = None
-    owned_by: str | None = None
-    name: str | None = None
-    model: str | None = None
-
-    @property
-    def model_name(self) -> str:
-        """The model's name; empty if the row has none."""
-        return self.id or self.model or self.name or ""
-
-
-class ModelList(msgspec.Struct):
-    """The response to ``GET /models``; some servers send a bare list."""
-
-    data: list[ModelEntry] | None = None
-    models: list[ModelEntry] | None = None
-
-    @property
-    def rows(self) -> list[ModelEntry]:
-        """The named models."""
-        return [row for row in self.data or self.models or [] if row.model_name]
 
 
 class Dialect(ABC):
@@ -136,6 +61,10 @@ class Dialect(ABC):
     can_stream: ClassVar[bool] = False
     #: Whether prompts and beams are sent as token ids.
     takes_ids: ClassVar[bool] = False
+    #: Whether it reads tool calls; others leave prompts with tools to the server's chat call.
+    reads_tool_calls: ClassVar[bool] = False
+    #: Fields that, like ``top_p``, keep the server's OpenAI calls from changing the distribution.
+    openai_plain: ClassVar[Mapping[str, Any]] = {}
     #: Shape of the log-probabilities, once known: ``"native"``, ``"content"`` or ``"legacy"``.
     shape: str | None = None
     #: Known caveats of such servers that a probe cannot detect.
@@ -145,6 +74,8 @@ class Dialect(ABC):
     #: Name and version of the server, and its context length in tokens, once `configure` has asked.
     server: str | None = None
     context_tokens: int | None = None
+    #: Whether the model's thinking came apart from its text, or was hidden; None if nothing has come.
+    thinks_apart: bool | None = None
 
     def __init__(self, model: str, api: Api, limits: Limits, stream: bool = False) -> None:
         self.model = model
@@ -153,6 +84,8 @@ class Dialect(ABC):
         self.stream = stream
         #: `words_of` refusals that have turned out to mean a full context.
         self.words_of_full_context: set[str] = set()
+        #: The tokens of texts that were appended to beams (`force`).
+        self.forced: dict[str, Sequence[Token]] = {}
 
     @classmethod
     def recognises(cls, models: ModelList) -> bool:
@@ -185,18 +118,29 @@ class Dialect(ABC):
     def prompt_length(self, prepared: Any) -> int:
         """Return the length of a prepared prompt in tokens, or an upper bound if only the server knows."""
 
-    def opens_thinking(self, prepared: Any) -> bool | None:
-        """Return whether the server's template ends the prompt inside the thinking; None if unknown."""
+    def opens_thinking(self, prepared: Any) -> str | None:
+        """Return the tag by which a chat template opens the thinking, "" if it does not, None if unknown."""
         del prepared
         return None
+
+    def ends_thinking(self, prepared: Any) -> bool:
+        """Return whether the server is asked to keep to a budget for thinking; else its end is forced."""
+        del prepared
+        return False
+
+    def force(self, text: str) -> Exchange[Sequence[Token]]:
+        """Return the tokens to append to a beam for a text; by default the text as one token."""
+        yield from ()
+        return [forced_token(text)]
 
     def needs_settling(self, prepared: Any, request: SampleRequest) -> bool:
         """Return whether `settle` must run before this request, once for all searches."""
         del prepared, request
         return False
 
-    def settle(self) -> Exchange[None]:
+    def settle(self, request: SampleRequest) -> Exchange[None]:
         """Find out what the server must be asked before the request that needs it."""
+        del request
         yield from ()
 
     @abstractmethod
@@ -221,6 +165,13 @@ class Dialect(ABC):
         ]
         return attrs.evolve(result, continuations=tuple(blocks))
 
+    def score_labels(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
+        """Sample an answer whose first token shows the labels of the request, if they can be scored.
+
+        This default shows the most probable alternatives, among which they may be.
+        """
+        return (yield from self.sample(prepared, request))
+
     def enumerate(self, prepared: Any, request: SampleRequest) -> Exchange[ExchangeResult]:
         """Return the ``request.n`` most probable next tokens, each as a continuation.
 
@@ -243,6 +194,23 @@ class Dialect(ABC):
             continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
             extra_generated=result.extra_generated + 1,
         )
+
+    def _constraint(self, prompt: Prompt) -> dict[str, Any]:
+        """Return the fields of a sampling request that constrain the answer as the caller wants.
+
+        Raises:
+            ConfigError: the server has none for it.
+        """
+        constraint = constraint_of(prompt.extra_body)
+        return {} if constraint is None else self._constrain(constraint)
+
+    def _constrain(self, constraint: Constraint) -> dict[str, Any]:
+        """Spell a constraint for the server.
+
+        Raises:
+            ConfigError: the server cannot apply it.
+        """
+        raise constraint.unsupported(self.name, "a server that does")
 
     def _messages_of(self, prompt: Prompt) -> tuple[Mapping[str, Any], ...] | None:
         """Return the prompt as chat messages, or None if it is sent as a string."""
@@ -299,6 +267,10 @@ class Dialect(ABC):
             else:
                 attempt.accepted()
                 return response, n
+
+    def _streams(self, request: SampleRequest) -> bool:
+        """Return whether to request a stream: the user wants streams, or a text may have to be given up."""
+        return self.can_stream and (self.stream or request.confidence is not None)
 
     def _overflow(self, refusal: RequestRejected | ServerError) -> ContextOverflow:
         known = (

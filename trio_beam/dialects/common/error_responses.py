@@ -28,7 +28,8 @@ _CONTEXT_CODES = frozenset({"exceed_context_size_error", "context_length_exceede
 _TOO_OFTEN = re.compile(r"rate.?limit|too.?many.?requests|throttl", re.IGNORECASE)
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (size|length|window)|input_tokens|maximum prompt length"
-    r"|max_new_tokens. must be <=|prompt is too long|too many tokens|exceeds? .{0,40}\btokens\b",
+    r"|max_new_tokens. must be <=|prompt is too long|too many tokens|exceeds? .{0,40}\btokens\b"
+    r"|tokens\) is too large to process",  # llama.cpp, of what it reads in one batch, with status 500
     re.IGNORECASE,
 )
 #: Members that hold the words of an error.

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from trio_beam.core.block import LENGTH, STOP, Continuation, Token
-from trio_beam.dialects.common.dialect import Exchange, check_enough
+from trio_beam.dialects.common.dialect import check_enough
+from trio_beam.dialects.common.exchange import Exchange
 
 #: How end-of-text tokens begin in all known vocabularies.
 _CONTROL = ("<", "[", "\uff5c", "\u2581<")

@@ -19,9 +19,11 @@ from trio_beam.errors import EndpointError, MalformedResponse
 
 C = TypeVar("C")
 T = TypeVar("T")
-_DONE = b"[DONE]"
+#: Data of the event that ends a stream.
+DONE = b"[DONE]"
 #: All comments up to the next other line, or such a line.
 _LINE = re.compile(rb"(?::[^\r\n]*(?:\r\n|\r|\n))++|([^\r\n]*)(?:\r\n|\r|\n)")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON = re.compile(rb"\s*[{[]")
 _FIELD = re.compile(rb"^(data|event|id|retry|error)?:", re.MULTILINE)
 
@@ -37,11 +39,12 @@ def read_events(body: bytes) -> Iterator[bytes]:
     """Yield the data of each complete event."""
     data: list[bytes] = []
     # One by one: a list of all lines would take twenty times the memory of a stream of short ones.
-    for line in _LINE.finditer(body, 3 if body.startswith(b"\xef\xbb\xbf") else 0):
+    for line in _LINE.finditer(body):
         text = line[1]
         if text is None:
             continue
-        name, _, value = text.partition(b":")
+        # A mark stands at the beginning, or where somebody has put streams together.
+        name, _, value = text.removeprefix(_BYTE_ORDER_MARK).partition(b":")
         if not text:
             if any(data):
                 yield b"\n".join(data)
@@ -70,7 +73,7 @@ def decoder_of_stream(
         chunks: list[C] = []
         done = False
         for data in read_events(body):
-            if done := data == _DONE:
+            if done := data == DONE:
                 break
             if b'"error"' in data:
                 _raise_error(data)

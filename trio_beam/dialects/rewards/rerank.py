@@ -1,6 +1,6 @@
 """``/v1/rerank`` in Cohere's form, of vLLM, llama.cpp and SGLang: a number for each candidate, best first.
 
-Recorded: vLLM 0.32.0. llama.cpp and SGLang from their documentation.
+Recorded: vLLM 0.32.0, llama.cpp of October 2026 (by xllamacpp 2026.10). SGLang from its documentation.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.rewards.common.call import (
     REWARD_CALLS,
     RewardCall,

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.rewards.common.call import (
     REWARD_CALLS,
     RewardCall,

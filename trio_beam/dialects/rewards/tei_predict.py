@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trio_beam.dialects.common.dialect import WireRequest
 from trio_beam.dialects.common.encoding import decoder_of
+from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.rewards.common.call import (
     REWARD_CALLS,
     RewardCall,

@@ -29,7 +29,7 @@ for _charset in ("latin-1", "windows-1252", "utf-16", "utf-8-sig", "utf-8", "utf
     quirk(
         f"in {_charset}",
         kind="decoding",
-        about="bytes",
+        about="bytes type",
         send=partial(_recoded, _charset),
         stream=False,
     )

@@ -1,1 +1,1 @@
-"""What the calls to reward models share."""
+"""Code shared by the calls to reward models."""

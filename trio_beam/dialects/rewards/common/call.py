@@ -11,8 +11,9 @@ import attrs
 import msgspec
 
 from trio_beam.core.registry import Registry
-from trio_beam.dialects.common.dialect import Exchange, WireRequest
 from trio_beam.dialects.common.encoding import count_in
+from trio_beam.dialects.common.error_responses import is_about_context
+from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.errors import ContextOverflow, MalformedResponse, RequestRejected, ServerError
 
 #: Refusals that may mean that a server does not have a call, or takes it in another form.
@@ -103,6 +104,13 @@ def score_by(
         except ContextOverflow:
             raise
         except (RequestRejected, ServerError) as refusal:
+            if is_about_context(refusal.message):
+                raise ContextOverflow(
+                    refusal.message,
+                    status=refusal.status,
+                    url=refusal.url,
+                    attempts=refusal.attempts,
+                ) from refusal
             if refusal.status not in _MISFITS:
                 raise
             refusals.append(refusal)

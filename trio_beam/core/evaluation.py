@@ -18,6 +18,7 @@ from trio_beam.core.events import EvaluationStarted, Purpose
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.steps import Expansion, Outcome, Round, Sampling
+from trio_beam.core.strategy import Strategy
 from trio_beam.errors import EndpointError
 
 #: Turns the outcome for one candidate into a number, or raises an `EndpointError`.
@@ -115,7 +116,7 @@ def evaluation_round(
     )
 
 
-def first_seed(number: int, n: int, config: BeamSearchConfig, seed: int) -> int:
+def first_seed(number: int, n: int, config: BeamSearchConfig, seed: int | None) -> int | None:
     """Return the seed of the first sample of an evaluation.
 
     Its samples come after those of the search itself, distinct for each round and candidate.
@@ -124,8 +125,10 @@ def first_seed(number: int, n: int, config: BeamSearchConfig, seed: int) -> int:
         number: of the round, from 1.
         n: samples per candidate.
         config: of the search.
-        seed: of the first sample of the search.
+        seed: of the first sample of the search; None: the server's own randomness.
     """
+    if seed is None:
+        return None
     max_candidates = config.samples_per_round + config.beam_width
     return seed + config.rounds * config.samples_per_round + (number - 1) * max_candidates * n
 
@@ -134,12 +137,19 @@ def judge(
     number: int,
     beams: Sequence[Beam],
     scorer: ModelScorer,
-    config: BeamSearchConfig,
-    seed: int | None,
+    config: Strategy,
+    first: int | None,
 ) -> Evaluation:
-    """Build an evaluation that asks a question about each candidate of round `number`."""
+    """Build an evaluation that asks a question about each candidate of round `number`.
+
+    Args:
+        number: of the round, from 1.
+        beams: the candidates.
+        scorer: builds the questions.
+        config: of the search.
+        first: seed of the first answer; None: the server's own randomness.
+    """
     n = scorer.samples
-    first = None if seed is None else first_seed(number, n, config, seed)
     questions = [
         Expansion(
             rank=rank,
@@ -153,6 +163,7 @@ def judge(
     sampling = Sampling(
         temperature=scorer.temperature,
         top_logprobs=scorer.top_logprobs,
+        labels=scorer.labels,
         logprobs=scorer.top_logprobs > 0,
         beam_timeout=config.beam_timeout,
         cancel_siblings=config.on_beam_failure == "cancel_siblings",
@@ -164,7 +175,7 @@ def judge(
 
 
 def reward(
-    number: int, beams: Sequence[Beam], scorer: RewardScorer, config: BeamSearchConfig
+    number: int, beams: Sequence[Beam], scorer: RewardScorer, config: Strategy
 ) -> Evaluation:
     """Build an evaluation that has the candidates of round `number` scored by a reward model."""
     expansions = [

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig, Scorer
+from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.errors import ScorerError
 
 S = TypeVar("S", bound=Callable[..., object])
+AnyConfig: TypeAlias = BeamSearchConfig | McmcConfig
 
 
 def is_async(scorer: object) -> bool:
@@ -31,7 +33,7 @@ def name_of(scorer: object) -> str:
     return scorer if isinstance(scorer, str) else getattr(scorer, "__name__", type(scorer).__name__)
 
 
-def call_scorer(scorer: Scorer, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
+def call_scorer(scorer: Scorer, beams: Sequence[Beam], config: AnyConfig) -> list[float]:
     """Score beams by a plain function.
 
     Raises:
@@ -44,7 +46,7 @@ def call_scorer(scorer: Scorer, beams: Sequence[Beam], config: BeamSearchConfig)
     return check_scores(config.scorer, scores, beams)
 
 
-def scorer_failed(error: Exception, config: BeamSearchConfig) -> ScorerError:
+def scorer_failed(error: Exception, config: AnyConfig) -> ScorerError:
     """Return the error for a scorer that raised, with a hint if a `Beam.logprob` of None may be why."""
     message = f"failed: {error!r}"
     if not config.needs_logprobs and isinstance(error, TypeError) and "None" in str(error):
@@ -72,3 +74,19 @@ def check_scores(scorer: object, scores: object, beams: Sequence[Beam]) -> list[
     if any(map(math.isnan, values)):
         raise ScorerError(name_of(scorer), "returned a score that is not a number")
     return values
+
+
+def rewarded(beam: Beam, score: float, config: AnyConfig) -> Beam:
+    """Return a beam with its reward, which replaces that of its beginning in its weight.
+
+    A reward of minus infinity forbids the text and everything that continues it.
+
+    Raises:
+        ScorerError: the reward is infinite.
+    """
+    if score == math.inf:
+        raise ScorerError(name_of(config.scorer), "returned an infinite reward")
+    gained = -math.inf
+    if -math.inf < min(score, beam.reward):
+        gained = config.beta * (score - beam.reward)
+    return beam.replace(score=score, reward=score, log_weight=beam.log_weight + gained)

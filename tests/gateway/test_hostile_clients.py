@@ -1,0 +1,250 @@
+"""Clients that are wrong, slow, greedy or foreign: refused or cut off, and the server lives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from tests.gateway.serving import FakeServer, ask, connected, gateway_over, post, serving
+from trio_beam import ConnectionFailed
+from trio_beam.gateway import server
+from trio_beam.gateway.app import Gateway
+from trio_beam.gateway.limits import Limits
+from trio_beam.testing import FakeEndpoint, ScriptedModel
+
+BODY: dict[str, Any] = {
+    "model": "m@greedy",
+    "messages": [{"role": "user", "content": "the secret prompt"}],
+    "max_tokens": 3,
+}
+PATH = "/v1/chat/completions"
+
+
+@asynccontextmanager
+async def alive(**options: Any) -> AsyncIterator[str]:
+    """A gateway that must still answer at the end."""
+    async with serving(gateway_over(FakeEndpoint(), **options)) as url:
+        yield url
+        headers = {"authorization": f"Bearer {options['keys'][0]}"} if options.get("keys") else {}
+        assert (await ask(url, "POST", PATH, BODY, **headers)).status_code == 200
+
+
+async def answer_to(url: str, data: bytes) -> bytes:
+    """All that comes back on a connection; b"" if it is closed without a word."""
+    received = b""
+    async with connected(url) as connection:
+        try:
+            await connection.send_all(data)
+            while part := await connection.receive_some():
+                received += part
+                if b"\r\n\r\n" in received and b"}" in received:
+                    break
+        except trio.BrokenResourceError:
+            pass
+    return received
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x00\x00", b"400"),
+        (b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 40_000, b"431"),
+        (b"GET /health HTTP/1.1\r\nhost: localhost\r\n" + b"a: b\r\n" * 20_000, b"431"),
+        (post(PATH, b"{"), b"400"),
+        (post(PATH, b"", "transfer-encoding: chunked"), b"400"),
+        (post(PATH, b"x", "content-length: 7"), b"400"),
+        (post(PATH, b"x" * 3000), b"413"),
+        (post(PATH, b"", "content-length: 99999999999999999999999999"), b"4"),
+        (post(PATH, b"{}", "content-encoding: gzip"), b"415"),
+    ],
+)
+async def test_bad_requests(data: bytes, status: bytes) -> None:
+    async with alive(limits=Limits(max_body=2000)) as url:
+        received = await answer_to(url, data)
+        assert received == b"" or received.split()[1].startswith(status), received
+
+
+async def test_a_body_that_never_ends() -> None:
+    async with alive(limits=Limits(max_body=2000)) as url:
+        head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+        chunk = b"400\r\n" + b"a" * 1024 + b"\r\n"
+        received = await answer_to(url, head.encode() + chunk * 2)
+        assert received.split()[1] == b"413"
+
+
+async def test_a_body_that_does_not_come() -> None:
+    async with alive(limits=Limits(max_send_time=0.2)) as url:
+        received = await answer_to(url, post(PATH, BODY)[:-5])
+        assert received.split()[1] == b"408"
+        assert b"did not come within 0.2 s" in received
+
+
+async def test_a_head_that_does_not_come() -> None:
+    async with alive(limits=Limits(max_send_time=0.2)) as url:
+        assert await answer_to(url, b"GET /v1/models HTTP/1.1\r\nhost: loc") == b""
+
+
+async def test_who_goes_while_sending_the_body() -> None:
+    async with alive() as url:
+        for cut in (1, 40, 150):
+            async with connected(url) as connection:
+                await connection.send_all(post(PATH, BODY)[:-cut])
+
+
+async def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is ended, although Hypercorn shields its writes."""
+    monkeypatch.setattr(server, "_MAX_UNREAD", 1.0)
+    gateway = gateway_over(ScriptedModel([f"{n} " + "w" * 100_000 for n in range(8)]))
+    async with serving(gateway, send_buffer=4096) as url, connected(url) as connection:
+        await connection.send_all(post(PATH, {**BODY, "model": "m@best-8", "n": 8}))
+        while b'trio_beam_requests_total{call="chat"' not in gateway.metrics.page():  # noqa: ASYNC110
+            await trio.sleep(0.05)
+        assert (await ask(url, "GET", "/health")).status_code == 200
+
+
+async def test_keys() -> None:
+    keys = ("first-key-1234", "second-key-5678")
+    async with alive(keys=keys) as url:
+        for key in keys:
+            for scheme in ("Bearer", "bearer"):
+                found = await ask(url, "GET", "/v1/models", authorization=f"{scheme} {key}")
+                assert found.status_code == 200
+        for given in ({}, {"authorization": "Bearer first-key-123"}, {"authorization": keys[0]}):
+            for path in ("/v1/models", "/metrics", "/openapi.json", "/nothing"):
+                found = await ask(url, "GET", path, **given)
+                assert found.status_code == 401
+                assert found.json()["error"]["code"] == "invalid_api_key"
+        assert (await ask(url, "GET", "/health")).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["host", "origin"])
+async def test_web_pages_do_not_come_in_without_a_key(name: str) -> None:
+    async with alive(hosts=("127.0.0.1", "localhost", "::1")) as url:
+        for foreign in ("evil.example", "http://evil.example:80", "null", "[::"):
+            found = await ask(url, "GET", "/v1/models", **{name: foreign})
+            assert found.status_code in (400, 403)
+        for ours in ("localhost:3000", "127.0.0.1"):
+            assert (await ask(url, "GET", "/v1/models", **{name: ours})).status_code == 200
+
+
+async def test_request_ids() -> None:
+    async with alive() as url:
+        given = await ask(url, "POST", PATH, BODY, x_request_id="my-id.7")
+        assert given.headers["x-request-id"] == "my-id.7"
+        for odd in ("a b", "x" * 200, "<script>"):
+            found = await ask(url, "GET", "/nothing", x_request_id=odd)
+            assert found.headers["x-request-id"] != odd
+            assert found.headers["x-request-id"]
+
+
+async def test_other_paths_and_methods() -> None:
+    async with alive() as url:
+        for method, path, status in (
+            ("GET", "/", 404),
+            ("GET", PATH, 405),
+            ("PUT", PATH, 405),
+            ("POST", "/v1/embeddings", 404),
+        ):
+            found = await ask(url, method, path)
+            assert found.status_code == status
+            assert found.json()["error"]["message"]
+
+
+async def test_health() -> None:
+    there, lost = FakeServer(FakeEndpoint()), FakeServer(FakeEndpoint())
+    lost.error = ConnectionFailed("refused")
+    async with serving(gateway_over(lost)) as url:
+        assert (await ask(url, "GET", "/health")).status_code == 200
+        assert (await ask(url, "POST", PATH, BODY)).status_code == 502
+        found = await ask(url, "GET", "/health")
+        assert (found.status_code, found.json()["lost"]) == (503, 1)
+        lost.error = None
+        assert (await ask(url, "POST", PATH, BODY)).status_code == 200
+        assert (await ask(url, "GET", "/health")).status_code == 200
+    async with serving(gateway_over(there, lost)) as url:
+        assert (await ask(url, "GET", "/health")).json()["servers"] == 2
+
+
+async def test_a_bug_is_shown_on_standard_error_without_the_prompt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def broken(request: object) -> None:
+        raise LookupError("a bug")
+
+    async with serving(gateway_over(FakeEndpoint(before=broken))) as url:
+        found = await ask(url, "POST", PATH, BODY, x_request_id="the-id")
+        assert found.status_code == 500
+        assert found.json()["error"]["type"] == "server_error"
+        assert (await ask(url, "GET", "/health")).status_code == 200
+    said = capsys.readouterr().err
+    assert "request the-id failed" in said
+    assert "LookupError: a bug" in said
+    assert "secret" not in said
+
+
+async def test_nothing_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    async with alive(keys=("a-key-of-mine",)) as url:
+        await ask(url, "POST", PATH, {**BODY, "n": 7}, authorization="Bearer a-key-of-mine")
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+async def searches_at_once(gateway: Gateway, url: str, count: int) -> dict[int, int]:
+    """Ask so many times at once; returns how often each status came back."""
+    found: dict[int, int] = {}
+
+    async def one() -> None:
+        answer = await ask(url, "POST", PATH, BODY)
+        found[answer.status_code] = found.get(answer.status_code, 0) + 1
+        if answer.status_code == 429:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json()["error"]["code"] == "too_many_searches"
+        assert gateway.admission.running <= gateway.limits.max_searches
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(one)
+    return found
+
+
+async def test_too_many_searches_are_refused_and_all_are_answered() -> None:
+    gateway = gateway_over(FakeEndpoint(latency=0.05), limits=Limits(max_searches=4, max_waiting=8))
+    async with serving(gateway) as url:
+        found = await searches_at_once(gateway, url, 60)
+    assert found.keys() <= {200, 429}
+    assert sum(found.values()) == 60
+    assert found[200] >= 12
+
+
+async def test_it_takes_no_more_after_the_stop_and_finishes_what_runs() -> None:
+    model = FakeEndpoint(latency=0.3)
+    gateway = gateway_over(model)
+    found: list[int] = []
+
+    async def one(url: str) -> None:
+        found.append((await ask(url, "POST", PATH, BODY)).status_code)
+
+    async with trio.open_nursery() as nursery:
+        async with serving(gateway) as url:
+            nursery.start_soon(one, url)  # noqa: ASYNC111  # answered when it has stopped
+            while not model.in_flight:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        with pytest.raises(OSError, match="127"):
+            await trio.open_tcp_stream("127.0.0.1", int(url.split(":")[2].split("/")[0]))
+    assert found == [200]
+
+
+async def test_what_runs_after_the_grace_is_cancelled() -> None:
+    model = FakeEndpoint(latency=math.inf)
+    async with serving(gateway_over(model), grace=0.1) as url, connected(url) as connection:
+        await connection.send_all(post(PATH, BODY))
+        while not model.in_flight:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+    assert (model.in_flight, model.cancelled) == (0, 1)

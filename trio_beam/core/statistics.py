@@ -1,0 +1,94 @@
+"""Errors and intervals of what searches estimate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+
+import attrs
+
+from trio_beam.core.weights import log_mean
+from trio_beam.errors import ConfigError
+
+#: Of a normal distribution, within which 95 % lie.
+_DEVIATIONS = 1.959963984540054
+
+
+def wilson_interval(share: float, count: float) -> tuple[float, float]:
+    """Return a 95 % interval for a probability (Wilson 1927, "Probable inference").
+
+    Args:
+        share: of the votes.
+        count: number of independent votes, above 0; need not be whole.
+    """
+    square = _DEVIATIONS**2 / count
+    middle = (share + square / 2) / (1 + square)
+    spread = share * (1 - share) / count + square / (4 * count)
+    half = _DEVIATIONS * math.sqrt(max(spread, 0.0)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@attrs.frozen(kw_only=True)
+class LogEvidence:
+    """The evidence of several searches.
+
+    Attributes:
+        value: the logarithm (nats) of their mean, whose mean is unbiased.
+        error: its standard error in nats, by the relative spread of the estimates; it is reliable only
+            where it is well below 1.
+        searches: number of searches.
+    """
+
+    value: float
+    error: float
+    searches: int
+
+
+def mean_log_evidence(values: Sequence[float]) -> LogEvidence:
+    """Combine the ``log_evidence`` of independent searches with equal settings.
+
+    Args:
+        values: of at least two searches, in nats; minus infinity where none had a weight.
+
+    Raises:
+        ConfigError: there are fewer than two, or one is neither finite nor minus infinity.
+    """
+    count = len(values)
+    if count < 2 or any(math.isnan(value) or value == math.inf for value in values):
+        raise ConfigError("values", "the log_evidence of at least two searches", list(values))
+    mean = log_mean(values)
+    if mean == -math.inf:
+        return LogEvidence(value=mean, error=math.inf, searches=count)
+    squares = math.fsum((math.exp(value - mean) - 1) ** 2 for value in values)
+    return LogEvidence(value=mean, error=math.sqrt(squares / (count - 1) / count), searches=count)
+
+
+def split_r_hat(traces: Sequence[Sequence[float]]) -> float | None:
+    """Return the potential scale reduction of chains, each split in halves.
+
+    Gelman et al. 2013, "Bayesian Data Analysis", section 11.4; Vehtari et al. 2021 (arXiv 1903.08008).
+
+    Args:
+        traces: a number per step of each chain; the last steps of longer chains count.
+
+    Returns:
+        From about 1 (they agree) to infinity (each has a value of its own); None if there are fewer than 4
+        steps, or nothing ever changes.
+    """
+    length = min(map(len, traces), default=0) // 2
+    if length < 2:
+        return None
+    halves = list(
+        chain.from_iterable((one[-2 * length : -length], one[-length:]) for one in traces)
+    )
+    means = [math.fsum(half) / length for half in halves]
+    within = math.fsum(
+        math.fsum((value - mean) ** 2 for value in half) / (length - 1)
+        for half, mean in zip(halves, means, strict=True)
+    ) / len(halves)
+    middle = math.fsum(means) / len(means)
+    between = math.fsum((mean - middle) ** 2 for mean in means) / (len(means) - 1)
+    if not within:
+        return math.inf if between else None
+    return math.sqrt((length - 1) / length + between / within)

@@ -1,0 +1,78 @@
+"""Limits on one request, and on the gateway as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from trio_beam.core.strategy import Strategy
+from trio_beam.core.validation import documented, integer, number, parameters_of
+from trio_beam.gateway.api_error import invalid
+
+#: Numbers that cost nothing, or limit what others cost.
+_BUDGETS = frozenset({"seed", "max_requests", "max_total_tokens", "max_completion_tokens"})
+_CODE = "limit_exceeded"
+
+
+@documented
+@attrs.frozen(kw_only=True)
+class Limits:
+    """The limits of a gateway; each is an option of ``trio-beam serve``."""
+
+    max_searches: int = integer(8, minimum=1, help="Searches at once.")
+    max_waiting: int = integer(
+        64, minimum=0, help="Searches that wait for their turn; more are refused with 429."
+    )
+    max_body: int = integer(2**20, minimum=1, unit="bytes", help="Size of a request's body.")
+    max_send_time: float = number(
+        30.0, above=0, unit="seconds", help="Time to send a request's head, and its body."
+    )
+    max_width: int = integer(64, minimum=1, help="Beams (or chains) of a search.")
+    max_samples: int = integer(256, minimum=1, help="Continuations of a round.")
+    max_answer_tokens: int = integer(
+        8192, minimum=1, unit="tokens", help="Length of an answer (max_tokens of a request)."
+    )
+    max_cost: int | None = integer(
+        None,
+        minimum=1,
+        optional=True,
+        unit="tokens",
+        help="Prompt and completion tokens of a search (max_total_tokens); a search that names no budget"
+        " has this one.",
+    )
+
+    def applied_to(self, strategy: Strategy) -> Strategy:
+        """Return the strategy, with a budget if searches must have one.
+
+        Raises:
+            ApiError: it asks for more than is allowed.
+        """
+        wanted = [
+            ("beams", strategy.max_beams, self.max_width),
+            ("continuations in a round", strategy.samples_per_round, self.max_samples),
+            *_counts(strategy, {"": self.max_samples, "tokens": self.max_answer_tokens}),
+        ]
+        if self.max_cost is not None:
+            wanted.append(("max_total_tokens", strategy.max_total_tokens or 0, self.max_cost))
+        for name, count, limit in wanted:
+            if count > limit:
+                words = (
+                    f"this gateway allows {name} up to {limit}, and the request asks for {count}"
+                )
+                raise invalid("max_tokens" if name == "max_tokens" else "search", words, _CODE)
+        if self.max_cost is None or strategy.max_total_tokens is not None:
+            return strategy
+        return attrs.evolve(strategy, max_total_tokens=self.max_cost)
+
+
+def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+    """Yield the numbers of a configuration and its parts that cost something, each with its limit."""
+    for name, parameter in parameters_of(type(config)).items():
+        value = getattr(config, name)
+        if parameter.kind == "integer":
+            if name not in _BUDGETS and isinstance(value, int):
+                yield name, value, limits.get(parameter.unit, limits[""])
+        elif attrs.has(type(value)):
+            yield from _counts(value, limits)

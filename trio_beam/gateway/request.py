@@ -1,0 +1,323 @@
+"""From the JSON of a request to a search: its prompt, its strategy, and how to answer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import attrs
+import msgspec
+
+from trio_beam.core.parameters import build
+from trio_beam.core.prompt import PromptLike, check_prompt
+from trio_beam.core.strategy import Strategy
+from trio_beam.core.validation import check_number
+from trio_beam.errors import ConfigError
+from trio_beam.gateway.aliases import MARK, NAME, Aliases, Named
+from trio_beam.gateway.api_error import ApiError, invalid, of_config
+from trio_beam.gateway.fields import (
+    TAKEN_AS,
+    WITHOUT_EFFECT,
+    ChatFields,
+    CompletionFields,
+    StreamOptions,
+)
+from trio_beam.strategies import make_strategy, strategy_options
+
+T = TypeVar("T")
+AnyFields: TypeAlias = ChatFields | CompletionFields
+Call: TypeAlias = Literal["chat", "completions"]
+#: The member of ``search`` with a deadline, and the header that says the same.
+WITHIN, WITHIN_HEADER = "within", "x-search-within"
+_TOP = "top_logprobs"
+_TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
+
+
+@attrs.frozen(kw_only=True)
+class SearchRequest:
+    """A request, understood.
+
+    Attributes:
+        call: which call.
+        model: as the client named it, with the strategy's name.
+        named: the strategy by name.
+        strategy: the search to run.
+        prompt: as for `search`.
+        n: maximum number of choices.
+        logprobs: whether to return log-probabilities.
+        stream: whether to stream the response.
+        include_usage: whether a stream ends with the usage.
+        within: seconds until the best so far is returned; None: no deadline.
+    """
+
+    call: Call
+    model: str
+    named: Named
+    strategy: Strategy
+    prompt: PromptLike
+    n: int = 1
+    logprobs: bool = False
+    stream: bool = False
+    include_usage: bool = False
+    within: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Parser:
+    """Reads requests for one model.
+
+    Attributes:
+        model: its name.
+        aliases: names of strategies.
+        default: the strategy of the model's name alone.
+    """
+
+    model: str
+    aliases: Aliases
+    default: Named
+
+    def parse(self, call: Call, body: bytes, headers: Mapping[str, str]) -> SearchRequest:
+        """Understand a request.
+
+        Args:
+            call: which call.
+            body: of the request.
+            headers: of the request.
+
+        Raises:
+            ApiError: it is not valid.
+        """
+        given = _without_nulls(_decode(body))
+        for name in list(given):
+            _check_field(given, name)
+        kind: type[AnyFields] = ChatFields if call == "chat" else CompletionFields
+        try:
+            fields = build(kind, given)
+        except ConfigError as error:
+            raise of_config(error) from None
+        search = dict(fields.search or {})
+        within = _within(search, headers)
+        named = self._named(fields.model, search)
+        strategy = _make(named, search, _standard_fields(fields), in_name=MARK in fields.model)
+        if fields.n > strategy.max_beams:
+            words = f"n must be at most {strategy.max_beams}, the number of beams that this search keeps"
+            raise invalid("n", words)
+        if fields.stream_options is not None and not fields.stream:
+            raise invalid("stream_options", "stream_options goes with stream")
+        options = _build("stream_options", StreamOptions, fields.stream_options or {})
+        return SearchRequest(
+            call=call,
+            model=fields.model,
+            named=named,
+            strategy=strategy,
+            prompt=_prompt(fields),
+            n=fields.n,
+            logprobs=_wants_logprobs(fields),
+            stream=fields.stream,
+            include_usage=options.include_usage,
+            within=within,
+        )
+
+    def _named(self, model: str, search: dict[str, Any]) -> Named:
+        """Return the strategy of a request by its name, removing it from ``search``."""
+        wanted = search.pop(NAME, None)
+        name = ""
+        if model != self.model:
+            base, mark, name = model.rpartition(MARK)
+            found = self.aliases.find(name) if mark and base == self.model else None
+            if found is None:
+                raise _no_such_model(
+                    model, self.model, self.aliases if base == self.model else None
+                )
+            if wanted is not None and wanted not in (name, found.strategy):
+                words = f"the model's name asks for {name!r} already"
+                raise invalid(f"search.{NAME}", f"{NAME} must be left out: {words}")
+            return found
+        if wanted is None or wanted == self.default.strategy:
+            return self.default
+        found = self.aliases.find(wanted) if isinstance(wanted, str) else None
+        if found is None:
+            words = f"{NAME} must be one of {', '.join(self.aliases.names())}, not {wanted!r}"
+            raise invalid(f"search.{NAME}", words)
+        return found
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        given = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ApiError(status=400, message=f"the body is not valid JSON: {why}") from None
+    if not isinstance(given, dict):
+        raise ApiError(status=400, message="the body must be a JSON object")
+    return given
+
+
+def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _check_field(given: dict[str, Any], name: str) -> None:
+    """Remove a field without effect.
+
+    Raises:
+        ApiError: it would have one that a search cannot have.
+    """
+    if name in WITHOUT_EFFECT:
+        del given[name]
+    elif name in TAKEN_AS:
+        values, why = TAKEN_AS[name]
+        value = given.pop(name)
+        if not any(_same(value, one) for one in values):
+            allowed = " or ".join(msgspec.json.encode(one).decode() for one in values)
+            raise invalid(name, f"{name} must be {allowed} or left out: {why}")
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _build(name: str, kind: type[T], given: Mapping[str, Any]) -> T:
+    try:
+        return build(kind, _without_nulls(given))
+    except ConfigError as error:
+        raise of_config(error, f"{name}.{error.field}") from None
+
+
+def _within(search: dict[str, Any], headers: Mapping[str, str]) -> float | None:
+    given = search.pop(WITHIN, None)
+    param = f"search.{WITHIN}"
+    if given is None and WITHIN_HEADER in headers:
+        param = WITHIN_HEADER
+        try:
+            given = float(headers[WITHIN_HEADER])
+        except ValueError:
+            given = headers[WITHIN_HEADER]
+    if given is None:
+        return None
+    try:
+        check_number(param, given, 0, above=True)
+    except ConfigError as error:
+        raise of_config(error, param) from None
+    return float(given)
+
+
+def _standard_fields(fields: AnyFields) -> dict[str, tuple[str, Any]]:
+    """Return the parameters that fields of the protocol set, each with the field's name."""
+    found: dict[str, tuple[str, Any]] = {}
+    newer = getattr(fields, "max_completion_tokens", None)
+    if newer is not None and fields.max_tokens not in (None, newer):
+        words = "max_completion_tokens and max_tokens are the same, and cannot differ"
+        raise invalid("max_completion_tokens", words)
+    for parameter, origin, value in (
+        ("max_tokens", "max_tokens", fields.max_tokens),
+        ("max_tokens", "max_completion_tokens", newer),
+        (_PROPOSAL, _TEMPERATURE, fields.temperature),
+        ("seed", "seed", fields.seed),
+        ("stop", "stop", fields.stop or None),
+        _alternatives(fields),
+    ):
+        if value is not None:
+            found[parameter] = (origin, value)
+    return found
+
+
+def _alternatives(fields: AnyFields) -> tuple[str, str, int | None]:
+    """Return the number of alternatives per token, and the field that has it; None: no log-probabilities."""
+    if not isinstance(fields, ChatFields):
+        return (_TOP, "logprobs", fields.logprobs)
+    if fields.top_logprobs is not None and not fields.logprobs:
+        raise invalid(_TOP, "top_logprobs goes with logprobs: true")
+    return (_TOP, _TOP, (fields.top_logprobs or 0) if fields.logprobs else None)
+
+
+def _wants_logprobs(fields: AnyFields) -> bool:
+    return fields.logprobs is not None and fields.logprobs is not False
+
+
+def _make(
+    named: Named,
+    search: Mapping[str, Any],
+    standard: Mapping[str, tuple[str, Any]],
+    *,
+    in_name: bool,
+) -> Strategy:
+    """Build the strategy: what its name stands for, then ``search``, then the protocol's fields."""
+    for path in _servers_in(search, "search"):
+        raise invalid(path, f"{path} names a server, which only the gateway's configuration may")
+    known = {option.name for option in strategy_options(named.strategy)}
+    values = {**named.values, **search}
+    origins = {name: f"search.{name}" for name in search}
+    for name, (origin, value) in standard.items():
+        key = _TEMPERATURE if name == _PROPOSAL and _TEMPERATURE in known else name
+        if key in search and search[key] != value:
+            raise invalid(origin, f"{origin} is not the same as search.{key}: which?")
+        origins[key] = origin
+        if value == 0 and key == _TOP:
+            continue
+        values[key] = value
+    try:
+        return _with_logprobs(named.strategy, values, _TOP in standard)
+    except ConfigError as error:
+        first = error
+    values = _without_what_is_set(named.strategy, values, search)
+    try:
+        return _with_logprobs(named.strategy, values, _TOP in standard)
+    except ConfigError:
+        own = first.field.partition(".")[0]
+        origin = origins.get(own, "model" if in_name and own in named.values else f"search.{own}")
+        raise of_config(first, origin) from None
+
+
+def _servers_in(value: object, path: str) -> Iterator[str]:
+    """Yield the parameters that name a server: a client could reach others through the gateway."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if name.endswith("base_url"):
+                yield f"{path}.{name}"
+            yield from _servers_in(inner, f"{path}.{name}")
+
+
+def _with_logprobs(name: str, values: Mapping[str, Any], wanted: bool) -> Strategy:
+    made = make_strategy(name, values)
+    if wanted and not made.needs_logprobs:
+        # A strategy that needs none asks for none, unless alternatives are wanted.
+        return make_strategy(name, {**values, _TOP: 1})
+    return made
+
+
+def _without_what_is_set(
+    name: str, values: dict[str, Any], search: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Leave out a temperature that the strategy has anyway, such as 0 for ``greedy``."""
+    if _PROPOSAL not in values or _PROPOSAL in search:
+        return values
+    rest = {key: value for key, value in values.items() if key != _PROPOSAL}
+    try:
+        same = make_strategy(name, rest).proposal_temperature == values[_PROPOSAL]
+    except ConfigError:
+        return values
+    return rest if same else values
+
+
+def _prompt(fields: AnyFields) -> PromptLike:
+    chat = isinstance(fields, ChatFields)
+    prompt: PromptLike = fields.messages if isinstance(fields, ChatFields) else fields.prompt
+    try:
+        check_prompt(prompt)
+    except ConfigError as error:
+        name = "messages" if chat else "prompt"
+        bound = (
+            error.bound.removeprefix("a text (Unicode, not empty), or ") if chat else error.bound
+        )
+        raise invalid(name, f"{name} must be {bound}") from None
+    return prompt
+
+
+def _no_such_model(given: str, model: str, aliases: Aliases | None) -> ApiError:
+    if aliases is None:
+        words = f"the model is {model!r}, or {model + MARK!r} and a strategy such as beam-4x2"
+    else:
+        words = f"behind the {MARK} stands one of {', '.join(aliases.names())}; numbers may differ"
+    message = f"there is no model {given[:200]!r}: {words}"
+    return ApiError(status=404, message=message, param="model", code="model_not_found")

@@ -1,0 +1,192 @@
+"""From results to the JSON of responses, whole and in chunks. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from trio_beam.core.beam import Beam
+from trio_beam.core.block import Token
+from trio_beam.core.result import SearchResult
+from trio_beam.core.usage import Usage
+from trio_beam.gateway.request import SearchRequest
+from trio_beam.gateway.settled import Parts
+
+#: Finish reasons of the protocol; others of a server's, such as a content filter, go through.
+_REASONS = {"context": "length"}
+
+
+@attrs.frozen(kw_only=True)
+class Envelope:
+    """The members that all parts of a response share.
+
+    Attributes:
+        request: what is answered.
+        id: of the response.
+        created: seconds since 1970.
+    """
+
+    request: SearchRequest
+    id: str
+    created: int
+
+    @property
+    def _is_chat(self) -> bool:
+        return self.request.call == "chat"
+
+    def whole(self, result: SearchResult, texts: Sequence[Parts]) -> dict[str, Any]:
+        """Return a response that is not streamed.
+
+        Args:
+            result: has beams.
+            texts: the thinking and the answer of each beam.
+        """
+        kind = "chat.completion" if self._is_chat else "text_completion"
+        choices = [
+            self._choice(index, beam, parts)
+            for index, (beam, parts) in enumerate(zip(self._best(result), texts, strict=False))
+        ]
+        return {
+            **self._head(kind),
+            "choices": choices,
+            "usage": usage_of(result.usage),
+            "trio_beam": self.facts(result),
+        }
+
+    def delta(self, index: int, parts: Parts, *, role: bool = False) -> dict[str, Any]:
+        """Return a chunk with more of a choice."""
+        return self._chunk([{**self._part(index, parts, role=role), "finish_reason": None}])
+
+    def ending(self, index: int, beam: Beam) -> dict[str, Any]:
+        """Return the last chunk of a choice, with the log-probabilities of all its tokens."""
+        part = self._part(index, Parts())
+        if self.request.logprobs:
+            part["logprobs"] = self._logprobs(beam)
+        return self._chunk([{**part, "finish_reason": _finish_reason(beam)}])
+
+    def closing(self, result: SearchResult) -> dict[str, Any]:
+        """Return the chunk behind the choices, with the usage."""
+        return {**self._chunk([]), "usage": usage_of(result.usage)}
+
+    def facts(self, result: SearchResult) -> dict[str, Any]:
+        """Return what the protocol has no field for."""
+        named, usage = self.request.named, result.usage
+        facts: dict[str, Any] = {
+            "strategy": {"strategy": named.strategy, **named.values},
+            "score": _finite(result.score),
+            "exact": result.exact,
+            "rounds": result.rounds,
+            "stop_reason": result.stop_reason,
+            "usage": attrs.asdict(usage),
+            "choices": [_choice_facts(beam) for beam in self._best(result)],
+            "dropped_beams": len(result.failures),
+        }
+        if result.votes:
+            facts["votes"] = [
+                {"answer": str(answer), "share": share} for answer, share in result.votes
+            ]
+        if result.log_evidence is not None:
+            facts["log_evidence"] = _finite(result.log_evidence)
+        return facts
+
+    def _best(self, result: SearchResult) -> Sequence[Beam]:
+        return result.beams[: self.request.n]
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.request.model,
+        }
+
+    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        kind = "chat.completion.chunk" if self._is_chat else "text_completion"
+        return {**self._head(kind), "choices": choices}
+
+    def _choice(self, index: int, beam: Beam, parts: Parts) -> dict[str, Any]:
+        logprobs = self._logprobs(beam) if self.request.logprobs else None
+        ending = {"logprobs": logprobs, "finish_reason": _finish_reason(beam)}
+        if self._is_chat:
+            message = {"role": "assistant", "content": parts.content, "refusal": None}
+            if parts.reasoning:
+                message["reasoning_content"] = parts.reasoning
+            return {"index": index, "message": message, **ending}
+        return {**self._part(index, parts), **ending}
+
+    def _part(self, index: int, parts: Parts, *, role: bool = False) -> dict[str, Any]:
+        reasoning = {"reasoning_content": parts.reasoning} if parts.reasoning else {}
+        if not self._is_chat:
+            return {"index": index, "text": parts.content, **reasoning, "logprobs": None}
+        delta: dict[str, Any] = {"role": "assistant"} if role else {}
+        if parts.content or role:
+            delta["content"] = parts.content
+        return {"index": index, "delta": {**delta, **reasoning}, "logprobs": None}
+
+    def _logprobs(self, beam: Beam) -> dict[str, Any] | None:
+        if beam.logprob is None:
+            return None
+        tokens = [token for token in beam.tokens if token.data]  # without an end of text
+        if self._is_chat:
+            return {"content": [_chat_token(token) for token in tokens], "refusal": None}
+        offsets = [0]
+        for token in tokens:
+            offsets.append(offsets[-1] + len(token.text))
+        return {
+            "tokens": [token.text for token in tokens],
+            "token_logprobs": [_finite(token.logprob) for token in tokens],
+            "top_logprobs": [
+                {other.text: _finite(other.logprob) for other in token.top} for token in tokens
+            ],
+            "text_offset": offsets[:-1],
+        }
+
+
+def usage_of(usage: Usage) -> dict[str, Any]:
+    """Return what the whole search spent, in the protocol's names."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens or 0},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+    }
+
+
+def _chat_token(token: Token) -> dict[str, Any]:
+    return {**_one_token(token), "top_logprobs": [_one_token(other) for other in token.top]}
+
+
+def _one_token(token: Token) -> dict[str, Any]:
+    return {
+        "token": token.text,
+        "logprob": _finite(token.logprob),
+        "bytes": list(token.data),
+    }
+
+
+def _choice_facts(beam: Beam) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "score": _finite(beam.score),
+        "logprob": beam.logprob,
+        "tokens": beam.length,
+        "finish_reason": beam.finish_reason,
+        "exact": beam.exact,
+        "multiplicity": beam.multiplicity,
+    }
+    if beam.weight is not None:
+        facts["weight"] = beam.weight
+    if beam.step_scores:
+        facts["step_scores"] = list(beam.step_scores)
+    return facts
+
+
+def _finish_reason(beam: Beam) -> str:
+    return _REASONS.get(beam.finish_reason, beam.finish_reason)
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

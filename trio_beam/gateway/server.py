@@ -1,0 +1,128 @@
+"""Serve the gateway: Hypercorn's connections on Trio, with limits of ours.
+
+The loop that accepts them is our own, because Hypercorn shields its writes: a client that reads nothing would
+hold its connection, and the end of the server, for ever.
+"""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from typing import Any
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+from trio_beam.errors import ConfigError
+from trio_beam.gateway.app import Gateway
+
+#: Size of a request's head, in bytes.
+MAX_HEAD = 16 * 1024
+#: Seconds for which a client may take nothing of what it is sent.
+_MAX_UNREAD = 30.0
+#: Bytes that are written under one such deadline.
+_PIECE = 2**16
+
+
+async def serve_gateway(
+    gateway: Gateway,
+    listener: socket.socket,
+    *,
+    grace: float,
+    stop: trio.Event,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `stop`; then take no more requests, and cancel what runs after `grace` seconds.
+
+    Args:
+        gateway: what to serve.
+        listener: a socket that listens; it is closed at the stop.
+        grace: seconds for the requests in progress.
+        stop: set to end.
+        task_status: told when requests are answered.
+    """
+    config = Config()
+    config.errorlog = None  # the door shows bugs, with the request's id
+    config.h11_max_incomplete_size = MAX_HEAD
+    config.keep_alive_timeout = gateway.limits.max_send_time  # also the time for a request's head
+    config.include_server_header = False
+    context = WorkerContext(None)
+    inner: Any = gateway.app()
+    app = ASGIWrapper(inner)
+
+    async def handle(stream: trio.SocketStream) -> None:
+        bounded: Any = _BoundedStream(stream)
+        try:
+            await TCPServer(app, config, context, ConnectionState({}), bounded)
+        except Exception:  # a bug in one connection is none of the others' business
+            traceback.print_exc()
+
+    async with trio.open_nursery() as connections:
+        async with (
+            trio.SocketListener(trio.socket.from_stdlib_socket(listener)) as accepting,
+            trio.open_nursery() as nursery,
+        ):
+
+            async def accept() -> None:
+                await trio.serve_listeners(handle, [accepting], handler_nursery=connections)
+
+            nursery.start_soon(accept)
+            task_status.started()
+            await stop.wait()
+            nursery.cancel_scope.cancel(reason="no more requests")
+        await context.terminated.set()
+        connections.cancel_scope.deadline = trio.current_time() + grace
+
+
+class _BoundedStream:
+    """A connection whose writes give up if the client reads nothing.
+
+    Hypercorn tells by `do_handshake`, which it does not have, that it is not TLS.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.socket = stream.socket
+        self.receive_some = stream.receive_some
+        self.send_eof = stream.send_eof
+        self.aclose = stream.aclose
+
+    async def send_all(self, data: bytes) -> None:
+        """Send data.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost, or the client has taken nothing for too long.
+        """
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE):
+            with trio.move_on_after(_MAX_UNREAD) as scope:
+                await self._stream.send_all(view[start : start + _PIECE])
+            if scope.cancelled_caught:
+                await trio.aclose_forcefully(self._stream)
+                raise trio.BrokenResourceError("the client reads nothing")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        wrong = ConfigError("port", "one that is free", port)
+        wrong.args = (f"cannot listen at {host} port {port}: {error}",)
+        raise wrong from None
+
+
+def base_url_of(listener: socket.socket) -> str:
+    """Return where clients on this machine find it."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # not listening
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
