@@ -39,6 +39,7 @@ class ServeCommand:
     api: Any
     dialect: str
     max_concurrent: Any
+    rates: Mapping[str, Any]
     stream: Any
     attempt_timeout: float
     model_file: Path | None
@@ -114,6 +115,7 @@ class ServeCommand:
                 api=self.api,
                 dialect=self.dialect,
                 max_concurrent=self.max_concurrent,
+                **self.rates,
                 attempt_timeout=self.attempt_timeout,
                 stream=self.stream,
                 retry=retry,

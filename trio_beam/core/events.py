@@ -17,6 +17,7 @@ from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
     RequestHedged,
     RequestRetried,
     SearchEvent,
@@ -220,6 +221,7 @@ Event: TypeAlias = (
     | RequestRetried
     | RequestHedged
     | EndpointPaused
+    | RatePaused
     | LimitChanged
     | McmcStarted
     | ChainExtended

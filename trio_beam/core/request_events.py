@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -63,6 +63,19 @@ class EndpointPaused(SearchEvent):
 
 
 @attrs.frozen(kw_only=True)
+class RatePaused(SearchEvent):
+    """Requests of this search wait, so that the endpoint keeps to its rate; told once for each pause.
+
+    Attributes:
+        seconds: until the next request of the endpoint, if nothing changes.
+        limit: the limit per minute that is reached: ``"requests"`` or ``"tokens"``.
+    """
+
+    seconds: float
+    limit: Literal["requests", "tokens"]
+
+
+@attrs.frozen(kw_only=True)
 class LimitChanged(SearchEvent):
     """With ``max_concurrent="auto"``, the endpoint changed its limit for all searches.
 
@@ -75,5 +88,7 @@ class LimitChanged(SearchEvent):
     before: int
 
 
-RequestEvent: TypeAlias = RequestRetried | RequestHedged | EndpointPaused | LimitChanged
+RequestEvent: TypeAlias = (
+    RequestRetried | RequestHedged | EndpointPaused | RatePaused | LimitChanged
+)
 RequestObserver: TypeAlias = Callable[[RequestEvent], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -197,6 +198,11 @@ class Reservation:
         self._allotment = allotment
         self._responded = 0
         self._responded_prompt = 0
+        self._settled: list[Callable[[int], None]] = []
+
+    def cost(self, tokens: int) -> int:
+        """Return the maximum cost of a request, prompt and generated tokens, given the generated ones."""
+        return tokens + self._prompt(tokens)
 
     def allows(self, tokens: int) -> bool:
         """Return whether `reserve` would succeed."""
@@ -221,13 +227,27 @@ class Reservation:
         """Release the reservation of a request that certainly cost nothing."""
         self._meter.commit(-tokens, -self._prompt(tokens))
 
-    def responded(self, tokens: int) -> None:
-        """Note the response to a request that reserved `tokens`; `settle` sets its true cost."""
+    def responded(self, tokens: int, settled: Callable[[int], None] | None = None) -> None:
+        """Note the response to a request that reserved `tokens`; `settle` sets its true cost.
+
+        Args:
+            tokens: that were reserved.
+            settled: if given, called with the true cost, prompt and generated tokens. Of an exchange of several
+                requests it is known in total only; the last one has all of it.
+        """
         self._responded += tokens
         self._responded_prompt += self._prompt(tokens)
+        if settled is not None:
+            self._settled.append(settled)
 
     def settle(self, generated: int, prompt_tokens: int = 0) -> None:
         """Replace the reservations of all requests with a response by their true cost."""
+        # Without the server's count, the prompt has cost what was reserved.
+        cost = generated + (prompt_tokens or self._responded_prompt)
+        for settled in reversed(self._settled):
+            settled(cost)
+            cost = 0
+        self._settled.clear()
         self._meter.commit(generated - self._responded, prompt_tokens - self._responded_prompt)
         self._responded = self._responded_prompt = 0
 
