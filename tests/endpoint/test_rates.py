@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_no_minute_is_above_the_rate(
     assert ends["done"] + ends["refused"] >= len(patient), "every one that waits is served"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(_ASKS, st.integers(1, 8), st.integers(30, 120), st.integers(2, 3))
 def test_nor_is_it_with_several_processes(
     tmp_path_factory: pytest.TempPathFactory,
@@ -195,6 +196,12 @@ def test_nor_is_it_with_several_processes(
     assert ends.total() == len(asks)
     patient = [ask for ask in asks if ask.patience == math.inf]
     assert ends["done"] + ends["refused"] >= len(patient)
+
+
+def test_what_others_have_sent_counts_for_its_whole_minute(tmp_path: Path) -> None:
+    asks = [Ask(at=0.9, process=0), Ask(at=1.0, process=1)]
+    arrivals, _ = play(asks, [sharing(tmp_path / "rates", 1, None)] * 2)
+    assert 60.9 <= arrivals[1].at < 62
 
 
 def sharing(path: Path, requests: int | None, tokens: int | None) -> Callable[[], RateLimiter]:
@@ -255,7 +262,7 @@ def test_searches_take_turns() -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_small_requests_do_not_starve_a_large_one(tmp_path: Path, processes: int) -> None:
     """One that needs a whole minute, while a small one comes every second, also from another process."""
-    small = [Ask(at=float(second), process=0, tokens=10) for second in range(200)]
+    small = [Ask(at=float(second), process=0, tokens=10) for second in range(80)]
     large = Ask(at=0.5, process=1, tokens=100, search=1)
     arrivals, _ = play([*small, large], [sharing(tmp_path / "rates", None, 100)] * processes)
     start = arrivals[0].at
@@ -282,8 +289,9 @@ async def test_a_killed_process_blocks_nobody(
     monkeypatch.setattr(waiting, "_share", lambda: None)  # it has no time to say that it ends
     with trio.move_on_after(1.5):
         await _take(waiting, 100)
-    assert await _take(living, 40) < 8  # when the one that waits has not been heard of for a while
-    assert await _take(living, 40) == pytest.approx(63, abs=1.1)
+    with trio.fail_after(70):
+        assert await _take(living, 40) < 8  # the one that waits has not been heard of for a while
+        assert await _take(living, 40) == pytest.approx(63, abs=1.1)
 
 
 async def test_a_cancelled_wait_leaves_nothing_in_the_file(
@@ -352,7 +360,7 @@ async def test_a_request_that_never_fits_is_refused_at_once(autojump_clock: Mock
     context = RequestContext(meter=UsageMeter(), emit=lambda _: None)
     request = WireRequest(path="", decode=lambda _: Ask(), body=b"{}", max_tokens=90)
     with pytest.raises(
-        RequestTooLarge, match=r"may cost 101 tokens.*tokens_per_minute is 100.*--tpm"
+        RequestTooLarge, match=r"may cost 101 tokens .*tokens_per_minute is 100.*--tpm"
     ):
         await sender.send(request, context, context.meter.reservation(prompt_tokens=11))
     assert not server.arrivals
@@ -364,7 +372,10 @@ async def test_each_search_is_told_once_that_it_waits(autojump_clock: MockClock)
     events: list[tuple[int, object]] = []
     limiter = RateLimiter(1, None)
 
-    async def one(search: int, context: RequestContext) -> None:
+    def note(search: int, event: object) -> None:
+        events.append((search, event))
+
+    async def one(context: RequestContext) -> None:
         async with limiter.turn(context):
             await limiter.wait_for_room(1, context)
             await trio.sleep(100)
@@ -375,10 +386,8 @@ async def test_each_search_is_told_once_that_it_waits(autojump_clock: MockClock)
             for search in range(3):
                 meter = UsageMeter()
                 for _ in range(4):
-                    context = RequestContext(
-                        meter=meter, emit=lambda event, s=search: events.append((s, event))
-                    )
-                    nursery.start_soon(one, search, context)
+                    context = RequestContext(meter=meter, emit=partial(note, search))
+                    nursery.start_soon(one, context)
                 await trio.sleep(10)
     assert events == [
         (0, RatePaused(seconds=62, limit="requests")),

@@ -133,15 +133,21 @@ class UsageMeter:
         return max(self._committed, self.completion_tokens)
 
     def reservation(
-        self, prompt_tokens: int = 0, allotment: Allotment | None = None
+        self,
+        prompt_tokens: int = 0,
+        allotment: Allotment | None = None,
+        *,
+        least_prompt: int | None = None,
     ) -> Reservation:
         """Return a reservation, to be made before requests are sent.
 
         Args:
             prompt_tokens: per request that reads the prompt, or an upper bound.
             allotment: for the first of the requests.
+            least_prompt: what the prompt has at least, if `prompt_tokens` is only a bound.
         """
-        return Reservation(self, prompt_tokens, allotment)
+        least = prompt_tokens if least_prompt is None else least_prompt
+        return Reservation(self, prompt_tokens, allotment, least)
 
     def allot(self, tokens: int, prompt_tokens: int = 0) -> Allotment | None:
         """Set aside what a request may cost, long before it is sent; return None if the budget is too small.
@@ -191,10 +197,15 @@ class Reservation:
     """The maximum cost of one exchange's requests, until the true cost is known."""
 
     def __init__(
-        self, meter: UsageMeter, prompt_tokens: int = 0, allotment: Allotment | None = None
+        self,
+        meter: UsageMeter,
+        prompt_tokens: int = 0,
+        allotment: Allotment | None = None,
+        least_prompt: int = 0,
     ) -> None:
         self._meter = meter
         self._prompt_tokens = prompt_tokens
+        self._least_prompt = least_prompt
         self._allotment = allotment
         self._responded = 0
         self._responded_prompt = 0
@@ -203,6 +214,10 @@ class Reservation:
     def cost(self, tokens: int) -> int:
         """Return the maximum cost of a request, prompt and generated tokens, given the generated ones."""
         return tokens + self._prompt(tokens)
+
+    def least_cost(self, tokens: int) -> int:
+        """Return what a request costs at least if all its tokens are generated."""
+        return tokens + min(self._least_prompt, self._prompt(tokens))
 
     def allows(self, tokens: int) -> bool:
         """Return whether `reserve` would succeed."""
@@ -232,8 +247,8 @@ class Reservation:
 
         Args:
             tokens: that were reserved.
-            settled: if given, called with the true cost, prompt and generated tokens. Of an exchange of several
-                requests it is known in total only; the last one has all of it.
+            settled: if given, called with the true cost, prompt and generated tokens. Of an exchange of
+                several requests it is known in total only; the last one has all of it.
         """
         self._responded += tokens
         self._responded_prompt += self._prompt(tokens)

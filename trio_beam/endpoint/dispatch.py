@@ -176,7 +176,7 @@ class Dispatcher:
             if not self.rates.is_limited():
                 return None
             self.limiter.release()  # limits were learnt meanwhile
-        self.rates.check(call.cost)
+        self.rates.check(call.reservation.least_cost(call.request.max_tokens))
         if not self._pausing() and self.limiter.try_acquire() and (admitted := self._admit(call)):
             return admitted
         with call.context.deadline.paused():

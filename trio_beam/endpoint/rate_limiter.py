@@ -84,11 +84,15 @@ class RateLimiter:
         self._share()
 
     def check(self, tokens: int) -> None:
-        """Raise `RequestTooLarge` if a request may cost more than a minute has."""
+        """Raise `RequestTooLarge` if a request costs more than a minute has.
+
+        Args:
+            tokens: that it costs at least, if all are generated that it asks for.
+        """
         limit = self.window.limit("tokens", declared=True)
         if tokens > limit:
             raise RequestTooLarge(
-                f"one request may cost {tokens:,} tokens, prompt and new ones, but tokens_per_minute is"
+                f"one request may cost {tokens:,} tokens (prompt and new ones), but tokens_per_minute is"
                 f" {limit:,.0f}: ask for fewer tokens at once (tokens_per_step, max_tokens) or fewer"
                 " continuations (n, n_per_beam), or raise the limit (--tpm)"
             )

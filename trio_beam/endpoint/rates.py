@@ -125,8 +125,8 @@ class RateWindow:
     def wait(self, tokens: int, now: float) -> Wait | None:
         """Return until when a request must wait; None: it may be sent.
 
-        One that may cost more than a learnt limit waits until nothing else counts: whether the server takes
-        it is for the server to say.
+        One that may cost more than a minute has waits until nothing else counts: it may cost less, and a
+        learnt limit is for the server to keep.
 
         Args:
             tokens: that the request may cost.
