@@ -110,6 +110,10 @@ HEADERS: dict[str, tuple[Mapping[str, str], list[Quota]]] = {
         },
         [Quota("tokens", 60000, 59000, 11.25), Quota("requests", None, 999, 33011.5)],
     ),
+    "Mistral": (
+        {"x-ratelimit-limit-req-minute": "300", "x-ratelimit-remaining-req-minute": "299"},
+        [Quota("requests", 300, 299, 0)],
+    ),
     "per second, or nobody knows": (
         {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "9", "x-ratelimit-reset": "1"},
         [Quota("requests", None, 9, 1)],

@@ -17,7 +17,11 @@ from trio_beam.dialects.common.waits import reset_after
 
 #: The words of a header's name, behind ``ratelimit``.
 _FIELDS = {"limit", "remaining", "reset"}
-_KINDS: dict[str, Literal["requests", "tokens"]] = {"requests": "requests", "tokens": "tokens"}
+_KINDS: dict[str, Literal["requests", "tokens"]] = {
+    "requests": "requests",
+    "req": "requests",
+    "tokens": "tokens",
+}
 _MINUTE = {"minute", "min", "1m"}
 _OTHER_PERIODS = {"second", "hour", "day", "month"}
 _NAME = re.compile(r"(?:^|-)rate-?limit(?:-|$)")
