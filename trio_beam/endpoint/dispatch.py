@@ -6,6 +6,7 @@ slot, for the rate, a retry or the end of a pause holds no slot.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from functools import partial
@@ -18,8 +19,11 @@ from trio_beam.core.language_model import RequestContext
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RequestEnded,
     RequestHedged,
     RequestRetried,
+    RequestSent,
+    RequestWaiting,
 )
 from trio_beam.core.usage import Reservation
 from trio_beam.dialects.common.exchange import WireRequest
@@ -43,6 +47,8 @@ from trio_beam.http.client import HttpClient
 T = TypeVar("T")
 #: Maximum number of hedges per attempt.
 _MAX_HEDGES = 2
+#: Numbers the requests of all endpoints, so that the events of a search and of its judge's stay apart.
+_numbers = itertools.count(1)
 
 
 class _Racer(NamedTuple):
@@ -59,7 +65,9 @@ class _PendingRequest(Generic[T]):
     Attributes:
         failed: number of failed attempts.
         waited: seconds waited between attempts.
+        queued: seconds that the current attempt waited for its slot.
         generation: the limiter's generation when the slot for the current attempt was taken.
+        number: of the request in this process.
     """
 
     request: WireRequest[T]
@@ -67,7 +75,9 @@ class _PendingRequest(Generic[T]):
     reservation: Reservation
     failed: int = 0
     waited: float = 0.0
+    queued: float = 0.0
     generation: int = 0
+    number: int = attrs.field(factory=lambda: next(_numbers), init=False)
 
     @property
     def cost(self) -> int:
@@ -150,6 +160,8 @@ class Dispatcher:
             return None
         call.waited += decision.seconds
         return RequestRetried(
+            request=call.number,
+            origin=call.context.origin,
             error=error,
             attempt=call.failed,
             attempts=self.retry.attempts,
@@ -169,23 +181,41 @@ class Dispatcher:
             self.limiter.release()
 
     async def _take_slot(self, call: _PendingRequest[Any]) -> Admission | None:
-        """Wait for a slot, the end of any pause, and room within the rates, if there are any."""
-        if not self.rates.is_limited():
-            if self._pausing() or not self.limiter.try_acquire():
-                await self._wait_for_slot(call.context)
-            if not self.rates.is_limited():
+        """Take a slot, when no pause is on and the rates, if there are any, admit the request."""
+        call.queued = 0.0
+        limited = self.rates.is_limited()
+        if limited:
+            self.rates.check(call.reservation.least_cost(call.request.max_tokens))
+        if not self._pausing() and self.limiter.try_acquire():
+            if not limited:
                 return None
-            self.limiter.release()  # limits were learnt meanwhile
-        self.rates.check(call.reservation.least_cost(call.request.max_tokens))
-        if not self._pausing() and self.limiter.try_acquire() and (admitted := self._admit(call)):
-            return admitted
-        with call.context.deadline.paused():
-            async with self.rates.turn(call.context):
-                while True:
-                    await self.rates.wait_for_room(call.cost, call.context)
-                    await self._wait_for_slot(call.context)
-                    if admitted := self._admit(call, first=True):
-                        return admitted
+            if admission := self._admit(call):
+                return admission
+        return await self._wait_to_send(call)
+
+    async def _wait_to_send(self, call: _PendingRequest[Any]) -> Admission | None:
+        """Wait for a slot, for the end of any pause and for the rates, which no beam's timeout counts."""
+        context, start, admission = call.context, trio.current_time(), None
+        waiting = RequestWaiting(request=call.number, origin=context.origin, paused=self._pausing())
+        context.emit(waiting)
+        with context.deadline.paused():
+            if not self.rates.is_limited():
+                await self._wait_for_slot(context)
+                if self.rates.is_limited():  # learnt meanwhile
+                    self.limiter.release()
+            if self.rates.is_limited():
+                admission = await self._wait_for_rate(call)
+        call.queued = trio.current_time() - start
+        return admission
+
+    async def _wait_for_rate(self, call: _PendingRequest[Any]) -> Admission:
+        """Wait until the rates admit a request, and for its slot."""
+        async with self.rates.turn(call.context):
+            while True:
+                await self.rates.wait_for_room(call.cost, call.context)
+                await self._wait_for_slot(call.context)
+                if admission := self._admit(call, first=True):
+                    return admission
 
     def _admit(self, call: _PendingRequest[Any], *, first: bool = False) -> Admission | None:
         """Have a request in a slot admitted by the rates; return the slot if it is not."""
@@ -198,19 +228,15 @@ class Dispatcher:
         return admission
 
     async def _wait_for_slot(self, context: RequestContext) -> None:
-        """Wait for a slot and for the end of any pause, during which no slot is held.
-
-        Neither wait counts against the beam's timeout.
-        """
-        with context.deadline.paused():
-            while True:
-                if self._pausing():
-                    await trio.sleep_until(self._resume_at)
-                if not self.limiter.try_acquire():
-                    await self.limiter.acquire(context.meter)
-                if not self._pausing():
-                    return
-                self.limiter.release()
+        """Wait for a slot and for the end of any pause, during which no slot is held."""
+        while True:
+            if self._pausing():
+                await trio.sleep_until(self._resume_at)
+            if not self.limiter.try_acquire():
+                await self.limiter.acquire(context.meter)
+            if not self._pausing():
+                return
+            self.limiter.release()
 
     def _pausing(self) -> bool:
         return trio.current_time() < self._resume_at
@@ -245,8 +271,18 @@ class Dispatcher:
         # Counted when it is sent, since it may be cancelled before.
         if hedge_after is not None:
             self.hedges += 1
-            context.emit(RequestHedged(after=hedge_after))
+            hedged = RequestHedged(request=call.number, origin=context.origin, after=hedge_after)
+            context.emit(hedged)
         self._count(context, again=again)
+        sent = RequestSent(
+            request=call.number,
+            origin=context.origin,
+            attempt=context.attempts,
+            hedge=hedge_after is not None,
+            waited=0.0 if hedge_after is not None else call.queued,
+            path=request.path,
+        )
+        context.emit(sent)
         start = trio.current_time()
         try:
             response = await self.http.attempt(
@@ -254,12 +290,15 @@ class Dispatcher:
             )
         except trio.Cancelled:
             self._count_cancelled(context)
+            _emit_end(sent, context, start, "cancelled")
             raise
         except EndpointError as error:
+            _emit_end(sent, context, start, "error", error)
             self._note_error(error, call, admission)
             raise
         finally:
             self.rates.responded(admission)
+        _emit_end(sent, context, start, "response")
         reservation.responded(request.max_tokens, partial(self.rates.settle, admission))
         if isinstance(response, Abandoned):
             self._count_cancelled(context)
@@ -369,6 +408,24 @@ class Dispatcher:
         if winner.error is not None:
             raise winner.error
         return winner.response  # type: ignore[return-value]  # the list holds both kinds
+
+
+def _emit_end(
+    sent: RequestSent,
+    context: RequestContext,
+    start: float,
+    outcome: Literal["response", "error", "cancelled"],
+    error: EndpointError | None = None,
+) -> None:
+    ended = RequestEnded(
+        request=sent.request,
+        origin=sent.origin,
+        attempt=sent.attempt,
+        outcome=outcome,
+        seconds=trio.current_time() - start,
+        error=error,
+    )
+    context.emit(ended)
 
 
 def _is_overload(error: EndpointError) -> bool:
