@@ -41,6 +41,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
 from trio_beam.endpoint.endpoint import Endpoint
@@ -77,6 +79,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @api_option
 @dialect_option
 @max_concurrent_option
+@rate_options
 @option(
     "model",
     "--max-searches",
@@ -174,6 +177,7 @@ class _BatchCommand:
             "dialect": given["dialect"],
             "max_concurrent": given["max_concurrent"],
             "attempt_timeout": given["attempt_timeout"],
+            **rate_values(given),
         }
         # Report invalid arguments before anything starts.
         Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)

@@ -58,6 +58,7 @@ class GenerateCommand:
     api: Any
     dialect: str
     max_concurrent: Any
+    rates: Mapping[str, Any]
     attempt_timeout: float
     stream: bool
     within: float | None = number(minimum=0, optional=True)
@@ -116,6 +117,7 @@ class GenerateCommand:
             api=self.api,
             dialect=self.dialect,
             max_concurrent=self.max_concurrent,
+            **self.rates,
             attempt_timeout=self.attempt_timeout,
             stream=self.stream,
         )

@@ -25,6 +25,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
     refuse_two_models,
     refuse_without_server,
 )
@@ -93,6 +95,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @api_option
 @dialect_option
 @max_concurrent_option
+@rate_options
 @option(
     "model",
     "--stream/--no-stream",
@@ -188,6 +191,7 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             api=given["api"],
             dialect=given["dialect"],
             max_concurrent=given["max_concurrent"],
+            rates=rate_values(given),
             stream="auto" if given["stream"] is None else given["stream"],
             attempt_timeout=given["attempt_timeout"],
             model_file=given["model_file"],

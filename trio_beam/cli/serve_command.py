@@ -42,6 +42,7 @@ class ServeCommand:
     api: Any
     dialect: str
     max_concurrent: Any
+    rates: Mapping[str, Any]
     stream: Any
     attempt_timeout: float
     model_file: Path | None
@@ -120,6 +121,7 @@ class ServeCommand:
                 api=self.api,
                 dialect=self.dialect,
                 max_concurrent=self.max_concurrent,
+                **self.rates,
                 attempt_timeout=self.attempt_timeout,
                 stream=self.stream,
                 retry=retry,
