@@ -14,6 +14,7 @@ from trio_beam.batch.prompts import PromptRecord
 from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.request_events import RatePaused
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.seeds import base_seed
 from trio_beam.core.strategy import Strategy
@@ -36,6 +37,9 @@ class BatchObserver(Protocol):
 
     def generated(self, tokens: int) -> None:
         """Called when some search has generated tokens."""
+
+    def paused(self, seconds: float) -> None:
+        """Called when some search waits for the endpoint's rate."""
 
     def finished(self, answer: Answer) -> None:
         """Called when an outcome was written."""
@@ -142,7 +146,7 @@ class _Batch:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            observers = [_watch(self.observer.generated), *self.observers_of(record.id)]
+            observers = [_watch(self.observer), *self.observers_of(record.id)]
             result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             return Answer(id=record.id, text="", digest=record.digest, error=str(error))
@@ -210,11 +214,13 @@ def _without_tokens(result: SearchResult) -> list[dict[str, Any]]:
     return found
 
 
-def _watch(generated: Callable[[int], None]) -> Callable[[Event], None]:
-    """Return an observer that hands on how many tokens each expansion has."""
+def _watch(observer: BatchObserver) -> Callable[[Event], None]:
+    """Return an observer that hands on how many tokens each expansion has, and that a search waits."""
 
     def watch(event: Event) -> None:
         if isinstance(event, BeamExpanded):
-            generated(event.tokens)
+            observer.generated(event.tokens)
+        elif isinstance(event, RatePaused):
+            observer.paused(event.seconds)
 
     return watch

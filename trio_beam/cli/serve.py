@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 import attrs
 import click
 
+from trio_beam import __version__
 from trio_beam.command.api_keys import read_api_key
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
+from trio_beam.command.observing import observing_options, open_log, open_trace
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -23,6 +25,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
     refuse_two_models,
     refuse_without_server,
 )
@@ -91,6 +95,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @api_option
 @dialect_option
 @max_concurrent_option
+@rate_options
 @option(
     "model",
     "--stream/--no-stream",
@@ -162,6 +167,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     help="After SIGTERM, time for the searches that run.",
 )
 @attempt_timeout_option(300.0)
+@observing_options
 @click.pass_context
 def serve(ctx: click.Context, /, **given: Any) -> None:
     """Serve searches to any OpenAI client, until Ctrl-C or SIGTERM.
@@ -191,6 +197,7 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             api=given["api"],
             dialect=given["dialect"],
             max_concurrent=given["max_concurrent"],
+            rates=rate_values(given),
             stream="auto" if given["stream"] is None else given["stream"],
             attempt_timeout=given["attempt_timeout"],
             model_file=given["model_file"],
@@ -203,6 +210,8 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             heart_beat=given["heart_beat"],
             grace=given["grace"],
             ui=given["ui"],
+            trace=open_trace(given["trace"], given["trace_without"], __version__),
+            log=open_log(given["log_level"]),
         )
         if not base_urls:
             refuse_without_server(given, "model", "server_api_key_env")

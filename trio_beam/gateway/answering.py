@@ -52,9 +52,9 @@ class Answering:
         admission: lets the search in.
         client: who asks.
         metrics: of the gateway.
-        observers: of the search.
         heart_beat: seconds between two signs of life in a stream.
         started: when the request came, on Trio's clock.
+        observers: of the search, besides this.
     """
 
     request: SearchRequest
@@ -63,9 +63,9 @@ class Answering:
     admission: Admission
     client: str
     metrics: Metrics
-    observers: Sequence[Observer] = ()
     heart_beat: float
     started: float
+    observers: Sequence[Observer] = ()
     _outcome: SearchResult | ApiError | None = attrs.field(default=None, init=False)
     _settling: Settling = attrs.field(init=False)
     _wake: trio.Event = attrs.field(factory=trio.Event, init=False)

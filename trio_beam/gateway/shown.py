@@ -39,8 +39,8 @@ class ShownSearches:
         self._running: dict[int, SearchView] = {}
         self._ended: OrderedDict[int, Shown] = OrderedDict()
 
-    def observer(self) -> Observer:
-        """Return an observer of one search."""
+    def observer(self, label: str) -> Observer:
+        """Return an observer of one search, which the page calls by a label."""
         view: SearchView | None = None
 
         def take(written: Sequence[Line]) -> None:
@@ -55,7 +55,7 @@ class ShownSearches:
                         self._settle(view)
             self._wake()
 
-        lines = SearchLines(take, trio.current_time, 1, "", prompts=True, texts=True)
+        lines = SearchLines(take, trio.current_time, 1, label, prompts=True, texts=True)
 
         def observe(event: Event) -> None:
             lines(event)

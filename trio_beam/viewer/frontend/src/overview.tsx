@@ -64,7 +64,7 @@ export function Picker({ about, place, other, onChoose, onCompare }: PickerProps
     <option key={index} value={index}>
       {[
         about.sources.length > 1 ? visible(about.sources[one.source]?.name ?? "") : "", `${one.number}.`,
-        one.label ? `[${oneLine(one.label, 30)}]` : "", oneLine(one.prompt, 50) || one.strategy,
+        one.label ? `[${oneLine(one.label, 16)}]` : "", oneLine(one.prompt, 50) || one.strategy,
         one.state === "running" ? "(running)" : one.state === "finished" ? "" : `(${one.state})`,
       ].filter(Boolean).join(" ")}
     </option>
