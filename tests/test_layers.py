@@ -41,7 +41,7 @@ BELOW: dict[str, list[str]] = {
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
-    "command": ["errors", "core", "strategies", "dialects", "local"],
+    "command": ["errors", "core", "strategies", "dialects", "endpoint", "local", "records"],
     "gateway": ["errors", "core", "endpoint", "engine", "http", "strategies"],
 }
 EVERYTHING = list(BELOW)

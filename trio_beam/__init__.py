@@ -67,6 +67,7 @@ from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
 from trio_beam.endpoint.retry import RetryPolicy
@@ -84,6 +85,7 @@ from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
     BudgetExhausted,
+    CacheUnusable,
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
@@ -126,6 +128,7 @@ __all__ = [
     "Best",
     "Budget",
     "BudgetExhausted",
+    "CacheUnusable",
     "Capabilities",
     "ChainExtended",
     "ChainStepped",
@@ -167,6 +170,7 @@ __all__ = [
     "RequestRejected",
     "RequestRetried",
     "Resample",
+    "ResponseCache",
     "RetryPolicy",
     "RewardModel",
     "RewardScorer",

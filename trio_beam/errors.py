@@ -15,6 +15,7 @@
     │   ├── MalformedResponse       server    a response that violates its protocol
     │   ├── LogprobsUnavailable     server    a response without the log-probabilities that a score needs
     │   └── EndpointClosed          caller    the endpoint was not entered, or was closed during a search
+    ├── CacheUnusable               caller    the folder of a cache cannot be used
     ├── LocalModelError             caller    the embedded model is not installed or did not start
     ├── BudgetExhausted             internal  a request would exceed the search's budget; ends the search
     ├── ScorerError                 caller    a scorer raised, or did not return a number per candidate
@@ -209,6 +210,10 @@ def one_block_only() -> RequestRejected:
 
 class EndpointClosed(EndpointError):
     """A request was made outside ``async with Endpoint(...)``."""
+
+
+class CacheUnusable(TrioBeamError):
+    """The folder of a cache cannot be made, read or written, or is another program's; says why."""
 
 
 class LocalModelError(TrioBeamError):

@@ -17,6 +17,7 @@ from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.run import Plan
 from trio_beam.batch.work import WorkList
+from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.output import say, write
@@ -69,6 +70,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @api_option
 @dialect_option
 @max_concurrent_option
+@cache_option
 @option(
     "model",
     "--max-searches",
@@ -169,6 +171,11 @@ class _BatchCommand:
         # Report invalid arguments before anything starts.
         Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
         self._embedded = "" if given["base_url"] else require_model(given["model_file"])
+        self._options["cache"] = cache = cache_of(
+            given["cache"], embedded=bool(self._embedded), model_file=given["model_file"]
+        )
+        if cache is not None and (unused := explain_unused(strategy)):
+            say(unused)
         self._identity = {
             "strategy": {
                 "name": given["strategy"],

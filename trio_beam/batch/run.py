@@ -176,6 +176,7 @@ class _Batch:
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             requests=usage.requests,
+            cached_responses=usage.cached_responses,
             seconds=round(trio.current_time() - start, 3),
             votes=[(str(one), share) for one, share in result.votes],
             beams=_without_tokens(result) if self.plan.all_beams else [],

@@ -23,6 +23,7 @@ from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import number
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.engine.search import Search
 from trio_beam.errors import LocalModelError
@@ -40,6 +41,7 @@ class GenerateCommand:
 
     Attributes:
         embedded: name of the embedded model, if that is asked.
+        cache: of responses.
     """
 
     prompt: PromptLike
@@ -59,6 +61,7 @@ class GenerateCommand:
     debug: bool
     quiet: bool
     embedded: str = attrs.field(default="", init=False)
+    cache: ResponseCache | None = attrs.field(default=None, init=False)
     _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
     _searching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
@@ -109,6 +112,7 @@ class GenerateCommand:
             max_concurrent=self.max_concurrent,
             attempt_timeout=self.attempt_timeout,
             stream=self.stream,
+            cache=self.cache,
         )
 
     async def _run(self, endpoint: Endpoint) -> int:

@@ -11,6 +11,7 @@ import attrs
 import click
 
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.cache import cache_of, cache_option
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.request_options import parse_body, parse_header
@@ -91,6 +92,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @api_option
 @dialect_option
 @max_concurrent_option
+@cache_option
 @option(
     "model",
     "--stream/--no-stream",
@@ -200,6 +202,9 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
         if not base_urls:
             refuse_without_server(given, "model", "server_api_key_env")
             require_model(given["model_file"])
+        work.cache = cache_of(
+            given["cache"], embedded=not base_urls, model_file=given["model_file"]
+        )
     ctx.exit(run(work, stop=work.stop))
 
 

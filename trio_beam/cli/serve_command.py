@@ -12,6 +12,7 @@ import trio
 
 from trio_beam.command.output import say, write
 from trio_beam.core.validation import integer, number
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.gateway.aliases import Aliases, Named
@@ -29,6 +30,7 @@ class ServeCommand:
 
     Attributes:
         stop: set to end.
+        cache: of responses.
     """
 
     base_urls: Sequence[str]
@@ -50,6 +52,7 @@ class ServeCommand:
     keys: Sequence[str] = attrs.field(repr=False)
     heart_beat: float = number(above=0)
     grace: float = number(minimum=0)
+    cache: ResponseCache | None = attrs.field(default=None, init=False)
     stop: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -117,6 +120,7 @@ class ServeCommand:
                 attempt_timeout=self.attempt_timeout,
                 stream=self.stream,
                 retry=retry,
+                cache=self.cache,
             )
             for url, key in zip(base_urls, keys, strict=True)
         ]
