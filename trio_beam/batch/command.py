@@ -10,8 +10,9 @@ import click
 import trio
 from rich.console import Console
 
-from trio_beam.batch.engines import ENGINES, Job
+from trio_beam.batch.engines import ENGINES
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
+from trio_beam.batch.job import Job
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
@@ -259,8 +260,7 @@ class _BatchCommand:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     base_url = await nursery.start(self._serve)
                 job = Job(
-                    base_url=base_url,
-                    options=self._options,
+                    servers=[{"base_url": base_url, **self._options}],
                     pending=pending,
                     plan=self._plan,
                     folder=folder,
