@@ -16,7 +16,7 @@ async def _run_local(job: Job) -> None:
     """Search in this process."""
     (server,) = job.servers
     async with Endpoint(**server) as endpoint:
-        await run_batch(endpoint, job.pending, job.plan, job.folder, job.progress)
+        await run_batch(endpoint, job.pending, job.plan, job.folder, job.progress, job.observers_of)
 
 
 #: By the name that ``--engine`` gives them.

@@ -106,7 +106,8 @@ async def run_in_provider_batches(job: Job) -> None:
             )
             outcomes = Outcomes(job.plan, job.folder, job.progress)
             generated = job.progress.generated
-            async with Replay(server, job.plan, state.answer, generated) as replay:
+            searches = Replay(server, job.plan, state.answer, generated, job.observers_of)
+            async with searches as replay:
                 await _Engine(job, state, service, replay, outcomes).run()
 
 

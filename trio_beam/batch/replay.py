@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from trio_beam.batch.folder import Answer
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.provider_state import Wanted
 from trio_beam.batch.run import Plan, Searcher
+from trio_beam.core.events import Event, Observer
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.errors import ConfigError
@@ -40,6 +41,7 @@ class Replay:
         plan: how prompts are searched.
         known: returns the answer to a request by its name; None if there is none.
         generated: called with the number of tokens that a complete search has generated.
+        observers_of: returns the observers of a complete search, by the id of its prompt.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Replay:
         plan: Plan,
         known: Callable[[str], KnownAnswer | None],
         generated: Callable[[int], None],
+        observers_of: Callable[[str], Sequence[Observer]] = lambda _: (),
     ) -> None:
         self._server = server
         self._plan = plan
         self._known = known
         self._generated = generated
+        self._observers_of = observers_of
         self._prefix = urlsplit(server["base_url"]).path.rstrip("/")
         self._client = answering_client(self._look_up)
         self._record = PromptRecord(id="", prompt="")
@@ -95,17 +99,23 @@ class Replay:
             http_client=self._client,
         )
         tokens: list[int] = []
+        events: list[Event] = []
+        searcher = Searcher(endpoint, self._plan, tokens.append, lambda _: [events.append])
 
         async def search() -> None:
             nonlocal outcome
-            outcome = await Searcher(endpoint, self._plan, tokens.append).answer(record)
+            outcome = await searcher.answer(record)
 
         async with endpoint, trio.open_nursery() as nursery:
             nursery.start_soon(search)
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel(reason="nothing goes on without answers")
         if outcome is not None:
+            # Told now: of a search that goes no further nobody should hear.
             self._generated(sum(tokens))
+            for observer in self._observers_of(record.id):
+                for event in events:
+                    observer(event)
             return outcome
         if not self._wanted:
             text = "the search does not go on with the answers of the batch"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cached_property
 from typing import Any, Protocol
 
 import attrs
+import msgspec
 import trio
 
 from trio_beam.batch.folder import Answer, Folder
 from trio_beam.batch.prompts import PromptRecord
-from trio_beam.core.events import BeamExpanded, Event
+from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed, SearchResult
@@ -27,6 +27,9 @@ from trio_beam.strategies import make_strategy
 #: Seconds between two waits for the disk.
 _SYNC_EVERY = 1.0
 _STRATEGY = "strategy"
+#: Strategies that are kept, since to make one costs more than a short search: of all prompts without
+#: parameters of their own, and of the latest with some.
+_MADE = 100
 
 
 class RunStopped(TrioBeamError):
@@ -60,11 +63,7 @@ class Plan:
     max_searches: int = 16
     max_failures: int | None = None
     all_beams: bool = False
-
-    @cached_property
-    def _strategy(self) -> Strategy:
-        """The strategy of most prompts; making one costs more than a request."""
-        return make_strategy(self.strategy, self.values)
+    _made: dict[bytes, Strategy] = attrs.field(factory=dict, init=False, repr=False, eq=False)
 
     def strategy_for(self, record: PromptRecord) -> Strategy:
         """Return the strategy for a prompt, with its own parameters and a seed of its own.
@@ -72,15 +71,21 @@ class Plan:
         Raises:
             ConfigError: a parameter of the prompt's is unknown or out of bounds.
         """
-        made = self._strategy
-        if record.search:
-            own = dict(record.search)
-            name = own.pop(_STRATEGY, self.strategy)
-            values = {**(self.values if name == self.strategy else {}), **own}
-            made = make_strategy(name, values)
+        own = msgspec.json.encode(record.search, order="sorted")
+        made = self._made.get(own)
+        if made is None:
+            made = self._make(record.search)
+            if len(self._made) >= _MADE:
+                self._made.clear()
+            self._made[own] = made
         if made.seed is None:
             return made
         return attrs.evolve(made, seed=base_seed(made.seed, f" id {record.id}"))
+
+    def _make(self, search: Mapping[str, Any]) -> Strategy:
+        own = dict(search)
+        name = own.pop(_STRATEGY, self.strategy)
+        return make_strategy(name, {**(self.values if name == self.strategy else {}), **own})
 
 
 async def run_batch(
@@ -89,15 +94,24 @@ async def run_batch(
     plan: Plan,
     folder: Folder,
     observer: BatchObserver,
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: (),
 ) -> None:
     """Search for all pending prompts.
+
+    Args:
+        model: an open model.
+        pending: the prompts.
+        plan: how.
+        folder: takes the outcomes.
+        observer: of the run.
+        observers_of: returns the observers of a search, by the id of its prompt.
 
     Raises:
         RunStopped: the server is unreachable or refuses all requests, or too many prompts failed; in an
             `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
-    searcher = Searcher(model, plan, observer.generated)
+    searcher = Searcher(model, plan, observer.generated, observers_of)
     outcomes = Outcomes(plan, folder, observer)
 
     async def work() -> None:
@@ -161,11 +175,13 @@ class Searcher:
         model: the model.
         plan: how.
         generated: called with the number of tokens that some search has generated.
+        observers_of: returns the observers of a search, by the id of its prompt.
     """
 
     model: LanguageModel
     plan: Plan
     generated: Callable[[int], None]
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
 
     async def answer(self, record: PromptRecord) -> Answer:
         """Search for one prompt.
@@ -178,9 +194,8 @@ class Searcher:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            result = await search(
-                self.model, record.prompt, strategy, observers=[_watch(self.generated)]
-            )
+            observers = [_watch(self.generated), *self.observers_of(record.id)]
+            result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             return Answer(id=record.id, text="", digest=record.digest, error=str(error))
         except SearchFailed as failed:
