@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import trio_beam
 from tests.batch.batches import read
 from tests.servers.provider import Answer, Provider
 from trio_beam.batch.command import batch
@@ -53,6 +54,23 @@ def test_a_run_says_how_far_its_batch_is(tmp_path: Path, monkeypatch: pytest.Mon
     bodies = [request["body"] for request in provider.requests()]
     assert {body["model"] for body in bodies} == {"m"}
     assert len({body["seed"] for body in bodies}) == 4
+
+
+def test_the_documented_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_beam.batch.provider_engine._FIRST_WAIT", 0.01)
+    page = Path(trio_beam.__file__).parent.parent / "docs/batch.md"
+    (line,) = [
+        one
+        for one in page.read_text("utf-8").splitlines()
+        if "trio-beam batch" in one and "openai-batch" in one and one.startswith("trio-beam")
+    ]
+    prompts, out, provider = write_prompts(tmp_path / "prompts.jsonl"), tmp_path / "out", Provider()
+    with provider.listening() as url:
+        places = {"prompts.jsonl": prompts, "answers": out, "https://api.openai.com/v1": url}
+        done = invoke(*[places.get(word, word) for word in line.split()[2:]])
+    assert done.exit_code == 0, done.stderr
+    assert len(read(out)) == 4
+    assert {request["body"]["n"] for request in provider.requests()} == {8}
 
 
 REFUSED: list[tuple[list[str], str]] = [
