@@ -30,7 +30,7 @@ BELOW: dict[str, list[str]] = {
     "dialects": ["errors", "core"],
     "http": ["errors", "core", "dialects"],
     "event_loop": ["errors"],
-    "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local"],
+    "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local", "records"],
     "rewards": ["errors", "core", "dialects", "endpoint"],
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],

@@ -14,6 +14,7 @@
     │   │   └── ContextOverflow     caller    prompt and beam are longer than the model's context
     │   ├── MalformedResponse       server    a response that violates its protocol
     │   ├── LogprobsUnavailable     server    a response without the log-probabilities that a score needs
+    │   ├── RequestTooLarge         caller    a request may cost more tokens than the endpoint's rate has
     │   └── EndpointClosed          caller    the endpoint was not entered, or was closed during a search
     ├── CacheUnusable               caller    the folder of a cache cannot be used
     ├── LocalModelError             caller    the embedded model is not installed or did not start
@@ -208,6 +209,10 @@ def one_block_only() -> RequestRejected:
         " do in their own dialects)",
         status=400,
     )
+
+
+class RequestTooLarge(EndpointError):
+    """A request was not sent, since it may cost more than the endpoint's ``tokens_per_minute``."""
 
 
 class EndpointClosed(EndpointError):

@@ -23,6 +23,7 @@ from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.observing import (
+    close_trace,
     observers_of_search,
     observing_options,
     open_log,
@@ -42,6 +43,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
 from trio_beam.endpoint.endpoint import Endpoint
@@ -79,6 +82,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @dialect_option
 @max_concurrent_option
 @cache_option
+@rate_options
 @option(
     "model",
     "--max-searches",
@@ -176,11 +180,11 @@ class _BatchCommand:
             "dialect": given["dialect"],
             "max_concurrent": given["max_concurrent"],
             "attempt_timeout": given["attempt_timeout"],
+            **rate_values(given),
         }
         # Report invalid arguments before anything starts.
         Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
-        program = f"trio_beam {__version__}"
-        self._trace = open_trace(given["trace"], given["trace_without"], program)
+        self._trace = open_trace(given["trace"], given["trace_without"], __version__)
         self._log = open_log(given["log_level"])
         self._embedded = "" if given["base_url"] else require_model(given["model_file"])
         self._options["cache"] = cache = cache_of(
@@ -211,9 +215,7 @@ class _BatchCommand:
                 with self._folder(todo) as folder:
                     self._check_changes()
                     code = await self._search(nursery, todo, folder)
-            if self._trace is not None:
-                self._trace.close()
-            return code
+            return max(code, close_trace(self._trace))
         finally:
             if made:
                 with suppress(OSError):  # it is not empty

@@ -22,6 +22,7 @@ from trio_beam.batch.provider_service import ProviderService
 from trio_beam.batch.provider_state import Part, ProviderState, Wanted
 from trio_beam.batch.replay import Replay
 from trio_beam.batch.run import Outcomes, Plan, RunStopped
+from trio_beam.command.server_options import rate_values
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.reward_scorer import RewardScorer
@@ -55,6 +56,8 @@ def check_provider_batch(given: Mapping[str, Any], plan: Plan) -> None:
         raise click.UsageError(
             f"--cache has no use with {engine}, which keeps its answers in --out"
         )
+    if any(value is not None for value in rate_values(given).values()):
+        raise click.UsageError(f"--rpm, --tpm and --rate-file have no use with {engine}")
     check_one_round(plan.strategy_for(PromptRecord(id="", prompt="")))
 
 

@@ -16,6 +16,7 @@ from trio_beam.batch.prompts import PromptRecord
 from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.request_events import RatePaused
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.seeds import base_seed
 from trio_beam.core.strategy import Strategy
@@ -41,6 +42,9 @@ class BatchObserver(Protocol):
 
     def generated(self, tokens: int) -> None:
         """Called when some search has generated tokens."""
+
+    def paused(self, seconds: float) -> None:
+        """Called when some search waits for the endpoint's rate."""
 
     def finished(self, answer: Answer) -> None:
         """Called when an outcome was written."""
@@ -111,7 +115,7 @@ async def run_batch(
             `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
-    searcher = Searcher(model, plan, observer.generated, observers_of)
+    searcher = Searcher(model, plan, observer.generated, observers_of, observer.paused)
     outcomes = Outcomes(plan, folder, observer)
 
     async def work() -> None:
@@ -176,12 +180,14 @@ class Searcher:
         plan: how.
         generated: called with the number of tokens that some search has generated.
         observers_of: returns the observers of a search, by the id of its prompt.
+        paused: called with the seconds for which some search waits for the endpoint's rate.
     """
 
     model: LanguageModel
     plan: Plan
     generated: Callable[[int], None]
     observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
+    paused: Callable[[float], None] = lambda _: None
 
     async def answer(self, record: PromptRecord) -> Answer:
         """Search for one prompt.
@@ -194,7 +200,8 @@ class Searcher:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            observers = [_watch(self.generated), *self.observers_of(record.id)]
+            watch = _watch(self.generated, self.paused)
+            observers = [watch, *self.observers_of(record.id)]
             result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             return Answer(id=record.id, text="", digest=record.digest, error=str(error))
@@ -253,11 +260,15 @@ def _without_tokens(result: SearchResult) -> list[dict[str, Any]]:
     return found
 
 
-def _watch(generated: Callable[[int], None]) -> Callable[[Event], None]:
-    """Return an observer that hands on how many tokens each expansion has."""
+def _watch(
+    generated: Callable[[int], None], paused: Callable[[float], None]
+) -> Callable[[Event], None]:
+    """Return an observer that hands on how many tokens each expansion has, and that a search waits."""
 
     def watch(event: Event) -> None:
         if isinstance(event, BeamExpanded):
             generated(event.tokens)
+        elif isinstance(event, RatePaused):
+            paused(event.seconds)
 
     return watch

@@ -28,6 +28,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
 )
 from trio_beam.command.strategy_options import strategy_from, strategy_parameters
 
@@ -60,6 +62,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @option("model", "--system", metavar="TEXT", help="A system message before it (implies --chat).")
 @max_concurrent_option
 @cache_option
+@rate_options
 @option("model", "--stream", is_flag=True, help="Ask for responses as streams.")
 @strategy_parameters
 @option(
@@ -92,8 +95,8 @@ def generate(
         messages.insert(0, {"role": "system", "content": system})
     with plain_errors():
         given["headers"], given["api_key"] = headers_and_key(given)
-        program = f"trio_beam {__version__}"
-        given["trace"] = open_trace(given["trace"], given["trace_without"], program)
+        given["rates"] = rate_values(given)
+        given["trace"] = open_trace(given["trace"], given["trace_without"], __version__)
         given["log"] = open_log(given["log_level"])
         work = GenerateCommand(
             prompt=messages if chat or system else prompt,

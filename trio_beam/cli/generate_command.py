@@ -16,6 +16,7 @@ from rich.text import Text
 
 from trio_beam.cli.closing import describe_result, explain_nothing, explain_thinking
 from trio_beam.cli.tree import print_tree
+from trio_beam.command.observing import close_trace
 from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
@@ -59,6 +60,7 @@ class GenerateCommand:
     api: Any
     dialect: str
     max_concurrent: Any
+    rates: Mapping[str, Any]
     attempt_timeout: float
     stream: bool
     within: float | None = number(minimum=0, optional=True)
@@ -118,6 +120,7 @@ class GenerateCommand:
             api=self.api,
             dialect=self.dialect,
             max_concurrent=self.max_concurrent,
+            **self.rates,
             attempt_timeout=self.attempt_timeout,
             stream=self.stream,
             cache=self.cache,
@@ -154,9 +157,9 @@ class GenerateCommand:
             say(f"Error: {explain_thinking(result, self.strategy)}")
         if recorded.searches:
             print_tree(Console(stderr=True), recorded.searches[0])
-        if self.trace is not None:
-            self.trace.close()  # after the result, which was paid for, even if that is not in it
-        return 0 if error is None and result.beams and not _unanswered(result) else 1
+        incomplete = close_trace(self.trace)
+        found = error is None and result.beams and not _unanswered(result)
+        return incomplete if found else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:

@@ -10,7 +10,9 @@ from typing import Any
 import attrs
 import trio
 
+from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.command.output import say, write
+from trio_beam.core.events import Observer
 from trio_beam.core.validation import integer, number
 from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
@@ -22,6 +24,7 @@ from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.server import base_url_of, listen, serve_gateway
 from trio_beam.local.keys import LOOPBACK
 from trio_beam.local.server import serve_local
+from trio_beam.observers.trace import Trace
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -41,6 +44,7 @@ class ServeCommand:
     api: Any
     dialect: str
     max_concurrent: Any
+    rates: Mapping[str, Any]
     stream: Any
     attempt_timeout: float
     model_file: Path | None
@@ -52,6 +56,8 @@ class ServeCommand:
     keys: Sequence[str] = attrs.field(repr=False)
     heart_beat: float = number(above=0)
     grace: float = number(minimum=0)
+    trace: Trace | None = None
+    log: Observer | None = None
     cache: ResponseCache | None = attrs.field(default=None, init=False)
     stop: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -72,7 +78,7 @@ class ServeCommand:
                     await stack.enter_async_context(one) for one in self._endpoints(base_urls)
                 ]
                 await self._serve(Replicas(endpoints), listener)
-        return 0
+        return close_trace(self.trace)
 
     async def _serve(self, replicas: Replicas, listener: Any) -> None:
         gateway = Gateway(
@@ -82,6 +88,7 @@ class ServeCommand:
             limits=self.limits,
             heart_beat=self.heart_beat,
             keys=tuple(self.keys),
+            observers_of=lambda name: observers_of_search(self.trace, self.log, name),
             hosts=LOOPBACK if self.host in LOOPBACK and not self.keys else None,
         )
         base_url = base_url_of(listener)
@@ -117,6 +124,7 @@ class ServeCommand:
                 api=self.api,
                 dialect=self.dialect,
                 max_concurrent=self.max_concurrent,
+                **self.rates,
                 attempt_timeout=self.attempt_timeout,
                 stream=self.stream,
                 retry=retry,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -142,15 +143,21 @@ class UsageMeter:
         return max(self._committed, self.completion_tokens)
 
     def reservation(
-        self, prompt_tokens: int = 0, allotment: Allotment | None = None
+        self,
+        prompt_tokens: int = 0,
+        allotment: Allotment | None = None,
+        *,
+        least_prompt: int | None = None,
     ) -> Reservation:
         """Return a reservation, to be made before requests are sent.
 
         Args:
             prompt_tokens: per request that reads the prompt, or an upper bound.
             allotment: for the first of the requests.
+            least_prompt: what the prompt has at least, if `prompt_tokens` is only a bound.
         """
-        return Reservation(self, prompt_tokens, allotment)
+        least = prompt_tokens if least_prompt is None else least_prompt
+        return Reservation(self, prompt_tokens, allotment, least)
 
     def allot(self, tokens: int, prompt_tokens: int = 0) -> Allotment | None:
         """Set aside what a request may cost, long before it is sent; return None if the budget is too small.
@@ -200,13 +207,27 @@ class Reservation:
     """The maximum cost of one exchange's requests, until the true cost is known."""
 
     def __init__(
-        self, meter: UsageMeter, prompt_tokens: int = 0, allotment: Allotment | None = None
+        self,
+        meter: UsageMeter,
+        prompt_tokens: int = 0,
+        allotment: Allotment | None = None,
+        least_prompt: int = 0,
     ) -> None:
         self._meter = meter
         self._prompt_tokens = prompt_tokens
+        self._least_prompt = least_prompt
         self._allotment = allotment
         self._responded = 0
         self._responded_prompt = 0
+        self._settled: list[Callable[[int], None]] = []
+
+    def cost(self, tokens: int) -> int:
+        """Return the maximum cost of a request, prompt and generated tokens, given the generated ones."""
+        return tokens + self._prompt(tokens)
+
+    def least_cost(self, tokens: int) -> int:
+        """Return what a request costs at least if all its tokens are generated."""
+        return tokens + min(self._least_prompt, self._prompt(tokens))
 
     def allows(self, tokens: int) -> bool:
         """Return whether `reserve` would succeed."""
@@ -231,13 +252,27 @@ class Reservation:
         """Release the reservation of a request that certainly cost nothing."""
         self._meter.commit(-tokens, -self._prompt(tokens))
 
-    def responded(self, tokens: int) -> None:
-        """Note the response to a request that reserved `tokens`; `settle` sets its true cost."""
+    def responded(self, tokens: int, settled: Callable[[int], None] | None = None) -> None:
+        """Note the response to a request that reserved `tokens`; `settle` sets its true cost.
+
+        Args:
+            tokens: that were reserved.
+            settled: if given, called with the true cost, prompt and generated tokens. Of an exchange of
+                several requests it is known in total only; the last one has all of it.
+        """
         self._responded += tokens
         self._responded_prompt += self._prompt(tokens)
+        if settled is not None:
+            self._settled.append(settled)
 
     def settle(self, generated: int, prompt_tokens: int = 0) -> None:
         """Replace the reservations of all requests with a response by their true cost."""
+        # Without the server's count, the prompt has cost what was reserved.
+        cost = generated + (prompt_tokens or self._responded_prompt)
+        for settled in reversed(self._settled):
+            settled(cost)
+            cost = 0
+        self._settled.clear()
         self._meter.commit(generated - self._responded, prompt_tokens - self._responded_prompt)
         self._responded = self._responded_prompt = 0
 

@@ -20,6 +20,9 @@ from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected
 
+#: A text has a token in so many bytes or, nearly always, more.
+_BYTES_PER_TOKEN = 8
+
 
 @attrs.define(eq=False)
 class DialectSampler:
@@ -34,6 +37,7 @@ class DialectSampler:
     _dialect: Dialect
     _prepared: Any
     _length: int
+    _counted: bool = attrs.field(default=False, init=False)
     _by_text: DialectSampler | None = attrs.field(default=None, init=False)
 
     @classmethod
@@ -212,10 +216,12 @@ class DialectSampler:
                 raise
 
     async def _ask(self, request: SampleRequest, context: RequestContext) -> ExchangeResult:
-        reservation = context.meter.reservation(
-            self._length + request.beam.length, context.allotment
-        )
         dialect = self._dialect
+        length = self._length + request.beam.length
+        known = self._counted or dialect.takes_ids
+        reservation = context.meter.reservation(
+            length, context.allotment, least_prompt=length if known else length // _BYTES_PER_TOKEN
+        )
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.labels:
             ask = dialect.score_labels
@@ -240,6 +246,7 @@ class DialectSampler:
                 context.meter.reasoning_tokens or 0
             ) + result.reasoning_tokens
         if result.prompt_tokens > request.beam.length:
+            self._counted = True
             self._length = min(self._length, result.prompt_tokens - request.beam.length)
         return result
 

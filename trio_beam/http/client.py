@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import httpx
 import msgspec
@@ -46,6 +46,8 @@ from trio_beam.http.words import Words
 
 T = TypeVar("T")
 _JSON = "application/json"
+#: Called with the headers of a response.
+Hear: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], None]
 #: Headers of the requests of a task and its children, besides the endpoint's: an id, for logs.
 TASK_HEADERS: ContextVar[Mapping[str, str]] = ContextVar(
     "TASK_HEADERS", default=MappingProxyType({})
@@ -170,20 +172,24 @@ class HttpClient:
         """
         return pool_size(self._given, self._address.base_url) if self._given else None
 
-    async def attempt(self, request: WireRequest[T]) -> T:
+    async def attempt(self, request: WireRequest[T], hear: Hear = lambda _: None) -> T:
         """Send a request once and decode its response.
+
+        Args:
+            request: what to send.
+            hear: called with the headers of the response, whatever its status.
 
         Raises:
             EndpointError: the attempt failed; the error is safe to show.
         """
         url = self._address.url(request.path, at_root=request.at_root)
         try:
-            return await self._attempt(request, url)
+            return await self._attempt(request, url, hear)
         except (EndpointError, ConfigError) as error:
             self.words.mend(error)
             raise
 
-    async def _attempt(self, request: WireRequest[T], url: str) -> T:
+    async def _attempt(self, request: WireRequest[T], url: str, hear: Hear) -> T:
         limit = min(self._max_bytes, request.max_bytes)
         with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
             watch = request.watch() if request.watch is not None else None
@@ -191,6 +197,7 @@ class HttpClient:
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content, abandoned = response
+        hear(head.headers.raw)
         if content is not None:
             content = as_utf8(content, head.charset_encoding)
         if not 200 <= head.status_code < 300:
