@@ -12,6 +12,7 @@ import click
 
 from trio_beam import __version__
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.cache import cache_of, cache_option
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.observing import observing_options, open_log, open_trace
@@ -95,6 +96,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @api_option
 @dialect_option
 @max_concurrent_option
+@cache_option
 @rate_options
 @option(
     "model",
@@ -216,6 +218,9 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
         if not base_urls:
             refuse_without_server(given, "model", "server_api_key_env")
             require_model(given["model_file"])
+        work.cache = cache_of(
+            given["cache"], embedded=not base_urls, model_file=given["model_file"]
+        )
     ctx.exit(run(work, stop=work.stop))
 
 

@@ -14,6 +14,7 @@ from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.command.output import say, write
 from trio_beam.core.events import Observer
 from trio_beam.core.validation import integer, number
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.gateway.aliases import Aliases, Named
@@ -33,6 +34,7 @@ class ServeCommand:
 
     Attributes:
         stop: set to end.
+        cache: of responses.
     """
 
     base_urls: Sequence[str]
@@ -58,6 +60,7 @@ class ServeCommand:
     ui: bool = False
     trace: Trace | None = None
     log: Observer | None = None
+    cache: ResponseCache | None = attrs.field(default=None, init=False)
     stop: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -132,6 +135,7 @@ class ServeCommand:
                 attempt_timeout=self.attempt_timeout,
                 stream=self.stream,
                 retry=retry,
+                cache=self.cache,
             )
             for url, key in zip(base_urls, keys, strict=True)
         ]
