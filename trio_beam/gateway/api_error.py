@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -20,6 +22,9 @@ from trio_beam.errors import (
 
 #: The `type` of an error by its status, where it is not ``"server_error"``.
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+_BODY = "extra_body"
 
 
 @attrs.frozen(kw_only=True)
@@ -69,13 +74,23 @@ def invalid(param: str, message: str, code: str | None = None) -> ApiError:
     return ApiError(status=400, message=message, param=param, code=code)
 
 
-def of_config(error: ConfigError, param: str | None = None) -> ApiError:
+def of_config(
+    error: ConfigError, param: str | None = None, passed: Collection[str] = ()
+) -> ApiError:
     """Return the error about a field of a request in the words of JSON.
 
     Args:
         error: the error.
         param: where the client wrote the field; None: under its own name.
+        passed: the fields for the model's server, which a strategy has in its ``extra_body``.
     """
+    if passed and error.field in (_BODY, "api"):
+        said = f"{error.bound} {error}"
+        named = [name for name in passed if re.search(rf"\b{name}\b", said)]
+        param = (named or [*passed])[0]
+        words = str(error).replace(f"{_BODY} cannot have {param!r}", f"{param} cannot be used")
+        hint = " (such as MODEL@best-8 or MODEL@greedy)" if "one block" in words else ""
+        return invalid(param, words + hint, "unsupported_here")
     param = param or error.field
     head, message = f"{error.field} must be {error.bound}", str(error)
     value = message.removeprefix(head) if message.startswith(head) else ""
@@ -91,22 +106,29 @@ def of_config(error: ConfigError, param: str | None = None) -> ApiError:
     return invalid(param, words + value, code)
 
 
-def of_library(error: TrioBeamError) -> ApiError:
+def of_library(error: TrioBeamError, passed: Collection[str] = ()) -> ApiError:
     """Return the error that says what an error of the library says.
 
     The client's fault is a 4xx; the model server's, or that of whoever set the gateway up, a 5xx.
+
+    Args:
+        error: the error.
+        passed: the fields for the model's server.
     """
     if isinstance(error, ConfigError):
-        return of_config(error)
+        return of_config(error, "search.extra_body" if error.field == _BODY else None, passed)
     if not isinstance(error, SearchFailed):
-        return _of_cause(error, str(error), None)
+        return _of_cause(error, str(error), None, passed)
     causes = [failure.error for failure in error.failures]
     partial = error.partial if error.partial.beams else None
-    return _of_cause(causes[-1] if causes else error, str(error), partial)
+    return _of_cause(causes[-1] if causes else error, str(error), partial, passed)
 
 
-def _of_cause(cause: TrioBeamError, message: str, partial: SearchResult | None) -> ApiError:
+def _of_cause(
+    cause: TrioBeamError, message: str, partial: SearchResult | None, passed: Collection[str]
+) -> ApiError:
     status, code, retry_after = 502, "model_server_error", None
+    refused = cause.fields if isinstance(cause, RequestRejected) else ()
     match cause:
         case ContextOverflow():
             status, code = 400, "context_length_exceeded"
@@ -119,5 +141,10 @@ def _of_cause(cause: TrioBeamError, message: str, partial: SearchResult | None) 
         case AttemptTimeout():
             status, code = 504, "model_server_timeout"
     return ApiError(
-        status=status, message=message, code=code, retry_after=retry_after, partial=partial
+        status=status,
+        message=message,
+        param=next((name for name in refused if name in passed), None),
+        code=code,
+        retry_after=retry_after,
+        partial=partial,
     )

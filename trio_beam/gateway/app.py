@@ -23,6 +23,7 @@ from trio_beam.gateway.aliases import MARK, Aliases, Named
 from trio_beam.gateway.answering import GONE, Answering
 from trio_beam.gateway.api_error import ApiError, of_library
 from trio_beam.gateway.body import read_body
+from trio_beam.gateway.deadlines import Deadlines
 from trio_beam.gateway.door import Door, client_of
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.metrics import CONTENT_TYPE, Metrics
@@ -54,6 +55,7 @@ class Gateway:
     keys: tuple[str, ...] = attrs.field(default=(), repr=False)
     hosts: tuple[str, ...] | None = None
     admission: Admission = attrs.field(init=False)
+    deadlines: Deadlines = attrs.field(factory=Deadlines, init=False)
     metrics: Metrics = attrs.field(init=False)
     _created: int = attrs.field(factory=lambda: int(time.time()), init=False)
 
@@ -97,7 +99,8 @@ class Gateway:
             raise of_library(error) from None
         parser = Parser(model=model, aliases=self.aliases, default=self.default)
         parsed = parser.parse(call, body, headers)
-        return attrs.evolve(parsed, strategy=self.limits.applied_to(parsed.strategy))
+        strategy = self.limits.applied_to(parsed.strategy, len(parsed.prompts))
+        return attrs.evolve(parsed, strategy=strategy)
 
     async def _models(self, request: Request) -> Response:
         del request
@@ -177,6 +180,7 @@ class _Searching:
             ),
             model=gateway.replicas,
             admission=gateway.admission,
+            deadlines=gateway.deadlines,
             client=client_of(scope),
             metrics=gateway.metrics,
             heart_beat=gateway.heart_beat,

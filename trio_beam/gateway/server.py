@@ -24,6 +24,8 @@ from trio_beam.gateway.app import Gateway
 MAX_HEAD = 16 * 1024
 #: Seconds for which a client may take nothing of what it is sent.
 _MAX_UNREAD = 30.0
+#: Seconds to send the responses of searches that the stop has ended.
+_LAST_WORDS = 5.0
 #: Bytes that are written under one such deadline.
 _PIECE = 2**16
 
@@ -36,7 +38,9 @@ async def serve_gateway(
     stop: trio.Event,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `stop`; then take no more requests, and cancel what runs after `grace` seconds.
+    """Serve until `stop`; then take no more requests, and end the searches after `grace` seconds.
+
+    What they have found by then is their answer.
 
     Args:
         gateway: what to serve.
@@ -75,7 +79,9 @@ async def serve_gateway(
             await stop.wait()
             nursery.cancel_scope.cancel(reason="no more requests")
         await context.terminated.set()
-        connections.cancel_scope.deadline = trio.current_time() + grace
+        end = trio.current_time() + grace
+        gateway.deadlines.end_at(end)
+        connections.cancel_scope.deadline = end + _LAST_WORDS
 
 
 class _BoundedStream:
