@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trio_beam.gateway.aliases import Aliases, Named
 from trio_beam.gateway.api_error import ApiError
-from trio_beam.gateway.fields import TAKEN_AS, ChatFields, CompletionFields
+from trio_beam.gateway.fields import PASSED, TAKEN_AS, ChatFields, CompletionFields
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.request import Parser
 from trio_beam.strategies import STRATEGIES, strategy_options
@@ -31,6 +31,7 @@ VALUES = st.recursive(
 )
 NAMES = [
     *TAKEN_AS,
+    *PASSED[ChatFields],
     *(one.name for kind in (ChatFields, CompletionFields) for one in attrs.fields(kind)),
 ]
 PARAMETERS = sorted({one.name for name in STRATEGIES.names() for one in strategy_options(name)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -201,11 +200,14 @@ async def searches_at_once(gateway: Gateway, url: str, count: int) -> dict[int, 
     found: dict[int, int] = {}
 
     async def one() -> None:
-        answer = await ask(url, "POST", PATH, BODY)
-        found[answer.status_code] = found.get(answer.status_code, 0) + 1
-        if answer.status_code == 429:
-            assert int(answer.headers["retry-after"]) >= 1
-            assert answer.json()["error"]["code"] == "too_many_searches"
+        head, _, body = (await answer_to(url, post(PATH, BODY, "connection: close"))).partition(
+            b"\r\n\r\n"
+        )
+        status = int(head.split()[1])
+        found[status] = found.get(status, 0) + 1
+        if status == 429:
+            assert b"retry-after: 2" in head
+            assert b"too_many_searches" in body
         assert gateway.admission.running <= gateway.limits.max_searches
 
     async with trio.open_nursery() as nursery:
@@ -215,36 +217,9 @@ async def searches_at_once(gateway: Gateway, url: str, count: int) -> dict[int, 
 
 
 async def test_too_many_searches_are_refused_and_all_are_answered() -> None:
-    gateway = gateway_over(FakeEndpoint(latency=0.05), limits=Limits(max_searches=4, max_waiting=8))
+    gateway = gateway_over(FakeEndpoint(latency=0.02), limits=Limits(max_searches=8))
     async with serving(gateway) as url:
-        found = await searches_at_once(gateway, url, 60)
+        found = await searches_at_once(gateway, url, 200)
     assert found.keys() <= {200, 429}
-    assert sum(found.values()) == 60
-    assert found[200] >= 12
-
-
-async def test_it_takes_no_more_after_the_stop_and_finishes_what_runs() -> None:
-    model = FakeEndpoint(latency=0.3)
-    gateway = gateway_over(model)
-    found: list[int] = []
-
-    async def one(url: str) -> None:
-        found.append((await ask(url, "POST", PATH, BODY)).status_code)
-
-    async with trio.open_nursery() as nursery:
-        async with serving(gateway) as url:
-            nursery.start_soon(one, url)  # noqa: ASYNC111  # answered when it has stopped
-            while not model.in_flight:  # noqa: ASYNC110
-                await trio.sleep(0.01)
-        with pytest.raises(OSError, match="127"):
-            await trio.open_tcp_stream("127.0.0.1", int(url.split(":")[2].split("/")[0]))
-    assert found == [200]
-
-
-async def test_what_runs_after_the_grace_is_cancelled() -> None:
-    model = FakeEndpoint(latency=math.inf)
-    async with serving(gateway_over(model), grace=0.1) as url, connected(url) as connection:
-        await connection.send_all(post(PATH, BODY))
-        while not model.in_flight:  # noqa: ASYNC110
-            await trio.sleep(0.01)
-    assert (model.in_flight, model.cancelled) == (0, 1)
+    assert sum(found.values()) == 200
+    assert found[200] >= 72

@@ -111,6 +111,7 @@ def test_what_changes_nothing_is_accepted() -> None:
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": []}, "messages", "chat messages"),
     ({"messages": "hi"}, "messages", "a list of messages"),
+    ({"messages": {"name": "hi"}}, "messages", "a list of messages"),
     ({"messages": [{"role": "user"}]}, "messages", "chat messages"),
     ({"messages": [*HI, {"role": "assistant", "content": "a"}]}, "messages", "without a final"),
     ({"model": "other"}, "model", "there is no model 'other'"),
@@ -129,7 +130,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"stop": [""]}, "stop", "not empty"),
     ({"top_p": 0.9}, "top_p", "must be 1 or left out"),
     ({"top_p": True}, "top_p", "must be 1 or left out"),
-    ({"tools": [{}]}, "tools", "calls no tools"),
+    ({"tools": [{}]}, "tools", "a list of tools"),
     ({"nonsense": 1}, "nonsense", "there is no parameter 'nonsense'"),
     ({"top_logprobs": 2}, "top_logprobs", "goes with logprobs"),
     ({"stream_options": {}}, "stream_options", "goes with stream"),

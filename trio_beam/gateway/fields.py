@@ -2,12 +2,12 @@
 
 `TAKEN_AS` are fields whose usual value changes nothing: they are accepted with that value, and refused with
 another one, since a search cannot honour it. `WITHOUT_EFFECT` are about the caller, not about the answer.
-`passed_fields` and `SERVERS_OWN` go to the model's server, in the strategy's ``extra_body``.
+`PASSED` go to the model's server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -43,32 +43,12 @@ WITHOUT_EFFECT = frozenset(
         *("prompt_cache_retention", "prompt_cache_options", "prediction"),
     }
 )
-#: Fields that servers have beside OpenAI's: what constrains an answer, and arguments of the chat template.
-SERVERS_OWN = (CONSTRAINTS - {"response_format"}) | {"chat_template_kwargs"}
-#: Metadata key of the JSON schema of a field that is passed.
-SCHEMA = "trio_beam.schema"
 _NAME: dict[str, Any] = {"type": "string", "minLength": 1}
 _FUNCTION = {"type": "object", "properties": {"name": _NAME}, "required": ["name"]}
 
 
 def _mapping(words: str) -> Any:
     return field(Parameter(kind="mapping", optional=True, help=words), None)
-
-
-def _passed(
-    accepts: Callable[[Any], bool], accepted: str, words: str, schema: dict[str, Any]
-) -> Any:
-    """Declare a field for the model's server; None if it is left out."""
-    parameter = Parameter(
-        kind="part", optional=True, accepts=accepts, accepted=accepted, help=words
-    )
-    metadata = {PARAMETER: parameter, SCHEMA: schema}
-    return attrs.field(default=None, validator=check_declared, metadata=metadata)
-
-
-def passed_fields(kind: type) -> dict[str, dict[str, Any]]:
-    """Return the fields of a call that go to the model's server, each with its JSON schema."""
-    return {one.name: one.metadata[SCHEMA] for one in attrs.fields(kind) if SCHEMA in one.metadata}
 
 
 def _is_text(value: Any) -> bool:
@@ -177,12 +157,6 @@ class CommonFields:
     search: Mapping[str, Any] | None = _mapping(
         "The strategy, its parameters, and within: seconds after which the best so far is returned."
     )
-    response_format: Mapping[str, Any] | None = _passed(
-        _is_format,
-        "an object with a type, and with type json_schema a schema in json_schema",
-        "The form of the answer, in searches of one block.",
-        _FORMAT,
-    )
 
 
 @attrs.frozen(kw_only=True)
@@ -208,42 +182,6 @@ class ChatFields(CommonFields):
     )
     top_logprobs: int | None = integer(
         None, minimum=0, optional=True, help="Alternatives per token; goes with logprobs."
-    )
-    tools: Sequence[Any] | None = _passed(
-        lambda value: isinstance(value, list) and all(map(_calls_function, value)),
-        "a list of tools, each with type 'function' and a function with a name",
-        "Functions that the model may call, in searches of one block.",
-        {"type": "array", "items": _TOOL},
-    )
-    tool_choice: str | Mapping[str, Any] | None = _passed(
-        lambda value: value in ("none", "auto", "required") or _calls_function(value),
-        "none, auto, required, or an object that names a function",
-        "Whether the model must call a function; goes with tools.",
-        {"anyOf": [{"enum": ["none", "auto", "required"]}, _TOOL]},
-    )
-    parallel_tool_calls: bool | None = _passed(
-        lambda value: isinstance(value, bool),
-        "true or false",
-        "Whether it may call several; goes with tools.",
-        {"type": "boolean"},
-    )
-    functions: Sequence[Any] | None = _passed(
-        lambda value: isinstance(value, list) and all(map(_is_function, value)),
-        "a list of functions, each with a name",
-        "The former name of tools.",
-        {"type": "array", "items": _FUNCTION},
-    )
-    function_call: str | Mapping[str, Any] | None = _passed(
-        lambda value: value in ("none", "auto") or _is_function(value),
-        "none, auto, or an object that names a function",
-        "The former name of tool_choice.",
-        {"anyOf": [{"enum": ["none", "auto"]}, _FUNCTION]},
-    )
-    reasoning_effort: str | None = _passed(
-        _is_text, "a text that is not empty", "How much to think, for models that take it.", _NAME
-    )
-    verbosity: str | None = _passed(
-        _is_text, "a text that is not empty", "How long to answer, for models that take it.", _NAME
     )
 
 
@@ -277,3 +215,78 @@ class CompletionFields(CommonFields):
         optional=True,
         help="Return the log-probability (nats) of each token, and so many alternatives.",
     )
+
+
+@attrs.frozen(kw_only=True)
+class Passed:
+    """A field that goes to the model's server.
+
+    Attributes:
+        accepts: whether a value has its shape.
+        accepted: that shape, in words.
+        help: one line for users.
+        schema: of its JSON.
+    """
+
+    accepts: Callable[[Any], bool]
+    accepted: str
+    help: str
+    schema: Mapping[str, Any]
+
+
+def _word(words: str) -> Passed:
+    return Passed(accepts=_is_text, accepted="a text that is not empty", help=words, schema=_NAME)
+
+
+#: What constrains an answer in the words of some servers, and arguments of the chat template.
+_SERVERS_OWN = {
+    name: Passed(accepts=lambda _: True, accepted="", help="For servers that take it.", schema={})
+    for name in sorted(CONSTRAINTS | {"chat_template_kwargs"})
+}
+_COMMON = _SERVERS_OWN | {
+    "response_format": Passed(
+        accepts=_is_format,
+        accepted="an object with a type, and with the type json_schema a schema in json_schema",
+        help="The form of the answer, in searches of one block.",
+        schema=_FORMAT,
+    )
+}
+_CHAT = {
+    "tools": Passed(
+        accepts=lambda value: isinstance(value, list) and all(map(_calls_function, value)),
+        accepted="a list of tools, each with the type function and a function that has a name",
+        help="Functions that the model may call, in searches of one block.",
+        schema={"type": "array", "items": _TOOL},
+    ),
+    "tool_choice": Passed(
+        accepts=lambda value: value in ("none", "auto", "required") or _calls_function(value),
+        accepted="none, auto, required, or an object that names a function",
+        help="Whether the model must call a function; goes with tools.",
+        schema={"anyOf": [{"enum": ["none", "auto", "required"]}, _TOOL]},
+    ),
+    "parallel_tool_calls": Passed(
+        accepts=lambda value: isinstance(value, bool),
+        accepted="true or false",
+        help="Whether it may call several at once; goes with tools.",
+        schema={"type": "boolean"},
+    ),
+    "functions": Passed(
+        accepts=lambda value: isinstance(value, list) and all(map(_is_function, value)),
+        accepted="a list of functions, each with a name",
+        help="The former name of tools.",
+        schema={"type": "array", "items": _FUNCTION},
+    ),
+    "function_call": Passed(
+        accepts=lambda value: value in ("none", "auto") or _is_function(value),
+        accepted="none, auto, or an object that names a function",
+        help="The former name of tool_choice.",
+        schema={"anyOf": [{"enum": ["none", "auto"]}, _FUNCTION]},
+    ),
+    "reasoning_effort": _word("How much to think, for models that take it."),
+    "verbosity": _word("How long to answer, for models that take it."),
+}
+#: The fields of each call that go to the model's server, in the strategy's ``extra_body``.
+PASSED: Mapping[type[ChatFields | CompletionFields], Mapping[str, Passed]] = {
+    ChatFields: _COMMON | _CHAT,
+    CompletionFields: _COMMON,
+}

@@ -12,6 +12,7 @@ from trio_beam.core.parameters import Option
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.gateway.aliases import NAME
 from trio_beam.gateway.fields import (
+    PASSED,
     TAKEN_AS,
     WITHOUT_EFFECT,
     ChatFields,
@@ -107,7 +108,7 @@ def search_schema() -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _call(name: str, fields: type, kind: str) -> dict[str, Any]:
+def _call(name: str, fields: type[ChatFields | CompletionFields], kind: str) -> dict[str, Any]:
     properties = {
         field: _described(parameter, parameter.help)
         for field, parameter in parameters_of(fields).items()
@@ -120,6 +121,11 @@ def _call(name: str, fields: type, kind: str) -> dict[str, Any]:
         },
         "additionalProperties": False,
     }
+    for field, passed in PASSED[fields].items():
+        properties[field] = {
+            "anyOf": [dict(passed.schema), {"type": "null"}],
+            "description": passed.help,
+        }
     for field, (values, why) in TAKEN_AS.items():
         properties.setdefault(field, {"enum": list(values), "description": f"Why: {why}."})
     for field in sorted(WITHOUT_EFFECT):

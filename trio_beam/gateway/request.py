@@ -16,7 +16,7 @@ from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import MARK, NAME, Aliases, Named
 from trio_beam.gateway.api_error import ApiError, invalid, of_config
 from trio_beam.gateway.fields import (
-    SERVERS_OWN,
+    PASSED,
     TAKEN_AS,
     WITHOUT_EFFECT,
     ChatFields,
@@ -90,8 +90,8 @@ class Parser:
         given = _without_nulls(_decode(body))
         for name in list(given):
             _check_field(given, name)
-        servers_own = {name: given.pop(name) for name in list(given) if name in SERVERS_OWN}
         kind: type[AnyFields] = ChatFields if call == "chat" else CompletionFields
+        for_server = {name: given.pop(name) for name in list(given) if name in PASSED[kind]}
         try:
             fields = build(kind, given)
         except ConfigError as error:
@@ -99,7 +99,7 @@ class Parser:
         search = dict(fields.search or {})
         within = _within(search, headers)
         named = self._named(fields.model, search)
-        passed = passed_of(fields, servers_own)
+        passed = passed_of(for_server, PASSED[kind])
         strategy = strategy_of(named, search, fields, passed, in_name=MARK in fields.model)
         if fields.n > strategy.max_beams:
             words = f"n must be at most {strategy.max_beams}, the number of beams that this search keeps"

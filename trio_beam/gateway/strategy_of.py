@@ -10,7 +10,7 @@ from trio_beam.core.validation import as_tuple
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Named
 from trio_beam.gateway.api_error import invalid, of_config
-from trio_beam.gateway.fields import ChatFields, CompletionFields, passed_fields
+from trio_beam.gateway.fields import ChatFields, CompletionFields, Passed
 from trio_beam.strategies import make_strategy, strategy_options
 
 AnyFields: TypeAlias = ChatFields | CompletionFields
@@ -76,28 +76,27 @@ def strategy_of(
         raise of_config(first, origin, passed) from None
 
 
-def passed_of(fields: AnyFields, servers_own: Mapping[str, Any]) -> dict[str, Any]:
+def passed_of(given: Mapping[str, Any], known: Mapping[str, Passed]) -> dict[str, Any]:
     """Return the fields of a request for the model's server.
 
     Args:
-        fields: of the protocol.
-        servers_own: of the server beside those.
+        given: the fields as they came.
+        known: each with the values that it may have.
 
     Raises:
-        ApiError: a field goes with another one.
+        ApiError: a field has another value, or goes with one that is not there.
     """
-    declared = {name: getattr(fields, name) for name in passed_fields(type(fields))}
-    given = {
-        name: value
-        for name, value in (declared | dict(servers_own)).items()
-        if value is not None and value not in _NOTHING
-    }
+    for name, value in given.items():
+        if not known[name].accepts(value):
+            shown = repr(value)[:200]
+            raise invalid(name, f"{name} must be {known[name].accepted}, not {shown}")
+    passed = {name: value for name, value in given.items() if value not in _NOTHING}
     for name, other in _GO_WITH.items():
-        if name in given and other not in given:
-            if given[name] not in _HARMLESS:
+        if name in passed and other not in passed:
+            if passed[name] not in _HARMLESS:
                 raise invalid(name, f"{name} goes with {other}")
-            del given[name]
-    return given
+            del passed[name]
+    return passed
 
 
 def _with_passed(
