@@ -84,6 +84,11 @@ def test_fields_of_the_protocol_are_parameters() -> None:
     assert parsed(search={"max_completion_tokens": 99}).strategy.max_completion_tokens == 99
 
 
+def test_whole_numbers_may_have_a_fraction() -> None:
+    found = parsed(n=2.0, max_tokens=16.0, search={"beam_width": 3.0, "n_per_beam": 2})
+    assert (found.n, found.strategy.max_tokens, found.strategy.max_beams) == (2, 16, 3)
+
+
 def test_parts_are_given_as_objects_or_by_their_parameters() -> None:
     part = parsed(search={"selection": {"name": "resample", "ess_threshold": 0.3}}).strategy
     assert part == parsed(search={"ess_threshold": 0.3}).strategy

@@ -145,8 +145,11 @@ class Gateway:
 
     async def _openapi(self, request: Request) -> Response:
         del request
-        await trio.lowlevel.checkpoint()
-        return _json(openapi_document())
+        try:
+            model = await self._model_name()
+        except ApiError:  # no server is there: the models are unknown
+            return _json(openapi_document())
+        return _json(openapi_document(await self._names(), self.aliases.pattern(model)))
 
 
 @attrs.frozen(eq=False)

@@ -290,3 +290,18 @@ PASSED: Mapping[type[ChatFields | CompletionFields], Mapping[str, Passed]] = {
     ChatFields: _COMMON | _CHAT,
     CompletionFields: _COMMON,
 }
+_TEXTS = {"type": "array", "items": _NAME, "minItems": 1}
+_MESSAGE = {
+    "type": "object",
+    "properties": {"role": {"type": "string"}},
+    "required": ["role"],
+    "anyOf": [
+        {"properties": {"content": {"type": ["string", "array"]}}, "required": ["content"]},
+        {"properties": {"tool_calls": {"type": "array"}}, "required": ["tool_calls"]},
+    ],
+}
+#: JSON schemas of what is searched for.
+PROMPT_SCHEMAS = {
+    "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},
+    "prompt": {"anyOf": [_NAME, _TEXTS]},
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +14,7 @@ from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.gateway.aliases import NAME
 from trio_beam.gateway.fields import (
     PASSED,
+    PROMPT_SCHEMAS,
     TAKEN_AS,
     WITHOUT_EFFECT,
     ChatFields,
@@ -45,8 +47,16 @@ _REFUSALS = {
 }
 
 
-def openapi_document() -> dict[str, Any]:
-    """Return the document."""
+def openapi_document(names: Sequence[str] = (), pattern: str = "") -> dict[str, Any]:
+    """Return the document.
+
+    Args:
+        names: models to choose from.
+        pattern: of all names that a model may have; "" if unknown.
+    """
+    model: dict[str, Any] = {"type": "string", "minLength": 1}
+    if pattern:
+        model = {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": pattern}]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -55,8 +65,8 @@ def openapi_document() -> dict[str, Any]:
             "description": "Searches over a language model, behind the OpenAI protocol.",
         },
         "paths": {
-            "/v1/chat/completions": {"post": _call("chat", ChatFields, "chat.completion")},
-            "/v1/completions": {"post": _call("completions", CompletionFields, "text_completion")},
+            "/v1/chat/completions": {"post": _call(ChatFields, model)},
+            "/v1/completions": {"post": _call(CompletionFields, model)},
             "/v1/models": {"get": _get("listModels", "The model, alone and with strategies.")},
             "/v1/models/{name}": {
                 "get": {
@@ -66,7 +76,7 @@ def openapi_document() -> dict[str, Any]:
                             "name": "name",
                             "in": "path",
                             "required": True,
-                            "schema": {"type": "string", "minLength": 1},
+                            "schema": model,
                         }
                     ],
                 }
@@ -108,11 +118,13 @@ def search_schema() -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _call(name: str, fields: type[ChatFields | CompletionFields], kind: str) -> dict[str, Any]:
+def _call(fields: type[ChatFields | CompletionFields], model: dict[str, Any]) -> dict[str, Any]:
+    chat = fields is ChatFields
     properties = {
-        field: _described(parameter, parameter.help)
+        field: {**_described(parameter, parameter.help), **PROMPT_SCHEMAS.get(field, {})}
         for field, parameter in parameters_of(fields).items()
     }
+    properties["model"] = {**model, "description": properties["model"]["description"]}
     properties["search"] = {"$ref": "#/components/schemas/Search"}
     properties["stream_options"] = {
         "type": "object",
@@ -140,7 +152,7 @@ def _call(name: str, fields: type[ChatFields | CompletionFields], kind: str) -> 
     whole = {
         "type": "object",
         "required": ["id", "object", "created", "model", "choices", "usage", "trio_beam"],
-        "properties": {"object": {"const": kind}},
+        "properties": {"object": {"const": "chat.completion" if chat else "text_completion"}},
     }
     deadline = {
         "name": WITHIN_HEADER,
@@ -148,7 +160,7 @@ def _call(name: str, fields: type[ChatFields | CompletionFields], kind: str) -> 
         "schema": {"type": "number", "exclusiveMinimum": 0},
     }
     return {
-        "operationId": name,
+        "operationId": "chat" if chat else "completions",
         "parameters": [deadline],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {

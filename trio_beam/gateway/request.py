@@ -11,7 +11,7 @@ import msgspec
 from trio_beam.core.parameters import build
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.validation import check_number
+from trio_beam.core.validation import check_number, parameters_of
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import MARK, NAME, Aliases, Named
 from trio_beam.gateway.api_error import ApiError, invalid, of_config
@@ -23,7 +23,7 @@ from trio_beam.gateway.fields import (
     CompletionFields,
     StreamOptions,
 )
-from trio_beam.gateway.strategy_of import AnyFields, passed_of, strategy_of
+from trio_beam.gateway.strategy_of import AnyFields, passed_of, strategy_of, with_whole_numbers
 
 T = TypeVar("T")
 Call: TypeAlias = Literal["chat", "completions"]
@@ -93,7 +93,7 @@ class Parser:
         kind: type[AnyFields] = ChatFields if call == "chat" else CompletionFields
         for_server = {name: given.pop(name) for name in list(given) if name in PASSED[kind]}
         try:
-            fields = build(kind, given)
+            fields = build(kind, with_whole_numbers(given, parameters_of(kind)))
         except ConfigError as error:
             raise of_config(error) from None
         search = dict(fields.search or {})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.validation import as_tuple
+from trio_beam.core.validation import Parameter, as_tuple
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Named
 from trio_beam.gateway.api_error import invalid, of_config
@@ -49,7 +49,8 @@ def strategy_of(
     """
     for path in _servers_in(search, "search"):
         raise invalid(path, f"{path} names a server, which only the gateway's configuration may")
-    known = {option.name for option in strategy_options(named.strategy)}
+    known = {option.name: option.parameter for option in strategy_options(named.strategy)}
+    search = with_whole_numbers(search, known)
     standard = _standard_fields(fields)
     values = {**named.values, **search}
     origins = {name: f"search.{name}" for name in search}
@@ -97,6 +98,19 @@ def passed_of(given: Mapping[str, Any], known: Mapping[str, Passed]) -> dict[str
                 raise invalid(name, f"{name} goes with {other}")
             del passed[name]
     return passed
+
+
+def with_whole_numbers(
+    values: Mapping[str, Any], parameters: Mapping[str, Parameter]
+) -> dict[str, Any]:
+    """Return values with integers where JSON has a whole number with a fraction, such as 16.0."""
+
+    def read(name: str, value: Any) -> Any:
+        parameter = parameters.get(name)
+        is_whole = isinstance(value, float) and value.is_integer()
+        return int(value) if is_whole and parameter and parameter.kind == "integer" else value
+
+    return {name: read(name, value) for name, value in values.items()}
 
 
 def _with_passed(
