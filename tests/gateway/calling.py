@@ -24,8 +24,8 @@ WEATHER: dict[str, Any] = {
 CITIES = ("Paris", "Rome")
 
 
-def _call(number: int, city: str) -> dict[str, Any]:
-    function = {"name": "weather", "arguments": json.dumps({"city": city})}
+def _call(number: int, city: str, name: str) -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps({"city": city})}
     return {"id": f"call-{number}", "type": "function", "function": function}
 
 
@@ -35,9 +35,10 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
         return {"role": "assistant", "content": f"The tool says: {last['content']}."}
     if body.get("response_format"):
         return {"role": "assistant", "content": '{"city": "Paris"}'}
-    if not (body.get("tools") or body.get("functions")) or body.get("tool_choice") == "none":
+    tools = [one["function"] for one in body.get("tools", [])] or body.get("functions")
+    if not tools or body.get("tool_choice") == "none":
         return {"role": "assistant", "content": "I have no tools."}
-    calls = [_call(number, city) for number, city in enumerate(CITIES)]
+    calls = [_call(number, city, tools[0]["name"]) for number, city in enumerate(CITIES)]
     if body.get("parallel_tool_calls") is False or body.get("functions"):
         calls = calls[:1]
     return {"role": "assistant", "content": None, "tool_calls": calls}

@@ -88,3 +88,25 @@ async def test_where_nothing_has_come_it_says_that_it_stops() -> None:
 async def test_who_sends_no_request_does_not_keep_it() -> None:
     async with serving(gateway_over(FakeEndpoint()), grace=0.1) as url, connected(url) as idle:
         await idle.send_all(post(PATH, BODY)[:-5])
+
+
+async def answered(connection: trio.SocketStream, streamed: bool) -> None:
+    await connection.send_all(post(PATH, {**BODY, "stream": streamed}))
+    received = b""
+    while not received.endswith(b"0\r\n\r\n" if streamed else b"}"):
+        part = await connection.receive_some()
+        assert part, received
+        received += part
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_connections_kept_alive_end_when_idle_and_at_the_stop(streamed: bool) -> None:
+    idle = gateway_over(FakeEndpoint(), limits=Limits(max_send_time=0.3))
+    async with serving(idle, grace=1e6) as url, connected(url) as connection:
+        await answered(connection, streamed)
+        await answered(connection, streamed)
+        assert await connection.receive_some() == b""
+    async with serving(gateway_over(FakeEndpoint()), grace=1e6) as url:
+        connection = await trio.open_tcp_stream("127.0.0.1", int(url.split(":")[2].split("/")[0]))
+        await answered(connection, streamed)
+    await connection.aclose()

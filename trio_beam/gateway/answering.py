@@ -97,14 +97,17 @@ class Answering:
         if not self._searches.ended:
             return GONE
         error = self._searches.error
-        if error is None:
-            return 200
-        if not self._is_open:
+        if error is not None and not self._is_open:
             raise error
-        return error.status
+        # Behind the nursery, because Hypercorn reports the end of a response as a disconnect, too.
+        if self._is_open:
+            await _end(send)
+        else:
+            await self._send_whole(send)
+        return 200 if error is None else error.status
 
     async def _follow(self, send: Send) -> None:
-        """Send what there is until the searches have ended, then the rest."""
+        """Send what there is of a stream until the searches have ended, and then the rest."""
         pause = self.heart_beat if self.request.stream else math.inf
         while not self._searches.ended:
             with trio.move_on_after(pause) as waited:
@@ -113,14 +116,10 @@ class Answering:
             if self.request.stream:
                 await self._send_news(send, alive=waited.cancelled_caught)
         error = self._searches.error
-        if error is not None:
-            if self._is_open:
-                await self._send_event(send, error.body)
-                await _end(send)
-        elif self.request.stream:
+        if error is not None and self._is_open:
+            await self._send_event(send, error.body)
+        elif error is None and self.request.stream:
             await self._send_end(send)
-        else:
-            await self._send_whole(send)
 
     async def _send_whole(self, send: Send) -> None:
         body = msgspec.json.encode(self.envelope.whole(self._searches.all))
@@ -183,7 +182,6 @@ class Answering:
             await self._send_event(send, self.envelope.closing(self._searches.all))
         self._note_time()
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
-        await _end(send)
 
     async def _open(self, send: Send) -> None:
         if self._is_open:
