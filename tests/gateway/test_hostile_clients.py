@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import h2.connection
+import h2.events
 import pytest
 import trio
 
@@ -106,6 +108,26 @@ async def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         while b'trio_beam_requests_total{call="chat"' not in gateway.metrics.page():  # noqa: ASYNC110
             await trio.sleep(0.05)
         assert (await ask(url, "GET", "/health")).status_code == 200
+
+
+async def test_http_2_is_refused() -> None:
+    """With prior knowledge: a stream in it that is not read would be kept for ever."""
+    async with alive() as url, connected(url) as connection:
+        http2 = h2.connection.H2Connection()
+        http2.initiate_connection()
+        fields = {
+            ":method": "GET",
+            ":path": "/health",
+            ":scheme": "http",
+            ":authority": "localhost",
+        }
+        http2.send_headers(1, list(fields.items()), end_stream=True)
+        await connection.send_all(http2.data_to_send())
+        found: list[Any] = []
+        while not found:
+            events = http2.receive_data(await connection.receive_some())
+            found = [one for one in events if isinstance(one, h2.events.ResponseReceived)]
+        assert dict(found[0].headers)[b":status"] == b"505"
 
 
 async def test_keys() -> None:

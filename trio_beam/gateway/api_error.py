@@ -95,6 +95,7 @@ def of_config(
     head, message = f"{error.field} must be {error.bound}", str(error)
     value = message.removeprefix(head) if message.startswith(head) else ""
     words = message.removesuffix(value).replace(" or None", "").replace("a mapping", "an object")
+    words = words.replace("one of True, False", "true or false")
     if words.startswith(error.field):  # under the name that the client knows
         words = param.rpartition(".")[2] + words.removeprefix(error.field)
     code = None

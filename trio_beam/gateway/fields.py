@@ -291,13 +291,21 @@ PASSED: Mapping[type[ChatFields | CompletionFields], Mapping[str, Passed]] = {
     CompletionFields: _COMMON,
 }
 _TEXTS = {"type": "array", "items": _NAME, "minItems": 1}
+_PARTS = {
+    "type": "array",
+    "items": {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]},
+}
 _MESSAGE = {
     "type": "object",
-    "properties": {"role": {"type": "string"}},
+    "properties": {
+        "role": {"type": "string"},
+        "content": {"anyOf": [{"type": ["string", "null"]}, _PARTS]},
+        "tool_calls": {"anyOf": [{"type": "null"}, _PARTS]},
+    },
     "required": ["role"],
     "anyOf": [
-        {"properties": {"content": {"type": ["string", "array"]}}, "required": ["content"]},
-        {"properties": {"tool_calls": {"type": "array"}}, "required": ["tool_calls"]},
+        {"properties": {"content": {"not": {"type": "null"}}}, "required": ["content"]},
+        {"required": ["tool_calls"]},
     ],
 }
 #: JSON schemas of what is searched for.

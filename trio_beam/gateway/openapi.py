@@ -43,6 +43,7 @@ _REFUSALS = {
     "429": "Too many searches; Retry-After says when to come again.",
     "500": "A bug of the gateway.",
     "502": "The model server failed.",
+    "503": "The gateway stops.",
     "504": "The deadline has passed before anything came.",
 }
 

@@ -216,7 +216,28 @@ def _prompts(fields: AnyFields) -> tuple[PromptLike, ...]:
             if name == "messages":
                 bound = error.bound.removeprefix("a text (Unicode, not empty), or ")
             raise invalid(name, f"{name} must be {bound}") from None
+    if isinstance(fields, ChatFields):
+        for place, message in enumerate(fields.messages):
+            _check_message(place, message)
     return tuple(prompts)
+
+
+def _check_message(place: int, message: Mapping[str, Any]) -> None:
+    """Refuse a message that no server understands; the rest is up to the server."""
+    wanted = {
+        "content": "a text, or a list of objects, each with a type",
+        "tool_calls": "a list of objects, each with a type",
+    }
+    for name, words in wanted.items():
+        given = message.get(name)
+        if given is None or (name == "content" and isinstance(given, str)):
+            continue
+        if not isinstance(given, list) or not all(map(_has_type, given)):
+            raise invalid("messages", f"messages[{place}].{name} must be {words}")
+
+
+def _has_type(part: Any) -> bool:
+    return isinstance(part, Mapping) and isinstance(part.get("type"), str)
 
 
 def _no_such_model(given: str, model: str, aliases: Aliases | None) -> ApiError:
