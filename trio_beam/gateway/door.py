@@ -68,7 +68,6 @@ class Door:
 
         try:
             if scope["http_version"] not in _VERSIONS:
-                # The limits on time are those of connections, not of the streams in them.
                 raise ApiError(status=505, message="this gateway speaks HTTP/1.1")
             scope[_CLIENT] = self._admit(scope, headers)
         except ApiError as error:
