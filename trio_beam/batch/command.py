@@ -10,14 +10,22 @@ import click
 import trio
 from rich.console import Console
 
+from trio_beam import __version__
+from trio_beam.batch.engines import ENGINES, Job
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
-from trio_beam.batch.run import Plan, run_batch
+from trio_beam.batch.run import Plan
 from trio_beam.batch.work import WorkList
 from trio_beam.command.embedded import model_file_option, require_model
-from trio_beam.command.help import Command, option
+from trio_beam.command.help import Choice, Command, option
+from trio_beam.command.observing import (
+    observers_of_search,
+    observing_options,
+    open_log,
+    open_trace,
+)
 from trio_beam.command.output import say, write
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -77,6 +85,14 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     show_default=True,
     help="Prompts at the same time.",
 )
+@option(
+    "model",
+    "--engine",
+    type=Choice(list(ENGINES)),
+    default="local",
+    show_default=True,
+    help=f"How the searches are done: {', '.join(ENGINES)}.",
+)
 @strategy_parameters
 @attempt_timeout_option(300.0)
 @option(
@@ -108,6 +124,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 )
 @option("output", "--beams", "all_beams", is_flag=True, help="All beams of each prompt.")
 @option("output", "--parquet", is_flag=True, help="At the end, the answers as Parquet too.")
+@observing_options
 @option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None:
@@ -145,6 +162,8 @@ class _BatchCommand:
             all_beams=given["all_beams"],
         )
         strategy = self._plan.strategy_for(PromptRecord(id="", prompt=""))
+        self._engine = ENGINES[given["engine"]]
+        self._engine.check(given, self._plan)
         headers, key = headers_and_key(given)
         self._options = {
             "headers": headers,
@@ -157,6 +176,9 @@ class _BatchCommand:
         }
         # Report invalid arguments before anything starts.
         Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
+        program = f"trio_beam {__version__}"
+        self._trace = open_trace(given["trace"], given["trace_without"], program)
+        self._log = open_log(given["log_level"])
         self._embedded = "" if given["base_url"] else require_model(given["model_file"])
         self._identity = {
             "strategy": {
@@ -180,7 +202,10 @@ class _BatchCommand:
                 await self._read(todo)
                 with self._folder(todo) as folder:
                     self._check_changes()
-                    return await self._search(nursery, todo, folder)
+                    code = await self._search(nursery, todo, folder)
+            if self._trace is not None:
+                self._trace.close()
+            return code
         finally:
             if made:
                 with suppress(OSError):  # it is not empty
@@ -240,8 +265,17 @@ class _BatchCommand:
                 if base_url is None:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     base_url = await nursery.start(self._serve)
-                async with Endpoint(base_url, **self._options) as endpoint:
-                    await run_batch(endpoint, pending, self._plan, folder, self._progress)
+                job = Job(
+                    base_url=base_url,
+                    options=self._options,
+                    pending=pending,
+                    plan=self._plan,
+                    folder=folder,
+                    progress=self._progress,
+                    given=self._given,
+                    observers_of=lambda name: observers_of_search(self._trace, self._log, name),
+                )
+                await self._engine.run(job)
         folder.sync()
         if self._given["parquet"] and (self._out / ANSWERS).exists():
             await trio.to_thread.run_sync(write_parquet, self._out, self._progress.say)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -11,7 +11,7 @@ import trio
 
 from trio_beam.batch.folder import Answer, Folder
 from trio_beam.batch.prompts import PromptRecord
-from trio_beam.core.events import BeamExpanded, Event
+from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed, SearchResult
@@ -80,15 +80,24 @@ async def run_batch(
     plan: Plan,
     folder: Folder,
     observer: BatchObserver,
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: (),
 ) -> None:
     """Search for all pending prompts.
+
+    Args:
+        model: the model to search.
+        pending: the prompts.
+        plan: how they are searched.
+        folder: takes the outcomes.
+        observer: of the run.
+        observers_of: returns the observers of a search by the id of its prompt.
 
     Raises:
         RunStopped: the server is unreachable or refuses all requests, or too many prompts failed; in an
             `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
-    batch = _Batch(model, plan, folder, observer)
+    batch = _Batch(model, plan, folder, observer, observers_of)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batch.sync_regularly)
         async with trio.open_nursery() as workers:
@@ -103,6 +112,7 @@ class _Batch:
     plan: Plan
     folder: Folder
     observer: BatchObserver
+    observers_of: Callable[[str], Sequence[Observer]]
     failures: int = 0
 
     async def work(self, pending: Iterator[PromptRecord]) -> None:
@@ -132,9 +142,8 @@ class _Batch:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            result = await search(
-                self.model, record.prompt, strategy, observers=[_watch(self.observer.generated)]
-            )
+            observers = [_watch(self.observer.generated), *self.observers_of(record.id)]
+            result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             return Answer(id=record.id, text="", digest=record.digest, error=str(error))
         except SearchFailed as failed:
