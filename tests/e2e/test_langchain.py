@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar
 
@@ -13,7 +14,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from tests.e2e.test_gateway import MODEL, over
+from tests.e2e.test_gateway import MODEL, ROOT, over
 from tests.gateway.calling import calling
 
 T = TypeVar("T")
@@ -137,3 +138,14 @@ async def test_structured_output_by_a_tool_and_by_a_schema() -> None:
         ["tools"],
         ["response_format"],
     ]
+
+
+async def test_the_programs_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """One with LangChain, one with OpenAI's client."""
+    page = (ROOT / "docs/how-to/gateway.md").read_text("utf-8")
+    programs = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    async with calling() as (url, _):
+        for program in programs:
+            here = program.replace("http://127.0.0.1:8100/v1", url).replace("my-model", "mock")
+            await in_a_thread(lambda source=here: exec(source, {}))
+    assert capsys.readouterr().out.count("I have no tools.") == len(programs) == 2

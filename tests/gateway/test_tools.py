@@ -87,7 +87,9 @@ async def test_fields_go_to_the_server() -> None:
             reasoning_effort="low",
             verbosity="low",
             extra_body=more,
+            extra_headers={"X-Request-Id": "my-id"},
         )
+    assert server.headers[-1]["x-request-id"] == "my-id"
     sent = server.bodies[-1]
     assert sent["response_format"] == format_
     assert (sent["reasoning_effort"], sent["verbosity"]) == ("low", "low")
