@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypedDict, TypeVar
 
 import pytest
@@ -12,7 +13,7 @@ import trio
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from tests.e2e.test_gateway import MODEL, ROOT, over
 from tests.gateway.calling import calling
@@ -44,7 +45,7 @@ async def in_a_thread(work: Callable[[], T]) -> T:
 
 
 def model_at(url: str, name: str, **options: Any) -> ChatOpenAI:
-    return ChatOpenAI(base_url=url, api_key="none", model=name, max_retries=0, **options)
+    return ChatOpenAI(base_url=url, api_key=SecretStr("none"), model=name, max_retries=0, **options)
 
 
 async def test_texts_of_the_embedded_model(base_url: str) -> None:
@@ -55,7 +56,7 @@ async def test_texts_of_the_embedded_model(base_url: str) -> None:
         await chat.root_async_client.close()
         return found
 
-    def ask(url: str) -> tuple[BaseMessage, list[Any], list[BaseMessage], BaseMessage]:
+    def ask(url: str) -> tuple[BaseMessage, list[Any], list[Any], BaseMessage]:
         given: dict[str, Any] = {"seed": 1, "temperature": 0.6, "max_tokens": 16}
         chat = model_at(url, f"{MODEL}@beam-2x2", extra_body=search, **given)
         chunks = list(chat.stream(QUESTION, stream_usage=True))
@@ -99,7 +100,7 @@ async def test_tools(streamed: bool) -> None:
         history: list[BaseMessage] = [HumanMessage("Is it raining in Paris?")]
         if streamed:
             chunks = list(chat.stream(history))
-            called = chunks[0]
+            called: Any = chunks[0]
             for chunk in chunks[1:]:
                 called = called + chunk
         else:
@@ -147,5 +148,5 @@ async def test_the_programs_of_the_page(capsys: pytest.CaptureFixture[str]) -> N
     async with calling() as (url, _):
         for program in programs:
             here = program.replace("http://127.0.0.1:8100/v1", url).replace("my-model", "mock")
-            await in_a_thread(lambda source=here: exec(source, {}))
+            await in_a_thread(partial(exec, here, {}))
     assert capsys.readouterr().out.count("I have no tools.") == len(programs) == 2

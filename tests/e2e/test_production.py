@@ -50,7 +50,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
 def test_systemd_waits_longer_than_the_gateway() -> None:
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", block("ini"), re.MULTILINE)
-    grace = next(one.default for one in serve.params if one.name == "grace")
+    grace: Any = next(one.default for one in serve.params if one.name == "grace")
     assert int(seconds) > grace + server._LAST_WORDS
 
 

@@ -11,6 +11,7 @@ from tests.gateway.serving import FakeServer
 from trio_beam import (
     BeamSearchConfig,
     ConnectionFailed,
+    EndpointError,
     Prompt,
     RequestContext,
     RequestRejected,
@@ -130,7 +131,7 @@ class Telling:
     max_per_request, prompt_length = 3, 7
     opens_thinking, thinks_apart, ends_thinking = "<think>", True, True
 
-    def __init__(self, error: ConnectionFailed | None) -> None:
+    def __init__(self, error: EndpointError | None) -> None:
         self.error = error
 
     async def force(self, text: str, context: RequestContext) -> list[Token]:

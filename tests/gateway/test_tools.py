@@ -21,7 +21,8 @@ async def test_tool_calls_come_back_and_the_chat_goes_on() -> None:
         found = await create(messages=ASK, tools=TOOLS, parallel_tool_calls=False)
         (choice,) = found.choices
         assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
-        (called,) = choice.message.tool_calls or ()
+        assert choice.message.tool_calls is not None
+        (called,) = choice.message.tool_calls
         assert called.type == "function"
         assert (called.function.name, called.function.arguments) == ("weather", '{"city": "Paris"}')
         history: Any = [
@@ -58,7 +59,7 @@ async def test_tool_calls_are_streamed() -> None:
     assert choice.finish_reason == "tool_calls"
     shown = [(one.function.name, one.function.arguments) for one in choice.message.tool_calls or ()]
     assert shown == [("weather", '{"city": "Paris"}'), ("weather", '{"city": "Rome"}')]
-    wanted = whole.choices[0].message.tool_calls or ()
+    wanted = whole.choices[0].message.tool_calls or []
     assert len({one.id for one in wanted}) == 2
     assert [one.id for one in wanted] == [one.id for one in choice.message.tool_calls or ()]
 

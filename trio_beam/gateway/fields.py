@@ -309,7 +309,7 @@ _MESSAGE = {
     ],
 }
 #: JSON schemas of what is searched for.
-PROMPT_SCHEMAS = {
+PROMPT_SCHEMAS: dict[str, dict[str, Any]] = {
     "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},
     "prompt": {"anyOf": [_NAME, _TEXTS]},
 }
