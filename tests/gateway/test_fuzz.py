@@ -51,7 +51,7 @@ BODIES = st.tuples(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.sampled_from(["chat", "completions"]), BODIES)
 def test_any_body(call: Any, parts: tuple[dict[str, Any], Any]) -> None:
     fields, search = parts
