@@ -36,7 +36,11 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("response_format"):
         return {"role": "assistant", "content": '{"city": "Paris"}'}
     tools = [one["function"] for one in body.get("tools", [])] or body.get("functions")
-    if not tools or body.get("tool_choice") == "none":
+    if (
+        not tools
+        or body.get("tool_choice") == "none"
+        or "stubborn" in body["messages"][0]["content"]
+    ):
         return {"role": "assistant", "content": "I have no tools."}
     calls = [_call(number, city, tools[0]["name"]) for number, city in enumerate(CITIES)]
     if body.get("parallel_tool_calls") is False or body.get("functions"):
@@ -51,6 +55,8 @@ class CallingServer(MockServer):
         super().__init__(self._answer)
 
     async def _answer(self, number: int, body: dict[str, Any]) -> httpx.Response | None:
+        if body.get("guided_regex") == "(":
+            return httpx.Response(400, json={"error": {"message": "guided_regex: no such thing"}})
         message = _message(body)
         text = message["content"] or "call"
         token = {"token": text, "logprob": -1.0, "bytes": list(text.encode())}

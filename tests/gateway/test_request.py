@@ -197,6 +197,17 @@ def test_bodies_that_are_none(body: bytes, words: str) -> None:
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize("field", ["messages", "tools", "search", "metadata"])
+def test_bodies_that_are_nested_too_deeply(field: str) -> None:
+    nested: Any = [{"role": "user", "content": []}]
+    inner = nested[0]["content"]
+    for _ in range(400):
+        inner.append([])
+        inner = inner[0]
+    with pytest.raises(ApiError, match="nested too deeply"):
+        parsed(**{field: nested})
+
+
 @pytest.mark.parametrize(
     ("search", "words"),
     [
@@ -207,6 +218,8 @@ def test_bodies_that_are_none(body: bytes, words: str) -> None:
         ({"selection": "resample", "lookahead_tokens": 1, "lookahead_rollouts": 999}, "rollouts"),
         ({"max_total_tokens": 20_000}, "max_total_tokens up to 10000"),
         ({"strategy": "power-99"}, "beams up to 64"),
+        ({"stop": ["a"] * 17}, "16 texts"),
+        ({"stop": ["a" * 1001]}, "1000 characters"),
     ],
 )
 def test_limits_on_what_a_request_may_ask_for(search: dict[str, Any], words: str) -> None:

@@ -123,3 +123,16 @@ async def test_what_the_search_cannot_honour_is_refused() -> None:
             model="mock", messages=ASK, tools=TOOLS, extra_body={"search": {"max_tokens": 64}}
         )
         assert blocks.choices[0].finish_reason == "tool_calls"
+
+
+async def test_what_the_model_cannot_honour_is_refused_by_name() -> None:
+    stubborn: Any = [{"role": "user", "content": "You are stubborn."}]
+    given: dict[str, dict[str, Any]] = {
+        "tool_choice": {"tools": TOOLS, "tool_choice": "required"},
+        "guided_regex": {"extra_body": {"guided_regex": "("}},
+    }
+    async with calling() as (url, _), client(url) as ask:
+        for param, fields in given.items():
+            with pytest.raises(openai.BadRequestError) as caught:
+                await ask.chat.completions.create(model="mock@best-2", messages=stubborn, **fields)
+            assert caught.value.param == param

@@ -15,6 +15,7 @@ from trio_beam.errors import (
     ConfigError,
     ContextOverflow,
     LogprobsUnavailable,
+    MalformedResponse,
     RateLimited,
     RequestRejected,
     TrioBeamError,
@@ -85,9 +86,7 @@ def of_config(
         passed: the fields for the model's server, which a strategy has in its ``extra_body``.
     """
     if passed and error.field in (_BODY, "api"):
-        said = f"{error.bound} {error}"
-        named = [name for name in passed if re.search(rf"\b{name}\b", said)]
-        param = (named or [*passed])[0]
+        param = _named_in(f"{error.bound} {error}", passed) or next(iter(passed))
         words = str(error).replace(f"{_BODY} cannot have {param!r}", f"{param} cannot be used")
         hint = " (such as MODEL@best-8 or MODEL@greedy)" if "one block" in words else ""
         return invalid(param, words + hint, "unsupported_here")
@@ -129,7 +128,7 @@ def _of_cause(
     cause: TrioBeamError, message: str, partial: SearchResult | None, passed: Collection[str]
 ) -> ApiError:
     status, code, retry_after = 502, "model_server_error", None
-    refused = cause.fields if isinstance(cause, RequestRejected) else ()
+    param: str | None = None
     match cause:
         case ContextOverflow():
             status, code = 400, "context_length_exceeded"
@@ -137,6 +136,9 @@ def _of_cause(
             status, code = 400, "logprobs_unavailable"
         case RequestRejected(status=400 | 413 | 422):
             status, code = 400, "refused_by_model_server"
+            param = _named_in(f"{' '.join(cause.fields)} {cause.message}", passed)
+        case MalformedResponse() if param := _named_in(cause.message, passed):
+            status, code = 400, "unsupported_by_model"  # such as a tool_choice
         case RateLimited():
             status, code, retry_after = 429, "rate_limit_exceeded", cause.retry_after or 1.0
         case AttemptTimeout():
@@ -144,8 +146,13 @@ def _of_cause(
     return ApiError(
         status=status,
         message=message,
-        param=next((name for name in refused if name in passed), None),
+        param=param,
         code=code,
         retry_after=retry_after,
         partial=partial,
     )
+
+
+def _named_in(text: str, passed: Collection[str]) -> str | None:
+    """Return the first field for the model's server that a message is about."""
+    return next((name for name in passed if re.search(rf"\b{name}\b", text)), None)

@@ -14,6 +14,8 @@ from trio_beam.gateway.api_error import invalid
 #: Numbers that cost nothing, or limit what others cost.
 _BUDGETS = frozenset({"seed", "max_requests", "max_total_tokens", "max_completion_tokens"})
 _CODE = "limit_exceeded"
+#: Number of stop strings, and characters of each: every text is compared with all of them after each block.
+_MAX_STOPS, _MAX_STOP = 16, 1000
 
 
 @documented
@@ -57,6 +59,9 @@ class Limits:
         if prompts > self.max_prompts:
             words = f"this gateway allows {self.max_prompts} prompts in a request, not {prompts}"
             raise invalid("prompt", words, _CODE)
+        if len(strategy.stop) > _MAX_STOPS or max(map(len, strategy.stop), default=0) > _MAX_STOP:
+            words = f"stop may have {_MAX_STOPS} texts of up to {_MAX_STOP} characters"
+            raise invalid("stop", words, _CODE)
         wanted = [
             ("beams", strategy.max_beams, self.max_width),
             ("continuations in a round", strategy.samples_per_round, self.max_samples),

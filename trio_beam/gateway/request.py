@@ -29,6 +29,8 @@ T = TypeVar("T")
 Call: TypeAlias = Literal["chat", "completions"]
 #: The member of ``search`` with a deadline, and the header that says the same.
 WITHIN, WITHIN_HEADER = "within", "x-search-within"
+#: Levels of a body's JSON, so that nothing that walks through it runs out of stack.
+_MAX_DEPTH = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -153,7 +155,21 @@ def _decode(body: bytes) -> dict[str, Any]:
         raise ApiError(status=400, message=f"the body is not valid JSON: {why}") from None
     if not isinstance(given, dict):
         raise ApiError(status=400, message="the body must be a JSON object")
+    if _is_deeper(given, _MAX_DEPTH):
+        words = f"the body is not valid: nested too deeply (more than {_MAX_DEPTH} levels)"
+        raise ApiError(status=400, message=words)
     return given
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether a value is nested in more levels; without recursion."""
+    inside = [value]
+    for _ in range(levels):
+        members = [one.values() if isinstance(one, dict) else one for one in inside]
+        inside = [one for many in members for one in many if isinstance(one, (dict, list))]
+        if not inside:
+            return False
+    return True
 
 
 def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
