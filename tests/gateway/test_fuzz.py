@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from trio_beam.gateway.aliases import Aliases, Named
 from trio_beam.gateway.api_error import ApiError
-from trio_beam.gateway.fields import PASSED, TAKEN_AS, ChatFields, CompletionFields
+from trio_beam.gateway.fields import TAKEN_AS, ChatFields, CompletionFields
 from trio_beam.gateway.limits import Limits
+from trio_beam.gateway.passed import PASSED
 from trio_beam.gateway.request import Parser
 from trio_beam.strategies import STRATEGIES, strategy_options
 
@@ -31,7 +32,7 @@ VALUES = st.recursive(
 )
 NAMES = [
     *TAKEN_AS,
-    *PASSED[ChatFields],
+    *PASSED["chat"],
     *(one.name for kind in (ChatFields, CompletionFields) for one in attrs.fields(kind)),
 ]
 PARAMETERS = sorted({one.name for name in STRATEGIES.names() for one in strategy_options(name)})

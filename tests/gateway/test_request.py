@@ -15,7 +15,8 @@ from trio_beam.gateway.api_error import ApiError
 from trio_beam.gateway.fields import TAKEN_AS, WITHOUT_EFFECT
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.openapi import openapi_document
-from trio_beam.gateway.request import Call, Parser, SearchRequest
+from trio_beam.gateway.passed import Call
+from trio_beam.gateway.request import Parser, SearchRequest
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
 
 HI: Any = [{"role": "user", "content": "hi"}]

@@ -28,8 +28,9 @@ from trio_beam.gateway.door import Door, client_of
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.metrics import CONTENT_TYPE, Metrics
 from trio_beam.gateway.openapi import openapi_document
+from trio_beam.gateway.passed import Call
 from trio_beam.gateway.replicas import Replicas
-from trio_beam.gateway.request import Call, Parser, SearchRequest
+from trio_beam.gateway.request import Parser, SearchRequest
 from trio_beam.gateway.responses import Envelope
 
 

@@ -13,7 +13,6 @@ from trio_beam.core.parameters import Option
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.gateway.aliases import NAME
 from trio_beam.gateway.fields import (
-    PASSED,
     PROMPT_SCHEMAS,
     TAKEN_AS,
     WITHOUT_EFFECT,
@@ -21,6 +20,7 @@ from trio_beam.gateway.fields import (
     CompletionFields,
     StreamOptions,
 )
+from trio_beam.gateway.passed import PASSED
 from trio_beam.gateway.request import WITHIN, WITHIN_HEADER
 from trio_beam.strategies import STRATEGIES, strategy_options
 
@@ -134,7 +134,7 @@ def _call(fields: type[ChatFields | CompletionFields], model: dict[str, Any]) ->
         },
         "additionalProperties": False,
     }
-    for field, passed in PASSED[fields].items():
+    for field, passed in PASSED["chat" if chat else "completions"].items():
         properties[field] = {
             "anyOf": [dict(passed.schema), {"type": "null"}],
             "description": passed.help,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -16,17 +16,16 @@ from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import MARK, NAME, Aliases, Named
 from trio_beam.gateway.api_error import ApiError, invalid, of_config
 from trio_beam.gateway.fields import (
-    PASSED,
     TAKEN_AS,
     WITHOUT_EFFECT,
     ChatFields,
     CompletionFields,
     StreamOptions,
 )
+from trio_beam.gateway.passed import PASSED, Call
 from trio_beam.gateway.strategy_of import AnyFields, passed_of, strategy_of, with_whole_numbers
 
 T = TypeVar("T")
-Call: TypeAlias = Literal["chat", "completions"]
 #: The member of ``search`` with a deadline, and the header that says the same.
 WITHIN, WITHIN_HEADER = "within", "x-search-within"
 #: Levels of a body's JSON, so that nothing that walks through it runs out of stack.
@@ -93,7 +92,7 @@ class Parser:
         for name in list(given):
             _check_field(given, name)
         kind: type[AnyFields] = ChatFields if call == "chat" else CompletionFields
-        for_server = {name: given.pop(name) for name in list(given) if name in PASSED[kind]}
+        for_server = {name: given.pop(name) for name in list(given) if name in PASSED[call]}
         try:
             fields = build(kind, with_whole_numbers(given, parameters_of(kind)))
         except ConfigError as error:
@@ -101,7 +100,7 @@ class Parser:
         search = dict(fields.search or {})
         within = _within(search, headers)
         named = self._named(fields.model, search)
-        passed = passed_of(for_server, PASSED[kind])
+        passed = passed_of(for_server, PASSED[call])
         strategy = strategy_of(named, search, fields, passed, in_name=MARK in fields.model)
         if fields.n > strategy.max_beams:
             words = f"n must be at most {strategy.max_beams}, the number of beams that this search keeps"

@@ -10,7 +10,8 @@ from trio_beam.core.validation import Parameter, as_tuple
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Named
 from trio_beam.gateway.api_error import invalid, of_config
-from trio_beam.gateway.fields import ChatFields, CompletionFields, Passed
+from trio_beam.gateway.fields import ChatFields, CompletionFields
+from trio_beam.gateway.passed import Passed
 from trio_beam.strategies import make_strategy, strategy_options
 
 AnyFields: TypeAlias = ChatFields | CompletionFields
