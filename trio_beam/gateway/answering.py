@@ -6,13 +6,14 @@ One nursery holds the searches and the watch for a disconnect, which cancels the
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
 import msgspec
 import trio
 
+from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.gateway.admission import Admission
 from trio_beam.gateway.deadlines import Deadlines
@@ -51,6 +52,8 @@ class Answering:
         metrics: of the gateway.
         heart_beat: seconds between two signs of life in a stream.
         started: when the request came, on Trio's clock.
+        observers_of: returns the observers of a search by its name: the response's id, and with several
+            prompts the number of the prompt.
     """
 
     request: SearchRequest
@@ -62,6 +65,7 @@ class Answering:
     metrics: Metrics
     heart_beat: float
     started: float
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
     _searches: Searches = attrs.field(init=False)
     _wake: trio.Event = attrs.field(factory=trio.Event, init=False)
     _sent: dict[int, Parts] = attrs.field(factory=dict, init=False)  # by prompt
@@ -76,9 +80,14 @@ class Answering:
             deadlines=self.deadlines,
             client=self.client,
             started=self.started,
+            observers_of=self._observers_of,
             notify=self._notify,
             spent=self.metrics.spent,
         )
+
+    def _observers_of(self, one: PromptSearch) -> Sequence[Observer]:
+        several = len(self.request.prompts) > 1
+        return self.observers_of(f"{self.envelope.id}-{one.index}" if several else self.envelope.id)
 
     def _notify(self) -> None:
         self._wake.set()  # that of now: there is a new one after each

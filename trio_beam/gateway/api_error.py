@@ -18,6 +18,7 @@ from trio_beam.errors import (
     MalformedResponse,
     RateLimited,
     RequestRejected,
+    RequestTooLarge,
     TrioBeamError,
 )
 
@@ -139,6 +140,8 @@ def _of_cause(
             param = _named_in(f"{' '.join(cause.fields)} {cause.message}", passed)
         case MalformedResponse() if param := _named_in(cause.message, passed):
             status, code = 400, "unsupported_by_model"  # such as a tool_choice
+        case RequestTooLarge():
+            status, code = 400, "request_too_large"
         case RateLimited():
             status, code, retry_after = 429, "rate_limit_exceeded", cause.retry_after or 1.0
         case AttemptTimeout():

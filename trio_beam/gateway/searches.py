@@ -14,7 +14,7 @@ from contextlib import suppress
 import attrs
 import trio
 
-from trio_beam.core.events import Event
+from trio_beam.core.events import Event, Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.result import SearchFailed, SearchResult, StopReason
@@ -63,6 +63,7 @@ class Searches:
         deadlines: of all requests.
         client: who asks.
         started: when the request came, on Trio's clock.
+        observers_of: returns the observers of a search.
         notify: called whenever there is news, and at the end.
         spent: told what each search has spent.
 
@@ -78,6 +79,7 @@ class Searches:
     deadlines: Deadlines
     client: str
     started: float
+    observers_of: Callable[[PromptSearch], Sequence[Observer]]
     notify: Callable[[], None]
     spent: Callable[[Usage], None]
     all: Sequence[PromptSearch] = attrs.field(init=False)
@@ -136,7 +138,8 @@ class Searches:
                 self.notify()
 
         try:
-            one.search = Search(self.model, one.prompt, self.request.strategy, [observe])
+            observers = [observe, *self.observers_of(one)]
+            one.search = Search(self.model, one.prompt, self.request.strategy, observers)
             result = await one.search.run()
         except TrioBeamError as error:
             if isinstance(error, SearchFailed):
