@@ -7,19 +7,18 @@ long each time; then one search tries it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 import trio
 
-from trio_beam.core.block import Continuation
+from trio_beam.core.block import Continuation, Token
 from trio_beam.core.language_model import (
     RequestContext,
     Sampler,
     SampleRequest,
-    max_per_request,
-    prompt_length,
+    forced_tokens,
 )
 from trio_beam.core.prompt import Prompt
 from trio_beam.endpoint.endpoint import Endpoint
@@ -79,6 +78,12 @@ class Replicas:
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self.all = [Replica(endpoint) for endpoint in endpoints]
         self._name: str | None = None
+
+    @property
+    def extra_body(self) -> Mapping[str, Any]:
+        """The fields that every request has; the same on all servers."""
+        fields: Mapping[str, Any] = getattr(self.all[0].endpoint, "extra_body", {})
+        return fields
 
     async def model_name(self) -> str:
         """Return the model's name.
@@ -172,21 +177,11 @@ class ReplicaSampler:
             lambda endpoint: endpoint.start(self._prompt, context), tried
         )
 
-    @property
-    def max_per_request(self) -> int | None:
-        """The maximum number of continuations per request; None if unknown."""
-        return max_per_request(self._sampler)
-
-    @property
-    def prompt_length(self) -> int:
-        """Length of the prompt in tokens, or an upper bound; 0 if unknown."""
-        return prompt_length(self._sampler)
-
-    @property
-    def opens_thinking(self) -> bool | None:
-        """Whether the template ends the prompt inside the thinking; None if unknown."""
-        opened: bool | None = getattr(self._sampler, "opens_thinking", None)
-        return opened
+    def __getattr__(self, name: str) -> Any:
+        """Return what the server's own sampler tells beside its samples; see `Sampler`."""
+        if name.startswith("_"):  # not prepared yet
+            raise AttributeError(name)
+        return getattr(self._sampler, name)
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
@@ -196,17 +191,28 @@ class ReplicaSampler:
         Raises:
             EndpointError: the request failed on all, or would fail on all.
         """
+        return await self._ask(lambda sampler: sampler.sample(request, context), context)
+
+    async def force(self, text: str, context: RequestContext) -> Sequence[Token]:
+        """Return the tokens to append to a beam for a text, by the tokenizer of whichever server is there.
+
+        Raises:
+            EndpointError: as `sample`.
+        """
+        return await self._ask(lambda sampler: forced_tokens(sampler, text, context), context)
+
+    async def _ask(self, work: Callable[[Sampler], Awaitable[T]], context: RequestContext) -> T:
         tried: list[Replica] = []
         while True:
             replica, sampler = self._replica, self._sampler
             try:
-                blocks = await sampler.sample(request, context)
+                result = await work(sampler)
             except EndpointError as error:
                 if not self._replicas.helps_elsewhere(replica, error, tried):
                     raise
             else:
                 replica.responded()
-                return blocks
+                return result
             async with self._moving:
                 if self._replica is replica:  # else another beam has moved the search
                     await self.begin(context, tried)
