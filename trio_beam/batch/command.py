@@ -11,13 +11,15 @@ import trio
 from rich.console import Console
 
 from trio_beam import __version__
-from trio_beam.batch.engines import ENGINES, Job
+from trio_beam.batch.engines import ENGINES
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
+from trio_beam.batch.job import Job
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.run import Plan
 from trio_beam.batch.work import WorkList
+from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.observing import (
@@ -41,6 +43,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
 from trio_beam.endpoint.endpoint import Endpoint
@@ -77,6 +81,8 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @api_option
 @dialect_option
 @max_concurrent_option
+@cache_option
+@rate_options
 @option(
     "model",
     "--max-searches",
@@ -174,12 +180,18 @@ class _BatchCommand:
             "dialect": given["dialect"],
             "max_concurrent": given["max_concurrent"],
             "attempt_timeout": given["attempt_timeout"],
+            **rate_values(given),
         }
         # Report invalid arguments before anything starts.
         Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
         self._trace = open_trace(given["trace"], given["trace_without"], __version__)
         self._log = open_log(given["log_level"])
         self._embedded = "" if given["base_url"] else require_model(given["model_file"])
+        self._options["cache"] = cache = cache_of(
+            given["cache"], embedded=bool(self._embedded), model_file=given["model_file"]
+        )
+        if cache is not None and (unused := explain_unused(strategy)):
+            say(unused)
         self._identity = {
             "strategy": {
                 "name": given["strategy"],
@@ -264,8 +276,7 @@ class _BatchCommand:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     base_url = await nursery.start(self._serve)
                 job = Job(
-                    base_url=base_url,
-                    options=self._options,
+                    servers=[{"base_url": base_url, **self._options}],
                     pending=pending,
                     plan=self._plan,
                     folder=folder,

@@ -20,6 +20,7 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestRetried,
@@ -335,6 +336,7 @@ Event: TypeAlias = (
     | RequestRetried
     | RequestHedged
     | EndpointPaused
+    | RatePaused
     | LimitChanged
     | McmcStarted
     | ChainExtended

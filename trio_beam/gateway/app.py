@@ -31,6 +31,7 @@ from trio_beam.gateway.openapi import openapi_document
 from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.request import Call, Parser, SearchRequest
 from trio_beam.gateway.responses import Envelope
+from trio_beam.gateway.shown import ShownSearches
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -45,6 +46,7 @@ class Gateway:
         heart_beat: seconds between two signs of life in a stream.
         keys: of clients; without any, everybody may search.
         hosts: names under which it may be called without a key; None: any.
+        shown: its searches, for a page at /ui; None: there is none.
         observers_of: returns the observers of a search by the id of its response.
     """
 
@@ -55,6 +57,7 @@ class Gateway:
     heart_beat: float = 10.0
     keys: tuple[str, ...] = attrs.field(default=(), repr=False)
     hosts: tuple[str, ...] | None = None
+    shown: ShownSearches | None = None
     observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
     admission: Admission = attrs.field(init=False)
     metrics: Metrics = attrs.field(init=False)
@@ -77,6 +80,7 @@ class Gateway:
                 Route("/health", self._health),
                 Route("/metrics", self._metrics),
                 Route("/openapi.json", self._openapi),
+                *([] if self.shown is None else self.shown.routes()),
             ],
             exception_handlers={
                 ApiError: _show_error,
@@ -177,7 +181,10 @@ class _Searching:
         answering = Answering(
             request=parsed,
             envelope=Envelope(request=parsed, id=name, created=int(time.time())),
-            observers=gateway.observers_of(name),
+            observers=[
+                *gateway.observers_of(name),
+                *([] if gateway.shown is None else [gateway.shown.observer(name)]),
+            ],
             model=gateway.replicas,
             admission=gateway.admission,
             client=client_of(scope),

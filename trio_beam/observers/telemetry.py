@@ -29,6 +29,7 @@ from trio_beam.core.events import (
 )
 from trio_beam.core.request_events import (
     EndpointPaused,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestOrigin,
@@ -321,7 +322,7 @@ class _SearchSpans:
                     request.span.add_event("retry", {"trio_beam.wait": wait})
             case RequestHedged():
                 self._instruments.hedges.add(1, dict(self._shared))
-            case EndpointPaused(seconds=seconds):
+            case EndpointPaused(seconds=seconds) | RatePaused(seconds=seconds):
                 self._search.add_event("pause", {"trio_beam.seconds": seconds})
             case BeamFailed(failure=failure, rank=rank):
                 parent = self._rounds.get(failure.round, self._search)

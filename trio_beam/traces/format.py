@@ -578,6 +578,18 @@ class Paused(Line, kw_only=True, tag="paused"):
     error: Error
 
 
+class RateKept(Line, kw_only=True, tag="rate"):
+    """Requests of the search wait, paused for the rate.
+
+    Attributes:
+        seconds: until the next request of the endpoint, if nothing changes.
+        limit: the limit per minute that is reached: ``"requests"`` or ``"tokens"``.
+    """
+
+    seconds: float
+    limit: str
+
+
 class Limited(Line, kw_only=True, tag="limit"):
     """The endpoint has changed its limit.
 
@@ -639,6 +651,7 @@ AnyLine: TypeAlias = (
     | Retried
     | Hedged
     | Paused
+    | RateKept
     | Limited
     | Finished
     | Stopped

@@ -29,6 +29,7 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestRetried,
@@ -266,6 +267,9 @@ class SearchLines:
     def _paused(self, event: EndpointPaused) -> Line:
         return lines.Paused(seconds=event.seconds, error=self._error(event.error))
 
+    def _rate(self, event: RatePaused) -> Line:
+        return lines.RateKept(seconds=event.seconds, limit=event.limit)
+
     def _limit(self, event: LimitChanged) -> Line:
         return lines.Limited(limit=event.limit, before=event.before)
 
@@ -403,6 +407,7 @@ class SearchLines:
         RequestRetried: _retried,
         RequestHedged: _hedged,
         EndpointPaused: _paused,
+        RatePaused: _rate,
         LimitChanged: _limit,
         SearchFinished: _end,
         SearchStopped: _end,
