@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.errors import TrioBeamError
 from trio_beam.gateway.admission import Admission
 from trio_beam.gateway.aliases import MARK, Aliases, Named
@@ -27,7 +28,6 @@ from trio_beam.gateway.door import Door, client_of
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.metrics import CONTENT_TYPE, Metrics
 from trio_beam.gateway.openapi import openapi_document
-from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.request import Call, Parser, SearchRequest
 from trio_beam.gateway.responses import Envelope
 

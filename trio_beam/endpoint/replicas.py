@@ -23,9 +23,12 @@ from trio_beam.core.language_model import (
 )
 from trio_beam.core.prompt import Prompt
 from trio_beam.endpoint.endpoint import Endpoint
+from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.errors import AttemptTimeout, ConnectionFailed, EndpointError, ServerError
 
 T = TypeVar("T")
+#: How an endpoint with replicas retries: another server is a better second attempt than the same one.
+REPLICA_RETRY = RetryPolicy(attempts=2, wait_initial=0.2)
 #: Seconds for which a server is left alone after its first and its last failure.
 _SHORTEST, _LONGEST = 1.0, 60.0
 
