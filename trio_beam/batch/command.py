@@ -10,14 +10,15 @@ import click
 import trio
 from rich.console import Console
 
+from trio_beam.batch.engines import ENGINES, Job
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
-from trio_beam.batch.run import Plan, run_batch
+from trio_beam.batch.run import Plan
 from trio_beam.batch.work import WorkList
 from trio_beam.command.embedded import model_file_option, require_model
-from trio_beam.command.help import Command, option
+from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.output import say, write
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -76,6 +77,14 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     default=16,
     show_default=True,
     help="Prompts at the same time.",
+)
+@option(
+    "model",
+    "--engine",
+    type=Choice(list(ENGINES)),
+    default="local",
+    show_default=True,
+    help=f"How the searches are done: {', '.join(ENGINES)}.",
 )
 @strategy_parameters
 @attempt_timeout_option(300.0)
@@ -145,6 +154,8 @@ class _BatchCommand:
             all_beams=given["all_beams"],
         )
         strategy = self._plan.strategy_for(PromptRecord(id="", prompt=""))
+        self._engine = ENGINES[given["engine"]]
+        self._engine.check(given, self._plan)
         headers, key = headers_and_key(given)
         self._options = {
             "headers": headers,
@@ -240,8 +251,16 @@ class _BatchCommand:
                 if base_url is None:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     base_url = await nursery.start(self._serve)
-                async with Endpoint(base_url, **self._options) as endpoint:
-                    await run_batch(endpoint, pending, self._plan, folder, self._progress)
+                job = Job(
+                    base_url=base_url,
+                    options=self._options,
+                    pending=pending,
+                    plan=self._plan,
+                    folder=folder,
+                    progress=self._progress,
+                    given=self._given,
+                )
+                await self._engine.run(job)
         folder.sync()
         if self._given["parquet"] and (self._out / ANSWERS).exists():
             await trio.to_thread.run_sync(write_parquet, self._out, self._progress.say)
