@@ -6,7 +6,7 @@ that takes a `Job` and gives each of its prompts one outcome.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,7 +15,7 @@ from trio_beam.batch.folder import Folder
 from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.run import Plan, run_batch
-from trio_beam.endpoint.endpoint import Endpoint
+from trio_beam.endpoint.replicas import open_model
 
 
 @attrs.frozen(kw_only=True)
@@ -23,8 +23,7 @@ class Job:
     """What an engine has to do.
 
     Attributes:
-        base_url: of the server.
-        options: further arguments of its `Endpoint`, by name.
+        servers: the arguments of the `Endpoint` of each server of the model, by name.
         pending: the prompts to search, each once.
         plan: how.
         folder: takes the outcomes.
@@ -32,8 +31,7 @@ class Job:
         given: the command's options, by name.
     """
 
-    base_url: str
-    options: Mapping[str, Any]
+    servers: Sequence[Mapping[str, Any]]
     pending: Iterator[PromptRecord]
     plan: Plan
     folder: Folder
@@ -61,8 +59,8 @@ class Engine:
 
 async def _run_local(job: Job) -> None:
     """Search in this process."""
-    async with Endpoint(job.base_url, **job.options) as endpoint:
-        await run_batch(endpoint, job.pending, job.plan, job.folder, job.progress)
+    async with open_model(job.servers) as model:
+        await run_batch(model, job.pending, job.plan, job.folder, job.progress)
 
 
 #: By the name that ``--engine`` gives them.

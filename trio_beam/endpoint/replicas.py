@@ -7,14 +7,16 @@ long each time; then one search tries it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
 
 import attrs
 import trio
 
 from trio_beam.core.block import Continuation
 from trio_beam.core.language_model import (
+    LanguageModel,
     RequestContext,
     Sampler,
     SampleRequest,
@@ -70,6 +72,21 @@ class Replica:
     def responded(self) -> None:
         """Note that it is there."""
         self.failures = 0
+
+
+@asynccontextmanager
+async def open_model(servers: Sequence[Mapping[str, Any]]) -> AsyncIterator[LanguageModel]:
+    """Open the endpoints of one model for the duration of the block.
+
+    Args:
+        servers: the arguments of each `Endpoint`, by name.
+    """
+    retry = {"retry": REPLICA_RETRY} if len(servers) > 1 else {}
+    async with AsyncExitStack() as stack:
+        endpoints = [
+            await stack.enter_async_context(Endpoint(**server, **retry)) for server in servers
+        ]
+        yield endpoints[0] if len(endpoints) == 1 else Replicas(endpoints)
 
 
 class Replicas:
