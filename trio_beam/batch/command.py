@@ -10,11 +10,13 @@ import click
 import trio
 from rich.console import Console
 
-from trio_beam.batch.engines import ENGINES, Job
+from trio_beam.batch.engines import ENGINES
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
+from trio_beam.batch.job import Job
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
+from trio_beam.batch.ray_engine import ray_options
 from trio_beam.batch.run import Plan
 from trio_beam.batch.work import WorkList
 from trio_beam.command.embedded import model_file_option, require_model
@@ -86,6 +88,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     show_default=True,
     help=f"How the searches are done: {', '.join(ENGINES)}.",
 )
+@ray_options
 @strategy_parameters
 @attempt_timeout_option(300.0)
 @option(
