@@ -37,6 +37,9 @@ _SHARDS = "work.shards"
 _START, _LENGTH = "start", "length"
 #: Searches' worth of shards that each worker has: as many again wait there as are searched.
 _AHEAD = 2
+#: The share of a processor that Ray keeps free for a worker: on any machine that has one for others there is
+#: room for the workers of one that was lost. Not 0, or Ray would read the prompts in the workers too.
+_PROCESSOR = 0.001
 #: Bytes of memory for objects on this machine, without a cluster: shards and outcomes are small.
 _OBJECT_STORE = 256 * 2**20
 #: Nothing is reported about its use, and its logs stay in its files.
@@ -227,7 +230,6 @@ def _outcomes(
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     at_once = -(-_AHEAD * task.plan.max_searches // shard_size(task.plan.max_searches))
     places = [{_START: group.start, _LENGTH: group.length} for group in groups]
-    # Without a processor of their own: what a lost machine has done, the others can always take over.
     outcomes = (
         ray.data.from_items(places, override_num_blocks=len(places))
         .flat_map(_read, fn_args=(path,), num_cpus=0, label_selector=here)
@@ -240,7 +242,7 @@ def _outcomes(
                 max_tasks_in_flight_per_actor=at_once,
                 enable_true_multi_threading=True,
             ),
-            num_cpus=0,
+            num_cpus=_PROCESSOR,
         )
     )
     try:
