@@ -1,9 +1,9 @@
 """What a batch costs beside `search_many` alone, and whether its memory grows with the number of prompts.
 
-Both search for the same short prompts on the same fast server, which answers at once, so that nearly all the
-time is ours; by default with greedy decoding of four tokens, the least that a search can do. Each is a process
-of its own, one behind the other; the processor time of a run over one prompt is taken off, which is that of
-the start. On a machine with other work compare the processor times, not the rates.
+Both search for the same short prompts on the same fast server, which answers at once, so that nearly all
+the time is ours; by default with greedy decoding of four tokens, the least that a search can do. Each is a
+process of its own, one behind the other; the processor time of a run over one prompt is taken off, which is
+that of the start. On a machine with other work compare the processor times, not the rates.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ The packages from the bottom up; imports point down only, and a test checks that
   limits, retries and capabilities.
 - `rewards`: scorers that ask a server's reward model.
 - `engine`: rounds as nurseries, the search loops, many prompts at once.
+- `traces`: recorded searches, and how to decide one again. `records`: the lines of such files.
 - `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
 - `asyncio`: the verbs for asyncio code. `compat`: the interface of the asyncio original. `command`: shared
   by all commands.
@@ -44,10 +45,13 @@ from trio_beam.core.events import (
     Event,
     McmcStarted,
     Observer,
+    PromptPrepared,
     RoundFinished,
     RoundStarted,
+    SamplesReceived,
     SearchFinished,
     SearchStarted,
+    SearchStopped,
 )
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc_config import McmcConfig
@@ -57,8 +61,12 @@ from trio_beam.core.registry import load_all
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RequestEnded,
     RequestHedged,
+    RequestOrigin,
     RequestRetried,
+    RequestSent,
+    RequestWaiting,
 )
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
@@ -93,9 +101,11 @@ from trio_beam.errors import (
     LogprobsUnavailable,
     MalformedResponse,
     RateLimited,
+    ReplayError,
     RequestRejected,
     ScorerError,
     ServerError,
+    TraceUnreadable,
     TrioBeamError,
     VoteError,
 )
@@ -105,6 +115,7 @@ from trio_beam.local.server import serve_local
 from trio_beam.rewards import RewardModel
 from trio_beam.scorers import Judge, MeanLogprob, Power, Rating
 from trio_beam.selection import Resample, Subtrees, TopK
+from trio_beam.traces import replay
 
 __version__ = "0.2.0.dev0"
 
@@ -160,12 +171,18 @@ __all__ = [
     "Power",
     "Prompt",
     "PromptLike",
+    "PromptPrepared",
     "RateLimited",
     "Rating",
+    "ReplayError",
     "RequestContext",
+    "RequestEnded",
     "RequestHedged",
+    "RequestOrigin",
     "RequestRejected",
     "RequestRetried",
+    "RequestSent",
+    "RequestWaiting",
     "Resample",
     "RetryPolicy",
     "RewardModel",
@@ -174,6 +191,7 @@ __all__ = [
     "RoundStarted",
     "SampleRequest",
     "Sampler",
+    "SamplesReceived",
     "ScoredRound",
     "Scorer",
     "ScorerError",
@@ -183,6 +201,7 @@ __all__ = [
     "SearchOutcome",
     "SearchResult",
     "SearchStarted",
+    "SearchStopped",
     "Select",
     "Selection",
     "ServerError",
@@ -193,6 +212,7 @@ __all__ = [
     "Token",
     "ToolCall",
     "TopK",
+    "TraceUnreadable",
     "TrioBeamError",
     "TrioTransport",
     "Usage",
@@ -205,6 +225,7 @@ __all__ = [
     "mcmc",
     "mcmc_within",
     "mean_log_evidence",
+    "replay",
     "search",
     "search_many",
     "search_within",

@@ -39,7 +39,11 @@ def main() -> None:
     os.environ |= ENVIRONMENT
     from ray.cluster_utils import Cluster  # noqa: PLC0415  # reads the environment
 
-    machine = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+    machine: dict[str, Any] = {
+        "num_cpus": 1,
+        "object_store_memory": 80 * 2**20,
+        "include_dashboard": False,
+    }
     cluster = Cluster()
     try:
         add = partial(cluster.add_node, **machine)
@@ -50,7 +54,7 @@ def main() -> None:
             cluster.remove_node(other, allow_graceful=False)
             print("killed", flush=True)
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

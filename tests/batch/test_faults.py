@@ -58,12 +58,10 @@ async def test_a_full_disk_stops_a_run_that_goes_on_when_there_is_room(
 
 
 async def test_a_folder_that_takes_nothing_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    tmp_path.chmod(0o500)
-    if os.access(
-        tmp_path, os.W_OK
-    ):  # nothing is read only for the administrator but other file systems
+    os.chmod(tmp_path, 0o500)  # noqa: PTH101
+    if os.access(tmp_path, os.W_OK):  # to the administrator only other file systems are read only
         tmp_path = Path("/proc")
     with pytest.raises(TrioBeamError, match="cannot be used for a run: unable to open") as caught:
         await run(tmp_path, prompts(1), FakeEndpoint())

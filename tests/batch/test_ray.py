@@ -16,11 +16,12 @@ import msgspec
 import pytest
 import trio
 
-from tests.batch.batches import Notes, prompts, read
+from tests.batch.batches import prompts, read
 from tests.batch.ray_cluster import ENVIRONMENT
 from tests.servers.socket_server import threaded_server
 from trio_beam.batch.folder import Answer, Folder
 from trio_beam.batch.job import Job
+from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.ray_engine import _Keeper
 from trio_beam.batch.ray_worker import OUTCOME, SHARD, ShardSearch, WorkerTask
@@ -231,12 +232,12 @@ def test_a_worker_of_another_version_is_refused() -> None:
 
 
 async def test_outcomes_are_kept_once_and_none_is_missing(tmp_path: Path) -> None:
-    notes = Notes()
     lines = [to_line(Answer(id=f"p{number}", text="t", digest="d")) for number in range(4)]
     twice = [ShardOutcome(0, [*lines[:2]]), ShardOutcome(2, [lines[2], None])] * 2
-    with Folder(tmp_path, {}, notes.answers.append) as folder:
+    with Folder(tmp_path, {}, print) as folder:
         plan = Plan(strategy="greedy", values={})
-        job = Job(servers=[], pending=iter(()), plan=plan, folder=folder, progress=notes, given={})
+        shown = BatchProgress(None, 4)
+        job = Job(servers=[], pending=iter(()), plan=plan, folder=folder, progress=shown, given={})
         keeper = _Keeper(job, 4)
         with pytest.raises(RunStopped, match="1 prompts came back without an outcome"):
             await trio.to_thread.run_sync(keeper.keep_all, twice)

@@ -10,6 +10,7 @@ import click
 import trio
 from rich.console import Console
 
+from trio_beam import __version__
 from trio_beam.batch.engines import ENGINES
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
 from trio_beam.batch.job import Job
@@ -21,6 +22,12 @@ from trio_beam.batch.run import Plan
 from trio_beam.batch.work import WorkList
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
+from trio_beam.command.observing import (
+    observers_of_search,
+    observing_options,
+    open_log,
+    open_trace,
+)
 from trio_beam.command.output import say, write
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -120,6 +127,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 )
 @option("output", "--beams", "all_beams", is_flag=True, help="All beams of each prompt.")
 @option("output", "--parquet", is_flag=True, help="At the end, the answers as Parquet too.")
+@observing_options
 @option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None:
@@ -173,6 +181,9 @@ class _BatchCommand:
         # Report invalid arguments before anything starts.
         for server in self._servers or [self._server("http://127.0.0.1/v1")]:
             Endpoint(**server)
+        program = f"trio_beam {__version__}"
+        self._trace = open_trace(given["trace"], given["trace_without"], program)
+        self._log = open_log(given["log_level"])
         self._embedded = "" if self._servers else require_model(given["model_file"])
         self._identity = {
             "strategy": {
@@ -196,7 +207,10 @@ class _BatchCommand:
                 await self._read(todo)
                 with self._folder(todo) as folder:
                     self._check_changes()
-                    return await self._search(nursery, todo, folder)
+                    code = await self._search(nursery, todo, folder)
+            if self._trace is not None:
+                self._trace.close()
+            return code
         finally:
             if made:
                 with suppress(OSError):  # it is not empty
@@ -263,6 +277,7 @@ class _BatchCommand:
                     folder=folder,
                     progress=self._progress,
                     given=self._given,
+                    observers_of=lambda name: observers_of_search(self._trace, self._log, name),
                 )
                 await self._engine.run(job)
         folder.sync()

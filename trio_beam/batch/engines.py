@@ -15,7 +15,7 @@ from trio_beam.endpoint.replicas import open_model
 async def _run_local(job: Job) -> None:
     """Search in this process."""
     async with open_model(job.servers) as model:
-        await run_batch(model, job.pending, job.plan, job.folder, job.progress)
+        await run_batch(model, job.pending, job.plan, job.folder, job.progress, job.observers_of)
 
 
 #: By the name that ``--engine`` gives them.

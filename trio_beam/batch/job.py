@@ -11,6 +11,7 @@ from trio_beam.batch.folder import Folder
 from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.run import Plan
+from trio_beam.core.events import Observer
 
 
 @attrs.frozen(kw_only=True)
@@ -24,6 +25,8 @@ class Job:
         folder: takes the outcomes.
         progress: shows how far the run is; told of each outcome.
         given: the command's options, by name.
+        observers_of: returns the observers of a search (for ``--trace`` and ``--log-level``) by the id of its
+            prompt.
     """
 
     servers: Sequence[Mapping[str, Any]]
@@ -32,6 +35,7 @@ class Job:
     folder: Folder
     progress: BatchProgress
     given: Mapping[str, Any]
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
 
 
 def _anything(given: Mapping[str, Any], plan: Plan) -> None:

@@ -43,7 +43,11 @@ _PROCESSOR = 0.001
 #: Bytes of memory for objects on this machine, without a cluster: shards and outcomes are small.
 _OBJECT_STORE = 256 * 2**20
 #: Nothing is reported about its use, and its logs stay in its files.
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # after its end a thread of Ray Data's would start it again
+}
 #: Without a cluster: only this machine can reach its ports, which run what they are sent; and the workers
 #: have this environment, not one that is installed anew for them, as after ``uv run``.
 _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
@@ -95,6 +99,12 @@ def check_ray(given: Mapping[str, Any], plan: Plan) -> None:  # noqa: ARG001  # 
         if not given["base_urls"]:
             raise click.UsageError(
                 "--address goes with --base-url: the embedded model is on this machine only"
+            )
+    for name in ("trace", "log_level"):
+        if given[name] is not None:
+            spelling = "--" + name.replace("_", "-")
+            raise click.UsageError(
+                f"{spelling} goes with --engine local: the searches are elsewhere"
             )
     if workers is not None and isinstance(at_once, int) and workers > at_once:
         raise click.UsageError(
@@ -223,7 +233,7 @@ def _outcomes(
 ) -> Iterator[ShardOutcome]:
     """Search for the prompts in a file; yield the outcomes of shards as they come."""
     ray = _ray()
-    logging.getLogger("ray.data").setLevel("ERROR")
+    logging.getLogger("ray.data").setLevel("CRITICAL")  # what fails is raised too
     settings = ray.data.DataContext.get_current()
     settings.target_max_block_size = 1
     settings.enable_progress_bars = settings.enable_operator_progress_bars = False

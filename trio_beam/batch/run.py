@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import trio
 
 from trio_beam.batch.folder import Answer, Folder
 from trio_beam.batch.prompts import PromptRecord
-from trio_beam.core.events import BeamExpanded, Event
+from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed, SearchResult
@@ -94,15 +94,24 @@ async def run_batch(
     plan: Plan,
     folder: Folder,
     observer: BatchObserver,
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: (),
 ) -> None:
     """Search for all pending prompts.
+
+    Args:
+        model: the model to search.
+        pending: the prompts.
+        plan: how they are searched.
+        folder: takes the outcomes.
+        observer: of the run.
+        observers_of: returns the observers of a search by the id of its prompt.
 
     Raises:
         RunStopped: the server is unreachable or refuses all requests, or too many prompts failed; in an
             `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
-    searcher = Searcher(model, plan, observer.generated)
+    searcher = Searcher(model, plan, observer.generated, observers_of)
     outcomes = Outcomes(plan, folder, observer)
 
     async def work() -> None:
@@ -166,11 +175,13 @@ class Searcher:
         model: the model.
         plan: how.
         generated: called with the number of tokens that some search has generated.
+        observers_of: returns the observers of a search by the id of its prompt.
     """
 
     model: LanguageModel
     plan: Plan
     generated: Callable[[int], None]
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
 
     async def answer(self, record: PromptRecord) -> Answer:
         """Search for one prompt.
@@ -183,9 +194,8 @@ class Searcher:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            result = await search(
-                self.model, record.prompt, strategy, observers=[_watch(self.generated)]
-            )
+            observers = [_watch(self.generated), *self.observers_of(record.id)]
+            result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             return Answer(id=record.id, text="", digest=record.digest, error=str(error))
         except SearchFailed as failed:

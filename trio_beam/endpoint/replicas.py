@@ -81,7 +81,7 @@ async def open_model(servers: Sequence[Mapping[str, Any]]) -> AsyncIterator[Lang
     Args:
         servers: the arguments of each `Endpoint`, by name.
     """
-    retry = {"retry": REPLICA_RETRY} if len(servers) > 1 else {}
+    retry: dict[str, Any] = {"retry": REPLICA_RETRY} if len(servers) > 1 else {}
     async with AsyncExitStack() as stack:
         endpoints = [
             await stack.enter_async_context(Endpoint(**server, **retry)) for server in servers
