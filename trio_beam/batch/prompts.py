@@ -61,8 +61,8 @@ def read_prompts(path: Path) -> Iterator[PromptRecord]:
         BadPrompts: the file or a record in it cannot be read, or the file changes meanwhile.
     """
     try:
-        before = _state(path)
-        for number, row in _rows(path):
+        rows, before = _rows(path), _state(path)
+        for number, row in rows:
             yield _record(row, number, path)
         if _state(path) != before:
             raise BadPrompts(f"{path} was changed while it was read: begin again once it is whole")
