@@ -61,6 +61,7 @@ from trio_beam.core.registry import load_all
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestOrigin,
@@ -75,6 +76,7 @@ from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
 from trio_beam.endpoint.retry import RetryPolicy
@@ -92,6 +94,7 @@ from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
     BudgetExhausted,
+    CacheUnusable,
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
@@ -103,6 +106,7 @@ from trio_beam.errors import (
     RateLimited,
     ReplayError,
     RequestRejected,
+    RequestTooLarge,
     ScorerError,
     ServerError,
     TraceUnreadable,
@@ -137,6 +141,7 @@ __all__ = [
     "Best",
     "Budget",
     "BudgetExhausted",
+    "CacheUnusable",
     "Capabilities",
     "ChainExtended",
     "ChainStepped",
@@ -173,6 +178,7 @@ __all__ = [
     "PromptLike",
     "PromptPrepared",
     "RateLimited",
+    "RatePaused",
     "Rating",
     "ReplayError",
     "RequestContext",
@@ -182,8 +188,10 @@ __all__ = [
     "RequestRejected",
     "RequestRetried",
     "RequestSent",
+    "RequestTooLarge",
     "RequestWaiting",
     "Resample",
+    "ResponseCache",
     "RetryPolicy",
     "RewardModel",
     "RewardScorer",

@@ -20,9 +20,11 @@ from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.ray_engine import ray_options
 from trio_beam.batch.run import Plan
 from trio_beam.batch.work import WorkList
+from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.observing import (
+    close_trace,
     observers_of_search,
     observing_options,
     open_log,
@@ -42,6 +44,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
 from trio_beam.endpoint.endpoint import Endpoint
@@ -78,6 +82,8 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @api_option
 @dialect_option
 @max_concurrent_option
+@cache_option
+@rate_options
 @option(
     "model",
     "--max-searches",
@@ -176,15 +182,20 @@ class _BatchCommand:
             "dialect": given["dialect"],
             "max_concurrent": given["max_concurrent"],
             "attempt_timeout": given["attempt_timeout"],
+            **rate_values(given),
         }
         self._servers = [self._server(url, key) for url, key in zip(base_urls, keys, strict=True)]
         # Report invalid arguments before anything starts.
         for server in self._servers or [self._server("http://127.0.0.1/v1")]:
             Endpoint(**server)
-        program = f"trio_beam {__version__}"
-        self._trace = open_trace(given["trace"], given["trace_without"], program)
+        self._trace = open_trace(given["trace"], given["trace_without"], __version__)
         self._log = open_log(given["log_level"])
         self._embedded = "" if self._servers else require_model(given["model_file"])
+        self._cache = cache_of(
+            given["cache"], embedded=bool(self._embedded), model_file=given["model_file"]
+        )
+        if self._cache is not None and (unused := explain_unused(strategy)):
+            say(unused)
         self._identity = {
             "strategy": {
                 "name": given["strategy"],
@@ -208,9 +219,7 @@ class _BatchCommand:
                 with self._folder(todo) as folder:
                     self._check_changes()
                     code = await self._search(nursery, todo, folder)
-            if self._trace is not None:
-                self._trace.close()
-            return code
+            return max(code, close_trace(self._trace))
         finally:
             if made:
                 with suppress(OSError):  # it is not empty
@@ -271,7 +280,7 @@ class _BatchCommand:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     servers = [self._server(await nursery.start(self._serve))]
                 job = Job(
-                    servers=servers,
+                    servers=[{**server, "cache": self._cache} for server in servers],
                     pending=pending,
                     plan=self._plan,
                     folder=folder,

@@ -11,6 +11,7 @@ once, and only a whole one may be repeated, since searches end in any order.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import click
 import msgspec
 import trio
@@ -29,10 +31,11 @@ from trio_beam.batch.run import Outcomes, Plan, RunStopped
 from trio_beam.batch.shards import Group, ShardOutcome, read_shards, shard_size, write_shards
 from trio_beam.command.help import option
 from trio_beam.errors import TrioBeamError
-from trio_beam.records import from_line
+from trio_beam.records import RecordsUnusable, from_line
 
 F = TypeVar("F", bound=Callable[..., Any])
-#: In the folder, while the run goes on: the prompts in shards.
+_RATES = ("requests_per_minute", "tokens_per_minute")
+#: Beside the run's database, and removed with it: the prompts in shards.
 _SHARDS = "work.shards"
 _START, _LENGTH = "start", "length"
 #: Searches' worth of shards that each worker has: as many again wait there as are searched.
@@ -73,7 +76,7 @@ def ray_options(function: F) -> F:
     )(function)
 
 
-def refuse_ray_options(given: Mapping[str, Any], plan: Plan) -> None:  # noqa: ARG001  # as all checks
+def refuse_ray_options(given: Mapping[str, Any]) -> None:
     """Raise `click.UsageError` if an option is given that only Ray has a use for."""
     for name in ("address", "workers"):
         if given[name] is not None:
@@ -106,6 +109,10 @@ def check_ray(given: Mapping[str, Any], plan: Plan) -> None:  # noqa: ARG001  # 
             raise click.UsageError(
                 f"{spelling} goes with --engine local: the searches are elsewhere"
             )
+    for name in ("cache", "rate_file"):
+        if given[name] is not None and address is not None:
+            spelling = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{spelling} is on this machine, and --address has others")
     if workers is not None and isinstance(at_once, int) and workers > at_once:
         raise click.UsageError(
             f"--workers {workers} share --max-concurrent {at_once}: there are too many of them"
@@ -123,24 +130,22 @@ async def run_on_ray(job: Job) -> None:
         RecordsUnusable: the folder takes no more.
     """
     given, path = job.given, job.folder.path.absolute() / _SHARDS
+    groups = []
     try:
-        groups = []
         for group in write_shards(path, job.pending, shard_size(job.plan.max_searches)):
             groups.append(group)
             await trio.lowlevel.checkpoint()
-        job.progress.say("starting Ray" if given["address"] is None else "joining the cluster")
-        async with _session(given["address"]) as nodes:
-            workers = _workers(given, nodes)
-            task = WorkerTask(servers=_shares(job.servers, workers), plan=job.plan)
-            keeper = _Keeper(job, sum(group.prompts for group in groups))
-            found = _outcomes(path, groups, task, workers)
-            job.progress.begin()
-            async with keeper.outcomes.synced_regularly():
-                await trio.to_thread.run_sync(keeper.keep_all, found, abandon_on_cancel=True)
     except OSError as error:
-        raise TrioBeamError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        path.unlink(missing_ok=True)
+        raise RecordsUnusable(f"{path} cannot be written: {error.strerror}") from None
+    job.progress.say("starting Ray" if given["address"] is None else "joining the cluster")
+    async with _session(given["address"]) as nodes:
+        workers = _workers(given, nodes)
+        servers = [_share(one, workers, given, path) for one in job.servers]
+        keeper = _Keeper(job, sum(group.prompts for group in groups))
+        found = _outcomes(path, groups, WorkerTask(servers=servers, plan=job.plan), workers)
+        job.progress.begin()
+        async with keeper.outcomes.synced_regularly():
+            await trio.to_thread.run_sync(keeper.keep_all, found, abandon_on_cancel=True)
 
 
 class _Keeper:
@@ -278,13 +283,33 @@ def _workers(given: Mapping[str, Any], machines: int) -> int:
     return min(found, at_once) if isinstance(at_once, int) else found
 
 
-def _shares(servers: Iterable[Mapping[str, Any]], workers: int) -> list[dict[str, Any]]:
-    """Return the servers' arguments for one worker: its share of the requests in flight."""
-    found = []
-    for server in servers:
-        at_once = server["max_concurrent"]
-        share = max(1, at_once // workers) if isinstance(at_once, int) else at_once
-        found.append({**server, "max_concurrent": share})
+def _share(
+    server: Mapping[str, Any], workers: int, given: Mapping[str, Any], path: Path
+) -> dict[str, Any]:
+    """Return a server's arguments for one worker.
+
+    The workers have equal shares of the requests in flight. What may be sent in a minute they share through a
+    file, and on several machines in equal parts.
+
+    Raises:
+        RunStopped: there is less than one a minute for each.
+    """
+    found = dict(server)
+    if server["cache"] is not None:  # a worker has another working directory
+        found["cache"] = attrs.evolve(server["cache"], folder=server["cache"].folder.absolute())
+    shared = ["max_concurrent"]
+    if given["address"] is not None:
+        shared += _RATES
+    elif any(server[name] is not None for name in _RATES):
+        name = hashlib.sha256(server["base_url"].encode()).hexdigest()[:8]
+        found["rate_file"] = Path(
+            server["rate_file"] or path.with_suffix(f".rates-{name}")
+        ).absolute()
+    for name in shared:
+        if isinstance(server[name], int):
+            found[name] = server[name] // workers
+            if not found[name]:
+                raise RunStopped(f"{workers} workers are too many for {name} {server[name]}")
     return found
 
 

@@ -16,6 +16,7 @@ from trio_beam.batch.prompts import PromptRecord
 from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.request_events import RatePaused
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.seeds import base_seed
 from trio_beam.core.strategy import Strategy
@@ -41,6 +42,9 @@ class BatchObserver(Protocol):
 
     def generated(self, tokens: int) -> None:
         """Called when some search has generated tokens."""
+
+    def paused(self, seconds: float) -> None:
+        """Called when some search waits for the endpoint's rate."""
 
     def finished(self, answer: Answer) -> None:
         """Called when an outcome was written."""
@@ -99,19 +103,19 @@ async def run_batch(
     """Search for all pending prompts.
 
     Args:
-        model: the model to search.
+        model: an open model.
         pending: the prompts.
-        plan: how they are searched.
+        plan: how.
         folder: takes the outcomes.
         observer: of the run.
-        observers_of: returns the observers of a search by the id of its prompt.
+        observers_of: returns the observers of a search, by the id of its prompt.
 
     Raises:
         RunStopped: the server is unreachable or refuses all requests, or too many prompts failed; in an
             `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
-    searcher = Searcher(model, plan, observer.generated, observers_of)
+    searcher = Searcher(model, plan, observer.generated, observers_of, observer.paused)
     outcomes = Outcomes(plan, folder, observer)
 
     async def work() -> None:
@@ -175,13 +179,15 @@ class Searcher:
         model: the model.
         plan: how.
         generated: called with the number of tokens that some search has generated.
-        observers_of: returns the observers of a search by the id of its prompt.
+        observers_of: returns the observers of a search, by the id of its prompt.
+        paused: called with the seconds for which some search waits for the endpoint's rate.
     """
 
     model: LanguageModel
     plan: Plan
     generated: Callable[[int], None]
     observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
+    paused: Callable[[float], None] = lambda _: None
 
     async def answer(self, record: PromptRecord) -> Answer:
         """Search for one prompt.
@@ -194,7 +200,8 @@ class Searcher:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            observers = [_watch(self.generated), *self.observers_of(record.id)]
+            watch = _watch(self.generated, self.paused)
+            observers = [watch, *self.observers_of(record.id)]
             result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             return Answer(id=record.id, text="", digest=record.digest, error=str(error))
@@ -237,6 +244,7 @@ class Searcher:
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             requests=usage.requests,
+            cached_responses=usage.cached_responses,
             seconds=round(trio.current_time() - start, 3),
             votes=[(str(one), share) for one, share in result.votes],
             beams=_without_tokens(result) if self.plan.all_beams else [],
@@ -252,11 +260,15 @@ def _without_tokens(result: SearchResult) -> list[dict[str, Any]]:
     return found
 
 
-def _watch(generated: Callable[[int], None]) -> Callable[[Event], None]:
-    """Return an observer that hands on how many tokens each expansion has."""
+def _watch(
+    generated: Callable[[int], None], paused: Callable[[float], None]
+) -> Callable[[Event], None]:
+    """Return an observer that hands on how many tokens each expansion has, and that a search waits."""
 
     def watch(event: Event) -> None:
         if isinstance(event, BeamExpanded):
             generated(event.tokens)
+        elif isinstance(event, RatePaused):
+            paused(event.seconds)
 
     return watch

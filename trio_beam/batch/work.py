@@ -31,7 +31,7 @@ class WorkList:
     """The prompts of a run and which of them are done, as a context manager.
 
     Args:
-        path: of the database, which is removed at the end.
+        path: of the database, which is removed at the end, with all files of the same stem.
     """
 
     def __init__(self, path: Path) -> None:
@@ -136,4 +136,5 @@ class WorkList:
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            for left in self._path.parent.glob(f"{self._path.stem}.*"):
+                left.unlink(missing_ok=True)
