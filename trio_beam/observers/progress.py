@@ -23,11 +23,13 @@ from trio_beam.core.events import (
     SearchStarted,
 )
 from trio_beam.core.printable import printable
-from trio_beam.core.request_events import RequestRetried
+from trio_beam.core.request_events import RatePaused, RequestRetried
 from trio_beam.core.result import ParticleRound
 
 #: Step scores that are shown.
 _SHOWN_SCORES = 8
+#: Seconds of a pause that is worth a line.
+_LONG_PAUSE = 5.0
 
 
 @contextmanager
@@ -81,7 +83,7 @@ class _Screen:
             case ChainExtended(chain=0, block=block, blocks=blocks, beam=beam):
                 self._head = f"block {block}/{blocks}{_about(beam)}"
                 self._show(beam)
-            case BeamFailed() | RequestRetried():
+            case BeamFailed() | RequestRetried() | RatePaused():
                 _print(self._console, self._lines, event)
         if self._head:
             line = f"{self._head}{self._score}, {self._tokens} tokens"
@@ -134,9 +136,8 @@ class _Lines:
                     f" {event.best_score:.4f}{_about(event.best)}, {event.completion_tokens} tokens so far"
                     f"{_particles(event.particles)}"
                 )
-            case RequestRetried(error=error, attempt=attempt, attempts=attempts, wait=wait):
-                what = f"{error.url}: {error.message}"
-                return f"attempt {attempt} of {attempts} failed, again in {wait:.1f} s: {what}"
+            case RequestRetried() | RatePaused():
+                return _delay(event)
             case BeamFailed(failure=failure):
                 return f"{self._unit} {failure.round}: a beam failed: {failure.error}"
             case _:
@@ -147,6 +148,16 @@ def _print(console: Console, lines: _Lines, event: Event) -> None:
     line = printable(lines.of(event))
     if line:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _delay(event: RequestRetried | RatePaused) -> str:
+    if isinstance(event, RequestRetried):
+        what = f"{event.error.url}: {event.error.message}"
+        tries = f"attempt {event.attempt} of {event.attempts} failed"
+        return f"{tries}, again in {event.wait:.1f} s: {what}"
+    if event.seconds < _LONG_PAUSE:
+        return ""
+    return f"paused for the rate ({event.limit} per minute): {event.seconds:.0f} s"
 
 
 def _about(beam: Beam) -> str:
