@@ -35,7 +35,7 @@ from trio_beam import BeamSearchConfig, Endpoint, SearchStarted, search_many
 from trio_beam.core.block import Continuation
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.gateway.replicas import Replicas
+from trio_beam.endpoint.replicas import REPLICA_RETRY, Replicas
 
 
 @attrs.frozen(kw_only=True)
@@ -98,7 +98,7 @@ class _ScatteredSampler:
 
 
 STRATEGY = BeamSearchConfig(
-    beam_width=2, n_per_beam=2, tokens_per_step=16, max_tokens=48, early_stopping=False, seed=1
+    beam_width=2, n_per_beam=2, tokens_per_step=32, max_tokens=64, early_stopping=False, seed=1
 )
 
 
@@ -125,6 +125,7 @@ async def simulate(fleet: Fleet, client: Client, prompts: int, seed: int) -> dic
                 dialect="openai",
                 max_concurrent=client.max_concurrent,
                 hedge_after=client.hedge_after,
+                retry=REPLICA_RETRY,
                 http_client=httpx.AsyncClient(transport=server, timeout=None),
             )
             endpoints.append(await stack.enter_async_context(endpoint))
