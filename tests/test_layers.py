@@ -139,8 +139,11 @@ def folder_of(module: str) -> str:
 
 
 def test_nothing_is_imported_for_the_type_checker_alone() -> None:
-    """So that `typing.get_type_hints` works, and a circle cannot hide."""
-    for path in PATHS:
+    """So that `typing.get_type_hints` works, and a circle cannot hide.
+
+    The package itself imports its public names when they are used, and shows type checkers where they are.
+    """
+    for path in set(PATHS) - {ROOT / "__init__.py"}:
         assert "TYPE_CHECKING" not in path.read_text("utf-8"), path
 
 
