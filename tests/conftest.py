@@ -18,8 +18,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("timeless")
 
-# Compiling the packages takes half the time of collecting the tests, and of starting a command. Where no bytecode is
-# wanted beside the sources, as in many containers, the processes of the tests share it in a folder of pytest's.
+# Compiling the packages takes half the time of collecting the tests, and of starting a command. Where no
+# bytecode is wanted beside the sources, the processes of the tests share it in a folder of pytest's.
 if sys.dont_write_bytecode:
     bytecode = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     sys.dont_write_bytecode, sys.pycache_prefix = False, bytecode
