@@ -43,7 +43,9 @@ BELOW: dict[str, list[str]] = {
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
-    "command": ["errors", "core", "strategies", "dialects", "local", "observers"],
+    "command": [
+        *["errors", "core", "strategies", "dialects", "endpoint", "local", "observers", "records"]
+    ],
     "gateway": [
         *["errors", "core", "endpoint", "engine", "http", "strategies", "traces", "viewer"]
     ],
@@ -185,6 +187,7 @@ EXTRAS = {
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],
     "pyseccomp": ["benchmark"],
+    "ray": ["batch"],
     "reasoning_gym": ["benchmark"],
     "yaml": ["benchmark"],
 }

@@ -76,6 +76,7 @@ from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
 from trio_beam.endpoint.retry import RetryPolicy
@@ -93,6 +94,7 @@ from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
     BudgetExhausted,
+    CacheUnusable,
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
@@ -139,6 +141,7 @@ __all__ = [
     "Best",
     "Budget",
     "BudgetExhausted",
+    "CacheUnusable",
     "Capabilities",
     "ChainExtended",
     "ChainStepped",
@@ -188,6 +191,7 @@ __all__ = [
     "RequestTooLarge",
     "RequestWaiting",
     "Resample",
+    "ResponseCache",
     "RetryPolicy",
     "RewardModel",
     "RewardScorer",

@@ -16,6 +16,7 @@
     │   ├── LogprobsUnavailable     server    a response without the log-probabilities that a score needs
     │   ├── RequestTooLarge         caller    a request may cost more tokens than the endpoint's rate has
     │   └── EndpointClosed          caller    the endpoint was not entered, or was closed during a search
+    ├── CacheUnusable               caller    the folder of a cache cannot be used
     ├── LocalModelError             caller    the embedded model is not installed or did not start
     ├── BudgetExhausted             internal  a request would exceed the search's budget; ends the search
     ├── ScorerError                 caller    a scorer raised, or did not return a number per candidate
@@ -216,6 +217,10 @@ class RequestTooLarge(EndpointError):
 
 class EndpointClosed(EndpointError):
     """A request was made outside ``async with Endpoint(...)``."""
+
+
+class CacheUnusable(TrioBeamError):
+    """The folder of a cache cannot be made, read or written, or is another program's; says why."""
 
 
 class LocalModelError(TrioBeamError):

@@ -115,8 +115,8 @@ class Tally:
             self.means[tokens_of(beam)] += (beam.weight or 0) / self.runs  # type: ignore[assignment]
             weights[self.cell(tokens_of(beam))] += beam.weight or 0  # type: ignore[assignment]
         for cell, weight in weights.items():
-            self._variance[cell] += weight * (1 - weight)  # type: ignore[assignment]
-            self._surplus[cell] -= weight  # type: ignore[assignment]
+            self._variance[cell] += weight * (1 - weight)
+            self._surplus[cell] -= weight
         self._surplus[self.cell(tokens_of(result.beams[0]))] += 1
 
     @property
@@ -130,7 +130,7 @@ class Tally:
         means: Counter[Any] = Counter()
         shares: Counter[Any] = Counter()
         for tokens, share in self.exact.items():
-            means[self.cell(tokens)] += self.means[tokens]  # type: ignore[assignment]
+            means[self.cell(tokens)] += self.means[tokens]
             shares[self.cell(tokens)] += share  # type: ignore[assignment]
         total = sum((means[cell] - share) ** 2 / share for cell, share in shares.items())
         return 2000 * total / (len(shares) - 1)

@@ -36,6 +36,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
         prompt_tokens: over all requests.
         completion_tokens: generated tokens, dropped beams included.
         requests: requests sent.
+        cached_responses: responses from the cache, which were not sent.
         seconds: duration of the search, with others running.
         votes: each answer's share of the votes, if there was a vote.
         beams: all beams with their scores, if they were asked for.
@@ -57,6 +58,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     prompt_tokens: int = 0
     completion_tokens: int = 0
     requests: int = 0
+    cached_responses: int = 0
     seconds: float = 0.0
     votes: list[tuple[str, float]] = []
     beams: list[dict[str, Any]] = []

@@ -42,6 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         prompt_tokens: by the server's count, over all requests.
         completion_tokens: generated tokens, including those of dropped beams.
         requests: requests sent.
+        cached_responses: responses from the cache, which were not sent.
         seconds: duration of the search, with other problems running; without grading.
         stop_reason: the search's; ``"failed"`` after an error.
         exact: whether all scores are the model's own for the sampled tokens.
@@ -69,6 +70,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     requests: int = 0
+    cached_responses: int = 0
     seconds: float = 0.0
     stop_reason: str = ""
     exact: bool = True

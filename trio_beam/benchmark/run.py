@@ -286,6 +286,7 @@ class Run:
             prompt_tokens=result.usage.prompt_tokens,
             completion_tokens=result.usage.completion_tokens,
             requests=result.usage.requests,
+            cached_responses=result.usage.cached_responses,
             seconds=seconds,
             stop_reason=result.stop_reason,
             exact=result.exact,

@@ -99,6 +99,9 @@ class ModelGroup:
         300.0, above=0, optional=True, unit="seconds", help="Limit for one attempt of a request."
     )
     stream: bool = boolean(default=False, help="Whether to request streamed responses.")
+    cache: str | None = text(
+        help="Folder of responses, which are kept there and not asked for again; answers need benchmark.seed."
+    )
     retry: RetryPolicy = attrs.field(factory=RetryPolicy)
     local: LocalModel = attrs.field(factory=LocalModel)
     served: Mapping[str, ServedModel] = attrs.field(factory=_served)

@@ -27,7 +27,11 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
     usage = result.usage
     thrown = f" ({usage.discarded_tokens} thrown away)" if usage.discarded_tokens else ""
     thought = f" ({usage.reasoning_tokens} thinking)" if usage.reasoning_tokens else ""
-    cost = f"{usage.completion_tokens} tokens{thought}{thrown} in {usage.requests} requests, {seconds:.1f} s"
+    cached = f" and {usage.cached_responses} from the cache" if usage.cached_responses else ""
+    cost = (
+        f"{usage.completion_tokens} tokens{thought}{thrown} in {usage.requests} requests{cached},"
+        f" {seconds:.1f} s"
+    )
     yield f"{model}: {cost}" if model else cost
 
 

@@ -10,9 +10,11 @@ import click
 
 from trio_beam import __version__
 from trio_beam.cli.generate_command import GenerateCommand
+from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.observing import observing_options, open_log, open_trace
+from trio_beam.command.output import say
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
@@ -59,6 +61,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 )
 @option("model", "--system", metavar="TEXT", help="A system message before it (implies --chat).")
 @max_concurrent_option
+@cache_option
 @rate_options
 @option("model", "--stream", is_flag=True, help="Ask for responses as streams.")
 @strategy_parameters
@@ -101,11 +104,15 @@ def generate(
             **{
                 field.name: given[field.name]
                 for field in attrs.fields(GenerateCommand)
-                if field.name in given and field.name != "strategy"
+                if field.init and field.name in given and field.name != "strategy"
             },
         )
         if work.base_url is None:
             work.embedded = require_model(work.model_file)
+        embedded = work.base_url is None
+        work.cache = cache_of(given["cache"], embedded=embedded, model_file=work.model_file)
+        if work.cache is not None and (unused := explain_unused(work.strategy)):
+            say(unused)
     ctx.exit(run(work, work.interrupted))
 
 

@@ -25,6 +25,7 @@ from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import number
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.engine.search import Search
 from trio_beam.errors import LocalModelError
@@ -46,6 +47,7 @@ class GenerateCommand:
 
     Attributes:
         embedded: name of the embedded model, if that is asked.
+        cache: of responses.
     """
 
     prompt: PromptLike
@@ -69,6 +71,7 @@ class GenerateCommand:
     trace: Trace | None = None
     log: Observer | None = None
     embedded: str = attrs.field(default="", init=False)
+    cache: ResponseCache | None = attrs.field(default=None, init=False)
     _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
     _searching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
@@ -120,6 +123,7 @@ class GenerateCommand:
             **self.rates,
             attempt_timeout=self.attempt_timeout,
             stream=self.stream,
+            cache=self.cache,
         )
 
     async def _run(self, endpoint: Endpoint) -> int:

@@ -12,6 +12,7 @@ import click
 
 from trio_beam import __version__
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.cache import cache_of, cache_option
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.observing import observing_options, open_log, open_trace
@@ -20,6 +21,7 @@ from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_option,
     attempt_timeout_option,
+    base_urls_option,
     dialect_option,
     header_option,
     local_option,
@@ -70,16 +72,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @click.command(
     cls=Command, examples=_EXAMPLES, short_help="Serve searches behind the OpenAI protocol."
 )
-@option(
-    "model",
-    "--base-url",
-    "base_urls",
-    multiple=True,
-    metavar="URL",
-    envvar="OPENAI_BASE_URL",
-    show_envvar=True,
-    help="A server's; several times for replicas of one model. Without one: the embedded model.",
-)
+@base_urls_option
 @local_option
 @model_file_option
 @model_option
@@ -95,6 +88,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @api_option
 @dialect_option
 @max_concurrent_option
+@cache_option
 @rate_options
 @option(
     "model",
@@ -216,6 +210,9 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
         if not base_urls:
             refuse_without_server(given, "model", "server_api_key_env")
             require_model(given["model_file"])
+        work.cache = cache_of(
+            given["cache"], embedded=not base_urls, model_file=given["model_file"]
+        )
     ctx.exit(run(work, stop=work.stop))
 
 

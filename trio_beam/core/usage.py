@@ -25,6 +25,8 @@ class Usage:
         requests: requests sent, including retries and hedges.
         retries: requests that repeated a failed one.
         cancelled: requests abandoned before their response was complete.
+        cached_responses: responses from a cache, which are not among the requests and cost nothing; their
+            tokens are among the others.
         cost: in US dollars; None if no price is known.
     """
 
@@ -36,6 +38,7 @@ class Usage:
     requests: int = 0
     retries: int = 0
     cancelled: int = 0
+    cached_responses: int = 0
     cost: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
@@ -58,7 +61,7 @@ class Budget:
     Attributes:
         total_tokens: prompt and completion tokens of all requests.
         completion_tokens: generated tokens.
-        requests: requests sent, including retries and hedges.
+        requests: requests sent, including retries and hedges, and responses from a cache.
     """
 
     total_tokens: int | None = None
@@ -74,7 +77,7 @@ class Budget:
         return Budget(
             total_tokens=part(self.total_tokens, spent.prompt_tokens + spent.completion_tokens),
             completion_tokens=part(self.completion_tokens, spent.completion_tokens),
-            requests=part(self.requests, spent.requests),
+            requests=part(self.requests, spent.requests + spent.cached_responses),
         )
 
 
@@ -93,6 +96,7 @@ class UsageMeter:
         self.requests = 0
         self.retries = 0
         self.cancelled = 0
+        self.cached_responses = 0
         self.prompt_length = 0
         self._budget = budget or Budget()
         self._committed = 0  # completion tokens
@@ -109,6 +113,7 @@ class UsageMeter:
             requests=self.requests,
             retries=self.retries,
             cancelled=self.cancelled,
+            cached_responses=self.cached_responses,
         )
 
     @property
@@ -173,7 +178,7 @@ class UsageMeter:
     def allows(self, tokens: int, prompt_tokens: int = 0, *, requests: int = 1) -> bool:
         """Return whether more requests may be sent, with these tokens in total, besides those allotted."""
         limit = self._budget.requests
-        sent = self.requests + self._allotted + requests
+        sent = self.requests + self.cached_responses + self._allotted + requests
         enough = limit is None or sent <= limit
         return enough and tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
 

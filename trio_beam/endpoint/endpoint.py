@@ -22,6 +22,7 @@ from trio_beam.core.usage import Reservation, UsageMeter
 from trio_beam.core.validation import integer, number, one_of
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.exchange import Exchange
+from trio_beam.endpoint.cache import OpenCache, ResponseCache
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
@@ -59,6 +60,7 @@ class EndpointStatistics:
         retries: attempts that repeated a failed one.
         hedges: attempts sent because another had no response yet.
         cancelled: attempts abandoned before their response was complete.
+        cached: responses from the cache, which are not among the attempts.
         open_connections: open sockets, including idle ones; None with your own ``http_client``.
         unasked: connections closed because unrequested bytes arrived, since the endpoint was opened; None
             with your own ``http_client``.
@@ -71,6 +73,7 @@ class EndpointStatistics:
     retries: int
     hedges: int
     cancelled: int
+    cached: int
     open_connections: int | None
     unasked: int | None = None
     requests_per_minute: int | None = None
@@ -143,6 +146,8 @@ class Endpoint:
             A pool smaller than ``max_concurrent`` bounds the limit. None: a client over `TrioTransport`
             with the environment's proxies (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``,
             ``NO_PROXY``; never for loopback addresses).
+        cache: folder (or `ResponseCache`) of responses, which are kept there and not asked for again.
+            Samples without a seed are never answered from there. None: no cache.
 
     Raises:
         ConfigError: an argument is out of bounds.
@@ -172,6 +177,7 @@ class Endpoint:
         stream: bool | Literal["auto"] = False,
         retry: RetryPolicy | None = None,
         http_client: AsyncClient | None = None,
+        cache: str | os.PathLike[str] | ResponseCache | None = None,
     ) -> None:
         _Settings(  # only to validate them
             api=api,
@@ -228,10 +234,13 @@ class Endpoint:
             hedge_after=hedge_after,
             hedge_share=hedge_share,
         )
+        given = ResponseCache.of(cache)
+        self._cache = None if given is None else OpenCache(given, self._address.identity)
         self._exchanges = Exchanges(
             dispatcher=self._dispatcher,
             base_url=self._address.base_url,
             extra_body=as_fields(extra_body),
+            cache=self._cache,
         )
         self._finder = DialectFinder(
             name=dialect,
@@ -277,12 +286,19 @@ class Endpoint:
         Raises:
             TrioBeamError: the endpoint is already open, or this is not Trio.
             ConfigError: the environment specifies an unsupported proxy, or the ``rate_file`` cannot be used.
+            CacheUnusable: the cache cannot be used.
         """
         require_trio("Endpoint")
         await trio.lowlevel.checkpoint()  # first, so that a cancelled entry leaves nothing open
         if not self.is_open:
             self._dispatcher.restart()
         self._http.open()
+        try:
+            if self._cache is not None:
+                await self._cache.open()
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
@@ -292,9 +308,14 @@ class Endpoint:
         traceback: TracebackType | None,
     ) -> None:
         """Close all connections; leave a caller's client open."""
+        await self._close()
+
+    async def _close(self) -> None:
         # Closing sockets does not wait, so a short shield suffices.
         with trio.move_on_after(1, shield=True):
             await self._http.aclose()
+            if self._cache is not None:
+                await self._cache.aclose()
         self._dispatcher.rates.close()
 
     def statistics(self) -> EndpointStatistics:
@@ -313,6 +334,7 @@ class Endpoint:
             retries=done.retries,
             hedges=done.hedges,
             cancelled=done.cancelled,
+            cached=0 if self._cache is None else self._cache.hits,
             open_connections=self._http.open_connections,
             unasked=self._http.unasked,
             requests_per_minute=rate("requests"),

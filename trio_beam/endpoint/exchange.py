@@ -13,6 +13,7 @@ from trio_beam.core.extra_body import NO_FIELDS, other_fields
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.usage import Reservation
 from trio_beam.dialects.common.exchange import Exchange, WireRequest
+from trio_beam.endpoint.cache import CachedExchange, Draw, OpenCache
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.errors import BudgetExhausted, EndpointError
 
@@ -28,12 +29,14 @@ class Exchanges:
         base_url: for errors that no single request caused.
         extra_body: the caller's fields. Every request with a body has them, but grammars and tools, which the
             dialect puts where they belong.
+        cache: answers what it was asked before; None: there is none.
         learning: lock held while learning something for all searches.
     """
 
     dispatcher: Dispatcher
     base_url: str
     extra_body: Mapping[str, Any] = NO_FIELDS
+    cache: OpenCache | None = None
     learning: trio.Lock = attrs.field(factory=trio.Lock)
     _fields: Mapping[str, Any] = attrs.field(init=False, repr=False)
     _members: bytes = attrs.field(init=False, repr=False)
@@ -51,27 +54,38 @@ class Exchanges:
         return attrs.evolve(self, extra_body={**self.extra_body, **more}) if more else self
 
     async def run(
-        self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
+        self,
+        exchange: Exchange[T],
+        context: RequestContext,
+        reservation: Reservation,
+        draw: Draw | None = None,
     ) -> T:
         """Run a dialect's exchange.
+
+        Args:
+            exchange: not begun.
+            context: of the search.
+            reservation: of what its requests cost.
+            draw: what determines its responses besides the requests; None: they are never from the cache.
 
         Raises:
             EndpointError: a request failed and the dialect did not handle it, or the dialect raised it; it
                 is safe to show.
         """
+        cached = None if self.cache is None or draw is None else self.cache.exchange(draw)
         try:
             request = next(exchange)
             while True:
                 try:
-                    response = await self.dispatcher.send(
-                        self._extended(request), context, reservation
-                    )
+                    response = await self._send(request, context, reservation, cached)
                 except (EndpointError, BudgetExhausted) as error:
                     request = exchange.throw(error)
                 else:
                     request = exchange.send(response)
         except StopIteration as stop:
             result: T = stop.value
+            if cached is not None:
+                await cached.keep()
             return result
         except EndpointError as error:
             if not error.url:  # found by the dialect in a successful response
@@ -81,6 +95,18 @@ class Exchanges:
             raise
         finally:
             exchange.close()
+
+    async def _send(
+        self,
+        request: WireRequest[T],
+        context: RequestContext,
+        reservation: Reservation,
+        cached: CachedExchange | None,
+    ) -> T:
+        request, send = self._extended(request), self.dispatcher.send
+        if cached is None:
+            return await send(request, context, reservation)
+        return await cached.send(request, context, reservation, send)
 
     def _extended(self, request: WireRequest[T]) -> WireRequest[T]:
         """Return a request with the caller's fields behind its own."""

@@ -8,13 +8,14 @@ from typing import Any
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import Continuation, Token
+from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.extra_body import format_fields, has_tools, shapes
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.dialect import Dialect, words_of
-from trio_beam.dialects.common.exchange import ExchangeResult
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult
+from trio_beam.endpoint.cache import Draw
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected
@@ -103,7 +104,8 @@ class DialectSampler:
             if text not in forced:
                 reservation = context.meter.reservation()
                 exchange = self._dialect.force(text)
-                forced[text] = await self._exchanges.run(exchange, context, reservation)
+                draw = Draw(self._dialect.model)
+                forced[text] = await self._exchanges.run(exchange, context, reservation, draw)
         return forced[text]
 
     async def sample(
@@ -138,7 +140,8 @@ class DialectSampler:
     async def _prepare(self, context: RequestContext) -> None:
         reservation = context.meter.reservation()
         exchange = self._dialect.prepare(self._prompt)
-        self._prepared = await self._exchanges.run(exchange, context, reservation)
+        draw = Draw(self._dialect.model)
+        self._prepared = await self._exchanges.run(exchange, context, reservation, draw)
         self._length = self._dialect.prompt_length(self._prepared)
 
     async def _text_sampler(self, context: RequestContext) -> DialectSampler:
@@ -224,9 +227,9 @@ class DialectSampler:
             ask = dialect.score_labels
         if request.proposal_logprobs:
             ask = dialect.sample_with_proposal_logprobs
-        result: ExchangeResult = await self._exchanges.run(
-            ask(self._prepared, request), context, reservation
-        )
+        exchange = _checked(ask(self._prepared, request), request)
+        draw = _draw_of(request, dialect.model)
+        result = await self._exchanges.run(exchange, context, reservation, draw)
         dialect.proved = True
         if any(block.reasoning is not None for block in result.continuations):
             dialect.thinks_apart = True
@@ -255,6 +258,23 @@ class DialectSampler:
             if self._dialect.needs_settling(self._prepared, request):
                 reservation = context.meter.reservation()
                 await self._exchanges.run(self._dialect.settle(request), context, reservation)
+
+
+def _checked(
+    exchange: Exchange[ExchangeResult], request: SampleRequest
+) -> Exchange[ExchangeResult]:
+    """Fail an exchange whose result no search can use, so that its responses are not kept."""
+    result = yield from exchange
+    longest = max(map(len, result.continuations), default=0)
+    if longest > request.max_tokens:
+        raise MalformedResponse(too_long(longest, request.max_tokens))
+    return result
+
+
+def _draw_of(request: SampleRequest, model: str) -> Draw | None:
+    """Return what determines the response to a request besides it; None if chance does."""
+    random = request.seed is None and request.temperature > 0 and not request.enumerate
+    return None if random else Draw(model, request.seed)
 
 
 def _came_as_text(beam: Beam) -> bool:

@@ -14,6 +14,8 @@ from trio_beam.gateway.api_error import invalid
 #: Numbers that cost nothing, or limit what others cost.
 _BUDGETS = frozenset({"seed", "max_requests", "max_total_tokens", "max_completion_tokens"})
 _CODE = "limit_exceeded"
+#: Number of stop strings, and characters of each: every text is compared with all of them after each block.
+_MAX_STOPS, _MAX_STOP = 16, 1000
 
 
 @documented
@@ -34,28 +36,40 @@ class Limits:
     max_answer_tokens: int = integer(
         8192, minimum=1, unit="tokens", help="Length of an answer (max_tokens of a request)."
     )
+    max_prompts: int = integer(64, minimum=1, help="Prompts of a request, each with its search.")
     max_cost: int | None = integer(
         None,
         minimum=1,
         optional=True,
         unit="tokens",
-        help="Prompt and completion tokens of a search (max_total_tokens); a search that names no budget"
-        " has this one.",
+        help="Prompt and completion tokens of a request (max_total_tokens of its search); one that names no"
+        " budget has this one.",
     )
 
-    def applied_to(self, strategy: Strategy) -> Strategy:
+    def applied_to(self, strategy: Strategy, prompts: int = 1) -> Strategy:
         """Return the strategy, with a budget if searches must have one.
 
+        Args:
+            strategy: of each search.
+            prompts: number of searches.
+
         Raises:
-            ApiError: it asks for more than is allowed.
+            ApiError: a request asks for more than is allowed.
         """
+        if prompts > self.max_prompts:
+            words = f"this gateway allows {self.max_prompts} prompts in a request, not {prompts}"
+            raise invalid("prompt", words, _CODE)
+        if len(strategy.stop) > _MAX_STOPS or max(map(len, strategy.stop), default=0) > _MAX_STOP:
+            words = f"stop may have {_MAX_STOPS} texts of up to {_MAX_STOP} characters"
+            raise invalid("stop", words, _CODE)
         wanted = [
             ("beams", strategy.max_beams, self.max_width),
             ("continuations in a round", strategy.samples_per_round, self.max_samples),
             *_counts(strategy, {"": self.max_samples, "tokens": self.max_answer_tokens}),
         ]
         if self.max_cost is not None:
-            wanted.append(("max_total_tokens", strategy.max_total_tokens or 0, self.max_cost))
+            asked = prompts * (strategy.max_total_tokens or 0)
+            wanted.append(("max_total_tokens", asked, self.max_cost))
         for name, count, limit in wanted:
             if count > limit:
                 words = (
@@ -64,7 +78,7 @@ class Limits:
                 raise invalid("max_tokens" if name == "max_tokens" else "search", words, _CODE)
         if self.max_cost is None or strategy.max_total_tokens is not None:
             return strategy
-        return attrs.evolve(strategy, max_total_tokens=self.max_cost)
+        return attrs.evolve(strategy, max_total_tokens=max(1, self.max_cost // prompts))
 
 
 def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:

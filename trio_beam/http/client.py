@@ -45,12 +45,17 @@ from trio_beam.http.transport import BODY, Body
 from trio_beam.http.words import Words
 
 T = TypeVar("T")
+_JSON = "application/json"
 #: Called with the headers of a response.
 Hear: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], None]
 #: Headers of the requests of a task and its children, besides the endpoint's: an id, for logs.
 TASK_HEADERS: ContextVar[Mapping[str, str]] = ContextVar(
     "TASK_HEADERS", default=MappingProxyType({})
 )
+
+
+#: What remains of a body that was handed on.
+_POURED = b"null"
 
 
 class _Response(NamedTuple):
@@ -225,6 +230,8 @@ class HttpClient:
             raise EndpointClosed("the http_client is closed", url=url)
         try:
             response = await self._send(client, self._build(client, request, url))
+            if request.sink is not None and response.is_success:
+                return await self._pour(response, request.sink())
             if watch is not None and not response.is_stream_consumed:
                 return await self._read_watched(response, limit, watch)
             return _Response(response, await self._read(response, limit))
@@ -264,10 +271,11 @@ class HttpClient:
         self, client: httpx.AsyncClient, request: WireRequest[Any], url: str
     ) -> httpx.Request:
         body = request.body
-        target = url + self._address.query
+        query = self._address.query
+        target = url + (query.replace("?", "&", 1) if "?" in url else query)
         if client is self._given:
             # Rebuilt: its headers, cookies and timeouts may have changed since the last request.
-            headers = {**self._headers(client), **TASK_HEADERS.get()}
+            headers = {**self._headers(client), **_own_headers(request)}
             made = client.build_request(request.method, target, content=body, headers=headers)
             made.stream = Content(body or b"")
             return made
@@ -281,7 +289,7 @@ class HttpClient:
         return httpx.Request(
             request.method,
             built.url,
-            headers={**built.headers, **more} if (more := TASK_HEADERS.get()) else built.headers,
+            headers={**built.headers, **more} if (more := _own_headers(request)) else built.headers,
             stream=stream,
             extensions=built.extensions,
         )
@@ -319,6 +327,15 @@ class HttpClient:
                     await _abandon(response, pieces)
                     return _Response(response, watch.body(), abandoned=True)
         return _Response(response, content.finish())
+
+    async def _pour(self, response: httpx.Response, take: Callable[[bytes], object]) -> _Response:
+        """Hand the body on piece by piece, as it is sent."""
+        if coding_of(response.headers.raw) is not None:
+            raise httpx.DecodingError("it is compressed, which was not asked for")
+        async with aclosing(response), aclosing(_pieces_of(response)) as pieces:
+            async for piece in pieces:
+                take(piece)
+        return _Response(response, _POURED)
 
     def _translated(self, error: Exception, url: str) -> EndpointError:
         words = str(error) or reason_of(error)  # httpcore's errors may have no words
@@ -366,6 +383,14 @@ class HttpClient:
         if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
             error.retry_after = asked_wait(head.headers, None, time.time())
         return error
+
+
+def _own_headers(request: WireRequest[Any]) -> Mapping[str, str]:
+    """Return the headers of one request, beside those of all."""
+    if request.sink is None and request.content_type == _JSON:
+        return TASK_HEADERS.get()
+    plain = {"accept-encoding": "identity"} if request.sink is not None else {}
+    return {"content-type": request.content_type, **plain, **TASK_HEADERS.get()}
 
 
 def _pieces_of(response: httpx.Response) -> AsyncGenerator[bytes]:

@@ -147,6 +147,7 @@ class _SearchSpans:
             case SearchStarted() | McmcStarted():
                 self._begin(event)
             case RoundStarted(round=number):
+                self._end_moves()
                 self._begin_round(number)
             case EvaluationStarted(round=number, purpose=purpose):
                 self._begin_round(number).add_event("evaluation", {"trio_beam.purpose": purpose})
@@ -182,6 +183,12 @@ class _SearchSpans:
             self._rounds[number] = self._child("round", self._search, {"trio_beam.round": number})
         return self._rounds[number]
 
+    def _end_moves(self) -> None:
+        """End the span that the moves of particles have had since their round ended."""
+        for span in self._rounds.values():
+            span.end()
+        self._rounds.clear()
+
     def _end_round(self, number: int, event: RoundFinished) -> None:
         self._close_requests(lambda origin: origin.round == number)
         span = self._rounds.pop(number, None)
@@ -199,8 +206,7 @@ class _SearchSpans:
     def _end(self, event: SearchFinished | SearchStopped) -> None:
         self.ended = True
         self._close_requests(lambda _: True)
-        for span in self._rounds.values():
-            span.end()
+        self._end_moves()
         self._search.set_attributes(_attributes_of(event.result))
         error = event.error if isinstance(event, SearchStopped) else None
         if error is not None:
@@ -276,6 +282,7 @@ class _SearchSpans:
                 {
                     "gen_ai.request.temperature": event.temperature,
                     "gen_ai.request.max_tokens": event.max_tokens,
+                    "gen_ai.request.choice.count": last - first,
                     "gen_ai.usage.output_tokens": sum(one.generated for one in blocks),
                     "gen_ai.response.finish_reasons": [one.finish_reason for one in blocks],
                 }
