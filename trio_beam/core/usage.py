@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import attrs
 
-from trio_beam.errors import BudgetExhausted
+from trio_beam.core.price import ZERO, Price, TokenCounts, decimal_of
+from trio_beam.errors import BudgetExhausted, ConfigError
 
 
 @attrs.frozen(kw_only=True)
@@ -24,7 +26,10 @@ class Usage:
         requests: requests sent, including retries and hedges.
         retries: requests that repeated a failed one.
         cancelled: requests abandoned before their response was complete.
-        cost: in US dollars; None if no price is known.
+        cost: in US dollars, of all requests whose price is known; None if no price is known.
+        uncertain_cost: the part of `cost` that is an upper bound: requests that were cancelled or lost, and
+            responses without a count of the prompt's tokens.
+        unpriced: requests that may have cost something, but whose price is not known; `cost` lacks them.
     """
 
     prompt_tokens: int = 0
@@ -36,9 +41,11 @@ class Usage:
     retries: int = 0
     cancelled: int = 0
     cost: float | None = None
+    uncertain_cost: float = 0.0
+    unpriced: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        """Return the sum; unknown values are ignored."""
+        """Return the sum of what is known; `unpriced` tells what its cost lacks."""
         names = [field.name for field in attrs.fields(Usage)]
         sums: dict[str, Any] = {n: _sum(getattr(self, n), getattr(other, n)) for n in names}
         return Usage(**sums)
@@ -47,7 +54,18 @@ class Usage:
 def _sum(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return other if one is None else one
+    if isinstance(one, float) or isinstance(other, float):  # money: as it is written
+        return float(decimal_of(one) + decimal_of(other))
     return one + other
+
+
+_INFINITE = Decimal("Infinity")
+_NO_PRICE = (
+    "None, since no price of the model is known: give its prices (Endpoint(prices=Prices(input=..., output=...)),"
+    " or --price-input and --price-output), or limit tokens instead"
+)
+#: Parts of a dollar to which shares of a budget are rounded down.
+_SHARE = Decimal("1e-12")
 
 
 @attrs.frozen(kw_only=True)
@@ -58,11 +76,13 @@ class Budget:
         total_tokens: prompt and completion tokens of all requests.
         completion_tokens: generated tokens.
         requests: requests sent, including retries and hedges.
+        cost: in US dollars, of all requests.
     """
 
     total_tokens: int | None = None
     completion_tokens: int | None = None
     requests: int | None = None
+    cost: Decimal | None = None
 
     def share(self, parts: int, spent: Usage) -> Budget:
         """Return one of `parts` equal shares of what is left after `spent`."""
@@ -70,10 +90,15 @@ class Budget:
         def part(limit: int | None, used: int) -> int | None:
             return None if limit is None else max(0, limit - used) // parts
 
+        cost = self.cost
+        if cost is not None:
+            left = max(ZERO, cost - decimal_of(spent.cost or 0.0)) / parts
+            cost = left.quantize(_SHARE, ROUND_DOWN)
         return Budget(
             total_tokens=part(self.total_tokens, spent.prompt_tokens + spent.completion_tokens),
             completion_tokens=part(self.completion_tokens, spent.completion_tokens),
             requests=part(self.requests, spent.requests),
+            cost=cost,
         )
 
 
@@ -82,10 +107,13 @@ class UsageMeter:
 
     Attributes:
         prompt_length: length of the search's prompt in tokens, or an upper bound; 0 while unknown.
+        price: that of the searched model; None if unknown.
     """
 
     def __init__(self, budget: Budget | None = None) -> None:
+        self.price: Price | None = None
         self.prompt_tokens = 0
+        self.cached_tokens: int | None = None
         self.completion_tokens = 0
         self.discarded_tokens = 0
         self.reasoning_tokens: int | None = None
@@ -97,17 +125,25 @@ class UsageMeter:
         self._committed = 0  # completion tokens
         self._committed_prompt = 0
         self._allotted = 0  # requests
+        self._committed_cost = ZERO
+        self._cost: Decimal | None = None
+        self._uncertain = ZERO
+        self._unpriced = 0
 
     def usage(self) -> Usage:
         """Return the current counts."""
         return Usage(
             prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
             completion_tokens=self.completion_tokens,
             discarded_tokens=self.discarded_tokens,
             reasoning_tokens=self.reasoning_tokens,
             requests=self.requests,
             retries=self.retries,
             cancelled=self.cancelled,
+            cost=None if self._cost is None else float(self._cost),
+            uncertain_cost=float(self._uncertain),
+            unpriced=self._unpriced,
         )
 
     @property
@@ -127,57 +163,106 @@ class UsageMeter:
         return math.inf if limit is None else max(0, limit - self._completion - prompt)
 
     @property
+    def cost_left(self) -> Decimal:
+        """US dollars left; infinite without a limit."""
+        limit = self._budget.cost
+        return _INFINITE if limit is None else max(ZERO, limit - self._committed_cost)
+
+    def charge(self, cost: Decimal | None, *, uncertain: Decimal = ZERO) -> None:
+        """Count the cost of a request, None if its price is not known; `uncertain`: its uncertain part."""
+        if cost is None:
+            self._unpriced += 1
+            return
+        self._cost = (self._cost or ZERO) + cost
+        self._uncertain += uncertain
+
+    @property
     def _completion(self) -> int:
         # An in-process model need not reserve; then only returned tokens are known.
         return max(self._committed, self.completion_tokens)
 
     def reservation(
-        self, prompt_tokens: int = 0, allotment: Allotment | None = None
+        self,
+        prompt_tokens: int = 0,
+        allotment: Allotment | None = None,
+        price: Price | None = None,
     ) -> Reservation:
         """Return a reservation, to be made before requests are sent.
 
         Args:
             prompt_tokens: per request that reads the prompt, or an upper bound.
             allotment: for the first of the requests.
+            price: of the model that is asked; None if unknown.
         """
-        return Reservation(self, prompt_tokens, allotment)
+        return Reservation(self, prompt_tokens, allotment, price)
 
-    def allot(self, tokens: int, prompt_tokens: int = 0) -> Allotment | None:
+    def allot(
+        self, tokens: int, prompt_tokens: int = 0, price: Price | None = None
+    ) -> Allotment | None:
         """Set aside what a request may cost, long before it is sent; return None if the budget is too small.
 
         The order of allotments decides which requests are not sent, whichever task runs first.
         """
-        if not self.allows(tokens, prompt_tokens):
+        cost = self.bound(tokens, prompt_tokens, price)
+        if not self.has(tokens, prompt_tokens, cost):
             return None
         self._allotted += 1
-        self.commit(tokens, prompt_tokens)
-        return Allotment(self, tokens, prompt_tokens)
+        self.commit(tokens, prompt_tokens, cost)
+        return Allotment(self, tokens, prompt_tokens, cost)
 
     def give_back(self, allotment: Allotment) -> None:
         """Return an allotment to the budget."""
         self._allotted -= 1
-        self.commit(-allotment.tokens, -allotment.prompt_tokens)
+        self.commit(-allotment.tokens, -allotment.prompt_tokens, -allotment.cost)
 
     def allows(self, tokens: int, prompt_tokens: int = 0, *, requests: int = 1) -> bool:
-        """Return whether more requests may be sent, with these tokens in total, besides those allotted."""
+        """Return whether the searched model may be sent more requests, with these tokens in total."""
+        cost = ZERO
+        if requests:
+            each = (-(-tokens // requests), -(-prompt_tokens // requests))
+            cost = requests * self.bound(*each, self.price)
+        return self.has(tokens, prompt_tokens, cost, requests=requests)
+
+    def has(
+        self, tokens: int, prompt_tokens: int, cost: Decimal, *, requests: int = 1
+    ) -> bool:
+        """Return whether that much is left of the budget, besides what is allotted."""
         limit = self._budget.requests
         sent = self.requests + self._allotted + requests
         enough = limit is None or sent <= limit
-        return enough and tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
+        tokens_enough = tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
+        return enough and tokens_enough and cost <= self.cost_left
 
-    def commit(self, tokens: int, prompt_tokens: int = 0) -> None:
-        """Count tokens as spent or reserved; negative numbers undo that."""
+    def bound(self, tokens: int, prompt_tokens: int, price: Price | None) -> Decimal:
+        """Return the most that a request may cost; 0 without a budget of cost, or a price."""
+        if self._budget.cost is None or price is None:
+            return ZERO
+        return price.most(prompt_tokens, tokens)
+
+    def require_price(self, price: Price | None) -> None:
+        """Refuse a budget of cost for requests whose price is not known.
+
+        Raises:
+            ConfigError: names what to set.
+        """
+        if self._budget.cost is not None and price is None:
+            raise ConfigError("max_cost", _NO_PRICE, float(self._budget.cost))
+
+    def commit(self, tokens: int, prompt_tokens: int = 0, cost: Decimal = ZERO) -> None:
+        """Count tokens and their cost as spent or reserved; negative numbers undo that."""
         self._committed += tokens
         self._committed_prompt += prompt_tokens
+        self._committed_cost += cost
 
 
 class Allotment:
     """The part of a budget set aside for a request until it makes its reservation."""
 
-    def __init__(self, meter: UsageMeter, tokens: int, prompt_tokens: int) -> None:
+    def __init__(self, meter: UsageMeter, tokens: int, prompt_tokens: int, cost: Decimal) -> None:
         self._meter: UsageMeter | None = meter
         self.tokens = tokens
         self.prompt_tokens = prompt_tokens
+        self.cost = cost
 
     def release(self) -> None:
         """Return it to the budget; further calls do nothing."""
@@ -190,17 +275,21 @@ class Reservation:
     """The maximum cost of one exchange's requests, until the true cost is known."""
 
     def __init__(
-        self, meter: UsageMeter, prompt_tokens: int = 0, allotment: Allotment | None = None
+        self,
+        meter: UsageMeter,
+        prompt_tokens: int = 0,
+        allotment: Allotment | None = None,
+        price: Price | None = None,
     ) -> None:
         self._meter = meter
         self._prompt_tokens = prompt_tokens
         self._allotment = allotment
-        self._responded = 0
-        self._responded_prompt = 0
+        self._price = price
+        self._responses: list[int] = []  # what each with a response had reserved, in tokens
 
     def allows(self, tokens: int) -> bool:
         """Return whether `reserve` would succeed."""
-        return self._meter.allows(tokens, self._prompt(tokens))
+        return self._meter.has(tokens, self._prompt(tokens), self._bound(tokens))
 
     def reserve(self, tokens: int) -> None:
         """Reserve the maximum cost of a request before it is sent.
@@ -210,26 +299,68 @@ class Reservation:
 
         Raises:
             BudgetExhausted: the budget does not allow the request.
+            ConfigError: there is a budget of cost, but no price.
         """
         if self._allotment is not None:
             self._allotment.release()
+        if tokens:
+            self._meter.require_price(self._price)
         if not self.allows(tokens):
             raise BudgetExhausted("the search has used up its budget")
-        self._meter.commit(tokens, self._prompt(tokens))
+        self._meter.commit(tokens, self._prompt(tokens), self._bound(tokens))
 
     def refund(self, tokens: int) -> None:
         """Release the reservation of a request that certainly cost nothing."""
-        self._meter.commit(-tokens, -self._prompt(tokens))
+        self._meter.commit(-tokens, -self._prompt(tokens), -self._bound(tokens))
+
+    def lost(self, tokens: int) -> None:
+        """Charge a request without a response for the most that it may have cost."""
+        if tokens:
+            price, prompt = self._price, self._prompt(tokens)
+            cost = None if price is None else price.most(prompt, tokens)
+            self._meter.charge(cost, uncertain=cost or ZERO)
 
     def responded(self, tokens: int) -> None:
         """Note the response to a request that reserved `tokens`; `settle` sets its true cost."""
-        self._responded += tokens
-        self._responded_prompt += self._prompt(tokens)
+        self._responses.append(tokens)
 
-    def settle(self, generated: int, prompt_tokens: int = 0) -> None:
-        """Replace the reservations of all requests with a response by their true cost."""
-        self._meter.commit(generated - self._responded, prompt_tokens - self._responded_prompt)
-        self._responded = self._responded_prompt = 0
+    def settle(
+        self,
+        generated: int,
+        prompt_tokens: int = 0,
+        *,
+        charged: TokenCounts | None = None,
+        uncertain: bool = False,
+    ) -> None:
+        """Replace the reservations of all requests with a response by their true cost.
+
+        Args:
+            generated: number of tokens generated, as the search counts them.
+            prompt_tokens: by the server's count.
+            charged: what is charged for, if that is something else.
+            uncertain: whether that is an estimate.
+        """
+        if not self._responses:
+            return
+        counts = charged or TokenCounts(prompt=prompt_tokens, completion=generated)
+        reserved = sum(self._responses)
+        prompts = sum(map(self._prompt, self._responses))
+        bounds = sum(map(self._bound, self._responses), ZERO)
+        self._responses.clear()
+        cost = None if self._price is None else self._price.cost(counts)
+        self._meter.commit(generated - reserved, prompt_tokens - prompts, (cost or ZERO) - bounds)
+        self._meter.charge(cost, uncertain=(cost or ZERO) if uncertain else ZERO)
+
+    def close(self) -> None:
+        """Charge responses of which nothing came: as lost, unless `settle` has done it."""
+        for tokens in self._responses:
+            self.lost(tokens)
+        self._responses.clear()
 
     def _prompt(self, tokens: int) -> int:
         return self._prompt_tokens if tokens else 0
+
+    def _bound(self, tokens: int) -> Decimal:
+        if not tokens:
+            return ZERO
+        return self._meter.bound(tokens, self._prompt_tokens, self._price)

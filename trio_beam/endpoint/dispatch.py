@@ -203,6 +203,7 @@ class Dispatcher:
             response = await self.http.attempt(request)
         except trio.Cancelled:
             self._count_cancelled(context)
+            reservation.lost(request.max_tokens)
             raise
         except EndpointError as error:
             self._note_pause(error, context)  # now: the other attempt of a race may take long
@@ -212,7 +213,9 @@ class Dispatcher:
                 limit = self.limiter.size
                 self.limiter.overloaded(call.generation)
                 self._note_limit(limit, context)
-            if not _may_have_generated(error):
+            if _may_have_generated(error):
+                reservation.lost(request.max_tokens)
+            else:
                 reservation.refund(request.max_tokens)
             raise
         reservation.responded(request.max_tokens)

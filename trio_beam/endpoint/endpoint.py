@@ -15,6 +15,7 @@ import trio
 
 from trio_beam.core.extra_body import as_fields
 from trio_beam.core.language_model import RequestContext
+from trio_beam.core.price import Price, Prices
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Reservation, UsageMeter
 from trio_beam.core.validation import integer, number, one_of
@@ -25,6 +26,7 @@ from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.endpoint.limiter import FairLimiter
+from trio_beam.endpoint.pricing import Pricing
 from trio_beam.endpoint.probe import Probe
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.endpoint.sampler import DialectSampler
@@ -119,6 +121,10 @@ class Endpoint:
         stream: request server-sent events. The results are the same at more cost for both sides; it helps
             with servers that notice a cancelled request only while streaming (llama.cpp, when busy).
             ``"auto"``: if the dialect can.
+        prices: of the model's tokens, for `Usage.cost` and ``max_cost``. ``"auto"``: the list of the provider at
+            this address, or of the maker of a model that nobody else offers, by the package genai-prices
+            (extra ``prices``); the name of a provider there: its list; a `Prices`: a list of your own; None:
+            no price.
         retry: the retry policy.
         http_client: your own `httpx.AsyncClient` (certificates, hooks, a mock); it is used as it is and
             not closed. Its own timeouts apply: httpx's default of 5 seconds is too short for many blocks.
@@ -149,6 +155,7 @@ class Endpoint:
         hedge_after: float | Literal["p95"] | None = None,
         hedge_share: float = 0.1,
         stream: bool | Literal["auto"] = False,
+        prices: Prices | str | None = "auto",
         retry: RetryPolicy | None = None,
         http_client: AsyncClient | None = None,
     ) -> None:
@@ -199,6 +206,7 @@ class Endpoint:
         self._exchanges = Exchanges(
             dispatcher=self._dispatcher,
             base_url=self._address.base_url,
+            pricing=Pricing(prices, self._address.base_url),
             extra_body=as_fields(extra_body),
         )
         self._finder = DialectFinder(
@@ -230,6 +238,11 @@ class Endpoint:
     def extra_body(self) -> Mapping[str, Any]:
         """Further JSON fields of every request."""
         return self._exchanges.extra_body
+
+    @property
+    def price(self) -> Price | None:
+        """The price of the model's tokens now; None if unknown, as before the first search or probe."""
+        return self._exchanges.price
 
     @property
     def is_open(self) -> bool:

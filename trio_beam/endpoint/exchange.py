@@ -11,12 +11,16 @@ import trio
 
 from trio_beam.core.extra_body import NO_FIELDS, other_fields
 from trio_beam.core.language_model import RequestContext
+from trio_beam.core.price import Price
 from trio_beam.core.usage import Reservation
 from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.endpoint.dispatch import Dispatcher
+from trio_beam.endpoint.pricing import Pricing
 from trio_beam.errors import BudgetExhausted, EndpointError
 
 T = TypeVar("T")
+#: Tokens of a prompt by which something is learnt, with a template around it.
+_SHORT_PROMPT = 100
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -26,6 +30,7 @@ class Exchanges:
     Attributes:
         dispatcher: sends the requests.
         base_url: for errors that no single request caused.
+        pricing: the price of the model.
         extra_body: the caller's fields. Every request with a body has them, but grammars and tools, which the
             dialect puts where they belong.
         learning: lock held while learning something for all searches.
@@ -33,6 +38,7 @@ class Exchanges:
 
     dispatcher: Dispatcher
     base_url: str
+    pricing: Pricing
     extra_body: Mapping[str, Any] = NO_FIELDS
     learning: trio.Lock = attrs.field(factory=trio.Lock)
     _fields: Mapping[str, Any] = attrs.field(init=False, repr=False)
@@ -49,6 +55,11 @@ class Exchanges:
     def with_fields(self, more: Mapping[str, Any]) -> Exchanges:
         """Return the same with further fields, which take precedence."""
         return attrs.evolve(self, extra_body={**self.extra_body, **more}) if more else self
+
+    @property
+    def price(self) -> Price | None:
+        """The price of the model's tokens now; None if unknown."""
+        return self.pricing.now(self.extra_body)
 
     async def run(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
@@ -81,6 +92,18 @@ class Exchanges:
             raise
         finally:
             exchange.close()
+
+    async def learn(self, exchange: Exchange[T], context: RequestContext) -> T:
+        """Run an exchange that does not sample; what it generates is charged for as an upper bound.
+
+        Raises:
+            EndpointError: as `run`.
+        """
+        reservation = context.meter.reservation(_SHORT_PROMPT, price=self.price)
+        try:
+            return await self.run(exchange, context, reservation)
+        finally:
+            reservation.close()
 
     def _extended(self, request: WireRequest[T]) -> WireRequest[T]:
         """Return a request with the caller's fields behind its own."""

@@ -11,8 +11,10 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.extra_body import format_fields, has_tools, shapes
 from trio_beam.core.language_model import RequestContext, SampleRequest
+from trio_beam.core.price import Price, TokenCounts
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
+from trio_beam.core.usage import UsageMeter
 from trio_beam.dialects.common.dialect import Dialect, words_of
 from trio_beam.dialects.common.exchange import ExchangeResult
 from trio_beam.endpoint.detect import DialectFinder
@@ -49,6 +51,7 @@ class DialectSampler:
         prompt = attrs.evolve(prompt, extra_body=exchanges.extra_body)
         finder.check_tools(prompt)
         dialect = await finder.find(context)
+        await exchanges.pricing.look_up(dialect.model)
         if has_tools(prompt.extra_body) and not dialect.reads_tool_calls:
             dialect = await finder.by_text(dialect, context)
         sampler = cls(exchanges, finder, prompt, dialect, None, 0)
@@ -70,6 +73,11 @@ class DialectSampler:
     def prompt_length(self) -> int:
         """Prompt length in tokens by the server's count; an upper bound before the first response."""
         return self._length
+
+    @property
+    def price(self) -> Price | None:
+        """The price of the model's tokens now; None if unknown."""
+        return self._exchanges.price
 
     @property
     def opens_thinking(self) -> str | None:
@@ -97,9 +105,8 @@ class DialectSampler:
         async with self._exchanges.learning:
             forced = self._dialect.forced
             if text not in forced:
-                reservation = context.meter.reservation()
                 exchange = self._dialect.force(text)
-                forced[text] = await self._exchanges.run(exchange, context, reservation)
+                forced[text] = await self._exchanges.learn(exchange, context)
         return forced[text]
 
     async def sample(
@@ -132,9 +139,8 @@ class DialectSampler:
             raise _neither(first, second) from None
 
     async def _prepare(self, context: RequestContext) -> None:
-        reservation = context.meter.reservation()
         exchange = self._dialect.prepare(self._prompt)
-        self._prepared = await self._exchanges.run(exchange, context, reservation)
+        self._prepared = await self._exchanges.learn(exchange, context)
         self._length = self._dialect.prompt_length(self._prepared)
 
     async def _text_sampler(self, context: RequestContext) -> DialectSampler:
@@ -209,33 +215,34 @@ class DialectSampler:
                 raise
 
     async def _ask(self, request: SampleRequest, context: RequestContext) -> ExchangeResult:
-        reservation = context.meter.reservation(
-            self._length + request.beam.length, context.allotment
-        )
+        sent = self._length + request.beam.length
+        reservation = context.meter.reservation(sent, context.allotment, self.price)
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.labels:
             ask = dialect.score_labels
         if request.proposal_logprobs:
             ask = dialect.sample_with_proposal_logprobs
-        result: ExchangeResult = await self._exchanges.run(
-            ask(self._prepared, request), context, reservation
-        )
+        try:
+            result: ExchangeResult = await self._exchanges.run(
+                ask(self._prepared, request), context, reservation
+            )
+        except BaseException:
+            reservation.close()
+            raise
         dialect.proved = True
         if any(block.reasoning is not None for block in result.continuations):
             dialect.thinks_apart = True
         generated = sum(continuation.generated for continuation in result.continuations)
         if result.abandoned:  # servers count at the end
-            result = attrs.evolve(
-                result, prompt_tokens=max(result.prompt_tokens, self._length + request.beam.length)
-            )
-        reservation.settle(generated + result.extra_generated, result.prompt_tokens)
-        context.meter.prompt_tokens += result.prompt_tokens
-        context.meter.completion_tokens += result.extra_generated
-        if result.reasoning_tokens is not None:
-            context.meter.reasoning_tokens = (
-                context.meter.reasoning_tokens or 0
-            ) + result.reasoning_tokens
+            result = attrs.evolve(result, prompt_tokens=max(result.prompt_tokens, sent))
+        reservation.settle(
+            generated + result.extra_generated,
+            result.prompt_tokens,
+            charged=_charged(result, generated, sent),
+            uncertain=result.abandoned or not result.prompt_tokens,
+        )
+        _count(result, context.meter)
         if result.prompt_tokens > request.beam.length:
             self._length = min(self._length, result.prompt_tokens - request.beam.length)
         return result
@@ -246,8 +253,28 @@ class DialectSampler:
             return
         async with self._exchanges.learning:
             if self._dialect.needs_settling(self._prepared, request):
-                reservation = context.meter.reservation()
-                await self._exchanges.run(self._dialect.settle(request), context, reservation)
+                await self._exchanges.learn(self._dialect.settle(request), context)
+
+
+def _charged(result: ExchangeResult, generated: int, sent: int) -> TokenCounts:
+    """Return what a server charges for: a prompt that it does not count as at most as long as it was sent."""
+    return TokenCounts.consistent(
+        prompt=result.prompt_tokens or sent,
+        cached=result.cached_tokens or 0,
+        written=result.written_tokens,
+        completion=max(generated, result.charged_tokens) + result.extra_generated,
+        reasoning=result.reasoning_tokens or 0,
+    )
+
+
+def _count(result: ExchangeResult, meter: UsageMeter) -> None:
+    """Count a result's tokens, but for those of its continuations, which the search counts."""
+    meter.prompt_tokens += result.prompt_tokens
+    meter.completion_tokens += result.extra_generated
+    if result.reasoning_tokens is not None:
+        meter.reasoning_tokens = (meter.reasoning_tokens or 0) + result.reasoning_tokens
+    if result.cached_tokens is not None:
+        meter.cached_tokens = (meter.cached_tokens or 0) + result.cached_tokens
 
 
 def _came_as_text(beam: Beam) -> bool:

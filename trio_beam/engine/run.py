@@ -27,6 +27,7 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.core.usage import UsageMeter
 from trio_beam.core.validation import check_number
 from trio_beam.engine.groups import unwrapped
+from trio_beam.engine.prices import note_prices
 from trio_beam.errors import (
     BudgetExhausted,
     ConfigError,
@@ -143,11 +144,13 @@ class Run(ABC, Generic[S]):
 
         Raises:
             BudgetExhausted: the budget does not allow it.
+            ConfigError: there is a budget of cost, but no price.
             SearchFailed: the preparation failed.
         """
         context = RequestContext(meter=self._meter, emit=self._emit)
         try:
             sampler = await self._model.start(self._prompt, context)
+            await note_prices(sampler, self._strategy, context)
         except EndpointError as error:
             raise self._not_started(error) from ExceptionGroup(_CAUSES, [error])
         self._meter.prompt_length = prompt_length(sampler)

@@ -1,0 +1,107 @@
+"""What tokens cost, in US dollars. Pure.
+
+Sums are exact: amounts are decimal numbers as long as they are added and multiplied, and become floats in
+`Usage` only, by rounding once.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Protocol
+
+import attrs
+
+from trio_beam.core.validation import documented, number
+
+ZERO = Decimal(0)
+_MILLION = Decimal(1_000_000)
+_UNIT = "US dollars per million tokens"
+
+
+@attrs.frozen(kw_only=True)
+class TokenCounts:
+    """The tokens of one response, as they are charged for.
+
+    Attributes:
+        prompt: tokens of the prompt, cached and written ones included.
+        cached: those read from the server's cache.
+        written: those written to its cache, where that is charged for.
+        completion: generated tokens of all choices, reasoning included.
+        reasoning: those that were reasoning.
+    """
+
+    prompt: int = 0
+    cached: int = 0
+    written: int = 0
+    completion: int = 0
+    reasoning: int = 0
+
+    @classmethod
+    def consistent(
+        cls, *, prompt: int, cached: int, written: int, completion: int, reasoning: int
+    ) -> TokenCounts:
+        """Return counts in which no part is larger than its whole, whatever a server says."""
+        cached = min(cached, prompt)
+        return cls(
+            prompt=prompt,
+            cached=cached,
+            written=min(written, prompt - cached),
+            completion=completion,
+            reasoning=min(reasoning, completion),
+        )
+
+
+class Price(Protocol):
+    """The price of one model's tokens at one time."""
+
+    def cost(self, counts: TokenCounts) -> Decimal:
+        """Return the cost of a response."""
+
+    def most(self, prompt: int, completion: int) -> Decimal:
+        """Return the most that a response can cost.
+
+        Args:
+            prompt: maximum number of tokens of the prompt.
+            completion: maximum number of generated tokens.
+        """
+
+
+def decimal_of(amount: float) -> Decimal:
+    """Return an amount as it is written, instead of the nearest binary number."""
+    return Decimal(repr(amount))
+
+
+@documented
+@attrs.frozen(kw_only=True)
+class Prices:
+    """A price list of your own: ``Endpoint(..., prices=Prices(input=0.15, output=0.60))``."""
+
+    input: float = number(minimum=0, unit=_UNIT, help="Price of the prompt's tokens.")
+    output: float = number(
+        minimum=0, unit=_UNIT, help="Price of generated tokens, reasoning included."
+    )
+    cached: float | None = number(
+        None,
+        minimum=0,
+        optional=True,
+        unit=_UNIT,
+        help="Price of the prompt's tokens that the server has read from its cache; None: as `input`.",
+    )
+    _rates: tuple[Decimal, Decimal, Decimal] = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Not a default, which would be made before the fields are validated.
+        cached = self.input if self.cached is None else self.cached
+        rates = tuple(decimal_of(one) / _MILLION for one in (self.input, self.output, cached))
+        object.__setattr__(self, "_rates", rates)
+
+    def cost(self, counts: TokenCounts) -> Decimal:
+        """Return the cost of a response, in US dollars."""
+        read, made, again = self._rates
+        fresh = counts.prompt - counts.cached
+        return fresh * read + counts.cached * again + counts.completion * made
+
+    def most(self, prompt: int, completion: int) -> Decimal:
+        """Return the most that a response can cost, in US dollars."""
+        read, made, again = self._rates
+        return prompt * max(read, again) + completion * made
