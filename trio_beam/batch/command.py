@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ import click
 import trio
 from rich.console import Console
 
+from trio_beam.batch.dry_run import DryRun, done_before
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
-from trio_beam.batch.run import Plan, run_batch
+from trio_beam.batch.run import Keeper, Plan, RunStopped, run_batch
 from trio_beam.batch.work import WorkList
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.output import say, write
+from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
@@ -34,6 +37,7 @@ from trio_beam.command.server_options import (
     model_option,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
+from trio_beam.core.price import add_dollars, dollars
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
 from trio_beam.records import RecordsUnusable
@@ -68,6 +72,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @api_option
 @dialect_option
 @max_concurrent_option
+@price_options
 @option(
     "model",
     "--max-searches",
@@ -97,6 +102,20 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     "--allow-changes",
     is_flag=True,
     help="Go on although the strategy, the model or prompts have changed.",
+)
+@option(
+    "failure and time",
+    "--max-run-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="USD",
+    help="Stop before the run, what is done already included, could cost more.",
+)
+@option(
+    "input",
+    "--dry-run",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Search for the first N prompts only, write nothing, and estimate tokens, cost and time of the run.",
 )
 @option("input", "--limit", type=click.IntRange(min=1), metavar="N", help="Only N more prompts.")
 @option(
@@ -136,6 +155,7 @@ class _BatchCommand:
         self._left = 0
         self._changed: list[str] = []
         self._before = 0
+        self._cost_before: list[float] = []
         values = strategy_values(ctx, given)
         self._plan = Plan(
             strategy=given["strategy"],
@@ -154,6 +174,7 @@ class _BatchCommand:
             "dialect": given["dialect"],
             "max_concurrent": given["max_concurrent"],
             "attempt_timeout": given["attempt_timeout"],
+            "prices": prices_from(given),
         }
         # Report invalid arguments before anything starts.
         Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
@@ -170,6 +191,8 @@ class _BatchCommand:
 
     async def __call__(self, nursery: trio.Nursery) -> int:
         """Search, and return the exit code."""
+        if self._given["dry_run"]:
+            return await self._dry_run(nursery)
         made = not self._out.exists()
         try:
             self._out.mkdir(parents=True, exist_ok=True)
@@ -212,6 +235,8 @@ class _BatchCommand:
     def _note(self, todo: WorkList, answer: Answer) -> None:
         """Note an outcome of an earlier run."""
         verdict = todo.note_done(answer.id, answer.digest)
+        if answer.cost is not None:
+            self._cost_before.append(answer.cost)
         if verdict == "done":
             self._before += 1
         else:
@@ -227,22 +252,65 @@ class _BatchCommand:
                 " folder, or add --allow-changes to keep these answers and go on"
             )
 
-    async def _search(self, nursery: trio.Nursery, todo: WorkList, folder: Folder) -> int:
+    async def _dry_run(self, nursery: trio.Nursery) -> int:
+        """Search for the first prompts, and say what all of them would take."""
+        kept = DryRun()
+        with tempfile.TemporaryDirectory() as folder, WorkList(Path(folder) / WORK) as todo:
+            await self._read(todo)
+            for answer in done_before(self._out, failures=not self._given["retry_failed"]):
+                todo.note_done(answer.id, answer.digest)
+            total = self._limited(todo.left())
+            start = trio.current_time()
+            await self._run(nursery, todo, kept, min(self._given["dry_run"], total))
+            if not total:
+                write("dry run: no prompt is left")
+                return 0
+            seconds = trio.current_time() - start
+            for line in kept.report(total, seconds, self._plan.max_searches):
+                write(line)
+        return 1 if all(answer.error for answer in kept.answers) else 0
+
+    def _limited(self, left: int) -> int:
         limit = self._given["limit"]
-        self._left = todo.left() if limit is None else min(limit, todo.left())
-        pending = (record for record, _ in zip(todo.pending(), range(self._left), strict=False))
-        if self._before and not self._given["quiet"]:
-            say(f"{self._before:,} prompts are done already, {self._left:,} are left")
-        shown = progress(Console(stderr=True), self._left, quiet=self._given["quiet"])
+        return left if limit is None else min(limit, left)
+
+    async def _run(self, nursery: trio.Nursery, todo: WorkList, folder: Keeper, count: int) -> None:
+        """Search for `count` prompts that are left."""
+        pending = (record for record, _ in zip(todo.pending(), range(count), strict=False))
+        shown = progress(Console(stderr=True), count, quiet=self._given["quiet"])
         with shown as self._progress:
-            if self._left:
+            if count:
+                options = {**self._options, "max_cost": self._money_left()}
                 base_url = self._given["base_url"]
                 if base_url is None:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     base_url = await nursery.start(self._serve)
-                async with Endpoint(base_url, **self._options) as endpoint:
+                async with Endpoint(base_url, **options) as endpoint:
                     await run_batch(endpoint, pending, self._plan, folder, self._progress)
+
+    def _money_left(self) -> float | None:
+        """Return what the rest of the run may cost, in US dollars.
+
+        Raises:
+            RunStopped: nothing is left.
+        """
+        limit: float | None = self._given["max_run_cost"]
+        if limit is None:
+            return None
+        spent = add_dollars(*self._cost_before)
+        if spent >= limit:
+            raise RunStopped(
+                f"the prompts that are done have cost {dollars(spent)}, as much as --max-run-cost allows"
+            )
+        return add_dollars(limit, -spent)
+
+    async def _search(self, nursery: trio.Nursery, todo: WorkList, folder: Folder) -> int:
+        self._left = self._limited(todo.left())
+        if self._before and not self._given["quiet"]:
+            say(f"{self._before:,} prompts are done already, {self._left:,} are left")
+        await self._run(nursery, todo, folder, self._left)
         folder.sync()
+        assert self._progress is not None
         if self._given["parquet"] and (self._out / ANSWERS).exists():
             await trio.to_thread.run_sync(write_parquet, self._out, self._progress.say)
         if not self._given["quiet"]:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trio_beam.batch.folder import Answer
 from trio_beam.command.output import format_duration
+from trio_beam.core.price import add_dollars, describe_cost
 from trio_beam.core.printable import printable
 
 #: Seconds between two lines where there is no terminal.
@@ -49,6 +50,9 @@ class BatchProgress:
         self.done = 0
         self.failed = 0
         self.tokens = 0
+        self.cost: float | None = None
+        self._uncertain = 0.0
+        self._unpriced = 0
         self._console = console
         self._bars = bars
         self._task = None if bars is None else bars.add_task("", total=total)
@@ -61,6 +65,7 @@ class BatchProgress:
     def finished(self, answer: Answer) -> None:
         """Count an outcome, and show how far the run is."""
         self.done += 1
+        self._count_cost(answer)
         if answer.error:
             self.failed += 1
             if self.failed <= _SHOWN:
@@ -71,6 +76,14 @@ class BatchProgress:
         elif trio.current_time() - self._shown >= _EVERY or self.done == self.total:
             self._shown = trio.current_time()
             self.say(f"{self.done} of {self.total} prompts; {self}")
+
+    def _count_cost(self, answer: Answer) -> None:
+        if answer.cost is None:
+            self._unpriced += answer.requests
+            return
+        self.cost = add_dollars(self.cost or 0.0, answer.cost)
+        self._uncertain = add_dollars(self._uncertain, answer.uncertain_cost)
+        self._unpriced += answer.unpriced
 
     def say(self, line: str) -> None:
         """Show a line, unless quiet."""
@@ -86,6 +99,8 @@ class BatchProgress:
             said.append(
                 f"{self.done / seconds:,.1f} prompts/s, {self.tokens / seconds:,.0f} tokens/s"
             )
+        if self.cost is not None:
+            said.append(describe_cost(self.cost, self._uncertain, self._unpriced))
         if self.done and self.done < self.total:
             said.append(f"{format_duration((self.total - self.done) * seconds / self.done)} left")
         return ", ".join(said)

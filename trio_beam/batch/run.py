@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import attrs
 import trio
 
-from trio_beam.batch.folder import Answer, Folder
+from trio_beam.batch.folder import Answer
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.core.events import BeamExpanded, Event
 from trio_beam.core.export import result_to_dict
@@ -29,6 +29,16 @@ _STRATEGY = "strategy"
 
 class RunStopped(TrioBeamError):
     """The run stopped before its end, because other prompts would fail as well."""
+
+
+class Keeper(Protocol):
+    """Keeps outcomes: a `Folder`."""
+
+    def keep(self, answer: Answer) -> None:
+        """Keep an outcome."""
+
+    def sync(self) -> None:
+        """Bring what was kept to the disk. Called in a thread."""
 
 
 class BatchObserver(Protocol):
@@ -78,14 +88,14 @@ async def run_batch(
     model: LanguageModel,
     pending: Iterator[PromptRecord],
     plan: Plan,
-    folder: Folder,
+    folder: Keeper,
     observer: BatchObserver,
 ) -> None:
     """Search for all pending prompts.
 
     Raises:
-        RunStopped: the server is unreachable or refuses all requests, or too many prompts failed; in an
-            `ExceptionGroup`.
+        RunStopped: the server is unreachable or refuses all requests, too many prompts failed, or the run may
+            cost no more; in an `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
     batch = _Batch(model, plan, folder, observer)
@@ -95,24 +105,38 @@ async def run_batch(
             for _ in range(plan.max_searches):
                 workers.start_soon(batch.work, pending)
         nursery.cancel_scope.cancel(reason="all prompts are done")
+    if batch.is_exhausted:
+        raise RunStopped(
+            "the rest of the run could cost more than --max-run-cost. What is done is kept; with a higher"
+            " limit, the same command goes on"
+        )
 
 
 @attrs.define(eq=False)
 class _Batch:
     model: LanguageModel
     plan: Plan
-    folder: Folder
+    folder: Keeper
     observer: BatchObserver
     failures: int = 0
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the endpoint refuses requests for what they cost."""
+        return bool(getattr(self.model, "is_exhausted", False))
 
     async def work(self, pending: Iterator[PromptRecord]) -> None:
         """Search for prompts until none is left."""
         for record in pending:
             answer = await self._answer(record)
+            if self.is_exhausted and answer.stop_reason == "budget":
+                return  # cut short for the run's sake, not its own
             self.folder.keep(answer)  # paid for, so before anything else is done with it
             self.observer.finished(answer)
             if answer.error:
                 self._count_failure(answer.error)
+            if self.is_exhausted:
+                return
             await trio.lowlevel.checkpoint()
 
     async def sync_regularly(self) -> None:
@@ -174,8 +198,13 @@ class _Batch:
             rounds=result.rounds,
             seed=seed,
             prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
             completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
             requests=usage.requests,
+            cost=usage.cost,
+            uncertain_cost=usage.uncertain_cost,
+            unpriced=0 if usage.cost is None else usage.unpriced,
             seconds=round(trio.current_time() - start, 3),
             votes=[(str(one), share) for one, share in result.votes],
             beams=_without_tokens(result) if self.plan.all_beams else [],

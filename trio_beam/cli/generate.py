@@ -11,6 +11,7 @@ import click
 from trio_beam.cli.generate_command import GenerateCommand
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
+from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
@@ -55,6 +56,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 )
 @option("model", "--system", metavar="TEXT", help="A system message before it (implies --chat).")
 @max_concurrent_option
+@price_options
 @option("model", "--stream", is_flag=True, help="Ask for responses as streams.")
 @strategy_parameters
 @option(
@@ -85,6 +87,7 @@ def generate(
         messages.insert(0, {"role": "system", "content": system})
     with plain_errors():
         given["headers"], given["api_key"] = headers_and_key(given)
+        given["prices"] = prices_from(given)
         work = GenerateCommand(
             prompt=messages if chat or system else prompt,
             strategy=strategy_from(ctx, given),

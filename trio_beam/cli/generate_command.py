@@ -18,6 +18,7 @@ from trio_beam.cli.closing import describe_result, explain_nothing, explain_thin
 from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
+from trio_beam.core.price import Prices
 from trio_beam.core.printable import printable
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
@@ -53,6 +54,7 @@ class GenerateCommand:
     dialect: str
     max_concurrent: Any
     attempt_timeout: float
+    prices: Prices | str | None
     stream: bool
     within: float | None = number(minimum=0, optional=True)
     as_json: bool
@@ -108,6 +110,7 @@ class GenerateCommand:
             dialect=self.dialect,
             max_concurrent=self.max_concurrent,
             attempt_timeout=self.attempt_timeout,
+            prices=self.prices,
             stream=self.stream,
         )
 

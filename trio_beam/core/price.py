@@ -6,6 +6,7 @@ Sums are exact: amounts are decimal numbers as long as they are added and multip
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Protocol
 
@@ -69,6 +70,29 @@ class Price(Protocol):
 def decimal_of(amount: float) -> Decimal:
     """Return an amount as it is written, instead of the nearest binary number."""
     return Decimal(repr(amount))
+
+
+def add_dollars(*amounts: float) -> float:
+    """Return the sum of amounts as they are written: 0.1 and 0.2 are 0.3."""
+    return float(sum(map(decimal_of, amounts), ZERO))
+
+
+def dollars(amount: float) -> str:
+    """Write an amount for people: to the cent, or to two digits that are not 0."""
+    if amount and amount < 1:
+        digits = 1 - math.floor(math.log10(amount))
+        return f"${amount:.{max(2, digits)}f}"
+    return f"${amount:,.2f}"
+
+
+def describe_cost(cost: float | None, uncertain: float = 0.0, unpriced: int = 0) -> str:
+    """Write a cost for people, with what is uncertain about it; "" if no price is known."""
+    if cost is None:
+        return ""
+    notes = [f"{dollars(uncertain)} of it at most"] if uncertain else []
+    if unpriced:
+        notes.append(f"without {unpriced} request{'' if unpriced == 1 else 's'} of unknown price")
+    return dollars(cost) + (f" ({', '.join(notes)})" if notes else "")
 
 
 @documented

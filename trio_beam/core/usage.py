@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from trio_beam.core.price import ZERO, Price, TokenCounts, decimal_of
+from trio_beam.core.price import ZERO, Price, TokenCounts, add_dollars, decimal_of, describe_cost
 from trio_beam.errors import BudgetExhausted, ConfigError
 
 
@@ -44,6 +44,11 @@ class Usage:
     uncertain_cost: float = 0.0
     unpriced: int = 0
 
+    @property
+    def price_in_words(self) -> str:
+        """Its cost for people, with what it lacks; "" if no price is known."""
+        return describe_cost(self.cost, self.uncertain_cost, self.unpriced)
+
     def __add__(self, other: Usage) -> Usage:
         """Return the sum of what is known; `unpriced` tells what its cost lacks."""
         names = [field.name for field in attrs.fields(Usage)]
@@ -54,15 +59,15 @@ class Usage:
 def _sum(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return other if one is None else one
-    if isinstance(one, float) or isinstance(other, float):  # money: as it is written
-        return float(decimal_of(one) + decimal_of(other))
-    return one + other
+    if isinstance(one, int) and isinstance(other, int):
+        return one + other
+    return add_dollars(one, other)
 
 
 _INFINITE = Decimal("Infinity")
-_NO_PRICE = (
-    "None, since no price of the model is known: give its prices (Endpoint(prices=Prices(input=..., output=...)),"
-    " or --price-input and --price-output), or limit tokens instead"
+NO_PRICE = (
+    "None, since no price of the model is known: give its prices (prices=Prices(input=..., output=...) at the"
+    " Endpoint, --price-input and --price-output at the command line), or limit tokens instead"
 )
 #: Parts of a dollar to which shares of a budget are rounded down.
 _SHARE = Decimal("1e-12")
@@ -186,6 +191,7 @@ class UsageMeter:
         prompt_tokens: int = 0,
         allotment: Allotment | None = None,
         price: Price | None = None,
+        purse: Purse | None = None,
     ) -> Reservation:
         """Return a reservation, to be made before requests are sent.
 
@@ -193,8 +199,9 @@ class UsageMeter:
             prompt_tokens: per request that reads the prompt, or an upper bound.
             allotment: for the first of the requests.
             price: of the model that is asked; None if unknown.
+            purse: limits the cost of other searches as well; None: there is no such limit.
         """
-        return Reservation(self, prompt_tokens, allotment, price)
+        return Reservation(self, prompt_tokens, allotment, price, purse)
 
     def allot(
         self, tokens: int, prompt_tokens: int = 0, price: Price | None = None
@@ -223,9 +230,7 @@ class UsageMeter:
             cost = requests * self.bound(*each, self.price)
         return self.has(tokens, prompt_tokens, cost, requests=requests)
 
-    def has(
-        self, tokens: int, prompt_tokens: int, cost: Decimal, *, requests: int = 1
-    ) -> bool:
+    def has(self, tokens: int, prompt_tokens: int, cost: Decimal, *, requests: int = 1) -> bool:
         """Return whether that much is left of the budget, besides what is allotted."""
         limit = self._budget.requests
         sent = self.requests + self._allotted + requests
@@ -235,9 +240,14 @@ class UsageMeter:
 
     def bound(self, tokens: int, prompt_tokens: int, price: Price | None) -> Decimal:
         """Return the most that a request may cost; 0 without a budget of cost, or a price."""
-        if self._budget.cost is None or price is None:
+        if price is None or not self.limits_cost:
             return ZERO
         return price.most(prompt_tokens, tokens)
+
+    @property
+    def limits_cost(self) -> bool:
+        """Whether there is a budget of cost."""
+        return self._budget.cost is not None
 
     def require_price(self, price: Price | None) -> None:
         """Refuse a budget of cost for requests whose price is not known.
@@ -246,13 +256,35 @@ class UsageMeter:
             ConfigError: names what to set.
         """
         if self._budget.cost is not None and price is None:
-            raise ConfigError("max_cost", _NO_PRICE, float(self._budget.cost))
+            raise ConfigError("max_cost", NO_PRICE, float(self._budget.cost))
 
     def commit(self, tokens: int, prompt_tokens: int = 0, cost: Decimal = ZERO) -> None:
         """Count tokens and their cost as spent or reserved; negative numbers undo that."""
         self._committed += tokens
         self._committed_prompt += prompt_tokens
         self._committed_cost += cost
+
+
+class Purse:
+    """A limit of money on all searches of an endpoint together.
+
+    Attributes:
+        limit: in US dollars; None: no limit.
+        refused: whether a request was refused for it.
+    """
+
+    def __init__(self, limit: Decimal | None = None) -> None:
+        self.limit = limit
+        self.refused = False
+        self._committed = ZERO
+
+    def has(self, cost: Decimal) -> bool:
+        """Return whether that much is left."""
+        return self.limit is None or self._committed + cost <= self.limit
+
+    def commit(self, cost: Decimal) -> None:
+        """Count a cost as spent or reserved; a negative one undoes that."""
+        self._committed += cost
 
 
 class Allotment:
@@ -280,8 +312,10 @@ class Reservation:
         prompt_tokens: int = 0,
         allotment: Allotment | None = None,
         price: Price | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self._meter = meter
+        self._purse = purse or Purse()
         self._prompt_tokens = prompt_tokens
         self._allotment = allotment
         self._price = price
@@ -289,7 +323,8 @@ class Reservation:
 
     def allows(self, tokens: int) -> bool:
         """Return whether `reserve` would succeed."""
-        return self._meter.has(tokens, self._prompt(tokens), self._bound(tokens))
+        cost = self._bound(tokens)
+        return self._meter.has(tokens, self._prompt(tokens), cost) and self._purse.has(cost)
 
     def reserve(self, tokens: int) -> None:
         """Reserve the maximum cost of a request before it is sent.
@@ -306,12 +341,13 @@ class Reservation:
         if tokens:
             self._meter.require_price(self._price)
         if not self.allows(tokens):
+            self._purse.refused |= not self._purse.has(self._bound(tokens))
             raise BudgetExhausted("the search has used up its budget")
-        self._meter.commit(tokens, self._prompt(tokens), self._bound(tokens))
+        self._commit(tokens, self._prompt(tokens), self._bound(tokens))
 
     def refund(self, tokens: int) -> None:
         """Release the reservation of a request that certainly cost nothing."""
-        self._meter.commit(-tokens, -self._prompt(tokens), -self._bound(tokens))
+        self._commit(-tokens, -self._prompt(tokens), -self._bound(tokens))
 
     def lost(self, tokens: int) -> None:
         """Charge a request without a response for the most that it may have cost."""
@@ -348,7 +384,11 @@ class Reservation:
         bounds = sum(map(self._bound, self._responses), ZERO)
         self._responses.clear()
         cost = None if self._price is None else self._price.cost(counts)
-        self._meter.commit(generated - reserved, prompt_tokens - prompts, (cost or ZERO) - bounds)
+        self._commit(
+            generated - reserved,
+            prompt_tokens - prompts,
+            (cost or ZERO) - bounds if self._limited else ZERO,
+        )
         self._meter.charge(cost, uncertain=(cost or ZERO) if uncertain else ZERO)
 
     def close(self) -> None:
@@ -360,7 +400,16 @@ class Reservation:
     def _prompt(self, tokens: int) -> int:
         return self._prompt_tokens if tokens else 0
 
+    def _commit(self, tokens: int, prompt_tokens: int, cost: Decimal) -> None:
+        self._meter.commit(tokens, prompt_tokens, cost)
+        self._purse.commit(cost)
+
+    @property
+    def _limited(self) -> bool:
+        return self._meter.limits_cost or self._purse.limit is not None
+
     def _bound(self, tokens: int) -> Decimal:
-        if not tokens:
+        """Return the most that a request may cost, which only a limit needs."""
+        if not tokens or self._price is None or not self._limited:
             return ZERO
-        return self._meter.bound(tokens, self._prompt_tokens, self._price)
+        return self._price.most(self._prompt_tokens, tokens)

@@ -12,7 +12,7 @@ import trio
 from trio_beam.core.extra_body import NO_FIELDS, other_fields
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.price import Price
-from trio_beam.core.usage import Reservation
+from trio_beam.core.usage import Allotment, Reservation
 from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.endpoint.pricing import Pricing
@@ -61,6 +61,12 @@ class Exchanges:
         """The price of the model's tokens now; None if unknown."""
         return self.pricing.now(self.extra_body)
 
+    def reservation(
+        self, context: RequestContext, prompt_tokens: int, allotment: Allotment | None = None
+    ) -> Reservation:
+        """Return a reservation at the model's price, for requests with that many tokens of prompt."""
+        return context.meter.reservation(prompt_tokens, allotment, self.price, self.pricing.purse)
+
     async def run(
         self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
     ) -> T:
@@ -99,7 +105,7 @@ class Exchanges:
         Raises:
             EndpointError: as `run`.
         """
-        reservation = context.meter.reservation(_SHORT_PROMPT, price=self.price)
+        reservation = self.reservation(context, _SHORT_PROMPT)
         try:
             return await self.run(exchange, context, reservation)
         finally:

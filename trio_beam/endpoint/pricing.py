@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from trio_beam.core.price import ZERO, Price, Prices, TokenCounts
+from trio_beam.core.usage import NO_PRICE, Purse
 from trio_beam.errors import ConfigError
 
 #: Models that only their maker offers. A server at an address of no provider that has one of these passes
@@ -109,10 +110,12 @@ class Pricing:
     Attributes:
         given: as `Endpoint` takes it.
         base_url: of the server.
+        purse: limits the cost of all searches together.
     """
 
     given: Prices | str | None = attrs.field()
     base_url: str
+    purse: Purse = attrs.field(factory=Purse)
     _listed: Listed | None = attrs.field(default=None, init=False)
     _looked_up: str | None = attrs.field(default=None, init=False)
 
@@ -136,12 +139,18 @@ class Pricing:
             raise ConfigError("prices", f"{_BOUND} ({known})", value) from None
 
     async def look_up(self, model: str) -> None:
-        """Look the model up in the lists, once."""
+        """Look the model up in the lists, once.
+
+        Raises:
+            ConfigError: there is a limit of cost, but no price.
+        """
         if isinstance(self.given, str) and self._looked_up != model:
             wanted = self._wanted(model)
             if wanted and await trio.to_thread.run_sync(_lists) is not None:
                 self._listed = _find(*wanted)
             self._looked_up = model
+        if self.purse.limit is not None and self.now({}) is None:
+            raise ConfigError("max_cost", NO_PRICE, float(self.purse.limit))
 
     def _wanted(self, model: str) -> list[Wanted]:
         """Return what to look for in the lists, in this order."""

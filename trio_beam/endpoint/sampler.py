@@ -216,7 +216,7 @@ class DialectSampler:
 
     async def _ask(self, request: SampleRequest, context: RequestContext) -> ExchangeResult:
         sent = self._length + request.beam.length
-        reservation = context.meter.reservation(sent, context.allotment, self.price)
+        reservation = self._exchanges.reservation(context, sent, context.allotment)
         dialect = self._dialect
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.labels:

@@ -57,7 +57,9 @@ class Limits:
             *_counts(strategy, {"": self.max_samples, "tokens": self.max_answer_tokens}),
         ]
         if self.max_search_tokens is not None:
-            wanted.append(("max_total_tokens", strategy.max_total_tokens or 0, self.max_search_tokens))
+            wanted.append(
+                ("max_total_tokens", strategy.max_total_tokens or 0, self.max_search_tokens)
+            )
         for name, count, limit in wanted:
             if count > limit:
                 words = (
