@@ -12,14 +12,15 @@ import trio
 from rich.console import Console
 
 from trio_beam.batch.dry_run import DryRun, done_before
+from trio_beam.batch.engines import ENGINES, Engine, Job
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
-from trio_beam.batch.run import Keeper, Plan, RunStopped, run_batch
+from trio_beam.batch.run import Keeper, Plan, RunStopped
 from trio_beam.batch.work import WorkList
 from trio_beam.command.embedded import model_file_option, require_model
-from trio_beam.command.help import Command, option
+from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.output import say, write
 from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.runner import plain_errors, run
@@ -43,6 +44,8 @@ from trio_beam.local.server import serve_local
 from trio_beam.records import RecordsUnusable
 from trio_beam.records.identity import identity_of
 
+#: A dry run searches here, whatever the engine of the run.
+_HERE = ENGINES["local"]
 _EXAMPLES = """
 trio-beam batch prompts.jsonl --out answers --seed 1
 trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1 \\
@@ -81,6 +84,14 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     default=16,
     show_default=True,
     help="Prompts at the same time.",
+)
+@option(
+    "model",
+    "--engine",
+    type=Choice(list(ENGINES)),
+    default="local",
+    show_default=True,
+    help=f"How the searches are done: {', '.join(ENGINES)}.",
 )
 @strategy_parameters
 @attempt_timeout_option(300.0)
@@ -165,6 +176,10 @@ class _BatchCommand:
             all_beams=given["all_beams"],
         )
         strategy = self._plan.strategy_for(PromptRecord(id="", prompt=""))
+        self._engine = ENGINES[given["engine"]]
+        self._engine.check(given, self._plan)
+        if given["max_run_cost"] and self._engine is not _HERE:
+            raise click.UsageError("--max-run-cost goes with --engine local, which knows all costs")
         headers, key = headers_and_key(given)
         self._options = {
             "headers": headers,
@@ -261,7 +276,7 @@ class _BatchCommand:
                 todo.note_done(answer.id, answer.digest)
             total = self._limited(todo.left())
             start = trio.current_time()
-            await self._run(nursery, todo, kept, min(self._given["dry_run"], total))
+            await self._run(nursery, todo, kept, min(self._given["dry_run"], total), _HERE)
             if not total:
                 write("dry run: no prompt is left")
                 return 0
@@ -274,19 +289,30 @@ class _BatchCommand:
         limit = self._given["limit"]
         return left if limit is None else min(limit, left)
 
-    async def _run(self, nursery: trio.Nursery, todo: WorkList, folder: Keeper, count: int) -> None:
+    async def _run(
+        self, nursery: trio.Nursery, todo: WorkList, folder: Keeper, count: int, engine: Engine
+    ) -> None:
         """Search for `count` prompts that are left."""
         pending = (record for record, _ in zip(todo.pending(), range(count), strict=False))
         shown = progress(Console(stderr=True), count, quiet=self._given["quiet"])
         with shown as self._progress:
             if count:
-                options = {**self._options, "max_cost": self._money_left()}
+                left = self._money_left()
+                options = self._options if left is None else self._options | {"max_cost": left}
                 base_url = self._given["base_url"]
                 if base_url is None:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     base_url = await nursery.start(self._serve)
-                async with Endpoint(base_url, **options) as endpoint:
-                    await run_batch(endpoint, pending, self._plan, folder, self._progress)
+                job = Job(
+                    base_url=base_url,
+                    options=options,
+                    pending=pending,
+                    plan=self._plan,
+                    folder=folder,
+                    progress=self._progress,
+                    given=self._given,
+                )
+                await engine.run(job)
 
     def _money_left(self) -> float | None:
         """Return what the rest of the run may cost, in US dollars.
@@ -308,7 +334,7 @@ class _BatchCommand:
         self._left = self._limited(todo.left())
         if self._before and not self._given["quiet"]:
             say(f"{self._before:,} prompts are done already, {self._left:,} are left")
-        await self._run(nursery, todo, folder, self._left)
+        await self._run(nursery, todo, folder, self._left, self._engine)
         folder.sync()
         assert self._progress is not None
         if self._given["parquet"] and (self._out / ANSWERS).exists():
