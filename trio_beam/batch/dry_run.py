@@ -47,10 +47,9 @@ class DryRun:
             add_dollars(*(answer.uncertain_cost for answer in self.answers)),
             self._unpriced() if costs else 0,
         )
-        yield (
-            f"dry run: {count:,} of {total:,} prompts in {format_duration(seconds)}"
-            f"{f', for {spent}' if spent else ''}; {f'{failed:,} failed; ' if failed else ''}nothing was written"
-        )
+        parts = [f"{count:,} of {total:,} prompts in {format_duration(seconds)}", spent]
+        parts.append(f"{failed:,} failed" if failed else "")
+        yield f"dry run: {', '.join(filter(None, parts))}; nothing was written"
         yield "the whole run, if the others are like these (95 % in brackets):"
         yield f"  prompt tokens     {self._count('prompt_tokens', total)}{self._cached()}"
         yield f"  generated tokens  {self._count('completion_tokens', total)}"

@@ -9,6 +9,7 @@ import click
 
 from trio_beam.command.help import option
 from trio_beam.core.price import Prices
+from trio_beam.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NONE = "none"
@@ -46,14 +47,18 @@ def price_options(command: F) -> F:
 def prices_from(given: Mapping[str, Any]) -> Prices | str | None:
     """Return the prices as `Endpoint` takes them.
 
+    Args:
+        given: ``prices``, the name of a list, and ``price_input``, ``price_output`` and ``price_cached``.
+
     Raises:
-        click.UsageError: a price list lacks a price, or there are two.
+        ConfigError: a price list lacks a price, or there are two.
     """
     own = {name.removeprefix("price_"): given[name] for name in _OWN}
     if all(price is None for price in own.values()):
         return None if given["prices"] == _NONE else str(given["prices"])
-    if own["input"] is None or own["output"] is None:
-        raise click.UsageError("a price list needs both --price-input and --price-output")
+    for name in ("price_input", "price_output"):
+        if given[name] is None:
+            raise ConfigError(name, "given too, for a price list of your own", None)
     if given["prices"] != "auto":
-        raise click.UsageError("--prices names a list, --price-input is one of your own: which?")
+        raise ConfigError("prices", "left out with a price list of your own", given["prices"])
     return Prices(**own)

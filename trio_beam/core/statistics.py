@@ -43,7 +43,7 @@ def sum_interval(values: Sequence[float], count: int) -> tuple[float, tuple[floa
 
 
 def _t(degrees: int) -> float:
-    """Return the 97.5 % quantile of Student's t distribution (Cornish and Fisher's expansion beyond a table)."""
+    """Return the 97.5 % quantile of Student's t distribution; beyond a table, by Cornish and Fisher."""
     if degrees <= len(_T):
         return _T[degrees - 1]
     z = _DEVIATIONS

@@ -19,6 +19,7 @@ from trio_beam.dialects.common.dialect import Dialect, words_of
 from trio_beam.dialects.common.exchange import ExchangeResult
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
+from trio_beam.endpoint.prompt_cache import cache_key
 from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected
 
 
@@ -48,6 +49,8 @@ class DialectSampler:
             ConfigError: the server, or this prompt, cannot have a field of the caller's.
         """
         exchanges = exchanges.with_fields(prompt.extra_body)
+        key = cache_key(exchanges.base_url, prompt, exchanges.extra_body)
+        exchanges = exchanges.with_fields(key)
         prompt = attrs.evolve(prompt, extra_body=exchanges.extra_body)
         finder.check_tools(prompt)
         dialect = await finder.find(context)
