@@ -160,6 +160,8 @@ class _Batch:
                 self.model, record.prompt, strategy, observers=[_watch(self.observer.generated)]
             )
         except ConfigError as error:
+            if error.field == "max_cost":  # no price is known of a model, for any prompt
+                raise RunStopped(str(error)) from error
             return Answer(id=record.id, text="", digest=record.digest, error=str(error))
         except SearchFailed as failed:
             hopeless = next((f.error for f in failed.failures if is_hopeless(f.error)), None)

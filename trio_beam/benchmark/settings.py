@@ -64,7 +64,7 @@ def _served() -> dict[str, ServedModel]:
 
 
 def _price(words: str) -> Any:
-    unit = "US dollars per million tokens"
+    unit = "USD per million tokens"
     return number(None, minimum=0, optional=True, unit=unit, help=words)
 
 

@@ -16,7 +16,7 @@ from trio_beam.core.validation import documented, number
 
 ZERO = Decimal(0)
 _MILLION = Decimal(1_000_000)
-_UNIT = "US dollars per million tokens"
+_UNIT = "USD per million tokens"
 
 
 @attrs.frozen(kw_only=True)

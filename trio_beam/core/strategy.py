@@ -153,7 +153,7 @@ class Strategy:
         None,
         above=0,
         optional=True,
-        unit="US dollars",
+        unit="USD",
         topic="failure and time",
         help="Budget of money over all requests, for a model whose price is known. A request that could"
         " exceed it is not sent.",

@@ -85,7 +85,7 @@ class _Settings:
     hedge_after: float | Literal["p95"] | None = number(above=0, optional=True, choices=("p95",))
     hedge_share: float = number(minimum=0, maximum=1)
     stream: bool | Literal["auto"] = one_of(False, True, "auto")
-    max_cost: float | None = number(above=0, optional=True, unit="US dollars")
+    max_cost: float | None = number(above=0, optional=True, unit="USD")
 
 
 class Endpoint:
