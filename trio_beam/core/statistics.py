@@ -25,7 +25,7 @@ def sum_interval(values: Sequence[float], count: int) -> tuple[float, tuple[floa
     It assumes that those are a random sample, with about normal means.
 
     Args:
-        values: the known ones; at least one.
+        values: the known ones, none below 0; at least one.
         count: of all.
 
     Returns:
@@ -33,13 +33,14 @@ def sum_interval(values: Sequence[float], count: int) -> tuple[float, tuple[floa
     """
     known, left = len(values), count - len(values)
     mean = math.fsum(values) / known
-    total = math.fsum(values) + left * mean
+    sum_known = math.fsum(values)
+    total = sum_known + left * mean
     if known == 1 and left:
         return total, None
     variance = math.fsum((value - mean) ** 2 for value in values) / max(1, known - 1)
     # Of what is left, and of the estimate of its mean.
     half = _t(known - 1) * math.sqrt(variance * left * (1 + left / known)) if left else 0.0
-    return total, (max(0.0, total - half), total + half)
+    return total, (max(sum_known, total - half), total + half)
 
 
 def _t(degrees: int) -> float:
