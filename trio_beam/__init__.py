@@ -10,6 +10,7 @@ The packages from the bottom up; imports point down only, and a test checks that
   limits, retries and capabilities.
 - `rewards`: scorers that ask a server's reward model.
 - `engine`: rounds as nurseries, the search loops, many prompts at once.
+- `traces`: recorded searches, and how to decide one again. `records`: the lines of such files.
 - `local`: the embedded model. `observers`: views of a search. `testing`: a model without a server.
 - `asyncio`: the verbs for asyncio code. `compat`: the interface of the asyncio original. `command`: shared
   by all commands.
@@ -44,10 +45,13 @@ from trio_beam.core.events import (
     Event,
     McmcStarted,
     Observer,
+    PromptPrepared,
     RoundFinished,
     RoundStarted,
+    SamplesReceived,
     SearchFinished,
     SearchStarted,
+    SearchStopped,
 )
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc_config import McmcConfig
@@ -58,8 +62,12 @@ from trio_beam.core.registry import load_all
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RequestEnded,
     RequestHedged,
+    RequestOrigin,
     RequestRetried,
+    RequestSent,
+    RequestWaiting,
 )
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
@@ -94,9 +102,11 @@ from trio_beam.errors import (
     LogprobsUnavailable,
     MalformedResponse,
     RateLimited,
+    ReplayError,
     RequestRejected,
     ScorerError,
     ServerError,
+    TraceUnreadable,
     TrioBeamError,
     VoteError,
 )
@@ -106,6 +116,7 @@ from trio_beam.local.server import serve_local
 from trio_beam.rewards import RewardModel
 from trio_beam.scorers import Judge, MeanLogprob, Power, Rating
 from trio_beam.selection import Resample, Subtrees, TopK
+from trio_beam.traces import replay
 
 __version__ = "0.2.0.dev0"
 
@@ -163,12 +174,18 @@ __all__ = [
     "Prices",
     "Prompt",
     "PromptLike",
+    "PromptPrepared",
     "RateLimited",
     "Rating",
+    "ReplayError",
     "RequestContext",
+    "RequestEnded",
     "RequestHedged",
+    "RequestOrigin",
     "RequestRejected",
     "RequestRetried",
+    "RequestSent",
+    "RequestWaiting",
     "Resample",
     "RetryPolicy",
     "RewardModel",
@@ -177,6 +194,7 @@ __all__ = [
     "RoundStarted",
     "SampleRequest",
     "Sampler",
+    "SamplesReceived",
     "ScoredRound",
     "Scorer",
     "ScorerError",
@@ -186,6 +204,7 @@ __all__ = [
     "SearchOutcome",
     "SearchResult",
     "SearchStarted",
+    "SearchStopped",
     "Select",
     "Selection",
     "ServerError",
@@ -197,6 +216,7 @@ __all__ = [
     "TokenCounts",
     "ToolCall",
     "TopK",
+    "TraceUnreadable",
     "TrioBeamError",
     "TrioTransport",
     "Usage",
@@ -209,6 +229,7 @@ __all__ = [
     "mcmc",
     "mcmc_within",
     "mean_log_evidence",
+    "replay",
     "search",
     "search_many",
     "search_within",

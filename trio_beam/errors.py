@@ -19,6 +19,8 @@
     ├── BudgetExhausted             internal  a request would exceed the search's budget; ends the search
     ├── ScorerError                 caller    a scorer raised, or did not return a number per candidate
     ├── VoteError                   caller    a vote's key raised, or returned an unhashable value
+    ├── TraceUnreadable             caller    a file that is no trace, or one of a later version
+    ├── ReplayError                 caller    a replay asks for what the trace does not have
     └── SearchFailed                          the search as a whole; ``failures``, ``partial``
 
     ``trio_beam.endpoint.retry`` alone decides which errors are worth a retry.
@@ -232,6 +234,14 @@ class ScorerError(TrioBeamError):
     def __init__(self, scorer: str, what: str) -> None:
         super().__init__(f"the scorer {scorer!r} {what}")
         self.scorer = scorer
+
+
+class TraceUnreadable(TrioBeamError):
+    """The file is no trace, or one of a later version, or cannot be read."""
+
+
+class ReplayError(TrioBeamError):
+    """A recorded search cannot be decided again: the message names what the trace lacks."""
 
 
 class VoteError(TrioBeamError):

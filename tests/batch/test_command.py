@@ -19,6 +19,7 @@ from pyarrow import parquet
 from tests.batch.batches import read
 from tests.servers.socket_server import threaded_server
 from trio_beam.batch.command import batch
+from trio_beam.traces import read_trace
 
 SHORT = ["--max-tokens", "4", "--tokens-per-step", "2", "--seed", "1", "--dialect", "openai"]
 
@@ -147,3 +148,18 @@ def test_ctrl_c_keeps_what_is_there(
     assert "the same command goes on" in stderr
     done = {one.id for one in read(out)}
     assert 0 < len(done) < 4000
+
+
+def test_every_search_is_traced_with_its_id(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 3)
+    trace = tmp_path / "run.jsonl"
+    result = invoke(server, prompts, "--out", tmp_path / "out", "--trace", trace)
+    assert result.exit_code == 0, result.output
+    found = read_trace(trace).searches
+    assert len({one.began.label for one in found}) == 3
+    assert all(one.end is not None for one in found)
+    again = invoke(server, prompts, "--out", tmp_path / "out", "--trace", prompts)
+    assert again.exit_code == 1
+    assert "holds something else than a trace" in again.output

@@ -26,7 +26,9 @@ from trio_beam.benchmark.session import PlannedRun, Session
 from trio_beam.benchmark.store import FolderInUse, Store, read_records
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import ConfigError, ConnectionFailed, EndpointError, MalformedResponse
+from trio_beam.observers import Trace
 from trio_beam.testing import FakeEndpoint
+from trio_beam.traces import read_trace, replay
 
 SHORT = ["benchmark.name=words", "benchmark.max_tokens=24", "benchmark.num_problems=6"]
 BEAM = ["beam_search.enabled=true", "beam_search.tokens_per_step=8"]
@@ -527,3 +529,15 @@ async def test_problems_are_opened_before_anything_is_asked(tmp_path: Path) -> N
         await command.run()
     assert command.model.requests == []
     assert files_in(tmp_path) == set()
+
+
+async def test_every_search_is_traced_with_its_problem(tmp_path: Path) -> None:
+    command = Command(tmp_path, *BEAM, NO_PLOTS)
+    command.session.trace = Trace(tmp_path / "run.jsonl")
+    await command.run()
+    labels = [found.began.label for found in read_trace(tmp_path / "run.jsonl").searches]
+    assert [label.startswith("BeamSearch(") for label in labels].count(True) == 6
+    assert {label.rpartition(": ")[2] for label in labels} == {
+        f"words/{number}" for number in range(6)
+    }
+    replay(tmp_path / "run.jsonl", search=3)

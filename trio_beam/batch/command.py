@@ -11,6 +11,7 @@ import click
 import trio
 from rich.console import Console
 
+from trio_beam import __version__
 from trio_beam.batch.dry_run import DryRun, done_before
 from trio_beam.batch.engines import ENGINES, Engine, Job
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
@@ -21,6 +22,12 @@ from trio_beam.batch.run import Keeper, Plan, RunStopped
 from trio_beam.batch.work import WorkList
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
+from trio_beam.command.observing import (
+    observers_of_search,
+    observing_options,
+    open_log,
+    open_trace,
+)
 from trio_beam.command.output import say, write
 from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.runner import plain_errors, run
@@ -138,6 +145,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 )
 @option("output", "--beams", "all_beams", is_flag=True, help="All beams of each prompt.")
 @option("output", "--parquet", is_flag=True, help="At the end, the answers as Parquet too.")
+@observing_options
 @option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None:
@@ -193,6 +201,9 @@ class _BatchCommand:
         }
         # Report invalid arguments before anything starts.
         Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
+        program = f"trio_beam {__version__}"
+        self._trace = open_trace(given["trace"], given["trace_without"], program)
+        self._log = open_log(given["log_level"])
         self._embedded = "" if given["base_url"] else require_model(given["model_file"])
         self._identity = {
             "strategy": {
@@ -207,7 +218,14 @@ class _BatchCommand:
     async def __call__(self, nursery: trio.Nursery) -> int:
         """Search, and return the exit code."""
         if self._given["dry_run"]:
-            return await self._dry_run(nursery)
+            code = await self._dry_run(nursery)
+        else:
+            code = await self._in_folder(nursery)
+        if self._trace is not None:
+            self._trace.close()
+        return code
+
+    async def _in_folder(self, nursery: trio.Nursery) -> int:
         made = not self._out.exists()
         try:
             self._out.mkdir(parents=True, exist_ok=True)
@@ -226,7 +244,7 @@ class _BatchCommand:
 
     def interrupted(self) -> None:
         """Say what is there after everything was cancelled."""
-        if self._progress is not None:
+        if self._progress is not None and not self._given["dry_run"]:
             say(f"interrupted: {self._done()}; the same command goes on")
 
     def _folder(self, todo: WorkList) -> Folder:
@@ -311,6 +329,7 @@ class _BatchCommand:
                     folder=folder,
                     progress=self._progress,
                     given=self._given,
+                    observers_of=lambda name: observers_of_search(self._trace, self._log, name),
                 )
                 await engine.run(job)
 

@@ -6,7 +6,7 @@ that takes a `Job` and gives each of its prompts one outcome.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -14,6 +14,7 @@ import attrs
 from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.run import Keeper, Plan, run_batch
+from trio_beam.core.events import Observer
 from trio_beam.endpoint.endpoint import Endpoint
 
 
@@ -29,6 +30,8 @@ class Job:
         folder: takes the outcomes.
         progress: shows how far the run is; told of each outcome.
         given: the command's options, by name.
+        observers_of: returns the observers of a search (for ``--trace`` and ``--log-level``) by the id of its
+            prompt.
     """
 
     base_url: str
@@ -38,6 +41,7 @@ class Job:
     folder: Keeper
     progress: BatchProgress
     given: Mapping[str, Any]
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
 
 
 def _anything(given: Mapping[str, Any], plan: Plan) -> None:
@@ -61,7 +65,7 @@ class Engine:
 async def _run_local(job: Job) -> None:
     """Search in this process."""
     async with Endpoint(job.base_url, **job.options) as endpoint:
-        await run_batch(endpoint, job.pending, job.plan, job.folder, job.progress)
+        await run_batch(endpoint, job.pending, job.plan, job.folder, job.progress, job.observers_of)
 
 
 #: By the name that ``--engine`` gives them.

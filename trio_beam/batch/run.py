@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -11,7 +11,7 @@ import trio
 
 from trio_beam.batch.folder import Answer
 from trio_beam.batch.prompts import PromptRecord
-from trio_beam.core.events import BeamExpanded, Event
+from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed, SearchResult
@@ -90,15 +90,24 @@ async def run_batch(
     plan: Plan,
     folder: Keeper,
     observer: BatchObserver,
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: (),
 ) -> None:
     """Search for all pending prompts.
+
+    Args:
+        model: the model to search.
+        pending: the prompts.
+        plan: how they are searched.
+        folder: takes the outcomes.
+        observer: of the run.
+        observers_of: returns the observers of a search by the id of its prompt.
 
     Raises:
         RunStopped: the server is unreachable or refuses all requests, too many prompts failed, or the run may
             cost no more; in an `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
-    batch = _Batch(model, plan, folder, observer)
+    batch = _Batch(model, plan, folder, observer, observers_of)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batch.sync_regularly)
         async with trio.open_nursery() as workers:
@@ -118,6 +127,7 @@ class _Batch:
     plan: Plan
     folder: Keeper
     observer: BatchObserver
+    observers_of: Callable[[str], Sequence[Observer]]
     failures: int = 0
 
     @property
@@ -156,9 +166,8 @@ class _Batch:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            result = await search(
-                self.model, record.prompt, strategy, observers=[_watch(self.observer.generated)]
-            )
+            observers = [_watch(self.observer.generated), *self.observers_of(record.id)]
+            result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             if error.field == "max_cost":  # no price is known of a model, for any prompt
                 raise RunStopped(str(error)) from error

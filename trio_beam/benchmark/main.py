@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from trio_beam import __version__
 from trio_beam.benchmark.config import (
     describe_keys,
     load_settings,
@@ -24,6 +25,7 @@ from trio_beam.benchmark.origin import as_command
 from trio_beam.benchmark.overrides import Override, combinations
 from trio_beam.benchmark.plan import make_plan
 from trio_beam.benchmark.session import PlannedRun, Session
+from trio_beam.command.observing import add_observing_arguments, open_log, open_trace
 from trio_beam.command.output import guarded
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
@@ -69,10 +71,15 @@ def _main(argv: Sequence[str], beside: Path, program: str) -> int:
                 for strategy in one.plan.strategies:
                     click.echo(f"# {strategy.kind}: {strategy.config}")
             return 0
+        with plain_errors():
+            program = f"trio_beam {__version__}"
+            trace = open_trace(arguments.trace, arguments.trace_without, program)
         session = Session(
             planned=planned,
             out=_console(sys.stdout),
             err=_console(sys.stderr),
+            trace=trace,
+            log=open_log(arguments.log_level),
             command=as_command(Path(sys.argv[0]).name, argv),
         )
         for one in planned:
@@ -122,6 +129,7 @@ def _parser(keys: str, program: str = "") -> argparse.ArgumentParser:
         help="header of every request; may be given several times",
     )
     add("--extra-body", metavar="JSON", help="fields of every request, as a JSON object")
+    add_observing_arguments(parser)
     add("--show-config", action="store_true", help="print the configuration and exit")
     add("-c", "--cfg", choices=("job",), help="the same as --show-config")
     add("-r", "--run", action="store_true", help="no effect; for old commands")

@@ -55,12 +55,18 @@ class Run:
     """One run. `wanted` and `answered` may be read while it runs and after it was cancelled."""
 
     def __init__(
-        self, plan: Plan, benchmark: Benchmark, store: Store, observer: RunObserver
+        self,
+        plan: Plan,
+        benchmark: Benchmark,
+        store: Store,
+        observer: RunObserver,
+        observers_of: Callable[[str], Sequence[Observer]] = lambda _: (),
     ) -> None:
         self._plan = plan
         self._benchmark = benchmark
         self._store = store
         self._observer = observer
+        self._observers_of = observers_of  # of each search, by its label
         self._problems: Sequence[Problem] = ()
         self._failures_in_a_row = 0
 
@@ -242,7 +248,8 @@ class Run:
         )
         seed = strategy.seed(self._plan.settings.benchmark.seed, problem.id, sample)
         watch = _Watch(self._observer.generated)
-        observers: list[Observer] = [watch]
+        label = f"{strategy.label}: {problem.id}"
+        observers: list[Observer] = [watch, *self._observers_of(label)]
         lines: list[str] = []
         if strategy.debug:
             observers.append(DebugLines(lines.append))

@@ -26,8 +26,11 @@ from trio_beam.benchmark.run import Run, RunObserver
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results
+from trio_beam.command.observing import observers_of_search
+from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.printable import printable
+from trio_beam.observers.trace import Trace
 from trio_beam.records.identity import digest_of
 
 
@@ -78,6 +81,8 @@ class Session:
         planned: one run, or those of a sweep.
         out: where results are printed.
         err: where progress is shown.
+        trace: gets every search, with its strategy and its problem as label.
+        log: observes every search.
         command: as a shell takes it, for the report; "" if there is none.
         open_model: opens the model of a plan.
         open_problems: opens the benchmark of a plan.
@@ -87,6 +92,8 @@ class Session:
     out: Console
     err: Console
     command: str = ""
+    trace: Trace | None = None
+    log: Observer | None = None
     open_model: Callable[[Plan], AbstractAsyncContextManager[LanguageModel]] = open_model
     open_problems: Callable[[Plan], Benchmark] = open_problems
     _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
@@ -116,7 +123,10 @@ class Session:
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
                 " to run them in a sandbox; the answers are kept"
             )
-        return self._say_what_is_missing()
+        code = self._say_what_is_missing()
+        if self.trace is not None:
+            self.trace.close()
+        return code
 
     def _say_what_is_missing(self) -> int:
         """Name the answers that there are not, and return the exit code."""
@@ -177,7 +187,7 @@ class Session:
     async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> Run:
         with ExitStack() as shown:
             observer: RunObserver = shown.enter_context(progress(self.err, self.out))
-            run = Run(planned.plan, benchmark, store, observer)
+            run = Run(planned.plan, benchmark, store, observer, self._observers_of)
             await run.load()
             self._runs.append((planned, run))
             run.import_records(self._records_elsewhere(planned.plan))
@@ -191,6 +201,9 @@ class Session:
                 async with self.open_model(planned.plan) as model:
                     await run.answer(model)
         return run
+
+    def _observers_of(self, label: str) -> list[Observer]:
+        return observers_of_search(self.trace, self.log, label)
 
     def _records_elsewhere(self, plan: Plan) -> list[Record]:
         """Read the records that the other runs of this sweep have written so far."""

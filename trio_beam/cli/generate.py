@@ -8,9 +8,11 @@ from typing import Any
 import attrs
 import click
 
+from trio_beam import __version__
 from trio_beam.cli.generate_command import GenerateCommand
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
+from trio_beam.command.observing import observing_options, open_log, open_trace
 from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -69,6 +71,8 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @attempt_timeout_option(300.0)
 @option("output", "--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 @option("output", "--debug", is_flag=True, help="Print the [BeamSearch] lines on standard error.")
+@option("output", "--tree", is_flag=True, help="At the end, print the tree of beams.")
+@observing_options
 @option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def generate(
@@ -88,6 +92,9 @@ def generate(
     with plain_errors():
         given["headers"], given["api_key"] = headers_and_key(given)
         given["prices"] = prices_from(given)
+        program = f"trio_beam {__version__}"
+        given["trace"] = open_trace(given["trace"], given["trace_without"], program)
+        given["log"] = open_log(given["log_level"])
         work = GenerateCommand(
             prompt=messages if chat or system else prompt,
             strategy=strategy_from(ctx, given),

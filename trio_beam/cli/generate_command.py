@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from trio_beam.cli.closing import describe_result, explain_nothing, explain_thinking
+from trio_beam.cli.tree import print_tree
 from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
@@ -30,6 +31,10 @@ from trio_beam.errors import LocalModelError
 from trio_beam.local.server import serve_local
 from trio_beam.observers.debug import DebugLines
 from trio_beam.observers.progress import progress
+from trio_beam.observers.trace import Trace
+from trio_beam.traces import RecordedTrace
+from trio_beam.traces.format import Line
+from trio_beam.traces.writing import SearchLines
 
 #: Said after a search on the embedded model, which few have come for.
 _NEXT = "next: --json (all beams), --base-url URL (a server of yours), --help (the rest)"
@@ -60,6 +65,9 @@ class GenerateCommand:
     as_json: bool
     debug: bool
     quiet: bool
+    tree: bool = False
+    trace: Trace | None = None
+    log: Observer | None = None
     embedded: str = attrs.field(default="", init=False)
     _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
@@ -117,10 +125,13 @@ class GenerateCommand:
     async def _run(self, endpoint: Endpoint) -> int:
         error: SearchFailed | None = None
         with ExitStack() as shown:
-            observers: list[Observer] = []
+            observers: list[Observer] = [one for one in (self.trace, self.log) if one is not None]
+            recorded = RecordedTrace()
+            if self.tree:
+                observers.append(_lines_into(recorded))
             if self.debug:
                 observers.append(DebugLines(say))
-            elif not self.quiet:
+            elif not self.quiet and self.log is None:
                 observers.append(shown.enter_context(progress(Console(stderr=True), self._before)))
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
             start = trio.current_time()
@@ -140,6 +151,10 @@ class GenerateCommand:
             say(f"Error: {why}")
         elif error is None and _unanswered(result):
             say(f"Error: {explain_thinking(result, self.strategy)}")
+        if recorded.searches:
+            print_tree(Console(stderr=True), recorded.searches[0])
+        if self.trace is not None:
+            self.trace.close()  # after the result, which was paid for, even if that is not in it
         return 0 if error is None and result.beams and not _unanswered(result) else 1
 
     def _print(self, result: SearchResult) -> None:
@@ -185,6 +200,16 @@ class GenerateCommand:
     def _print_status(self, line: str) -> None:
         if not self.quiet:
             say(line)
+
+
+def _lines_into(recorded: RecordedTrace) -> Observer:
+    """Return an observer that keeps a trace in memory."""
+
+    def add(lines: Sequence[Line]) -> None:
+        for line in lines:
+            recorded.add(line)
+
+    return SearchLines(add, trio.current_time, 1, "", prompts=True, texts=True)
 
 
 def _unanswered(result: SearchResult) -> bool:

@@ -14,6 +14,7 @@ from trio_beam.cli.generate import generate
 from trio_beam.cli.local import local
 from trio_beam.cli.probe import probe
 from trio_beam.cli.serve import serve
+from trio_beam.cli.view import view
 from trio_beam.command.help import Group
 
 _EXAMPLES = """
@@ -38,3 +39,4 @@ cli.add_command(generate)
 cli.add_command(local)
 cli.add_command(probe)
 cli.add_command(serve)
+cli.add_command(view)

@@ -17,7 +17,7 @@ from trio_beam.core.events import Observer
 from trio_beam.core.language_model import Sampler
 from trio_beam.core.steps import Outcome, Round
 from trio_beam.core.usage import UsageMeter
-from trio_beam.engine.round import OutcomeReceiver
+from trio_beam.engine.round import OutcomeReceiver, deliver
 from trio_beam.errors import EndpointError
 
 #: From the active beams and the block number (from 0) to candidates, prompt and completion tokens.
@@ -63,7 +63,7 @@ class MethodRounds:
         else:
             candidates = [text_beam(one, self._alpha) for one in given]
             expanded = Expanded(results={0: (candidates, prompt, completion)})
-        self._deliver(expanded, len(current.expansions), receiver, meter, emit)
+        self._deliver(expanded, current, receiver, meter, emit)
 
     def score(self, beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         """Score the candidates of the last round."""
@@ -85,12 +85,13 @@ class MethodRounds:
     def _deliver(
         self,
         expanded: Expanded,
-        ranks: int,
+        current: Round,
         receiver: OutcomeReceiver,
         meter: UsageMeter,
         emit: Observer,
     ) -> None:
         self._candidates = {}
+        ranks = len(current.expansions)
         last = ranks - 1  # a method may expand more beams than it was given
         found: dict[int, list[Beam]] = {rank: [] for rank in range(ranks)}
         errors: dict[int, list[EndpointError]] = {rank: [] for rank in range(ranks)}
@@ -110,5 +111,5 @@ class MethodRounds:
                 errors=tuple(errors[rank]),
                 cancelled=bool(expanded.errors) and not (found[rank] or errors[rank]),
             )
-            for event in receiver.receive(outcome).events:
-                emit(event)
+            length = meter.prompt_length
+            deliver(receiver, current, outcome, meter, emit, prompt_length=length)

@@ -7,6 +7,7 @@ from trio_beam.compat.session import Session
 from trio_beam.compat.text_beam import TextBeam
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.events import Event, SamplesReceived
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
@@ -24,10 +25,15 @@ async def sample(
     sampling = Sampling.of(config, enumerate=False, proposal_logprobs=False)
     alone = Round(number=1, purpose="expand", expansions=(expansion,), sampling=sampling)
     receiver = _One()
+
+    def emit(event: Event) -> None:
+        if not isinstance(event, SamplesReceived):  # this round is a part of the search's
+            session.emit(event)
+
     with session.call() as meter:
-        context = RequestContext(meter=meter, emit=session.emit)
+        context = RequestContext(meter=meter, emit=emit)
         sampler = await session.start(check_prompt(session.asked(prompt)), context)
-        await run_round(sampler, alone, receiver, meter, session.emit)
+        await run_round(sampler, alone, receiver, meter, emit)
         outcome = receiver.outcome
         if outcome.errors:
             raise outcome.errors[0]

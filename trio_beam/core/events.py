@@ -6,26 +6,37 @@ exceptions propagate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.block import Continuation
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.mcmc_config import McmcConfig
+from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RequestEnded,
     RequestHedged,
     RequestRetried,
+    RequestSent,
+    RequestWaiting,
     SearchEvent,
 )
-from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
+from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
+from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.usage import Usage
+from trio_beam.errors import EndpointError
 
 #: Purpose of a round's requests: to expand beams, to evaluate candidates by rollouts, a judge or a reward
 #: model, or to move particles.
 Purpose: TypeAlias = Literal["expand", "rollout", "judge", "reward", "move"]
+NO_PROMPT = Prompt()
+NO_USAGE = Usage()
 
 
 @attrs.frozen(kw_only=True)
@@ -35,10 +46,31 @@ class SearchStarted(SearchEvent):
     Attributes:
         config: configuration of the search.
         rounds: maximum number of rounds.
+        prompt: what is searched for a continuation of.
+        entropy: seed of its random decisions: the configuration's seed, or a number drawn at its start.
     """
 
     config: BeamSearchConfig
     rounds: int
+    prompt: Prompt = attrs.field(default=NO_PROMPT, eq=False)
+    entropy: int = attrs.field(default=0, eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class PromptPrepared(SearchEvent):
+    """The model is ready for the prompt, before the first round.
+
+    Attributes:
+        prompt_length: length of the prompt in tokens, or an upper bound; 0 if unknown.
+        opens_thinking: whether the prompt, or the template around it, has opened the model's thinking.
+        usage: cost of the preparation.
+        reserved: completion and prompt tokens that count against the budget.
+    """
+
+    prompt_length: int = 0
+    opens_thinking: bool = False
+    usage: Usage = NO_USAGE
+    reserved: tuple[int, int] = (0, 0)
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +88,50 @@ class RoundStarted(SearchEvent):
     rounds: int
     beams: int
     samples: int
+
+
+@attrs.frozen(kw_only=True)
+class SamplesReceived(SearchEvent):
+    """What was asked about one beam has come back, as the model gave it: all that the search decides from.
+
+    Attributes:
+        round: number of the round (of the block, for a chain), from 1.
+        purpose: purpose of the round's requests.
+        rank: rank of the beam in the round, or number of the chain, from 0.
+        beam: the beam that was continued, judged or scored.
+        wanted: number of continuations that were asked for.
+        max_tokens: maximum length of each, in tokens.
+        temperature: at which they were sampled.
+        scorer: what asks the questions (``"judge"``) or gives the scores (``"reward"``).
+        continuations: the continuations or a judge's answers, by sample index; fewer than wanted if some
+            requests failed.
+        candidates: complete beams instead, from an overridden method of `BeamSearchSampling`.
+        step_scores: a reward model's score for each block; None without one.
+        errors: errors of failed requests, in sample order.
+        cancelled: whether it was cancelled, because of a sibling or from outside.
+        exhausted: whether the budget did not allow a request.
+        prompt_length: length of the prompt in tokens as it is known now; 0 if unknown.
+        usage: cost of the search (of the chain) so far.
+        reserved: completion and prompt tokens that count against the budget.
+    """
+
+    round: int
+    purpose: Purpose
+    rank: int
+    beam: Beam = attrs.field(eq=False)
+    wanted: int
+    max_tokens: int
+    temperature: float = 1.0
+    scorer: ModelScorer | RewardScorer | None = attrs.field(default=None, eq=False)
+    continuations: Mapping[int, Continuation] = attrs.field(factory=dict, eq=False)
+    candidates: tuple[Beam, ...] = attrs.field(default=(), eq=False)
+    step_scores: tuple[float, ...] | None = None
+    errors: tuple[EndpointError, ...] = ()
+    cancelled: bool = False
+    exhausted: bool = False
+    prompt_length: int = 0
+    usage: Usage = NO_USAGE
+    reserved: tuple[int, int] = (0, 0)
 
 
 @attrs.frozen(kw_only=True)
@@ -128,7 +204,12 @@ class RoundFinished(SearchEvent):
         living: the ended and the active beams; every beam of a later result is, or continues, one of them. ()
             with `Resample.moves`, which still change what was sampled.
         particles: with weights, what `SearchResult.particle_rounds` will have of this round.
-        scored: this round's candidates with their scores and step scores, best first.
+        scored: the candidates of the round with their scores, and the beams at the maximum length, best
+            first. Candidates with the same tokens are one; those that could not be evaluated are missing.
+        kept: what the selection keeps: the active beams, then the ended ones of all rounds, best first. With
+            weights, a candidate may be kept several times.
+        futures: with lookahead, the estimated log (nats) of the sum of p^alpha over the futures of each
+            candidate in `scored`; None where there is no estimate.
     """
 
     round: int
@@ -142,6 +223,8 @@ class RoundFinished(SearchEvent):
     living: tuple[Beam, ...] = attrs.field(default=(), eq=False)
     particles: ParticleRound | None = None
     scored: tuple[Beam, ...] = attrs.field(default=(), eq=False)
+    kept: tuple[Beam, ...] = attrs.field(default=(), eq=False)
+    futures: tuple[float | None, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -150,9 +233,13 @@ class McmcStarted(SearchEvent):
 
     Attributes:
         config: configuration of the chains.
+        prompt: what they continue.
+        entropy: seed of their random decisions: the configuration's seed, or a number drawn at the start.
     """
 
     config: McmcConfig
+    prompt: Prompt = attrs.field(default=NO_PROMPT, eq=False)
+    entropy: int = attrs.field(default=0, eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -187,6 +274,7 @@ class ChainStepped(SearchEvent):
         probability: acceptance probability.
         accepted: whether the proposal was accepted.
         beam: the text after the step.
+        proposed: the text that was proposed.
     """
 
     chain: int
@@ -197,6 +285,7 @@ class ChainStepped(SearchEvent):
     probability: float
     accepted: bool
     beam: Beam = attrs.field(factory=Beam, eq=False)
+    proposed: Beam = attrs.field(factory=Beam, eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -210,13 +299,31 @@ class SearchFinished(SearchEvent):
     result: SearchResult
 
 
+@attrs.frozen(kw_only=True)
+class SearchStopped(SearchEvent):
+    """The search has failed or was cancelled from outside, and returns nothing.
+
+    Attributes:
+        result: the best so far, with ``stop_reason="failed"`` or ``"interrupted"``.
+        error: the error that the call is about to raise; None after a cancellation.
+    """
+
+    result: SearchResult
+    error: SearchFailed | None = None
+
+
 Event: TypeAlias = (
     SearchStarted
+    | PromptPrepared
     | RoundStarted
+    | SamplesReceived
     | BeamExpanded
     | BeamFailed
     | EvaluationStarted
     | RoundFinished
+    | RequestWaiting
+    | RequestSent
+    | RequestEnded
     | RequestRetried
     | RequestHedged
     | EndpointPaused
@@ -225,5 +332,6 @@ Event: TypeAlias = (
     | ChainExtended
     | ChainStepped
     | SearchFinished
+    | SearchStopped
 )
 Observer: TypeAlias = Callable[[Event], None]

@@ -18,7 +18,7 @@ from trio_beam.core.confidence import ConfidenceLimit
 from trio_beam.core.price import Price
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import TAGS, closing_of, opening_tag
-from trio_beam.core.request_events import RequestObserver
+from trio_beam.core.request_events import BEFORE_ROUNDS, RequestObserver, RequestOrigin
 from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.errors import EndpointError
 
@@ -106,6 +106,7 @@ class RequestContext:
     Attributes:
         meter: counts the search's requests and tokens.
         emit: receives events.
+        origin: what the request is for.
         deadline: the time left; paused while the request waits for a slot.
         allotment: the part of the budget allotted to the request; None: none was allotted.
         attempts: number of times the current request has been sent.
@@ -114,6 +115,7 @@ class RequestContext:
 
     meter: UsageMeter
     emit: RequestObserver
+    origin: RequestOrigin = BEFORE_ROUNDS
     deadline: Deadline = NO_DEADLINE
     allotment: Allotment | None = None
     attempts: int = 0

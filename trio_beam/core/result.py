@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.result_html import beams_as_html
 from trio_beam.core.usage import Usage
 from trio_beam.errors import EndpointError, TrioBeamError
 
@@ -110,6 +111,15 @@ class SearchResult:
         """Effective number of distinct answers of a vote: 1 / sum(share^2); None without a vote."""
         squares = sum(share * share for _, share in self.votes)
         return 1 / squares if squares else None
+
+    def _repr_html_(self) -> str:
+        """Return the tree of its beams, for notebooks."""
+        usage = self.usage
+        caption = (
+            f"{self.stop_reason} after {self.rounds} rounds: {usage.completion_tokens} tokens in"
+            f" {usage.requests} requests"
+        )
+        return beams_as_html(self.beams, caption)
 
 
 class SearchFailed(TrioBeamError):

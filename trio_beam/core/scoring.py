@@ -42,19 +42,27 @@ def call_scorer(scorer: Scorer, beams: Sequence[Beam], config: AnyConfig) -> lis
     try:
         scores = scorer(beams, config)
     except Exception as error:
-        raise scorer_failed(error, config) from error
+        failed = scorer_failed(error, config)
+        raise failed from failed.__cause__
     return check_scores(config.scorer, scores, beams)
 
 
 def scorer_failed(error: Exception, config: AnyConfig) -> ScorerError:
-    """Return the error for a scorer that raised, with a hint if a `Beam.logprob` of None may be why."""
+    """Return the error for a scorer that raised, with a hint if a `Beam.logprob` of None may be why.
+
+    It is caused by `error`, unless that says itself how the scorer failed.
+    """
+    if isinstance(error, ScorerError):
+        return error
     message = f"failed: {error!r}"
     if not config.needs_logprobs and isinstance(error, TypeError) and "None" in str(error):
         message += (
             "; no log-probabilities were asked for: put @trio_beam.scorers.needs_logprobs over a scorer that"
             " reads Beam.logprob"
         )
-    return ScorerError(name_of(config.scorer), message)
+    failed = ScorerError(name_of(config.scorer), message)
+    failed.__cause__ = error
+    return failed
 
 
 def check_scores(scorer: object, scores: object, beams: Sequence[Beam]) -> list[float]:

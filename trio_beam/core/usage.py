@@ -152,6 +152,11 @@ class UsageMeter:
         )
 
     @property
+    def reserved(self) -> tuple[int, int]:
+        """Completion and prompt tokens that count against the budget: spent, or possibly spent."""
+        return self._committed, self._committed_prompt
+
+    @property
     def tokens_left(self) -> float:
         """Number of completion tokens left; infinite without a limit.
 

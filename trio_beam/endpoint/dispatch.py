@@ -6,6 +6,7 @@ slot, a retry or the end of a pause holds no slot.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -17,8 +18,11 @@ from trio_beam.core.language_model import RequestContext
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RequestEnded,
     RequestHedged,
     RequestRetried,
+    RequestSent,
+    RequestWaiting,
 )
 from trio_beam.core.usage import Reservation
 from trio_beam.dialects.common.exchange import WireRequest
@@ -40,6 +44,8 @@ from trio_beam.http.client import HttpClient
 T = TypeVar("T")
 #: Maximum number of hedges per attempt.
 _MAX_HEDGES = 2
+#: Numbers the requests of all endpoints, so that the events of a search and of its judge's stay apart.
+_numbers = itertools.count(1)
 
 
 class _Racer(NamedTuple):
@@ -56,7 +62,9 @@ class _PendingRequest(Generic[T]):
     Attributes:
         failed: number of failed attempts.
         waited: seconds waited between attempts.
+        queued: seconds that the current attempt waited for its slot.
         generation: the limiter's generation when the slot for the current attempt was taken.
+        number: of the request in this process.
     """
 
     request: WireRequest[T]
@@ -64,7 +72,9 @@ class _PendingRequest(Generic[T]):
     reservation: Reservation
     failed: int = 0
     waited: float = 0.0
+    queued: float = 0.0
     generation: int = 0
+    number: int = attrs.field(factory=lambda: next(_numbers), init=False)
 
 
 @attrs.define(kw_only=True)
@@ -139,6 +149,8 @@ class Dispatcher:
             return None
         call.waited += decision.seconds
         return RequestRetried(
+            request=call.number,
+            origin=call.context.origin,
             error=error,
             attempt=call.failed,
             attempts=self.retry.attempts,
@@ -147,8 +159,9 @@ class Dispatcher:
 
     async def _send_once(self, call: _PendingRequest[T]) -> T:
         """Send a request once, with its hedges, while holding a slot."""
+        call.queued = 0.0
         if self._pausing() or not self.limiter.try_acquire():
-            await self._wait_for_slot(call.context)
+            await self._wait_for_slot(call)
         call.generation = self.limiter.generation
         try:
             delay = self._hedge_delay()
@@ -158,11 +171,14 @@ class Dispatcher:
         finally:
             self.limiter.release()
 
-    async def _wait_for_slot(self, context: RequestContext) -> None:
+    async def _wait_for_slot(self, call: _PendingRequest[Any]) -> None:
         """Wait for a slot and for the end of any pause, during which no slot is held.
 
         Neither wait counts against the beam's timeout.
         """
+        context, start = call.context, trio.current_time()
+        waiting = RequestWaiting(request=call.number, origin=context.origin, paused=self._pausing())
+        context.emit(waiting)
         with context.deadline.paused():
             while True:
                 if self._pausing():
@@ -170,6 +186,7 @@ class Dispatcher:
                 if not self.limiter.try_acquire():
                     await self.limiter.acquire(context.meter)
                 if not self._pausing():
+                    call.queued = trio.current_time() - start
                     return
                 self.limiter.release()
 
@@ -196,16 +213,28 @@ class Dispatcher:
         # Counted when it is sent, since it may be cancelled before.
         if hedge_after is not None:
             self.hedges += 1
-            context.emit(RequestHedged(after=hedge_after))
+            hedged = RequestHedged(request=call.number, origin=context.origin, after=hedge_after)
+            context.emit(hedged)
         self._count(context, again=again)
+        sent = RequestSent(
+            request=call.number,
+            origin=context.origin,
+            attempt=context.attempts,
+            hedge=hedge_after is not None,
+            waited=0.0 if hedge_after is not None else call.queued,
+            path=request.path,
+        )
+        context.emit(sent)
         start = trio.current_time()
         try:
             response = await self.http.attempt(request)
         except trio.Cancelled:
             self._count_cancelled(context)
             reservation.lost(request.max_tokens)
+            _emit_end(sent, context, start, "cancelled")
             raise
         except EndpointError as error:
+            _emit_end(sent, context, start, "error", error)
             self._note_pause(error, context)  # now: the other attempt of a race may take long
             if isinstance(error, AttemptTimeout):
                 self._count_cancelled(context)
@@ -218,6 +247,7 @@ class Dispatcher:
             else:
                 reservation.refund(request.max_tokens)
             raise
+        _emit_end(sent, context, start, "response")
         reservation.responded(request.max_tokens)
         if isinstance(response, Abandoned):
             self._count_cancelled(context)
@@ -301,6 +331,24 @@ class Dispatcher:
         if winner.error is not None:
             raise winner.error
         return winner.response  # type: ignore[return-value]  # the list holds both kinds
+
+
+def _emit_end(
+    sent: RequestSent,
+    context: RequestContext,
+    start: float,
+    outcome: Literal["response", "error", "cancelled"],
+    error: EndpointError | None = None,
+) -> None:
+    ended = RequestEnded(
+        request=sent.request,
+        origin=sent.origin,
+        attempt=sent.attempt,
+        outcome=outcome,
+        seconds=trio.current_time() - start,
+        error=error,
+    )
+    context.emit(ended)
 
 
 def _is_overload(error: EndpointError) -> bool:

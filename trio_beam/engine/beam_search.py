@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -18,7 +17,7 @@ from trio_beam.core.steps import Failed, Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.evaluation import run_scored_round
 from trio_beam.engine.round import RoundRunner, run_round
-from trio_beam.engine.run import ENTROPY_BITS, Run, search_failed
+from trio_beam.engine.run import Run, search_failed
 from trio_beam.errors import ScorerError, VoteError
 
 
@@ -46,7 +45,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
     ) -> None:
         super().__init__(model, prompt, strategy, observers, index=index)
         self._runner = runner
-        self._machine = BeamSearchMachine(strategy, secrets.randbits(ENTROPY_BITS))
+        self._machine = BeamSearchMachine(strategy, self._entropy)
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
         """Return the current beams, including the received part of an open round."""
@@ -56,7 +55,12 @@ class BeamSearchRun(Run[BeamSearchConfig]):
             raise self._failed_by(error) from ExceptionGroup("the vote failed", [error])
 
     def _started(self) -> Event:
-        return SearchStarted(config=self._strategy, rounds=self._strategy.rounds)
+        return SearchStarted(
+            config=self._strategy,
+            rounds=self._strategy.rounds,
+            prompt=self._prompt,
+            entropy=self._entropy,
+        )
 
     @property
     def _meter(self) -> UsageMeter:
@@ -108,9 +112,7 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         try:
             scores = await step.scorer(step.beams, self._strategy)
         except Exception as error:
-            failed = scorer_failed(error, self._strategy)
-            failed.__cause__ = error
-            self._machine.scorer_failed(failed)
+            self._machine.scorer_failed(scorer_failed(error, self._strategy))
         else:
             self._machine.take_scores(step.beams, scores)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -20,7 +19,7 @@ from trio_beam.core.scoring import scorer_failed
 from trio_beam.core.steps import Round, ScoreCandidates
 from trio_beam.core.usage import UsageMeter
 from trio_beam.engine.evaluation import run_scored_round
-from trio_beam.engine.run import ENTROPY_BITS, Run, search_failed
+from trio_beam.engine.run import Run, search_failed
 
 
 class ChainsRun(Run[McmcConfig]):
@@ -36,14 +35,14 @@ class ChainsRun(Run[McmcConfig]):
         index: int = 0,
     ) -> None:
         super().__init__(model, prompt, strategy, observers, index=index)
-        self._state = McmcRun(strategy, secrets.randbits(ENTROPY_BITS))
+        self._state = McmcRun(strategy, self._entropy)
 
     def best_so_far(self, stop_reason: StopReason) -> SearchResult:
         """Return the chains' current texts."""
         return self._state.result(stop_reason)
 
     def _started(self) -> Event:
-        return McmcStarted(config=self._strategy)
+        return McmcStarted(config=self._strategy, prompt=self._prompt, entropy=self._entropy)
 
     @property
     def _meter(self) -> UsageMeter:
@@ -118,9 +117,7 @@ class ChainsRun(Run[McmcConfig]):
         try:
             scores = await wanted.scorer(wanted.beams, self._strategy)
         except Exception as error:
-            failed = scorer_failed(error, self._strategy)
-            failed.__cause__ = error
-            chain.scorer_failed(failed)
+            chain.scorer_failed(scorer_failed(error, self._strategy))
         else:
             for event in chain.take_scores(wanted.beams, scores):
                 self._emit(event)

@@ -9,6 +9,7 @@ import trio
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt
+from trio_beam.core.request_events import RequestOrigin
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.steps import Expansion, Outcome, Round
 from trio_beam.core.usage import Allotment, UsageMeter
@@ -119,7 +120,10 @@ class _Scoring:
     async def _request(
         self, batch: Sequence[Expansion], allotment: Allotment
     ) -> Sequence[tuple[float, ...]]:
-        context = RequestContext(meter=self._meter, emit=self._emit, allotment=allotment)
+        origin = RequestOrigin(round=self._round.number, purpose="reward", rank=batch[0].rank)
+        context = RequestContext(
+            meter=self._meter, emit=self._emit, origin=origin, allotment=allotment
+        )
         beams = [one.beam for one in batch]
         scores = await run_within(
             self._round.sampling.beam_timeout,
@@ -133,7 +137,10 @@ class _Scoring:
 
     def _deliver(self, outcome: Outcome) -> None:
         self._missing.discard(outcome.rank)
-        reaction = deliver(self._receiver, outcome, self._emit)
+        length = self._meter.prompt_length
+        reaction = deliver(
+            self._receiver, self._round, outcome, self._meter, self._emit, prompt_length=length
+        )
         if reaction.cancel:
             self.scope.cancel(reason="a sibling failed")
 

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from trio_beam.core.block import Continuation, Token, too_long
-from trio_beam.core.events import Observer
+from trio_beam.core.events import Observer, SamplesReceived
 from trio_beam.core.language_model import (
     NO_DEADLINE,
     RequestContext,
@@ -25,9 +25,11 @@ from trio_beam.core.language_model import (
     forced_tokens,
     max_per_request,
     price_of,
+    prompt_length,
 )
 from trio_beam.core.reasoning import is_open
-from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling
+from trio_beam.core.request_events import RequestOrigin
+from trio_beam.core.steps import Expansion, Outcome, Reaction, Round
 from trio_beam.core.thinking_budget import end_thinking, forced_end, thinking_room
 from trio_beam.core.usage import Allotment, UsageMeter
 from trio_beam.engine.deadline import run_within
@@ -72,9 +74,16 @@ async def run_round(
     scopes = [trio.CancelScope() for _ in current.expansions]
     # Budgets are allotted by rank before any task runs, so that the result does not depend on timing.
     held = {
-        expansion.rank: _BeamTask(sampler, expansion, current.sampling, scope, meter, emit)
+        expansion.rank: _BeamTask(sampler, expansion, current, scope, meter, emit)
         for expansion, scope in zip(current.expansions, scopes, strict=True)
     }
+    begun = {expansion.rank: expansion for expansion in current.expansions}
+
+    def deliver_one(outcome: Outcome) -> Reaction:
+        length = prompt_length(sampler) or meter.prompt_length
+        asked = attrs.evolve(current, expansions=(begun[outcome.rank],))
+        return deliver(receiver, asked, outcome, meter, emit, prompt_length=length)
+
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
     try:
         async with trio.open_nursery() as nursery:
@@ -86,8 +95,9 @@ async def run_round(
             for expansion in current.expansions[: len(scopes) - current.held]:
                 begin(expansion)
             for _ in scopes:
-                reaction = deliver(receiver, await receive.receive(), emit)
+                reaction = deliver_one(await receive.receive())
                 for expansion in reaction.begin:
+                    begun[expansion.rank] = expansion
                     begin(expansion)
                 for rank in reaction.cancel:
                     scopes[rank].cancel(reason="a sibling failed, or the answer is settled")
@@ -98,14 +108,44 @@ async def run_round(
             task.release()
         # A cancelled round still delivers everything that arrived: it was paid for.
         for outcome in _buffered(receive):
-            deliver(receiver, outcome, emit)
+            deliver_one(outcome)
         send.close()
         receive.close()
 
 
-def deliver(receiver: OutcomeReceiver, outcome: Outcome, emit: Observer) -> Reaction:
-    """Pass an outcome to its receiver, emit the events that follow, and return the reaction."""
+def deliver(
+    receiver: OutcomeReceiver,
+    current: Round,
+    outcome: Outcome,
+    meter: UsageMeter,
+    emit: Observer,
+    *,
+    prompt_length: int,
+) -> Reaction:
+    """Pass an outcome of a round to its receiver, emit it and the events that follow; return the reaction."""
     reaction = receiver.receive(outcome)
+    expansion = next(one for one in current.expansions if one.rank == outcome.rank)
+    emit(
+        SamplesReceived(
+            round=current.number,
+            purpose=current.purpose,
+            rank=outcome.rank,
+            beam=expansion.beam,
+            wanted=expansion.n,
+            max_tokens=expansion.max_tokens,
+            temperature=current.sampling.temperature,
+            scorer=current.scorer,
+            continuations=outcome.continuations,
+            candidates=outcome.candidates,
+            step_scores=outcome.step_scores,
+            errors=outcome.errors,
+            cancelled=outcome.cancelled,
+            exhausted=outcome.exhausted,
+            prompt_length=prompt_length,
+            usage=meter.usage(),
+            reserved=meter.reserved,
+        )
+    )
     for event in reaction.events:
         emit(event)
     return reaction
@@ -134,14 +174,15 @@ class _BeamTask:
         self,
         sampler: Sampler,
         expansion: Expansion,
-        sampling: Sampling,
+        current: Round,
         scope: trio.CancelScope,
         meter: UsageMeter,
         emit: Observer,
     ) -> None:
         self._sampler = sampler
         self._expansion = expansion
-        self._sampling = sampling
+        self._round = current
+        self._sampling = current.sampling
         self._scope = scope
         self._meter = meter
         self._emit = emit
@@ -234,7 +275,16 @@ class _BeamTask:
         """Return between 1 and `count` continuations, within the beam's timeout."""
         request = self._sample_request(first, count)
         context = RequestContext(
-            meter=self._meter, emit=self._emit, deadline=NO_DEADLINE, allotment=allotment
+            meter=self._meter,
+            emit=self._emit,
+            origin=RequestOrigin(
+                round=self._round.number,
+                purpose=self._round.purpose,
+                rank=self._expansion.rank,
+                sample=first,
+            ),
+            deadline=NO_DEADLINE,
+            allotment=allotment,
         )
         got = await run_within(
             self._sampling.beam_timeout, context, lambda: self._sampler.sample(request, context)

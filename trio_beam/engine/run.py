@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 import attrs
 import trio
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.events import Event, Observer, SearchFinished
+from trio_beam.core.events import Event, Observer, PromptPrepared, SearchFinished, SearchStopped
 from trio_beam.core.language_model import (
     LanguageModel,
     RequestContext,
@@ -72,6 +74,8 @@ class Run(ABC, Generic[S]):
         self._observers = check_observers(observers)
         self._index = index
         self._ran = False
+        #: Seed of random decisions.
+        self._entropy = secrets.randbits(ENTROPY_BITS) if strategy.seed is None else strategy.seed
 
     async def run(self) -> SearchResult:
         """Search to the end.
@@ -80,6 +84,10 @@ class Run(ABC, Generic[S]):
             SearchFailed: from an `ExceptionGroup` of the causes.
             TrioBeamError: it has already run.
         """
+        with self._stop_told():
+            return await self._run_once()
+
+    async def _run_once(self) -> SearchResult:
         if self._ran:
             raise TrioBeamError("a search runs once; make another")
         self._ran = True
@@ -94,9 +102,32 @@ class Run(ABC, Generic[S]):
             ConfigError: `seconds` is not a number from 0 up.
         """
         check_seconds(seconds)
-        with trio.move_on_after(seconds):
-            return await self.run()
-        return self.best_so_far("deadline")
+        with self._stop_told():
+            with trio.move_on_after(seconds):
+                return await self._run_once()
+            return self._finished("deadline")
+
+    @contextmanager
+    def _stop_told(self) -> Iterator[None]:
+        """Emit the last event of a search that returns nothing."""
+        try:
+            yield
+        except SearchFailed as error:
+            self._emit(SearchStopped(result=error.partial, error=error))
+            raise
+        except Exception:
+            with suppress(Exception):  # nothing may hide the bug, perhaps of an observer
+                self._emit(SearchStopped(result=self._interrupted()))
+            raise
+        except BaseException:
+            self._emit(SearchStopped(result=self._interrupted()))
+            raise
+
+    def _interrupted(self) -> SearchResult:
+        try:
+            return self.best_so_far("interrupted")
+        except SearchFailed as error:  # by a vote
+            return error.partial
 
     async def _run(self) -> SearchResult:
         self._emit(self._started())
@@ -156,8 +187,16 @@ class Run(ABC, Generic[S]):
         self._meter.prompt_length = prompt_length(sampler)
         if self._strategy.several_blocks and thinks_apart(sampler):
             raise self._not_started(one_block_only())
-        if self._strategy.reasoning == "auto" and prompt_opens_thinking(sampler, self._prompt):
+        opens = prompt_opens_thinking(sampler, self._prompt)
+        if self._strategy.reasoning == "auto" and opens:
             self._open_thinking()
+        prepared = PromptPrepared(
+            prompt_length=self._meter.prompt_length,
+            opens_thinking=opens,
+            usage=self._meter.usage(),
+            reserved=self._meter.reserved,
+        )
+        self._emit(prepared)
         return sampler
 
     def _not_started(self, error: EndpointError) -> SearchFailed:

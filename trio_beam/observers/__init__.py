@@ -2,5 +2,7 @@
 
 from trio_beam.core.events import Event, Observer
 from trio_beam.observers.debug import DebugLines
+from trio_beam.observers.log import Log
+from trio_beam.observers.trace import Trace
 
-__all__ = ["DebugLines", "Event", "Observer"]
+__all__ = ["DebugLines", "Event", "Log", "Observer", "Trace"]

@@ -24,7 +24,7 @@ def to_line(record: msgspec.Struct) -> bytes:
     try:
         body = _encode(record)
     except (UnicodeEncodeError, OverflowError, TypeError):
-        body = _encode(_encodable(msgspec.structs.asdict(record)))
+        body = _encode(_encodable(msgspec.to_builtins(record, enc_hook=str)))
     return body[:-1] + _SEAL % zlib.crc32(body) + b"\n"
 
 

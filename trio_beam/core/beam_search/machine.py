@@ -423,6 +423,7 @@ class BeamSearchMachine:
 
     def _close(self, closed: OpenRound) -> RoundFinished:
         population, candidates, scored = closed.close()
+        ranked = scored.candidates
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += closed.failures
         self._exact = self._exact and closed.exact
@@ -445,12 +446,14 @@ class BeamSearchMachine:
             candidates=candidates,
             active=len(self._active),
             ended=len(self._ended),
-            best_score=max((beam.score for beam in scored), default=-math.inf),
+            best_score=max((beam.score for beam in ranked), default=-math.inf),
             completion_tokens=self.meter.completion_tokens,
             best=next(iter(best_first([*self._ended, *self._active])), Beam()),
             living=() if self.config.selection_part.moves else (*self._ended, *self._active),
             particles=particles,
-            scored=tuple(scored),
+            scored=tuple(ranked),
+            kept=(*self._active, *self._ended),
+            futures=tuple(map(scored.futures.get, ranked)) if scored.futures else (),
         )
 
     # -- the best so far

@@ -12,7 +12,7 @@ from trio_beam.core.beam_search.lookahead import look_ahead
 from trio_beam.core.beam_search.sample_order import SampleOrder
 from trio_beam.core.beam_search.stand_ins import fill_groups
 from trio_beam.core.block import CONTEXT, Continuation, known
-from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population
+from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population, ScoredRound
 from trio_beam.core.evaluation import Evaluation, first_seed, judge, reward
 from trio_beam.core.events import BeamExpanded, BeamFailed, Event
 from trio_beam.core.model_scorer import ModelScorer
@@ -336,11 +336,11 @@ class OpenRound:
         """Whether all that it is to choose from has come back."""
         return self._pool is not None
 
-    def close(self) -> tuple[Population, int, Sequence[Beam]]:
-        """Select; return the beams to keep, the number of candidates, and those scored, best first."""
+    def close(self) -> tuple[Population, int, ScoredRound]:
+        """Select; return the beams to keep, the number of candidates, and the scored round."""
         pool = self._pool
         assert pool is not None
-        scored = pool.scored_round().candidates
+        scored = pool.scored_round()
         return pool.select(), sum(map(len, self._groups)), scored
 
     def standing(self) -> list[Beam] | None:

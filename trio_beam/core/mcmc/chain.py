@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import attrs
+
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import CONTEXT, Continuation, known
@@ -125,7 +127,9 @@ class Chain:
         if seed is not None:
             # Chains number their samples in turn, so that no two samples share a seed.
             seed += self._samples * self._config.chains + self._number
-        expansion = Expansion(rank=0, beam=self._growing, n=1, max_tokens=wanted, seed=seed)
+        expansion = Expansion(
+            rank=self._number, beam=self._growing, n=1, max_tokens=wanted, seed=seed
+        )
         return Round(
             number=self.block, purpose="expand", expansions=(expansion,), sampling=self._sampling
         )
@@ -133,7 +137,7 @@ class Chain:
     def receive(self, outcome: Outcome) -> Reaction:
         """Process the outcome of the last step; a cancellation changes nothing."""
         if self._evaluation is not None:
-            return Reaction(self._receive_reward(self._evaluation, outcome))
+            return Reaction(self._receive_reward(self._evaluation, attrs.evolve(outcome, rank=0)))
         if outcome.errors:
             self.meter.completion_tokens += outcome.generated
             return Reaction(self._fail(outcome.errors[0]))
@@ -210,7 +214,8 @@ class Chain:
             return None
         self._evaluated += 1
         self._evaluation = evaluation
-        return evaluation.round
+        asked = attrs.evolve(one, rank=self._number)  # as all requests of the chain
+        return attrs.evolve(evaluation.round, expansions=(asked,))
 
     def _question_number(self, samples: int) -> int:
         """Number the answers of scorers behind the chains' own samples, which are far fewer."""
@@ -279,6 +284,7 @@ class Chain:
             probability=probability,
             accepted=accepted,
             beam=self.beam,
+            proposed=new,
         )
 
     def _begin_next(self) -> None:

@@ -121,4 +121,6 @@ def best_of(row: Mapping[str, float | None] | None, top: int) -> tuple[Token, ..
 
 def checked_logprob(value: float | None) -> float:
     """Validate one log-probability, as `checked_logprobs` does."""
+    if value is not None and NO_LOGPROB <= value <= 0:  # nearly always
+        return value
     return checked_logprobs([value])[0]

@@ -1,0 +1,103 @@
+"""Draw a recorded search on a terminal. No text of others moves its cursor or begins a line of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+from rich.tree import Tree as RichTree
+
+from trio_beam.core.printable import printable
+from trio_beam.traces import format as lines
+from trio_beam.traces.reader import RecordedSearch
+from trio_beam.traces.tree import Tree, TreeBeam
+
+_SHOWN = 72
+
+
+def print_tree(console: Console, search: RecordedSearch) -> None:
+    """Print a search on a console."""
+    for one in _draw(search):
+        console.print(one, highlight=False, soft_wrap=True)
+
+
+def _draw(search: RecordedSearch) -> Iterator[RenderableType]:
+    """Yield what is to be printed: a line about the search, its tree, and what it cost."""
+    began = search.began
+    label = f", {printable(began.label)}" if began.label else ""
+    kind = began.strategy.get("strategy", "")
+    yield Text(f"search {search.number}{label}: {printable(str(kind))}, {began.began}")
+    yield _branch(Tree(search).root, Text(_prompt(search), "dim"))
+    yield Text(_requests(search))
+    yield Text(_end(search))
+
+
+def _prompt(search: RecordedSearch) -> str:
+    prompt = search.began.prompt
+    if prompt is None:
+        return "(the prompt was left out)"
+    text = prompt.text if prompt.messages is None else str(prompt.messages[-1].get("content"))
+    return _shortened(text or "")
+
+
+def _branch(beam: TreeBeam, label: Text) -> RichTree:
+    tree = RichTree(label)
+    waiting = [(tree, beam)]
+    while waiting:  # a chain of a thousand rounds is too deep for recursion
+        branch, parent = waiting.pop()
+        for child in parent.children:
+            text = child.text
+            # What goes on in one way only is one line.
+            while len(child.children) == 1 and not child.fate and not child.in_result:
+                child = child.children[0]  # noqa: PLW2901
+                text = None if text is None or child.text is None else text + child.text
+            waiting.append((branch.add(_line(child, text)), child))
+    return tree
+
+
+def _line(beam: TreeBeam, text: str | None) -> Text:
+    style = "bold green" if beam.in_result == 1 else "" if beam.in_result else "dim"
+    shown = f"({beam.length} tokens)" if text is None else _shortened(text)
+    line = Text.assemble((shown or "(nothing)", style))
+    if beam.score is not None:
+        line.append(f"  {float(beam.score):.4f}", "cyan")
+    if beam.weight is not None:
+        line.append(f"  weight {beam.weight:.3g}", "cyan")
+    if beam.fate:
+        line.append(f"  {printable(beam.fate)}", "italic")
+    return line
+
+
+def _requests(search: RecordedSearch) -> str:
+    sent, ended = search.of(lines.Sent), search.of(lines.Ended)
+    if not sent:
+        return "no requests were recorded"
+    cancelled = sum(one.outcome == "cancelled" for one in ended)
+    failed = sum(one.outcome == "error" for one in ended)
+    waited = max(one.waited for one in sent)
+    return (
+        f"{len(sent)} requests: {failed} failed, {len(search.of(lines.Retried))} tried again,"
+        f" {len(search.of(lines.Hedged))} hedged, {cancelled} cancelled; the longest wait was"
+        f" {waited:.2f} s"
+    )
+
+
+def _end(search: RecordedSearch) -> str:
+    end = search.end
+    if end is None:
+        return "no end yet: it still runs, or its process was killed"
+    result = end.result
+    usage = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in result.usage.items())
+    line = f"{result.stop_reason} after {result.rounds} rounds and {end.at:.2f} s; {usage}"
+    if result.votes:
+        votes = [f"{_shortened(answer)!s} {share:.0%}" for answer, share in result.votes[:5]]
+        line += f"; votes: {', '.join(votes)}"
+    if isinstance(end, lines.Stopped) and end.message:
+        line += f"; {printable(end.message)}"
+    return line
+
+
+def _shortened(text: str) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 20]} ... {shown[-15:]}"

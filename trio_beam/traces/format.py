@@ -1,0 +1,471 @@
+"""The lines of a trace: what each holds, by kind. docs/reference/trace.md explains them.
+
+A line is a record of `trio_beam.records`: a JSON object with a checksum. Members that have their default are
+left out. Beams are numbered in each search, 0 being the empty beam, and times are seconds since the search
+began.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any, TypeAlias
+
+import msgspec
+
+#: Written in every header. A reader refuses traces of a later version; new members do not make one.
+VERSION = 1
+
+#: A float, or "inf", "-inf" or "nan", which JSON has no numbers for; None where it is unknown.
+Number: TypeAlias = float | str | None
+
+
+def number(value: float | None) -> Number:
+    """Return a float as it is written."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+class Line(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """The base of all lines.
+
+    Attributes:
+        search: number of the search among those that one `Trace` wrote, from 1.
+        at: seconds since the search began.
+    """
+
+    search: int = 0
+    at: float = 0.0
+
+
+class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The base of what lines hold."""
+
+
+class Header(Line, kw_only=True, tag="trace"):
+    """The first line of what one `Trace` writes; a file may have several."""
+
+    version: int
+    program: str = ""
+    began: str = ""
+
+
+class Token(msgspec.Struct, array_like=True):
+    """A token, as a list of what follows.
+
+    Attributes:
+        logprob: null where it is minus infinity.
+        bytes: in base64.
+        top: the alternatives, each a token.
+        forced: whether the search appended it.
+    """
+
+    text: str
+    logprob: float | None
+    id: int | None = None
+    bytes: builtins.bytes | None = None
+    top: list[Token] = []
+    forced: bool = False
+
+
+class Block(Part, kw_only=True):
+    """A continuation as the model gave it.
+
+    Attributes:
+        sample: its number among the samples of the beam, from 0.
+        tokens: None if texts are left out.
+        length: number of tokens.
+        logprob: sum over the tokens, in nats.
+        data: bytes of the text, if the tokens do not spell it.
+        keys: identities of the tokens, if they are not those of the tokens.
+        generated: number of tokens generated for it, if that is not their number.
+        more: further attributes that do not have their defaults.
+    """
+
+    sample: int
+    tokens: list[Token] | None = None
+    length: int = 0
+    logprob: Number = None
+    finish: str = "length"
+    exact: bool = True
+    data: bytes | None = None
+    keys: list[int | str] | None = None
+    generated: int | None = None
+    proposal: list[float | None] | None = None
+    reasoning: str | None = None
+    more: dict[str, Any] = {}
+
+
+class Error(Part, kw_only=True):
+    """An error: its class, message and other attributes."""
+
+    type: str
+    message: str = ""
+    fields: dict[str, Any] = {}
+
+
+class Node(Part, kw_only=True):
+    """A beam: one block behind its parent.
+
+    Attributes:
+        node: number of the beam.
+        parent: number of the beam that it continues; 0 for the empty one.
+        block: [number of the `Samples` line, sample], if its last block is one as the model gave it.
+        keys: otherwise, the identities of its last block's tokens.
+        text: what its last block adds to the text; None if texts are left out.
+        length: its length in tokens.
+        finish: why it ended; "length" if it can go on.
+    """
+
+    node: int
+    parent: int = 0
+    block: tuple[int, int] | None = None
+    keys: list[int | str] | None = None
+    text: str | None = None
+    length: int = 0
+    logprob: Number = 0.0
+    finish: str = "length"
+    finished: bool = False
+
+
+class Standing(Part, kw_only=True):
+    """A beam with its scores, as a selection sees it or a result has it.
+
+    Attributes:
+        score: None where it is minus infinity.
+        log_weight: of a particle, in nats.
+        weight: its share in the result, with weights.
+        reward: the reward that counts in its weight.
+        multiplicity: number of candidates with these tokens.
+        step_scores: a reward model's.
+        confidence: the lowest one over a window of its tokens, in nats.
+        confident: whether that is high enough to cast a vote.
+        future: with lookahead, the estimated log of the sum of p^alpha over its continuations.
+    """
+
+    beam: int
+    score: Number = None
+    log_weight: Number = 0.0
+    weight: float | None = None
+    reward: Number = 0.0
+    multiplicity: int = 1
+    step_scores: list[float] = []
+    confidence: Number = None
+    confident: bool = True
+    future: Number = None
+
+
+class Result(Part, kw_only=True):
+    """A result, as far as other lines do not have it; the first of its beams is the answer.
+
+    Attributes:
+        votes: each answer as a text, with its share.
+        vote_intervals: of each share, 95 %.
+    """
+
+    stop_reason: str
+    rounds: int
+    score: Number = None
+    exact: bool = True
+    log_evidence: Number = None
+    beams: list[Standing] = []
+    votes: list[tuple[str, float]] = []
+    vote_intervals: list[tuple[float, float]] = []
+    effective_votes: float | None = None
+    effective_sample_size: float | None = None
+    acceptance_rates: list[float | None] = []
+    r_hat: Number = None
+    usage: dict[str, int | float] = {}
+
+
+class Particles(Part, kw_only=True):
+    """The weights at the end of a round.
+
+    Attributes:
+        exponent: the power of p by which particles were drawn, or would have been.
+        effective_sample_size: of the weights under that power, before they were drawn.
+        resampled: whether they were drawn from all.
+    """
+
+    exponent: float
+    effective_sample_size: float
+    resampled: bool = False
+
+
+class PromptData(Part, kw_only=True):
+    """A prompt: a text, or messages."""
+
+    text: str | None = None
+    messages: list[dict[str, Any]] | None = None
+
+
+class SearchBegan(Line, kw_only=True, tag="search"):
+    """A search has begun. `prompt` is None if prompts are left out."""
+
+    began: str
+    strategy: dict[str, Any]
+    entropy: int
+    rounds: int
+    index: int = 0
+    label: str = ""
+    prompt: PromptData | None = None
+
+
+class Prepared(Line, kw_only=True, tag="prepared"):
+    """The model is ready for the prompt."""
+
+    prompt_length: int = 0
+    opens_thinking: bool = False
+    usage: dict[str, int | float] = {}
+    reserved: tuple[int, int] = (0, 0)
+
+
+class RoundBegan(Line, kw_only=True, tag="round"):
+    """A round has begun: `beams` beams are expanded by `samples` continuations."""
+
+    round: int
+    rounds: int
+    beams: int
+    samples: int
+
+
+class EvaluationBegan(Line, kw_only=True, tag="evaluation"):
+    """Requests about candidates are about to be sent."""
+
+    round: int
+    purpose: str
+    candidates: int
+    samples: int
+
+
+class Samples(Line, kw_only=True, tag="samples"):
+    """What was asked about a beam has come back.
+
+    Attributes:
+        number: number of the line among its kind in the search, from 1.
+        question: digest of what was asked about the beam, for a judge; "" if prompts are left out.
+        foreign: whether complete beams came instead of continuations.
+        usage: cost of the search (of the chain) so far.
+    """
+
+    number: int
+    round: int
+    purpose: str
+    rank: int
+    beam: int
+    wanted: int
+    max_tokens: int
+    temperature: float = 1.0
+    question: str = ""
+    blocks: list[Block] = []
+    foreign: bool = False
+    step_scores: list[float] | None = None
+    errors: list[Error] = []
+    cancelled: bool = False
+    exhausted: bool = False
+    prompt_length: int = 0
+    usage: dict[str, int | float] = {}
+    reserved: tuple[int, int] = (0, 0)
+
+
+class Beams(Line, kw_only=True, tag="beams"):
+    """Beams that the lines after this one name."""
+
+    beams: list[Node]
+
+
+class Expanded(Line, kw_only=True, tag="expanded"):
+    """A beam has been extended: by the numbers of the new beams, in sample order."""
+
+    round: int
+    rank: int
+    beams: list[int]
+    tokens: int
+    discarded: int = 0
+    forced: int = 0
+
+
+class Failure(Part, kw_only=True):
+    """A beam that failed in a round, 0 being before the first."""
+
+    round: int
+    beam: int
+    error: Error
+    attempts: int
+
+
+class Failed(Line, kw_only=True, tag="failed"):
+    """A beam could not be expanded or evaluated, or only partly."""
+
+    rank: int
+    failure: Failure
+
+
+class Selected(Line, kw_only=True, tag="selected"):
+    """A round was scored and selected.
+
+    Attributes:
+        scored: its candidates, best first.
+        kept: the beams that go on and those that have ended, best first. Particles that move do so after it.
+        particles: with weights, what is known of them.
+    """
+
+    round: int
+    scored: list[Standing]
+    kept: list[Standing]
+    active: int
+    ended: int
+    best_score: Number
+    completion_tokens: int
+    particles: Particles | None = None
+
+
+class Extended(Line, kw_only=True, tag="extended"):
+    """A chain's text has gained a block.
+
+    Attributes:
+        chain: number of the chain, from 0.
+        block: number of the block, from 1, among `blocks`.
+        beam: the text now.
+        reward: of that, if rewards are part of the target.
+    """
+
+    chain: int
+    block: int
+    blocks: int
+    beam: int
+    reward: Number = None
+
+
+class Stepped(Line, kw_only=True, tag="stepped"):
+    """A chain has made a step, or a particle a move.
+
+    Attributes:
+        chain: number of the chain, from 0; of a particle, its place after the round.
+        block: number of the block, from 1; of a particle, of the round.
+        step: number of the step after the block, from 1.
+        position: number of tokens that the proposed text has kept.
+        probability: with which it is accepted.
+        accepted: whether it was.
+        beam: the text after the step.
+        proposed: the text that was proposed.
+        reward: of that, if rewards are part of the target.
+    """
+
+    chain: int
+    block: int
+    step: int
+    position: int
+    probability: float
+    accepted: bool
+    beam: int
+    proposed: int
+    reward: Number = None
+
+
+class RequestLine(Line, kw_only=True):
+    """The base of lines about a request; `request` numbers those of a search, from 1."""
+
+    request: int
+    round: int = 0
+    purpose: str = "prepare"
+    rank: int = 0
+    sample: int = 0
+
+
+class Waiting(RequestLine, kw_only=True, tag="waiting"):
+    """A request waits for a slot, or for the end of a pause."""
+
+    paused: bool = False
+
+
+class Sent(RequestLine, kw_only=True, tag="sent"):
+    """An attempt was sent."""
+
+    attempt: int = 1
+    hedge: bool = False
+    waited: float = 0.0
+    path: str = ""
+
+
+class Ended(RequestLine, kw_only=True, tag="ended"):
+    """An attempt has ended: by a response, an error, or a cancellation."""
+
+    attempt: int = 1
+    outcome: str = "response"
+    seconds: float = 0.0
+    error: Error | None = None
+
+
+class Retried(RequestLine, kw_only=True, tag="retried"):
+    """A request will be sent again."""
+
+    error: Error
+    attempt: int
+    attempts: int
+    wait: float
+
+
+class Hedged(RequestLine, kw_only=True, tag="hedged"):
+    """A request was sent again, while the first attempt goes on."""
+
+    after: float
+
+
+class Paused(Line, kw_only=True, tag="paused"):
+    """A server asked for a pause."""
+
+    seconds: float
+    error: Error
+
+
+class Limited(Line, kw_only=True, tag="limit"):
+    """The endpoint has changed its limit."""
+
+    limit: int
+    before: int
+
+
+class Finished(Line, kw_only=True, tag="finished"):
+    """The search has its result."""
+
+    result: Result
+
+
+class Stopped(Line, kw_only=True, tag="stopped"):
+    """The search failed (`message` says why), or was cancelled; the result is the best so far.
+
+    Attributes:
+        cause: class of the first error that made it fail.
+        error: the scorer's or the vote's error, if that made it fail.
+    """
+
+    result: Result
+    message: str = ""
+    cause: str = ""
+    error: Error | None = None
+    failures: list[Failure] = []
+
+
+AnyLine: TypeAlias = (
+    Header
+    | SearchBegan
+    | Prepared
+    | RoundBegan
+    | EvaluationBegan
+    | Samples
+    | Beams
+    | Expanded
+    | Failed
+    | Selected
+    | Extended
+    | Stepped
+    | Waiting
+    | Sent
+    | Ended
+    | Retried
+    | Hedged
+    | Paused
+    | Limited
+    | Finished
+    | Stopped
+)
