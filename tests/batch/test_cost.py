@@ -35,6 +35,7 @@ def test_a_dry_run_tells_what_a_run_takes_and_writes_nothing(
     assert len(server[1]) - asked == 5 * asked
     answers = read(out)
     (cost,) = {answer.cost for answer in answers}
+    assert cost is not None
     assert cost == pytest.approx(
         sum(one.prompt_tokens + 10 * one.completion_tokens for one in answers[:1]) / 1e6
     )
@@ -56,7 +57,9 @@ def test_without_a_price_a_dry_run_says_so(
     done = invoke(server, prompts, "--out", tmp_path / "out", "--dry-run", 1)
     assert done.exit_code == 0, done.stderr
     assert "cost              no price is known" in done.stdout
-    assert "[" not in done.stdout.split("generated tokens")[1].splitlines()[0]  # one has no interval
+    assert (
+        "[" not in done.stdout.split("generated tokens")[1].splitlines()[0]
+    )  # one has no interval
 
 
 def test_a_run_stops_before_it_costs_more_and_goes_on_with_a_higher_limit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 import pytest
@@ -14,15 +15,19 @@ from trio_beam.core.statistics import sum_interval
 from trio_beam.core.usage import Budget, Purse, UsageMeter
 from trio_beam.errors import BudgetExhausted
 
-LIST = Prices(input=0.1, output=0.7, cached=0.025)
+LIST = Prices(input=0.1, output=0.7, cached=0.025).table
 
 
 def test_a_price_list_of_ones_own() -> None:
     counts = TokenCounts(prompt=1_000_003, cached=300_001, completion=20, reasoning=7)
     # 700,002 tokens at $0.10, 300,001 at $0.025 and 20 at $0.70, each a million.
-    assert LIST.cost(counts) == Decimal("0.070000200") + Decimal("0.007500025") + Decimal("0.000014")
+    assert LIST.cost(counts) == Decimal("0.070000200") + Decimal("0.007500025") + Decimal(
+        "0.000014"
+    )
     assert LIST.most(10, 20) == Decimal("0.000015")
-    assert Prices(input=1, output=2).cost(TokenCounts(prompt=3, cached=3)) == Decimal("0.000003")
+    assert Prices(input=1, output=2).table.cost(TokenCounts(prompt=3, cached=3)) == Decimal(
+        "0.000003"
+    )
     with pytest.raises(ConfigError, match="input must be a finite number from 0 up"):
         Prices(input=-1, output=0)
 
@@ -40,7 +45,13 @@ def test_dollars_add_as_they_are_written() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "written"),
-    [(0.0, "$0.00"), (12.345, "$12.35"), (0.5, "$0.50"), (0.0123, "$0.012"), (1.5e-7, "$0.00000015")],
+    [
+        (0.0, "$0.00"),
+        (12.345, "$12.35"),
+        (0.5, "$0.50"),
+        (0.0123, "$0.012"),
+        (1.5e-7, "$0.00000015"),
+    ],
 )
 def test_dollars_for_people(amount: float, written: str) -> None:
     assert dollars(amount) == written
@@ -66,7 +77,9 @@ def test_a_lost_request_is_charged_the_most_it_may_have_cost() -> None:
     reservation.responded(20)
     reservation.close()  # nothing came of that response
     usage = meter.usage()
-    assert usage.cost == 0.0000319  # twice 0.000015, and 4 at 0.1, 4 at 0.025 and 2 at 0.7 a million
+    assert (
+        usage.cost == 0.0000319
+    )  # twice 0.000015, and 4 at 0.1, 4 at 0.025 and 2 at 0.7 a million
     assert usage.uncertain_cost == 0.00003
     assert usage.unpriced == 0
 
@@ -102,7 +115,7 @@ def test_a_purse_is_shared() -> None:
 def test_no_order_of_requests_costs_more_than_the_budget(
     requests: list[tuple[int, int, int, int, int]], budget: int, rates: tuple[float, float, float]
 ) -> None:
-    prices = Prices(input=rates[0], output=rates[1], cached=rates[2])
+    prices = Prices(input=rates[0], output=rates[1], cached=rates[2]).table
     limit = Decimal(budget) / 1_000_000
     meter = UsageMeter(Budget(cost=limit))
     for tokens, prompt, generated, cached, fate in requests:
@@ -132,8 +145,6 @@ def test_shares_of_a_budget_do_not_add_up_to_more() -> None:
 
 def test_the_interval_of_a_sum_holds_95_times_of_100() -> None:
     """Fixed seed; with 1,000 trials the share of hits is between 93 and 97 % but for once in 300."""
-    import random
-
     source = random.Random(3)
     hits = 0
     for _ in range(1000):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.servers.mock_server import MockServer, answering
+from tests.traces.searches import facts
 from trio_beam import (
     BeamSearchConfig,
     ConfigError,
@@ -25,8 +27,10 @@ from trio_beam import (
     SearchFailed,
     SearchResult,
     Strategy,
+    replay,
     search,
 )
+from trio_beam.observers import Trace
 from trio_beam.strategies import self_consistency
 from trio_beam.testing import FakeEndpoint
 
@@ -51,13 +55,20 @@ async def test_cached_and_reasoning_tokens_are_counted_apart(autojump_clock: Moc
         config = attrs.evolve(CONFIG, tokens_per_step=9)
         result = await search(endpoint, "p", config)
     used = result.usage
-    assert (used.requests, used.prompt_tokens, used.cached_tokens, used.reasoning_tokens) == (1, 7, 4, 5)
+    assert (used.requests, used.prompt_tokens, used.cached_tokens, used.reasoning_tokens) == (
+        1,
+        7,
+        4,
+        5,
+    )
     # 36 tokens came, more than the server has counted: 3 x 1 + 4 x 0.1 + 36 x 10 millionths.
     assert used.cost == 0.0003634
     assert (used.uncertain_cost, used.unpriced) == (0.0, 0)
 
 
-async def test_a_server_charges_for_thinking_that_it_does_not_show(autojump_clock: MockClock) -> None:
+async def test_a_server_charges_for_thinking_that_it_does_not_show(
+    autojump_clock: MockClock,
+) -> None:
     server = MockServer()
     server.extra = usage(total_tokens=7 + 12 + 100)
     async with server.endpoint(prices=PRICES) as endpoint:
@@ -65,7 +76,9 @@ async def test_a_server_charges_for_thinking_that_it_does_not_show(autojump_cloc
     assert result.usage.cost == 0.001127
 
 
-async def test_without_a_count_the_prompt_is_as_long_as_it_was_sent(autojump_clock: MockClock) -> None:
+async def test_without_a_count_the_prompt_is_as_long_as_it_was_sent(
+    autojump_clock: MockClock,
+) -> None:
     server = MockServer()
     server.extra = {"usage": None}
     async with server.endpoint(prices=PRICES) as endpoint:
@@ -105,7 +118,7 @@ async def test_cancelled_requests_are_charged_at_their_estimate(autojump_clock: 
         except SearchFailed as error:
             result = error.partial
     assert result is not None
-    # Nothing came: the most is 12 tokens at 10, and the prompt, of which the first search has told the length.
+    # Nothing came: the most is 12 tokens at 10, and the prompt, whose length the first search has told.
     assert result.usage.cancelled == 1
     assert result.usage.cost == result.usage.uncertain_cost
     assert result.usage.cost is not None
@@ -119,7 +132,9 @@ async def test_a_refusal_costs_nothing(autojump_clock: MockClock) -> None:
     assert (result.usage.requests, result.usage.cost) == (2, 0.000367)
 
 
-@pytest.mark.parametrize("strategy", [CONFIG, McmcConfig(max_tokens=9, tokens_per_step=3, chains=2)])
+@pytest.mark.parametrize(
+    "strategy", [CONFIG, McmcConfig(max_tokens=9, tokens_per_step=3, chains=2)]
+)
 async def test_a_budget_without_a_price_is_refused_before_anything_is_sent(
     strategy: Strategy, autojump_clock: MockClock
 ) -> None:
@@ -144,6 +159,17 @@ async def test_a_budget_ends_a_search_with_the_best_so_far(autojump_clock: MockC
     # 127 and 134 millionths in two rounds; of the 89 left, two prompts of 13 tokens and 4 tokens are paid.
     assert result.beams[0].length == 3 + 3 + 1
     assert result.usage.cost == 0.000315
+
+
+async def test_a_search_with_a_budget_is_replayed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Without a server, from the price that the trace has."""
+    path = tmp_path / "trace.jsonl"
+    async with MockServer().endpoint(prices=PRICES) as endpoint:
+        made = attrs.evolve(CONFIG, max_cost=0.00035)
+        result = await search(endpoint, "p", made, observers=[Trace(path)])
+    assert facts(replay(path)) == facts(result)
 
 
 async def test_a_limit_of_the_endpoint_holds_for_all_searches(autojump_clock: MockClock) -> None:

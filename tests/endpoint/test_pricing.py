@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from trio_beam import ConfigError, Prices, TokenCounts
 from trio_beam.core.price import Price
 from trio_beam.endpoint import pricing
-from trio_beam.endpoint.pricing import ListPrice, Pricing
+from trio_beam.endpoint.pricing import Pricing, table_of
 
 LOCAL = "http://127.0.0.1:8000/v1"
 
 
-async def price(model: str, given: Any = "auto", base_url: str = LOCAL, **fields: Any) -> Price | None:
+async def price(
+    model: str, given: Any = "auto", base_url: str = LOCAL, **fields: Any
+) -> Price | None:
     found = Pricing(given, base_url)
     await found.look_up(model)
     return found.now(fields)
@@ -73,11 +75,13 @@ def test_all_lists_are_read_as_their_package_reads_them() -> None:
     checked = 0
     for model in models[::7]:  # each takes a millisecond
         prices = model.get_prices(now)
-        listed = ListPrice(prices)
-        if not listed.is_complete:
+        listed = table_of(prices)
+        if listed is None:
             continue
         checked += 1
-        counts = TokenCounts(prompt=250_000, cached=70_001, written=33_003, completion=17, reasoning=5)
+        counts = TokenCounts(
+            prompt=250_000, cached=70_001, written=33_003, completion=17, reasoning=5
+        )
         usage = Usage(
             input_tokens=250_000,
             cache_read_tokens=70_001,
@@ -90,11 +94,17 @@ def test_all_lists_are_read_as_their_package_reads_them() -> None:
 
 
 @given(st.integers(0, 300_000), st.integers(0, 10**4), st.data())
-def test_nothing_costs_more_than_the_bound(prompt: int, completion: int, data: st.DataObject) -> None:
+def test_nothing_costs_more_than_the_bound(
+    prompt: int, completion: int, data: st.DataObject
+) -> None:
     _, model = data_snapshot.get_snapshot().find_provider_model(
-        data.draw(st.sampled_from(["claude-sonnet-4-5", "gpt-5.4", "gemini-2.5-pro", "o1"])), None, None, None
+        data.draw(st.sampled_from(["claude-sonnet-4-5", "gpt-5.4", "gemini-2.5-pro", "o1"])),
+        None,
+        None,
+        None,
     )
-    found = ListPrice(model.get_prices(datetime.now(UTC)))
+    found = table_of(model.get_prices(datetime.now(UTC)))
+    assert found is not None
     read = data.draw(st.integers(0, prompt))
     cached = data.draw(st.integers(0, read))
     made = data.draw(st.integers(0, completion))
@@ -134,8 +144,8 @@ async def test_a_list_may_be_named() -> None:
     assert found is not None
     assert await price("gpt-4o-mini", None) is None
     own = Prices(input=1, output=2)
-    assert await price("gpt-4o-mini", own) is own
-    with pytest.raises(ConfigError, match="prices must be 'auto', .*openrouter"):
+    assert await price("gpt-4o-mini", own) == own.table
+    with pytest.raises(ConfigError, match=r"prices must be 'auto', .*openrouter"):
         Pricing("nobody", LOCAL)
 
 

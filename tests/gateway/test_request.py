@@ -203,7 +203,9 @@ def test_limits_on_what_a_request_may_ask_for(search: dict[str, Any], words: str
 
 
 def test_a_search_without_a_budget_gets_the_gateways() -> None:
-    assert Limits(max_search_tokens=10_000).applied_to(BeamSearchConfig()).max_total_tokens == 10_000
+    assert (
+        Limits(max_search_tokens=10_000).applied_to(BeamSearchConfig()).max_total_tokens == 10_000
+    )
     mine = BeamSearchConfig(max_total_tokens=500)
     assert Limits(max_search_tokens=10_000).applied_to(mine) == mine
     assert Limits().applied_to(BeamSearchConfig()) == BeamSearchConfig()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -95,6 +95,61 @@ def describe_cost(cost: float | None, uncertain: float = 0.0, unpriced: int = 0)
     return dollars(cost) + (f" ({', '.join(notes)})" if notes else "")
 
 
+#: US dollars per million tokens, in steps: each holds for prompts longer than its number of tokens.
+Rate: TypeAlias = tuple[tuple[int, Decimal], ...]
+
+
+@attrs.frozen(kw_only=True)
+class PriceTable:
+    """A price by rates; see `Rate`. A step's rate holds for all tokens of a response.
+
+    Attributes:
+        input: of the prompt's tokens.
+        cached: of those that are read from the server's cache.
+        written: of those that are written to it.
+        output: of generated tokens.
+        reasoning: of those that are reasoning.
+        request: US dollars for each request.
+    """
+
+    input: Rate
+    cached: Rate
+    written: Rate
+    output: Rate
+    reasoning: Rate
+    request: Decimal = ZERO
+
+    def cost(self, counts: TokenCounts) -> Decimal:
+        """Return the cost of a response, in US dollars."""
+        parts = (
+            (counts.prompt - counts.cached - counts.written, self.input),
+            (counts.cached, self.cached),
+            (counts.written, self.written),
+            (counts.completion - counts.reasoning, self.output),
+            (counts.reasoning, self.reasoning),
+        )
+        tokens = sum((count * _at(rate, counts.prompt) for count, rate in parts), ZERO)
+        return tokens / _MILLION + self.request
+
+    def most(self, prompt: int, completion: int) -> Decimal:
+        """Return the most that a response can cost, in US dollars.
+
+        What part of the prompt is cached, and of the answer is reasoning, is not known before, and a shorter
+        prompt may have a higher rate.
+        """
+        read = max(_highest(rate, prompt) for rate in (self.input, self.cached, self.written))
+        made = max(_highest(rate, prompt) for rate in (self.output, self.reasoning))
+        return (prompt * read + completion * made) / _MILLION + self.request
+
+
+def _at(rate: Rate, prompt: int) -> Decimal:
+    return next((price for beyond, price in reversed(rate) if prompt > beyond), rate[0][1])
+
+
+def _highest(rate: Rate, prompt: int) -> Decimal:
+    return max(price for beyond, price in rate if prompt > beyond or (beyond, price) == rate[0])
+
+
 @documented
 @attrs.frozen(kw_only=True)
 class Prices:
@@ -111,21 +166,10 @@ class Prices:
         unit=_UNIT,
         help="Price of the prompt's tokens that the server has read from its cache; None: as `input`.",
     )
-    _rates: tuple[Decimal, Decimal, Decimal] = attrs.field(init=False, repr=False, eq=False)
 
-    def __attrs_post_init__(self) -> None:
-        # Not a default, which would be made before the fields are validated.
+    @property
+    def table(self) -> PriceTable:
+        """The price by this list."""
         cached = self.input if self.cached is None else self.cached
-        rates = tuple(decimal_of(one) / _MILLION for one in (self.input, self.output, cached))
-        object.__setattr__(self, "_rates", rates)
-
-    def cost(self, counts: TokenCounts) -> Decimal:
-        """Return the cost of a response, in US dollars."""
-        read, made, again = self._rates
-        fresh = counts.prompt - counts.cached
-        return fresh * read + counts.cached * again + counts.completion * made
-
-    def most(self, prompt: int, completion: int) -> Decimal:
-        """Return the most that a response can cost, in US dollars."""
-        read, made, again = self._rates
-        return prompt * max(read, again) + completion * made
+        read, made, again = (((0, decimal_of(one)),) for one in (self.input, self.output, cached))
+        return PriceTable(input=read, cached=again, written=read, output=made, reasoning=made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -64,6 +64,9 @@ def _sum(one: float | None, other: float | None) -> float | None:
     return add_dollars(one, other)
 
 
+#: Completion tokens, prompt tokens and US dollars.
+Reserved: TypeAlias = tuple[int, int, Decimal]
+NOTHING_RESERVED: Reserved = (0, 0, ZERO)
 _INFINITE = Decimal("Infinity")
 NO_PRICE = (
     "None, since no price of the model is known: give its prices (prices=Prices(input=..., output=...) at the"
@@ -152,9 +155,9 @@ class UsageMeter:
         )
 
     @property
-    def reserved(self) -> tuple[int, int]:
-        """Completion and prompt tokens that count against the budget: spent, or possibly spent."""
-        return self._committed, self._committed_prompt
+    def reserved(self) -> Reserved:
+        """What counts against the budget: spent, or possibly spent."""
+        return self._committed, self._committed_prompt, self._committed_cost
 
     @property
     def tokens_left(self) -> float:

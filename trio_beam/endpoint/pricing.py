@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
-from trio_beam.core.price import ZERO, Price, Prices, TokenCounts
+from trio_beam.core.price import ZERO, Prices, PriceTable, Rate
 from trio_beam.core.usage import NO_PRICE, Purse
 from trio_beam.errors import ConfigError
 
@@ -32,75 +32,39 @@ _CLOSED = {
 }
 #: The field by which requests choose a class of service, which has its own prices.
 _TIER = "service_tier"
-_MILLION = Decimal(1_000_000)
 _BOUND = "'auto', the name of a provider that genai-prices knows, a Prices(...), or None"
 
 
 #: The name of a model, and its provider's, or the server's address.
 Wanted: TypeAlias = tuple[str, str | None, str | None]
 #: Returns the price at this time, for requests of some class.
-Listed: TypeAlias = Callable[[Mapping[str, str]], Price]
+Listed: TypeAlias = Callable[[Mapping[str, str]], PriceTable | None]
 
 
-@attrs.frozen(eq=False)
-class ListPrice:
-    """The price of a model in a list, at one time.
+def table_of(prices: Any) -> PriceTable | None:
+    """Return a `genai_prices.types.ModelPrice` as a table; None if it lacks what all searches need.
 
     What has no price of its own costs as much as what it is a part of: cached and written tokens as others of
-    the prompt, reasoning as others of the answer. Where a price depends on the prompt's length, that of its
-    step holds for all tokens.
+    the prompt, reasoning as others of the answer.
     """
 
-    _prices: Any  # genai_prices.types.ModelPrice
+    def rate(*keys: str) -> Rate:
+        found = (getattr(prices, key) for key in keys)
+        price = next(one for one in found if one is not None)
+        if isinstance(price, Decimal):
+            return ((0, price),)
+        return ((0, price.base), *((tier.start, tier.price) for tier in price.tiers))
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether it has prices of the prompt's tokens and of generated ones."""
-        return self._prices.input_mtok is not None and self._prices.output_mtok is not None
-
-    def cost(self, counts: TokenCounts) -> Decimal:
-        """Return the cost of a response, in US dollars."""
-        fresh = counts.prompt - counts.cached - counts.written
-        return (
-            fresh * self._rate(counts.prompt, "input_mtok")
-            + counts.cached * self._rate(counts.prompt, "cache_read_mtok", "input_mtok")
-            + counts.written * self._rate(counts.prompt, "cache_write_mtok", "input_mtok")
-            + (counts.completion - counts.reasoning) * self._rate(counts.prompt, "output_mtok")
-            + counts.reasoning * self._rate(counts.prompt, "output_reasoning_mtok", "output_mtok")
-            + (self._prices.requests_kcount or ZERO) / 1000
-        )
-
-    def most(self, prompt: int, completion: int) -> Decimal:
-        """Return the most that a response can cost, in US dollars.
-
-        What part of the prompt is cached, and of the answer is reasoning, is not known before, and a shorter
-        prompt may have a higher price.
-        """
-        lengths = {prompt, *(start for start in self._steps() if start < prompt)}
-        most_read, most_made = (
-            max(self._rate(length, key, plain) for length in lengths for key in keys)
-            for plain, keys in (
-                ("input_mtok", ("input_mtok", "cache_read_mtok", "cache_write_mtok")),
-                ("output_mtok", ("output_mtok", "output_reasoning_mtok")),
-            )
-        )
-        requests: Decimal = (self._prices.requests_kcount or ZERO) / 1000
-        return prompt * most_read + completion * most_made + requests
-
-    def _rate(self, length: int, *keys: str) -> Decimal:
-        """Return the first price there is, in US dollars per token, for a prompt of `length` tokens."""
-        found = (getattr(self._prices, key) for key in keys)
-        price = next((one for one in found if one is not None), ZERO)
-        if not isinstance(price, Decimal):
-            steps = [tier.price for tier in price.tiers if length > tier.start]
-            price = steps[-1] if steps else price.base
-        rate: Decimal = price / _MILLION
-        return rate
-
-    def _steps(self) -> list[int]:
-        """Return the lengths of prompts, in tokens, up to which prices hold."""
-        tiers = [getattr(value, "tiers", ()) for value in vars(self._prices).values()]
-        return [tier.start for some in tiers for tier in some]
+    if prices.input_mtok is None or prices.output_mtok is None:
+        return None
+    return PriceTable(
+        input=rate("input_mtok"),
+        cached=rate("cache_read_mtok", "input_mtok"),
+        written=rate("cache_write_mtok", "input_mtok"),
+        output=rate("output_mtok"),
+        reasoning=rate("output_reasoning_mtok", "output_mtok"),
+        request=(prices.requests_kcount or ZERO) / 1000,
+    )
 
 
 @attrs.define(eq=False)
@@ -165,10 +129,10 @@ class Pricing:
                 found.append((name, provider, None))
         return found
 
-    def now(self, fields: Mapping[str, Any]) -> Price | None:
+    def now(self, fields: Mapping[str, Any]) -> PriceTable | None:
         """Return the price at this time of requests with these fields; None if unknown."""
         if isinstance(self.given, Prices):
-            return self.given
+            return self.given.table
         if self._listed is None:
             return None
         tier = fields.get(_TIER)
@@ -202,8 +166,8 @@ def _find(*wanted: Wanted) -> Listed | None:
         except LookupError:
             continue
 
-        def at_this_time(context: Mapping[str, str], model: Any = model) -> ListPrice:
-            return ListPrice(model.get_prices(datetime.now(UTC), context))
+        def at_this_time(context: Mapping[str, str], model: Any = model) -> PriceTable | None:
+            return table_of(model.get_prices(datetime.now(UTC), context))
 
-        return at_this_time if at_this_time({}).is_complete else None
+        return at_this_time
     return None

@@ -194,6 +194,7 @@ class Run(ABC, Generic[S]):
             prompt_length=self._meter.prompt_length,
             opens_thinking=opens,
             usage=self._meter.usage(),
+            price=self._meter.price,
             reserved=self._meter.reserved,
         )
         self._emit(prepared)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import builtins
 import math
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import msgspec
+
+from trio_beam.core.usage import NOTHING_RESERVED, Reserved
 
 #: Written in every header. A reader refuses traces of a later version; new members do not make one.
 VERSION = 1
@@ -210,13 +213,25 @@ class SearchBegan(Line, kw_only=True, tag="search"):
     prompt: PromptData | None = None
 
 
+class Price(Part):
+    """A price in US dollars per million tokens, in steps for prompts longer than so many tokens."""
+
+    input: list[tuple[int, Decimal]]
+    cached: list[tuple[int, Decimal]]
+    written: list[tuple[int, Decimal]]
+    output: list[tuple[int, Decimal]]
+    reasoning: list[tuple[int, Decimal]]
+    request: Decimal = Decimal(0)
+
+
 class Prepared(Line, kw_only=True, tag="prepared"):
     """The model is ready for the prompt."""
 
     prompt_length: int = 0
     opens_thinking: bool = False
+    price: Price | None = None
     usage: dict[str, int | float] = {}
-    reserved: tuple[int, int] = (0, 0)
+    reserved: Reserved = NOTHING_RESERVED
 
 
 class RoundBegan(Line, kw_only=True, tag="round"):
@@ -264,7 +279,7 @@ class Samples(Line, kw_only=True, tag="samples"):
     exhausted: bool = False
     prompt_length: int = 0
     usage: dict[str, int | float] = {}
-    reserved: tuple[int, int] = (0, 0)
+    reserved: Reserved = NOTHING_RESERVED
 
 
 class Beams(Line, kw_only=True, tag="beams"):

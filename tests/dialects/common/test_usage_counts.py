@@ -19,7 +19,10 @@ from trio_beam.dialects.common.usage_counts import (
 @pytest.mark.parametrize(
     ("usage", "cached"),
     [
-        ({"prompt_tokens_details": {"cached_tokens": 3}}, 3),  # OpenAI, vLLM, llama.cpp, SGLang, xAI
+        (
+            {"prompt_tokens_details": {"cached_tokens": 3}},
+            3,
+        ),  # OpenAI, vLLM, llama.cpp, SGLang, xAI
         ({"prompt_tokens_details": None}, None),  # vLLM without --enable-prompt-tokens-details
         ({"input_tokens_details": {"cached_tokens": 3}}, 3),
         ({"prompt_cache_hit_tokens": 3, "prompt_cache_miss_tokens": 4}, 3),  # DeepSeek
@@ -50,7 +53,10 @@ def test_thought() -> None:
     ("usage", "charged"),
     [
         ({"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}, 5),
-        ({"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 20}, 13),  # xAI, Gemini: thinking
+        (
+            {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 20},
+            13,
+        ),  # xAI, Gemini: thinking
         ({"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 0}, 5),
         ({"completion_tokens": 5}, 5),
         ({}, 0),
