@@ -166,7 +166,7 @@ def narrow_cells(results: Results) -> tuple[str, Sequence[str], list[Sequence[st
         if (index >= TEXTS - 1 or len({row[index] for row in rows}) > 1)
         and (results.priced or _NARROW[index] != COST)
     ]
-    same = [rows[0][index] for index in range(len(_NARROW)) if rows and index not in kept]
+    same = [rows[0][index] for index in range(TEXTS - 1) if rows and index not in kept]
     wanted = {row.batch.wanted // row.batch.samples for row in results.rows}
     if len(wanted) == 1:
         count = wanted.pop()
