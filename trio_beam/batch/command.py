@@ -45,6 +45,7 @@ from trio_beam.command.server_options import (
     model_option,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
+from trio_beam.core.events import Observer
 from trio_beam.core.price import add_dollars, dollars
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
@@ -146,7 +147,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @option("output", "--beams", "all_beams", is_flag=True, help="All beams of each prompt.")
 @option("output", "--parquet", is_flag=True, help="At the end, the answers as Parquet too.")
 @observing_options
-@option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+@option("output", "-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None:
     """Search for every prompt of PROMPTS: JSON lines, CSV or Parquet, compressed or not.
@@ -329,9 +330,14 @@ class _BatchCommand:
                     folder=folder,
                     progress=self._progress,
                     given=self._given,
-                    observers_of=lambda name: observers_of_search(self._trace, self._log, name),
+                    observers_of=self._observers_of,
                 )
+                nursery.start_soon(self._progress.report)
                 await engine.run(job)
+
+    def _observers_of(self, name: str) -> list[Observer]:
+        assert self._progress is not None
+        return [self._progress.watch(), *observers_of_search(self._trace, self._log, name)]
 
     def _money_left(self) -> float | None:
         """Return what the rest of the run may cost, in US dollars.

@@ -73,7 +73,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @option("output", "--debug", is_flag=True, help="Print the [BeamSearch] lines on standard error.")
 @option("output", "--tree", is_flag=True, help="At the end, print the tree of beams.")
 @observing_options
-@option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+@option("output", "-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def generate(
     ctx: click.Context, /, prompt: str, chat: bool, system: str | None, **given: Any

@@ -87,7 +87,7 @@ class GenerateCommand:
             base_url = await nursery.start(self._serve)
         with self._searching:
             async with self._endpoint(base_url) as endpoint:
-                return await self._run(endpoint)
+                return await self._run(endpoint, nursery)
         assert self._search is not None
         say(f"Error: {self._server_error}")
         self._print(self._search.best_so_far("failed"))
@@ -122,7 +122,7 @@ class GenerateCommand:
             stream=self.stream,
         )
 
-    async def _run(self, endpoint: Endpoint) -> int:
+    async def _run(self, endpoint: Endpoint, nursery: trio.Nursery) -> int:
         error: SearchFailed | None = None
         with ExitStack() as shown:
             observers: list[Observer] = [one for one in (self.trace, self.log) if one is not None]
@@ -132,7 +132,9 @@ class GenerateCommand:
             if self.debug:
                 observers.append(DebugLines(say))
             elif not self.quiet and self.log is None:
-                observers.append(shown.enter_context(progress(Console(stderr=True), self._before)))
+                watched = shown.enter_context(progress(Console(stderr=True), self._before))
+                nursery.start_soon(watched.report)
+                observers.append(watched)
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
             start = trio.current_time()
             try:
