@@ -30,7 +30,7 @@ BELOW: dict[str, list[str]] = {
     "dialects": ["errors", "core"],
     "http": ["errors", "core", "dialects"],
     "event_loop": ["errors"],
-    "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local"],
+    "endpoint": ["errors", "core", "dialects", "event_loop", "http", "local", "records"],
     "rewards": ["errors", "core", "dialects", "endpoint"],
     "engine": ["errors", "core", "event_loop"],
     "local": ["errors", "core", "event_loop"],
@@ -38,12 +38,17 @@ BELOW: dict[str, list[str]] = {
     "records": ["errors", "core"],
     "traces": ["errors", "core", "answers", "engine", "records"],
     "observers": ["errors", "core", "records", "traces"],
+    "viewer": ["errors", "core", "traces"],
     "testing": ["errors", "core"],
     "compat": [
         *["errors", "core", "event_loop", "http", "endpoint", "engine", "asyncio", "observers"]
     ],
-    "command": ["errors", "core", "strategies", "dialects", "local", "observers"],
-    "gateway": ["errors", "core", "endpoint", "engine", "http", "strategies"],
+    "command": [
+        *["errors", "core", "strategies", "dialects", "endpoint", "local", "observers", "records"]
+    ],
+    "gateway": [
+        *["errors", "core", "endpoint", "engine", "http", "strategies", "traces", "viewer"]
+    ],
 }
 EVERYTHING = list(BELOW)
 BELOW |= dict.fromkeys(APPLICATIONS, EVERYTHING)

@@ -62,6 +62,7 @@ from trio_beam.core.registry import load_all
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestOrigin,
@@ -76,6 +77,7 @@ from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Budget, Usage, UsageMeter
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
 from trio_beam.endpoint.retry import RetryPolicy
@@ -93,6 +95,7 @@ from trio_beam.errors import (
     AttemptTimeout,
     BeamTimeout,
     BudgetExhausted,
+    CacheUnusable,
     ConfigError,
     ConnectionFailed,
     ContextOverflow,
@@ -104,6 +107,7 @@ from trio_beam.errors import (
     RateLimited,
     ReplayError,
     RequestRejected,
+    RequestTooLarge,
     ScorerError,
     ServerError,
     TraceUnreadable,
@@ -138,6 +142,7 @@ __all__ = [
     "Best",
     "Budget",
     "BudgetExhausted",
+    "CacheUnusable",
     "Capabilities",
     "ChainExtended",
     "ChainStepped",
@@ -176,6 +181,7 @@ __all__ = [
     "PromptLike",
     "PromptPrepared",
     "RateLimited",
+    "RatePaused",
     "Rating",
     "ReplayError",
     "RequestContext",
@@ -185,8 +191,10 @@ __all__ = [
     "RequestRejected",
     "RequestRetried",
     "RequestSent",
+    "RequestTooLarge",
     "RequestWaiting",
     "Resample",
+    "ResponseCache",
     "RetryPolicy",
     "RewardModel",
     "RewardScorer",

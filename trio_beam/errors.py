@@ -14,7 +14,9 @@
     │   │   └── ContextOverflow     caller    prompt and beam are longer than the model's context
     │   ├── MalformedResponse       server    a response that violates its protocol
     │   ├── LogprobsUnavailable     server    a response without the log-probabilities that a score needs
+    │   ├── RequestTooLarge         caller    a request may cost more tokens than the endpoint's rate has
     │   └── EndpointClosed          caller    the endpoint was not entered, or was closed during a search
+    ├── CacheUnusable               caller    the folder of a cache cannot be used
     ├── LocalModelError             caller    the embedded model is not installed or did not start
     ├── BudgetExhausted             internal  a request would exceed the search's budget; ends the search
     ├── ScorerError                 caller    a scorer raised, or did not return a number per candidate
@@ -209,8 +211,16 @@ def one_block_only() -> RequestRejected:
     )
 
 
+class RequestTooLarge(EndpointError):
+    """A request was not sent, since it may cost more than the endpoint's ``tokens_per_minute``."""
+
+
 class EndpointClosed(EndpointError):
     """A request was made outside ``async with Endpoint(...)``."""
+
+
+class CacheUnusable(TrioBeamError):
+    """The folder of a cache cannot be made, read or written, or is another program's; says why."""
 
 
 class LocalModelError(TrioBeamError):

@@ -30,10 +30,14 @@ class Notes:
 
     answers: list[Answer] = attrs.field(factory=list)
     tokens: int = 0
+    pauses: list[float] = attrs.field(factory=list)
     then: Callable[[Answer], object] = lambda _: None
 
     def generated(self, tokens: int) -> None:
         self.tokens += tokens
+
+    def paused(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     def finished(self, answer: Answer) -> None:
         self.answers.append(answer)

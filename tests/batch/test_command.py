@@ -19,7 +19,7 @@ from pyarrow import parquet
 from tests.batch.batches import read
 from tests.servers.socket_server import threaded_server
 from trio_beam.batch.command import batch
-from trio_beam.traces import read_trace
+from trio_beam.traces import read_trace, replay
 
 SHORT = ["--max-tokens", "4", "--tokens-per-step", "2", "--seed", "1", "--dialect", "openai"]
 
@@ -160,6 +160,13 @@ def test_every_search_is_traced_with_its_id(
     found = read_trace(trace).searches
     assert len({one.began.label for one in found}) == 3
     assert all(one.end is not None for one in found)
+    assert replay(trace, search=2).text in [one.text for one in read(tmp_path / "out")]
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 4)
+    assert not invoke(server, prompts, "--out", tmp_path / "out", "--trace", trace).exit_code
+    labels = [
+        one.began.label for one in read_trace(trace).searches
+    ]  # the restart has added its own
+    assert sorted(labels) == list("0123")
     again = invoke(server, prompts, "--out", tmp_path / "out", "--trace", prompts)
     assert again.exit_code == 1
     assert "holds something else than a trace" in again.output

@@ -7,11 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
+from rich.console import Console
 from trio.testing import MockClock
 
 from tests.batch.batches import VALUES, Notes, failures, opened, prompts, read, run
+from tests.servers.mock_server import MockServer
 from trio_beam import BeamSearchConfig, ConnectionFailed, RequestRejected, ServerError, search
 from trio_beam.batch.folder import Answer, Folder, RunChanged
+from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import BadPrompts, PromptRecord
 from trio_beam.batch.run import RunStopped
 from trio_beam.core.language_model import SampleRequest
@@ -127,6 +130,19 @@ async def test_what_every_prompt_would_meet_stops_it_at_once(
     with pytest.RaisesGroup(RunStopped, flatten_subgroups=True):
         await run(tmp_path, prompts(9), ScriptedModel([error]), max_searches=1)
     assert failures(tmp_path) == read(tmp_path) == []
+
+
+async def test_it_says_that_the_rate_is_kept(tmp_path: Path, autojump_clock: MockClock) -> None:
+    server = MockServer(latency=2)
+    async with server.endpoint(requests_per_minute=3) as endpoint:
+        notes = await run(tmp_path, prompts(4), endpoint, values={**VALUES, "max_tokens": 3})
+        console = Console(record=True, width=200)
+        shown = BatchProgress(console, 1)
+        for seconds in (*notes.pauses, 1.0, 43.0):
+            shown.paused(seconds)
+    assert len(read(tmp_path)) == 4
+    assert notes.pauses == [62]
+    assert console.export_text() == "paused for the rate: 1 min\n"
 
 
 async def test_a_prompt_may_have_parameters_of_its_own(tmp_path: Path) -> None:

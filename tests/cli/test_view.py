@@ -121,6 +121,17 @@ def words_of(server: tuple[str, object], *more: object) -> Sequence[str]:
     return ["generate", "Once", *given, "--tokens-per-step", "2", "--quiet", *map(str, more)]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_trace_on_a_full_disk_is_said_once_and_costs_the_exit_code() -> None:
+    with threaded_server() as server:
+        words = words_of(server, "--trace", "/dev/full")
+        run = CliRunner().invoke(cli, words, env={"OPENAI_API_KEY": ""})
+    assert run.exit_code == 1
+    assert run.stdout.strip()
+    assert run.stderr.count("No space left on device") == 1
+    assert "the trace ends here, the search goes on: cannot write the trace" in run.stderr
+
+
 def test_generate_prints_the_tree_and_writes_the_trace(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     with threaded_server() as server:

@@ -46,9 +46,8 @@ TOKEN_MEAN, TOKEN_WORST, SUM_MEAN, SUM_WORST = 0.03, 0.2, 0.15, 0.35
 
 
 @pytest.fixture(scope="module")
-def one_thread() -> Iterator[str]:
-    """Many requests of one token: two threads that wait for each other take long on a busy machine."""
-    with served(threads=1) as url:
+def embedded() -> Iterator[str]:
+    with served(None) as url:
         yield url
 
 
@@ -130,19 +129,19 @@ async def test_another_search_finds_others(changes: dict[str, Any]) -> None:
     assert same <= len(CASES) // 4
 
 
-async def test_the_server_sees_the_same_prompts(one_thread: str) -> None:
-    async with bare_client(one_thread, timeout=60) as client:
+async def test_the_server_sees_the_same_prompts(embedded: str) -> None:
+    async with bare_client(embedded, timeout=60) as client:
         for case in CASES:
             fields = {"content": case["prompt"], "add_special": True, "parse_special": True}
             answer = await client.post("/tokenize", json=fields)
             assert answer.json()["tokens"] == case["prompt_ids"]
 
 
-async def test_the_server_gives_tokens_nearly_the_same_probabilities(one_thread: str) -> None:
+async def test_the_server_gives_tokens_nearly_the_same_probabilities(embedded: str) -> None:
     tokens: list[float] = []
     sums: list[float] = []
     with trio.fail_after(120):
-        async with scorer(one_thread) as server:
+        async with scorer(embedded) as server:
             for case in CASES:
                 best = case["beams"][0]
                 found = await server.score(case["prompt"], best["ids"])
@@ -154,10 +153,10 @@ async def test_the_server_gives_tokens_nearly_the_same_probabilities(one_thread:
     assert max(sums) < SUM_WORST
 
 
-async def test_on_the_server_it_finds_nearly_the_same_beams(one_thread: str) -> None:
+async def test_on_the_server_it_finds_nearly_the_same_beams(embedded: str) -> None:
     shared = same_best = clear = 0
     with trio.fail_after(240):
-        async with Endpoint(one_thread) as endpoint:
+        async with Endpoint(embedded) as endpoint:
             for case in CASES:
                 result = await beam_search(endpoint, case["prompt"], config_of(case))
                 found, expected = ids_of(result), recorded_ids(case)

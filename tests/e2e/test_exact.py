@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 import pytest
@@ -80,14 +81,14 @@ def _case(number: int, text: str, draw: random.Random) -> Case:
 
 
 @pytest.fixture(scope="module")
-def one() -> Iterator[str]:
-    with served(SLOTS, threads=1) as url:
+def one(short_model: Path) -> Iterator[str]:
+    with served(short_model, SLOTS) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def other() -> Iterator[str]:
-    with served(SLOTS, threads=1) as url:
+def other(short_model: Path) -> Iterator[str]:
+    with served(short_model, SLOTS) as url:
         yield url
 
 

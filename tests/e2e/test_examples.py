@@ -72,9 +72,9 @@ def test_every_program_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", OUTPUT)
-def test_it_prints_what_it_shows(name: str, base_url: str, tmp_path: Path) -> None:
+def test_it_prints_what_it_shows(name: str, embedded_url: str, tmp_path: Path) -> None:
     few = ["benchmark.num_problems=3", "output.plots=false"] if name == "own_benchmark" else []
-    output = run(name, base_url, tmp_path, *few)
+    output = run(name, embedded_url, tmp_path, *few)
     assert re.fullmatch(OUTPUT[name], output), output
 
 

@@ -72,7 +72,9 @@ async def test_openais_client_over_the_real_model(base_url: str) -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_client_that_hangs_up_frees_the_model(own_base_url: str, streamed: bool) -> None:
+async def test_a_client_that_hangs_up_frees_the_model(
+    own_embedded_url: str, streamed: bool
+) -> None:
     body = {
         "model": f"{MODEL}@beam-2x2",
         "messages": HI,
@@ -85,7 +87,10 @@ async def test_a_client_that_hangs_up_frees_the_model(own_base_url: str, streame
         slots = (await model.get("/slots")).json()
         return [one["next_token"][0]["n_remain"] for one in slots if one["is_processing"]]
 
-    async with over(own_base_url) as (url, _), bare_client(own_base_url, timeout=60) as model:
+    async with (
+        over(own_embedded_url) as (url, _),
+        bare_client(own_embedded_url, timeout=60) as model,
+    ):
         async with connected(url) as connection:
             await connection.send_all(post("/v1/chat/completions", body))
             while len(await remaining(model)) < 2:  # noqa: ASYNC110  # of another process

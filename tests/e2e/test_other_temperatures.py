@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ PROMPT = "Once upon a time, there was a"
 #: More than the vocabulary has.
 _ALL = 100_000
 TEMPERATURE = 0.6
+Known: TypeAlias = dict[tuple[int, ...], dict[int, float]]
 
 
 async def search(base_url: str, **given: Any) -> SearchResult:
@@ -25,12 +26,18 @@ async def search(base_url: str, **given: Any) -> SearchResult:
         proposal_temperature=TEMPERATURE,
         beam_width=3,
         n_per_beam=1,
-        tokens_per_step=3,
-        max_tokens=6,
+        tokens_per_step=2,
+        max_tokens=4,
         seed=5,
     )
     async with Endpoint(base_url, **given) as endpoint:
         return await beam_search(endpoint, PROMPT, config)
+
+
+@pytest.fixture(scope="module")
+def known() -> Known:
+    """Log-probabilities behind some tokens; the server takes a second for all of its vocabulary."""
+    return {}
 
 
 async def tempered(base_url: str, ids: list[int]) -> dict[int, float]:
@@ -55,7 +62,7 @@ def first_block(beam: Beam) -> Continuation:
     [("llama_cpp", True, 2e-3), ("openai", False, 0.2)],
 )
 async def test_they_are_what_the_whole_vocabulary_says(
-    base_url: str, dialect: str, exact: bool, error: float
+    base_url: str, known: Known, dialect: str, exact: bool, error: float
 ) -> None:
     """Reported: to the digits that are sent. Bounded from 20 alternatives: within a fifth of a nat here."""
     with trio.fail_after(120):
@@ -68,8 +75,10 @@ async def test_they_are_what_the_whole_vocabulary_says(
             assert None not in ids
             assert block.proposal is not None
             for place in range(len(block)):
-                before = [number for number in ids[:place] if number is not None]
-                truth = (await tempered(base_url, before))[ids[place] or 0]
+                before = tuple(number for number in ids[:place] if number is not None)
+                if before not in known:
+                    known[before] = await tempered(base_url, list(before))
+                truth = known[before][ids[place] or 0]
                 assert block.proposal[place] == pytest.approx(truth, abs=error)
 
 
@@ -78,10 +87,10 @@ async def test_at_alpha_one_over_t_weights_are_products_of_sums(base_url: str) -
     with trio.fail_after(60):
         config = BeamSearchConfig(
             selection="resample", alpha=1 / TEMPERATURE, proposal_temperature=TEMPERATURE,
-            beam_width=4, n_per_beam=1, tokens_per_step=1, max_tokens=1, seed=8,
+            beam_width=4, n_per_beam=1, tokens_per_step=1, max_tokens=1, seed=4,
         )  # fmt: skip
         async with Endpoint(base_url) as endpoint:
-            result = await beam_search(endpoint, PROMPT, config)
+            result = await beam_search(endpoint, "1, 2, 3,", config)
     weights = [(beam.weight or 0) / beam.multiplicity for beam in result.beams]
     assert len(weights) > 1
     assert weights == pytest.approx([1 / 4] * len(weights), rel=1e-3)

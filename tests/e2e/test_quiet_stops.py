@@ -56,15 +56,15 @@ async def cancel_in_the_middle(client: httpx.AsyncClient, base_url: str) -> None
     assert endpoint.statistics().in_flight == 0
 
 
-async def test_without_streams_a_quiet_server_stops_too(own_base_url: str) -> None:
+async def test_without_streams_a_quiet_server_stops_too(own_embedded_url: str) -> None:
     with trio.fail_after(60):
-        async with bare_client(own_base_url, timeout=None) as client:
+        async with bare_client(own_embedded_url, timeout=None) as client:
 
             async def idle() -> bool:
                 return not await busy(client)
 
             await until(idle)
             before = await generated(client)
-            await cancel_in_the_middle(client, own_base_url)
+            await cancel_in_the_middle(client, own_embedded_url)
             await until(idle, every=2)  # more questions would keep the server from looking
             assert await generated(client) - before < HALF

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -65,10 +66,10 @@ async def test_the_same_seed_gives_the_same_result(base_url: str) -> None:
     assert one.score == pytest.approx(split.score, abs=1e-3)
 
 
-async def test_a_chat_goes_through_the_models_template(base_url: str) -> None:
+async def test_a_chat_goes_through_the_models_template(embedded_url: str) -> None:
     messages = [{"role": "user", "content": "What is 2+3? Answer briefly."}]
     with trio.fail_after(120):
-        async with Endpoint(base_url) as endpoint:
+        async with Endpoint(embedded_url) as endpoint:
             result = await beam_search(endpoint, messages, attrs.evolve(CONFIG, tokens_per_step=3))
     assert result.stop_reason == "finished"
     assert result.beams[0].finished
@@ -112,9 +113,9 @@ async def test_the_openai_protocol_on_the_same_server(
     assert result.beams[0].text == "".join(token.text for token in result.beams[0].tokens)
 
 
-async def test_a_stop_string_is_cut_on_our_side(base_url: str) -> None:
+async def test_a_stop_string_is_cut_on_our_side(embedded_url: str) -> None:
     with trio.fail_after(120):
-        async with Endpoint(base_url) as endpoint:
+        async with Endpoint(embedded_url) as endpoint:
             config = attrs.evolve(CONFIG, stop=(",",), early_stopping=False, beam_width=6)
             result = await beam_search(endpoint, "Once upon a time there was", config)
     stopped = [beam for beam in result.beams if beam.finished]
@@ -125,9 +126,9 @@ async def test_a_stop_string_is_cut_on_our_side(base_url: str) -> None:
 
 
 @pytest.fixture
-def of_256_tokens() -> Iterator[str]:
+def of_256_tokens(short_model: Path) -> Iterator[str]:
     """A server whose context is full soon."""
-    with served(slots=1, context=256) as url:
+    with served(short_model, slots=1, context=256) as url:
         yield url
 
 
@@ -171,7 +172,7 @@ def test_the_originals_interface(base_url: str, capsys: pytest.CaptureFixture[st
     assert "[BeamSearch] Block 2/2: 2 active, 0 completed" in capsys.readouterr().out
 
 
-async def test_an_override_of_the_original_is_continued_by_text(base_url: str) -> None:
+async def test_an_override_of_the_original_is_continued_by_text(embedded_url: str) -> None:
     """llama.cpp's own call wants token ids, which a text that somebody has changed does not have."""
 
     class Shouting(BeamSearchSampling):
@@ -180,7 +181,7 @@ async def test_an_override_of_the_original_is_continued_by_text(base_url: str) -
             return [(text.upper(), *rest) for text, *rest in samples], *tokens
 
     with trio.fail_after(120):
-        async with Endpoint(base_url) as endpoint:
+        async with Endpoint(embedded_url) as endpoint:
             strategy = Shouting(tokens_per_step=4, seed=5)
             text, _, _ = await strategy._generate_async(endpoint, "What is the capital?", 12)
             assert text == text.upper() != ""

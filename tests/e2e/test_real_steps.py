@@ -11,10 +11,10 @@ CONFIG = BeamSearchConfig(tokens_per_step=12, max_tokens=24, seed=3, block=Steps
 
 
 async def test_the_server_stops_where_we_cut(
-    base_url: str, monkeypatch: pytest.MonkeyPatch
+    embedded_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with trio.fail_after(120):
-        async with Endpoint(base_url) as endpoint:
+        async with Endpoint(embedded_url) as endpoint:
             asked = await beam_search(endpoint, "1. apple\n2. pear\n3.", CONFIG)
             monkeypatch.setattr(Steps, "server_delimiters", ())
             cut = await beam_search(endpoint, "1. apple\n2. pear\n3.", CONFIG)

@@ -53,12 +53,19 @@ def key_of(base_url: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def recorded(base_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Capture]:
+def recorded(embedded_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Capture]:
     out = tmp_path_factory.mktemp("captures")
     only = [word for case in CASES for word in ("--only", case)]
     named = ["--api-key-env", "OWN_KEY"]
     done = run(
-        base_url, "--out", str(out), "--name", "real", *named, *only, OWN_KEY=key_of(base_url)
+        embedded_url,
+        "--out",
+        str(out),
+        "--name",
+        "real",
+        *named,
+        *only,
+        OWN_KEY=key_of(embedded_url),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

@@ -16,7 +16,9 @@ LONG = BeamSearchConfig(
 
 
 @pytest.mark.parametrize("busy", [False, True])
-async def test_a_stream_that_is_cancelled_frees_the_server(own_base_url: str, busy: bool) -> None:
+async def test_a_stream_that_is_cancelled_frees_the_server(
+    own_embedded_url: str, busy: bool
+) -> None:
     """Another client keeps the server busy: without a stream, it would not look at the connection."""
 
     async def keep_busy(client: httpx.AsyncClient) -> None:
@@ -32,8 +34,8 @@ async def test_a_stream_that_is_cancelled_frees_the_server(own_base_url: str, bu
 
     with trio.fail_after(120):
         async with (
-            bare_client(own_base_url, timeout=60) as client,
-            Endpoint(own_base_url, stream=True) as endpoint,
+            bare_client(own_embedded_url, timeout=60) as client,
+            Endpoint(own_embedded_url, stream=True) as endpoint,
             trio.open_nursery() as nursery,
         ):
             if busy:

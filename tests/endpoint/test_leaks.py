@@ -48,7 +48,7 @@ async def all_gone(server: RawServer) -> None:
 
 @pytest.mark.parametrize("max_concurrent", [7, 1000])
 async def test_random_deadlines_leave_nothing(max_concurrent: int) -> None:
-    """Connects, sends and reads are cut off anywhere, hundreds of 4,000 times."""
+    """Connects, sends and reads are cut off anywhere, hundreds of 2,000 times."""
     source = random.Random(7)
 
     async def slowly(stream: trio.SocketStream, number: int) -> None:
@@ -71,13 +71,13 @@ async def test_random_deadlines_leave_nothing(max_concurrent: int) -> None:
                 async def one(seconds: float) -> None:
                     await beam_search_within(seconds, endpoint, "p", CONFIG)
 
-                while endpoint.statistics().attempts < 4000:
+                while endpoint.statistics().attempts < 2000:
                     async with trio.open_nursery() as nursery:
                         for _ in range(10):
                             nursery.start_soon(one, source.expovariate(100))
                     statistics = endpoint.statistics()
                     assert (statistics.in_flight, statistics.waiting) == (0, 0)
-                assert statistics.cancelled > 300
+                assert statistics.cancelled > 150
                 assert (await beam_search(endpoint, "p", CONFIG)).rounds == 4
             assert endpoint.statistics().open_connections == 0
             await all_gone(server)

@@ -14,11 +14,13 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import (
     EvaluationStarted,
+    Event,
     RoundFinished,
     RoundStarted,
     SamplesReceived,
     SearchStarted,
 )
+from trio_beam.core.request_events import RatePaused
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.core.usage import Usage
 from trio_beam.observers.progress import progress
@@ -35,9 +37,14 @@ from trio_beam.observers.progress import progress
             EvaluationStarted(round=1, purpose="rollout", candidates=4, samples=16),
             "round 1: looking ahead from 4 candidates by 16 rollouts",
         ),
+        (
+            RatePaused(seconds=43.2, limit="tokens"),
+            "paused for the rate (tokens per minute): 43 s",
+        ),
+        (RatePaused(seconds=2.0, limit="requests"), ""),
     ],
 )
-def test_an_evaluation_is_shown(event: EvaluationStarted, line: str) -> None:
+def test_an_event_is_shown(event: Event, line: str) -> None:
     console = Console(record=True, force_terminal=False, quiet=False, width=200)
     with progress(console) as observe:
         observe(event)

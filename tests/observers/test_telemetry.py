@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import subprocess
+import sys
 from typing import Any
 
 import httpx
@@ -12,6 +15,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
 import trio_beam
 from tests.observers.test_trace import Server, completion
@@ -19,6 +23,12 @@ from trio_beam import BeamSearchConfig, Endpoint, RetryPolicy, SearchFailed
 from trio_beam.observers.telemetry import Telemetry
 from trio_beam.testing import FakeEndpoint
 
+#: The names of the conventions, without those that are deprecated.
+CONVENTIONS = {
+    value
+    for name, value in vars(gen_ai_attributes).items()
+    if name.startswith("GEN_AI_") and isinstance(value, str)
+} - {"gen_ai.system", "gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens"}
 BUSY = httpx.Response(503, json={"error": {"message": "busy with my secret"}})
 
 
@@ -114,6 +124,9 @@ async def test_a_retry_a_hedge_and_a_cancelled_sibling(autojump_clock: object) -
     ends = sorted(of(one, "trio_beam.outcome") for attempts in siblings for one in attempts)
     assert ends == ["cancelled", "error"]
     assert all(span.end_time for span in memory.spans)
+    assert of(first, "gen_ai.request.choice.count") == 1
+    names = {name for span in memory.spans for name in span.attributes or {}}
+    assert {name for name in names if name.startswith("gen_ai.")} <= CONVENTIONS
     assert "secret" not in str([(span.name, dict(span.attributes or {})) for span in memory.spans])
 
     found = memory.metrics()
@@ -153,3 +166,24 @@ async def test_concurrent_searches_are_children_of_the_current_span(
     chains = trio_beam.McmcConfig(tokens_per_step=2, max_tokens=4, chains=2)
     await trio_beam.search(FakeEndpoint(), "x", chains, observers=[memory.observer])
     assert of(memory.named("search")[-1], "trio_beam.strategy") == "McmcConfig"
+
+
+async def test_moves_of_particles_have_a_span_of_their_own(autojump_clock: object) -> None:
+    memory = Memory()
+    config = BeamSearchConfig(
+        selection=trio_beam.Resample(moves=1), tokens_per_step=2, max_tokens=4, seed=1
+    )
+    await trio_beam.search(FakeEndpoint(latency=1), "x", config, observers=[memory.observer])
+    (search,) = memory.named("search")
+    rounds = memory.children(search)
+    assert [of(one, "trio_beam.round") for one in rounds] == [1, 1, 2, 2]
+    ends = [(one.start_time or 0, one.end_time or 0) for one in rounds]
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ends))
+
+
+def test_nothing_of_it_is_imported_unless_it_is_asked_for() -> None:
+    program = (
+        "import sys, trio_beam, trio_beam.observers, trio_beam.traces\n"
+        "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -303,6 +303,29 @@ async def test_a_request_that_waits_for_a_slot_says_so(
     assert [one.waited for one in found.of(lines.Sent)] == [0.0, 0.0, 0.0, 1.0]
 
 
+async def test_a_search_that_waits_for_the_rate_says_so(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    server = Server(lambda _: (1.0, completion()))
+    path = tmp_path / "run.jsonl"
+    async with Endpoint(
+        "http://server/v1",
+        model="m",
+        dialect="openai",
+        http_client=server.client,
+        requests_per_minute=1,
+    ) as endpoint:
+        config = BeamSearchConfig(
+            beam_width=1, n_per_beam=1, tokens_per_step=2, max_tokens=4, seed=1
+        )
+        await trio_beam.search(endpoint, "Once", config, observers=[Trace(path)])
+    await server.client.aclose()
+    (found,) = read_trace(path).searches
+    (kept,) = found.of(lines.RateKept)
+    assert (kept.seconds, kept.limit) == (60.0, "requests")
+    assert [one.waited for one in found.of(lines.Sent)] == [0.0, 60.0]
+
+
 def test_a_line_is_written_before_the_process_can_die(tmp_path: Path) -> None:
     program = f"""
 import os, trio, trio_beam

@@ -7,27 +7,67 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import trio
 from trio.testing import MockClock
 
 import trio_beam
-from trio_beam import BeamFailure, SampleRequest, SearchFailed, SearchResult, ServerError, Strategy
+from trio_beam import (
+    Beam,
+    BeamFailure,
+    Continuation,
+    SampleRequest,
+    SearchFailed,
+    SearchResult,
+    ServerError,
+    Strategy,
+)
 from trio_beam.observers import Trace
 from trio_beam.testing import FakeEndpoint
+
+#: Words that become the tags of thinking, in a model that thinks.
+TAGS = {" dog": "<think>", " cat": "</think>"}
 
 
 class Unreliable(FakeEndpoint):
     """Some requests fail and some take long, at random but always the same ones."""
 
-    def __init__(self, chance: int, failing: float, *, max_per_request: int | None = None) -> None:
+    def __init__(
+        self,
+        chance: int,
+        failing: float,
+        *,
+        max_per_request: int | None = None,
+        thinks: bool = False,
+    ) -> None:
         super().__init__(before=self._fail, max_per_request=max_per_request)
         self._random = random.Random(chance)
         self._failing = failing
+        self._thinks = thinks
 
     async def _fail(self, request: SampleRequest) -> None:
         await trio.sleep(self._random.choice([0.0, 0.1, 1.0]))
-        if request.beam.length and self._random.random() < self._failing:
+        later = request.beam.length or request.labels
+        if later and self._random.random() < self._failing:
             raise ServerError("lost", status=500, url="http://server/v1/completions", attempts=2)
+
+    async def answer(self, request: SampleRequest, prompt: str) -> Sequence[Continuation]:
+        blocks = await super().answer(request, prompt)
+        return [_with_tags(block) for block in blocks] if self._thinks else blocks
+
+
+def _with_tags(block: Continuation) -> Continuation:
+    tokens = tuple(
+        one._replace(text=TAGS.get(one.text, one.text), id=None, bytes=None) for one in block.tokens
+    )
+    data = b"".join(token.text.encode() for token in tokens)
+    return Continuation(
+        tokens=tokens,
+        data=data,
+        finish_reason=block.finish_reason,
+        exact=block.exact,
+        proposal=block.proposal,
+    )
 
 
 def run_recorded(
@@ -67,19 +107,19 @@ def facts(outcome: SearchResult | SearchFailed) -> Any:
     """Everything about an outcome that can be compared."""
     if isinstance(outcome, SearchFailed):
         return [str(outcome), _failures(outcome.failures), facts(outcome.partial)]
-    beams = [
-        (
-            *(beam.full_text, beam.tokens, beam.logprob, beam.length, beam.score, beam.weight),
-            *(beam.log_weight, beam.finished, beam.finish_reason, beam.exact, beam.multiplicity),
-            *(beam.thinking, beam.step_scores, beam.fragment, beam.pending, beam.trim),
-            *(beam.fingerprint, beam.reasoning, beam.tool_calls),
-        )
-        for beam in outcome.beams
+    found = {field.name: getattr(outcome, field.name) for field in attrs.fields(SearchResult)}
+    found["beams"] = [_of_beam(beam) for beam in outcome.beams]
+    found["failures"] = _failures(outcome.failures)
+    return found
+
+
+def _of_beam(beam: Beam) -> list[Any]:
+    own = [
+        getattr(beam, field.name)
+        for field in attrs.fields(Beam)
+        if field.name not in ("parent", "continuation")
     ]
-    return [
-        *(outcome.text, outcome.score, beams, outcome.usage, outcome.rounds, outcome.stop_reason),
-        *(_failures(outcome.failures), outcome.exact, outcome.votes, outcome.log_evidence),
-    ]
+    return [*own, beam.full_text, beam.tokens, beam.reasoning, beam.tool_calls]
 
 
 def _failures(failures: Sequence[BeamFailure]) -> list[Any]:

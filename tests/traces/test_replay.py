@@ -20,10 +20,13 @@ from tests.traces.searches import Unreliable, facts, replayed, run_recorded
 from trio_beam import (
     Beam,
     BeamSearchConfig,
+    Confidence,
+    ConfigError,
     Continuation,
     Judge,
     Lookahead,
     McmcConfig,
+    Rating,
     ReplayError,
     Resample,
     RewardModel,
@@ -34,13 +37,13 @@ from trio_beam import (
     Strategy,
     Token,
     ToolCall,
-    Usage,
     Vote,
 )
+from trio_beam.strategies import self_consistency
 from trio_beam.testing import FakeEndpoint, Reply, ScriptedModel
 
 FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -60,69 +63,106 @@ def rewards(prompt: str, candidates: Sequence[Sequence[str]]) -> list[list[float
 JUDGE = Judge(yes="the", no="a", top_logprobs=8, max_tokens=1)
 SCORERS: list[Any] = [
     *("power", "mean_logprob", "equal", length, awaited_length, JUDGE),
-    RewardModel(function=rewards, aggregate="mean"),
+    *(Rating(minimum=0, maximum=9, samples=2), RewardModel(function=rewards, aggregate="mean")),
 ]
+VOTES = st.builds(
+    Vote, st.sampled_from([None, r"\w+"]), by=st.sampled_from(["count", "score", "reward"])
+)
 SHARED: dict[str, Any] = {
-    "seed": st.none() | st.integers(0, 99),
-    "tokens_per_step": st.integers(1, 4),
+    "seed": st.none() | st.integers(0, 99) | st.just(2**80),
     "max_tokens": st.integers(1, 10),
     "stop": st.sampled_from([(), (".",), (" ran", "dog sat")]),
     "on_beam_failure": st.sampled_from(["cancel_siblings", "drop_beam"]),
-    "max_requests": st.none() | st.integers(1, 30),
-    "max_total_tokens": st.none() | st.integers(60, 120),
+    "max_requests": st.none() | st.integers(1, 60),
+    "max_total_tokens": st.none() | st.integers(60, 400),
+    "top_logprobs": st.sampled_from([0, 2]),
+    "reasoning": st.sampled_from(["auto", "off"]),
 }
-BEAMS = st.builds(
+BLOCKS: dict[str, Any] = SHARED | {"tokens_per_step": st.integers(1, 4)}
+WIDTHS: dict[str, Any] = {"beam_width": st.integers(1, 4), "n_per_beam": st.integers(1, 3)}
+TARGET: dict[str, Any] = {
+    "alpha": st.sampled_from([1.0, 4.0]),
+    "beta": st.sampled_from([0.5, 2.0]),
+    "reward_at": st.sampled_from(["block", "end"]),
+    "scorer": st.sampled_from(SCORERS),
+    "proposal_temperature": st.sampled_from([0.5, 1.0]),
+}
+
+
+def valid(kind: Any, **parameters: Any) -> st.SearchStrategy[Any]:
+    """Those of the configurations that are valid."""
+
+    def made(values: dict[str, Any]) -> Any:
+        try:
+            return kind(**values)
+        except ConfigError:
+            return None
+
+    return st.fixed_dictionaries(parameters).map(made).filter(bool)
+
+
+BEAMS = valid(
     BeamSearchConfig,
-    **SHARED,
-    beam_width=st.integers(1, 4),
-    n_per_beam=st.integers(1, 3),
+    **BLOCKS,
+    **WIDTHS,
     deduplicate=st.booleans(),
-    early_stopping=st.sampled_from([True, False]),
+    early_stopping=st.sampled_from([True, False, "bound"]),
     selection=st.sampled_from(["top_k", "subtrees"]),
     scorer=st.sampled_from(SCORERS),
-    answer=st.sampled_from(["best", Vote(r"\w+"), Vote(r"\w+", by="score")]),
+    answer=st.just("best") | VOTES | st.builds(trio_beam.Select, orders=st.integers(1, 3)),
     block=st.sampled_from([None, Steps(" dog"), Steps((".", " cat"), min_tokens=1)]),
+    reasoning_budget=st.none() | st.integers(1, 3),
 )
-PARTICLES = st.builds(
+PARTICLES = valid(
     BeamSearchConfig,
-    **SHARED,
-    alpha=st.sampled_from([1.0, 4.0]),
-    beam_width=st.integers(1, 4),
-    n_per_beam=st.integers(1, 3),
-    proposal_temperature=st.sampled_from([0.5, 1.0]),
+    **BLOCKS,
+    **WIDTHS,
+    **TARGET,
     selection=st.builds(
         Resample,
         ess_threshold=st.sampled_from([0.3, 1.0]),
         lookahead=st.none() | st.builds(Lookahead, tokens=st.integers(1, 3), rollouts=st.just(2)),
+        alpha_ramp_tokens=st.sampled_from([None, 0, 3]),
+        moves=st.integers(0, 2),
     ),
-    answer=st.sampled_from(["best", Vote(r"\w+")]),
+    answer=st.just("best") | VOTES,
 )
-ENUMERATED = st.builds(
+VOTERS = valid(
+    self_consistency,
+    **SHARED,
+    n=st.integers(2, 9),
+    key=st.sampled_from([None, r"[t.]", trio_beam.answers.tool_calls]),
+    settle=st.sampled_from([None, "certain", 0.8]),
+    ahead=st.integers(1, 4),
+    confidence=st.none()
+    | st.builds(
+        Confidence,
+        warm_up=st.integers(1, 4),
+        keep=st.sampled_from([0.3, 0.9]),
+        window=st.integers(1, 3),
+        top=st.sampled_from([0, 2]),
+    ),
+)
+ENUMERATED = valid(
     BeamSearchConfig,
     tokens_per_step=st.just(1),
     max_tokens=st.integers(1, 6),
     beam_width=st.integers(1, 4),
     proposal=st.just("enumerate"),
 )
-CHAINS = st.builds(
-    McmcConfig,
-    **SHARED,
-    alpha=st.sampled_from([1.0, 4.0]),
-    steps=st.integers(0, 3),
-    chains=st.integers(1, 3),
-    proposal_temperature=st.sampled_from([0.5, 1.0]),
-)
+CHAINS = valid(McmcConfig, **BLOCKS, **TARGET, steps=st.integers(0, 3), chains=st.integers(1, 3))
 
 
 def check_repeats(
-    strategy: Strategy, chance: int, failing: float, within: float, most: int | None
-) -> None:
-    model = Unreliable(chance, failing, max_per_request=most)
+    strategy: Strategy, within: float, *, most: int | None = None, **given: Any
+) -> SearchResult | SearchFailed:
+    model = Unreliable(**given, max_per_request=most)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.jsonl"
         recorded = run_recorded(path, model, strategy, within=within)
         again = replayed(path)
     assert facts(again) == facts(recorded)
+    return recorded
 
 
 CONDITIONS = {
@@ -130,6 +170,7 @@ CONDITIONS = {
     "failing": st.sampled_from([0.0, 0.1, 0.4]),
     "within": st.sampled_from([float("inf"), 0.05, 0.6, 1.5, 2.5]),
     "most": st.sampled_from([None, 1, 2]),
+    "thinks": st.booleans(),
 }
 
 
@@ -140,8 +181,14 @@ def test_a_beam_search_repeats(strategy: BeamSearchConfig, **conditions: Any) ->
 
 
 @FEW
-@given(strategy=PARTICLES | ENUMERATED, **CONDITIONS)
-def test_particles_and_enumeration_repeat(strategy: BeamSearchConfig, **conditions: Any) -> None:
+@given(strategy=PARTICLES, **CONDITIONS)
+def test_particles_repeat(strategy: BeamSearchConfig, **conditions: Any) -> None:
+    check_repeats(strategy, **conditions)
+
+
+@FEW
+@given(strategy=VOTERS | ENUMERATED, **CONDITIONS)
+def test_votes_and_enumeration_repeat(strategy: BeamSearchConfig, **conditions: Any) -> None:
     check_repeats(strategy, **conditions)
 
 
@@ -151,6 +198,26 @@ def test_chains_repeat(strategy: McmcConfig, **conditions: Any) -> None:
     check_repeats(strategy, **conditions)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_particles_with_a_reference_repeat(tmp_path: Path, temperature: float) -> None:
+    config = BeamSearchConfig(
+        selection=Resample(),
+        proposal_temperature=temperature,
+        beam_width=3,
+        n_per_beam=1,
+        tokens_per_step=2,
+        max_tokens=6,
+        scorer=length,
+    )
+    before = check_repeats(config, float("inf"), chance=1, failing=0.0)
+    assert isinstance(before, SearchResult)
+    config = attrs.evolve(config, selection=Resample(reference=before.beams[0]))
+    check_repeats(config, float("inf"), chance=2, failing=0.0)
+    path = tmp_path / "run.jsonl"
+    run_recorded(path, FakeEndpoint(), config, prompts=False, texts=False)
+    assert '"text"' not in path.read_text()
+
+
 class Fixed(FakeEndpoint):
     """Sample k of a beam is always the same, whoever asks."""
 
@@ -158,24 +225,29 @@ class Fixed(FakeEndpoint):
         return await super().answer(attrs.evolve(request, seed=0), prompt)
 
 
+#: What a replay cannot change, and the seed, so that both make the same draws.
+_SHARED = ("tokens_per_step", "max_tokens", "top_logprobs", "proposal_temperature", "seed", "stop")
+
+
 @FEW
-@given(recorded=BEAMS, other=BEAMS)
-def test_what_another_strategy_would_have_chosen(
-    recorded: BeamSearchConfig, other: BeamSearchConfig
-) -> None:
+@given(strategies=st.one_of([st.tuples(kind, kind) for kind in (BEAMS, PARTICLES, CHAINS)]))
+def test_what_another_strategy_would_have_chosen(strategies: tuple[Any, Any]) -> None:
     """Where every sample is the same whoever asks, that is what it chooses; or the trace lacks something."""
-    shared: dict[str, Any] = {
-        name: getattr(recorded, name) for name in ("tokens_per_step", "max_tokens", "block")
-    }
-    free: dict[str, Any] = dict.fromkeys(("max_requests", "max_total_tokens"))
-    recorded = attrs.evolve(recorded, **free)
-    other = attrs.evolve(other, **free, **shared)
+    recorded, other = strategies
+    shared: dict[str, Any] = {name: getattr(recorded, name) for name in _SHARED}
+    shared |= {"seed": recorded.seed or 7, "max_requests": None, "max_total_tokens": None}
+    if isinstance(recorded, BeamSearchConfig):
+        shared |= {"block": recorded.block, "reasoning_budget": recorded.reasoning_budget}
+    try:
+        recorded, other = attrs.evolve(recorded, **shared), attrs.evolve(other, **shared)
+    except ConfigError:
+        return
     with tempfile.TemporaryDirectory() as folder:
         path, second = Path(folder) / "run.jsonl", Path(folder) / "other.jsonl"
         run_recorded(path, Fixed(), recorded)
         chosen = chosen_or_missing(path, other)
         if isinstance(chosen, str):
-            assert "round" in chosen or "asked" in chosen or "drawn" in chosen
+            assert "round" in chosen or "asked" in chosen
             return
         assert facts_but_cost(chosen) == facts_but_cost(run_recorded(second, Fixed(), other))
 
@@ -188,9 +260,9 @@ def chosen_or_missing(path: Path, strategy: Strategy) -> SearchResult | SearchFa
         return str(error)
 
 
-def facts_but_cost(outcome: Any) -> Any:
-    found = facts(outcome)
-    return [one for one in found if not isinstance(one, Usage)]
+def facts_but_cost(outcome: SearchResult | SearchFailed) -> Any:
+    result = outcome.partial if isinstance(outcome, SearchFailed) else outcome
+    return str(outcome) if result is not outcome else "", facts(result) | {"usage": None}
 
 
 def shown(value: Any) -> str:

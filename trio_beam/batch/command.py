@@ -13,16 +13,19 @@ from rich.console import Console
 
 from trio_beam import __version__
 from trio_beam.batch.dry_run import DryRun, done_before
-from trio_beam.batch.engines import ENGINES, Engine, Job
+from trio_beam.batch.engines import ENGINES
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
+from trio_beam.batch.job import Engine, Job
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.run import Keeper, Plan, RunStopped
 from trio_beam.batch.work import WorkList
+from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Choice, Command, option
 from trio_beam.command.observing import (
+    close_trace,
     observers_of_search,
     observing_options,
     open_log,
@@ -43,6 +46,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
 from trio_beam.core.events import Observer
@@ -84,6 +89,8 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @dialect_option
 @max_concurrent_option
 @price_options
+@cache_option
+@rate_options
 @option(
     "model",
     "--max-searches",
@@ -199,13 +206,18 @@ class _BatchCommand:
             "max_concurrent": given["max_concurrent"],
             "attempt_timeout": given["attempt_timeout"],
             "prices": prices_from(given),
+            **rate_values(given),
         }
         # Report invalid arguments before anything starts.
         Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
-        program = f"trio_beam {__version__}"
-        self._trace = open_trace(given["trace"], given["trace_without"], program)
+        self._trace = open_trace(given["trace"], given["trace_without"], __version__)
         self._log = open_log(given["log_level"])
         self._embedded = "" if given["base_url"] else require_model(given["model_file"])
+        self._options["cache"] = cache = cache_of(
+            given["cache"], embedded=bool(self._embedded), model_file=given["model_file"]
+        )
+        if cache is not None and (unused := explain_unused(strategy)):
+            say(unused)
         self._identity = {
             "strategy": {
                 "name": given["strategy"],
@@ -222,9 +234,7 @@ class _BatchCommand:
             code = await self._dry_run(nursery)
         else:
             code = await self._in_folder(nursery)
-        if self._trace is not None:
-            self._trace.close()
-        return code
+        return max(code, close_trace(self._trace))
 
     async def _in_folder(self, nursery: trio.Nursery) -> int:
         made = not self._out.exists()
@@ -288,7 +298,7 @@ class _BatchCommand:
 
     async def _dry_run(self, nursery: trio.Nursery) -> int:
         """Search for the first prompts, and say what all of them would take."""
-        kept = DryRun()
+        kept = DryRun(self._out)
         with tempfile.TemporaryDirectory() as folder, WorkList(Path(folder) / WORK) as todo:
             await self._read(todo)
             for answer in done_before(self._out, failures=not self._given["retry_failed"]):
@@ -323,8 +333,7 @@ class _BatchCommand:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     base_url = await nursery.start(self._serve)
                 job = Job(
-                    base_url=base_url,
-                    options=options,
+                    servers=[{"base_url": base_url, **options}],
                     pending=pending,
                     plan=self._plan,
                     folder=folder,

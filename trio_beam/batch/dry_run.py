@@ -19,9 +19,11 @@ class DryRun:
     """Takes the place of a run's folder, and estimates the rest.
 
     Attributes:
-        answers: the outcomes, which are not written.
+        path: of that folder, in which nothing is written.
+        answers: the outcomes.
     """
 
+    path: Path
     answers: list[Answer] = attrs.field(factory=list)
 
     def keep(self, answer: Answer) -> None:

@@ -41,6 +41,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
         cost: in US dollars; None if no price is known.
         uncertain_cost: the part of it that is an upper bound, for requests without a complete response.
         unpriced: requests whose price is not known, where that of others is.
+        cached_responses: responses from the cache, which were not sent.
         seconds: duration of the search, with others running.
         votes: each answer's share of the votes, if there was a vote.
         beams: all beams with their scores, if they were asked for.
@@ -67,6 +68,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     cost: float | None = None
     uncertain_cost: float = 0.0
     unpriced: int = 0
+    cached_responses: int = 0
     seconds: float = 0.0
     votes: list[tuple[str, float]] = []
     beams: list[dict[str, Any]] = []

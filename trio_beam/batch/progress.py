@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,11 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from trio_beam.batch.folder import Answer
+from trio_beam.command.output import format_duration
 from trio_beam.command.pace import Pace
 from trio_beam.core.events import Observer
 from trio_beam.core.printable import printable
 from trio_beam.observers.progress import Moment, Pacer
 
+#: Seconds of a pause that is worth a line.
+_LONG_PAUSE = 5.0
 #: Failures that are shown one by one.
 _SHOWN = 20
 
@@ -45,6 +49,7 @@ class BatchProgress:
         self._bars = bars
         self._task = None if bars is None else bars.add_task("", total=total, words=self._words)
         self._pacer = Pacer(self._pace.clock, at_once=0)
+        self._paused_until = -math.inf
 
     @property
     def done(self) -> int:
@@ -58,6 +63,13 @@ class BatchProgress:
     def generated(self, tokens: int) -> None:
         """Count tokens that some search has generated."""
         self._pace.tokens += tokens
+
+    def paused(self, seconds: float) -> None:
+        """Say, once for each pause that is long enough to wonder about, that the rate is kept."""
+        now = self._pace.clock()
+        if seconds >= _LONG_PAUSE and now >= self._paused_until:
+            self._paused_until = now + seconds
+            self.say(f"paused for the rate: {format_duration(seconds)}")
 
     def finished(self, answer: Answer) -> None:
         """Count an outcome, and show how far the run is."""

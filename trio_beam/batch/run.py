@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
+import msgspec
 import trio
 
 from trio_beam.batch.folder import Answer
@@ -14,6 +17,7 @@ from trio_beam.batch.prompts import PromptRecord
 from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
+from trio_beam.core.request_events import RatePaused
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.seeds import base_seed
 from trio_beam.core.strategy import Strategy
@@ -25,6 +29,9 @@ from trio_beam.strategies import make_strategy
 #: Seconds between two waits for the disk.
 _SYNC_EVERY = 1.0
 _STRATEGY = "strategy"
+#: Strategies that are kept, since to make one costs more than a short search: of all prompts without
+#: parameters of their own, and of the latest with some.
+_MADE = 100
 
 
 class RunStopped(TrioBeamError):
@@ -33,6 +40,10 @@ class RunStopped(TrioBeamError):
 
 class Keeper(Protocol):
     """Keeps outcomes: a `Folder`."""
+
+    @property
+    def path(self) -> Path:
+        """Folder of the run."""
 
     def keep(self, answer: Answer) -> None:
         """Keep an outcome."""
@@ -46,6 +57,9 @@ class BatchObserver(Protocol):
 
     def generated(self, tokens: int) -> None:
         """Called when some search has generated tokens."""
+
+    def paused(self, seconds: float) -> None:
+        """Called when some search waits for the endpoint's rate."""
 
     def finished(self, answer: Answer) -> None:
         """Called when an outcome was written."""
@@ -68,6 +82,7 @@ class Plan:
     max_searches: int = 16
     max_failures: int | None = None
     all_beams: bool = False
+    _made: dict[bytes, Strategy] = attrs.field(factory=dict, init=False, repr=False, eq=False)
 
     def strategy_for(self, record: PromptRecord) -> Strategy:
         """Return the strategy for a prompt, with its own parameters and a seed of its own.
@@ -75,13 +90,21 @@ class Plan:
         Raises:
             ConfigError: a parameter of the prompt's is unknown or out of bounds.
         """
-        own = dict(record.search)
-        name = own.pop(_STRATEGY, self.strategy)
-        values = {**(self.values if name == self.strategy else {}), **own}
-        made = make_strategy(name, values)
+        own = msgspec.json.encode(record.search, order="sorted")
+        made = self._made.get(own)
+        if made is None:
+            made = self._make(record.search)
+            if len(self._made) >= _MADE:
+                self._made.clear()
+            self._made[own] = made
         if made.seed is None:
             return made
         return attrs.evolve(made, seed=base_seed(made.seed, f" id {record.id}"))
+
+    def _make(self, search: Mapping[str, Any]) -> Strategy:
+        own = dict(search)
+        name = own.pop(_STRATEGY, self.strategy)
+        return make_strategy(name, {**(self.values if name == self.strategy else {}), **own})
 
 
 async def run_batch(
@@ -95,26 +118,35 @@ async def run_batch(
     """Search for all pending prompts.
 
     Args:
-        model: the model to search.
+        model: an open model.
         pending: the prompts.
-        plan: how they are searched.
+        plan: how.
         folder: takes the outcomes.
         observer: of the run.
-        observers_of: returns the observers of a search by the id of its prompt.
+        observers_of: returns the observers of a search, by the id of its prompt.
 
     Raises:
         RunStopped: the server is unreachable or refuses all requests, too many prompts failed, or the run may
             cost no more; in an `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
-    batch = _Batch(model, plan, folder, observer, observers_of)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(batch.sync_regularly)
-        async with trio.open_nursery() as workers:
-            for _ in range(plan.max_searches):
-                workers.start_soon(batch.work, pending)
-        nursery.cancel_scope.cancel(reason="all prompts are done")
-    if batch.is_exhausted:
+    searcher = Searcher(model, plan, observer.generated, observers_of, observer.paused)
+    outcomes = Outcomes(plan, folder, observer)
+
+    async def work() -> None:
+        for record in pending:
+            answer = await searcher.answer(record)
+            if searcher.is_exhausted and answer.stop_reason == "budget":
+                return  # cut short for the run's sake, not its own
+            outcomes.keep(answer)
+            if searcher.is_exhausted:
+                return
+            await trio.lowlevel.checkpoint()
+
+    async with outcomes.synced_regularly(), trio.open_nursery() as workers:
+        for _ in range(plan.max_searches):
+            workers.start_soon(work)
+    if searcher.is_exhausted:
         raise RunStopped(
             "the rest of the run could cost more than --max-run-cost. What is done is kept; with a higher"
             " limit, the same command goes on"
@@ -122,40 +154,72 @@ async def run_batch(
 
 
 @attrs.define(eq=False)
-class _Batch:
-    model: LanguageModel
+class Outcomes:
+    """Keeps the outcomes of a run, and stops it when too many are failures."""
+
     plan: Plan
     folder: Keeper
     observer: BatchObserver
-    observers_of: Callable[[str], Sequence[Observer]]
     failures: int = 0
 
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether the endpoint refuses requests for what they cost."""
-        return bool(getattr(self.model, "is_exhausted", False))
+    def keep(self, answer: Answer) -> None:
+        """Write an outcome.
 
-    async def work(self, pending: Iterator[PromptRecord]) -> None:
-        """Search for prompts until none is left."""
-        for record in pending:
-            answer = await self._answer(record)
-            if self.is_exhausted and answer.stop_reason == "budget":
-                return  # cut short for the run's sake, not its own
-            self.folder.keep(answer)  # paid for, so before anything else is done with it
-            self.observer.finished(answer)
-            if answer.error:
-                self._count_failure(answer.error)
-            if self.is_exhausted:
-                return
-            await trio.lowlevel.checkpoint()
+        Raises:
+            RunStopped: too many prompts have failed.
+            RecordsUnusable: the folder takes no more.
+        """
+        self.folder.keep(answer)  # paid for, so before anything else is done with it
+        self.observer.finished(answer)
+        if not answer.error:
+            return
+        self.failures += 1
+        most = self.plan.max_failures
+        if most is not None and self.failures > most:
+            raise RunStopped(
+                f"{self.failures} prompts failed, more than --max-failures {most}, so the run stops here;"
+                f" the last error: {answer.error}. What is done is kept: once that is mended, the same"
+                " command with --retry-failed tries them again"
+            )
 
-    async def sync_regularly(self) -> None:
-        """Bring to the disk what was written, until cancelled."""
+    @asynccontextmanager
+    async def synced_regularly(self) -> AsyncIterator[None]:
+        """Bring to the disk what was written, now and then while the block runs."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._sync_regularly)
+            yield
+            nursery.cancel_scope.cancel(reason="all prompts are done")
+
+    async def _sync_regularly(self) -> None:
         while True:
             await trio.sleep(_SYNC_EVERY)
             await trio.to_thread.run_sync(self.folder.sync)
 
-    async def _answer(self, record: PromptRecord) -> Answer:
+
+@attrs.define(eq=False)
+class Searcher:
+    """Searches for prompts as a plan says.
+
+    Attributes:
+        model: the model.
+        plan: how.
+        generated: called with the number of tokens that some search has generated.
+        observers_of: returns the observers of a search, by the id of its prompt.
+        paused: called with the seconds for which some search waits for the endpoint's rate.
+    """
+
+    model: LanguageModel
+    plan: Plan
+    generated: Callable[[int], None]
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
+    paused: Callable[[float], None] = lambda _: None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the model refuses requests for what they cost."""
+        return bool(getattr(self.model, "is_exhausted", False))
+
+    async def answer(self, record: PromptRecord) -> Answer:
         """Search for one prompt.
 
         Raises:
@@ -166,7 +230,8 @@ class _Batch:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            observers = [_watch(self.observer.generated), *self.observers_of(record.id)]
+            watch = _watch(self.generated, self.paused)
+            observers = [watch, *self.observers_of(record.id)]
             result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             if error.field == "max_cost":  # no price is known of a model, for any prompt
@@ -216,21 +281,12 @@ class _Batch:
             cost=usage.cost,
             uncertain_cost=usage.uncertain_cost,
             unpriced=0 if usage.cost is None else usage.unpriced,
+            cached_responses=usage.cached_responses,
             seconds=round(trio.current_time() - start, 3),
             votes=[(str(one), share) for one, share in result.votes],
             beams=_without_tokens(result) if self.plan.all_beams else [],
             error=error,
         )
-
-    def _count_failure(self, error: str) -> None:
-        self.failures += 1
-        most = self.plan.max_failures
-        if most is not None and self.failures > most:
-            raise RunStopped(
-                f"{self.failures} prompts failed, more than --max-failures {most}, so the run stops here;"
-                f" the last error: {error}. What is done is kept: once that is mended, the same command"
-                " with --retry-failed tries them again"
-            )
 
 
 def _without_tokens(result: SearchResult) -> list[dict[str, Any]]:
@@ -241,11 +297,15 @@ def _without_tokens(result: SearchResult) -> list[dict[str, Any]]:
     return found
 
 
-def _watch(generated: Callable[[int], None]) -> Callable[[Event], None]:
-    """Return an observer that hands on how many tokens each expansion has."""
+def _watch(
+    generated: Callable[[int], None], paused: Callable[[float], None]
+) -> Callable[[Event], None]:
+    """Return an observer that hands on how many tokens each expansion has, and that a search waits."""
 
     def watch(event: Event) -> None:
         if isinstance(event, BeamExpanded):
             generated(event.tokens)
+        elif isinstance(event, RatePaused):
+            paused(event.seconds)
 
     return watch

@@ -72,8 +72,7 @@ def _main(argv: Sequence[str], beside: Path, program: str) -> int:
                     click.echo(f"# {strategy.kind}: {strategy.config}")
             return 0
         with plain_errors():
-            program = f"trio_beam {__version__}"
-            trace = open_trace(arguments.trace, arguments.trace_without, program)
+            trace = open_trace(arguments.trace, arguments.trace_without, __version__)
         session = Session(
             planned=planned,
             out=_console(sys.stdout),

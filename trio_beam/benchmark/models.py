@@ -17,8 +17,10 @@ from trio_beam.benchmark.common.encoding import decode
 from trio_beam.benchmark.providers import PROVIDERS, Provider
 from trio_beam.benchmark.settings import LocalModel, ModelGroup, Settings
 from trio_beam.command.api_keys import BASE_URL, api_key_for, service_at
+from trio_beam.command.cache import cache_of
 from trio_beam.command.price_options import prices_from
 from trio_beam.core.price import Prices
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError
 from trio_beam.local.server import serve_local
@@ -38,6 +40,7 @@ class Model:
         base_url: None for the embedded model.
         identity: everything answers depend on; the same for the same model at another address.
         served_name: the server's name for it; None: the only one that the server lists.
+        cache: folder of the cache of responses; None: there is none.
         why: a line that says why it was chosen if no model was named; otherwise "".
     """
 
@@ -49,6 +52,7 @@ class Model:
     api_key: str | None = attrs.field(repr=False)
     local: LocalModel
     options: Mapping[str, Any] = attrs.field(repr=False)
+    cache: str | None = None
     why: str = ""
 
     @asynccontextmanager
@@ -73,7 +77,18 @@ class Model:
         self._endpoint(self.base_url or _HERE)
 
     def _endpoint(self, base_url: str) -> Endpoint:
-        return Endpoint(base_url, model=self.served_name, api_key=self.api_key, **self.options)
+        return Endpoint(
+            base_url,
+            model=self.served_name,
+            api_key=self.api_key,
+            cache=self._cache(),
+            **self.options,
+        )
+
+    def _cache(self) -> ResponseCache | None:
+        folder = None if self.cache is None else Path(self.cache).expanduser()
+        embedded = self.base_url is None
+        return cache_of(folder, embedded=embedded, model_file=_model_file(self.local))
 
     async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
         file = _model_file(self.local)
@@ -191,6 +206,7 @@ def _served(settings: Settings, choice: _Choice, environment: Mapping[str, str])
         api_key=_api_key(settings, provider, served.api_key_env, base_url, environment),
         local=group.local,
         options=_options(settings),
+        cache=group.cache,
         why=choice.why,
     )
 
@@ -237,6 +253,7 @@ def _local(settings: Settings, choice: _Choice) -> Model:
         api_key=None,
         local=group.local,
         options=_options(settings),
+        cache=group.cache,
         why=choice.why,
     )
 
@@ -265,6 +282,9 @@ def _options(settings: Settings) -> dict[str, Any]:
         "api": group.api,
         "dialect": group.dialect,
         "max_concurrent": min(given("max_concurrent"), default=group.max_concurrent),
+        "requests_per_minute": group.requests_per_minute,
+        "tokens_per_minute": group.tokens_per_minute,
+        "rate_file": group.rate_file,
         "attempt_timeout": max(given("timeout"), default=group.attempt_timeout),
         "stream": group.stream,
         "prices": _prices(group),

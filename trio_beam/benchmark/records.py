@@ -46,6 +46,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         cost: in US dollars, of all requests whose price is known; None if no price is known.
         uncertain_cost: the part of it that is an upper bound, for requests without a complete response.
         unpriced: requests whose price is not known, where that of others is.
+        cached_responses: responses from the cache, which were not sent.
         seconds: duration of the search, with other problems running; without grading.
         stop_reason: the search's; ``"failed"`` after an error.
         exact: whether all scores are the model's own for the sampled tokens.
@@ -77,6 +78,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost: float | None = None
     uncertain_cost: float = 0.0
     unpriced: int = 0
+    cached_responses: int = 0
     seconds: float = 0.0
     stop_reason: str = ""
     exact: bool = True

@@ -290,6 +290,7 @@ class Run:
             cost=result.usage.cost,
             uncertain_cost=result.usage.uncertain_cost,
             unpriced=0 if result.usage.cost is None else result.usage.unpriced,
+            cached_responses=result.usage.cached_responses,
             seconds=seconds,
             stop_reason=result.stop_reason,
             exact=result.exact,

@@ -26,7 +26,7 @@ from trio_beam.benchmark.run import Run
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results
-from trio_beam.command.observing import observers_of_search
+from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.printable import printable
@@ -123,10 +123,7 @@ class Session:
                 "the answers are programs and were not graded: add benchmark.allow_code_execution=true"
                 " to run them in a sandbox; the answers are kept"
             )
-        code = self._say_what_is_missing()
-        if self.trace is not None:
-            self.trace.close()
-        return code
+        return max(self._say_what_is_missing(), close_trace(self.trace))
 
     def _say_what_is_missing(self) -> int:
         """Name the answers that there are not, and return the exit code."""

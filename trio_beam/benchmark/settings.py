@@ -93,6 +93,13 @@ class ModelGroup:
     max_concurrent: int | Literal["auto"] = integer(
         100, minimum=1, choices=("auto",), help="Maximum number of requests in flight."
     )
+    requests_per_minute: int | None = integer(
+        None, minimum=1, optional=True, help="Sent in any minute; null: what the server says."
+    )
+    tokens_per_minute: int | None = integer(
+        None, minimum=1, optional=True, help="Prompt and new tokens in any minute, likewise."
+    )
+    rate_file: str | None = text(help="File through which processes share these two limits.")
     attempt_timeout: float | None = number(
         300.0, above=0, optional=True, unit="seconds", help="Limit for one attempt of a request."
     )
@@ -105,6 +112,9 @@ class ModelGroup:
     price_input: float | None = _price("Tokens of prompts: a price list of your own.")
     price_output: float | None = _price("Generated tokens.")
     price_cached: float | None = _price("Tokens of prompts that are cached; null: as price_input.")
+    cache: str | None = text(
+        help="Folder of responses, which are kept there and not asked for again; answers need benchmark.seed."
+    )
     retry: RetryPolicy = attrs.field(factory=RetryPolicy)
     local: LocalModel = attrs.field(factory=LocalModel)
     served: Mapping[str, ServedModel] = attrs.field(factory=_served)

@@ -27,7 +27,11 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
     usage = result.usage
     thrown = f" ({usage.discarded_tokens} thrown away)" if usage.discarded_tokens else ""
     thought = f" ({usage.reasoning_tokens} thinking)" if usage.reasoning_tokens else ""
-    spent = f"{usage.completion_tokens} tokens{thought}{thrown} in {usage.requests} requests, {seconds:.1f} s"
+    cached = f" and {usage.cached_responses} from the cache" if usage.cached_responses else ""
+    spent = (
+        f"{usage.completion_tokens} tokens{thought}{thrown} in {usage.requests} requests{cached},"
+        f" {seconds:.1f} s"
+    )
     if usage.cached_tokens is not None and usage.prompt_tokens:
         share = usage.cached_tokens / usage.prompt_tokens
         spent += f"; {usage.prompt_tokens} prompt tokens, {share:.0%} of them cached"

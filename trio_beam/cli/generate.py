@@ -10,9 +10,11 @@ import click
 
 from trio_beam import __version__
 from trio_beam.cli.generate_command import GenerateCommand
+from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.observing import observing_options, open_log, open_trace
+from trio_beam.command.output import say
 from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -27,6 +29,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
 )
 from trio_beam.command.strategy_options import strategy_from, strategy_parameters
 
@@ -59,6 +63,8 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @option("model", "--system", metavar="TEXT", help="A system message before it (implies --chat).")
 @max_concurrent_option
 @price_options
+@cache_option
+@rate_options
 @option("model", "--stream", is_flag=True, help="Ask for responses as streams.")
 @strategy_parameters
 @option(
@@ -92,8 +98,8 @@ def generate(
     with plain_errors():
         given["headers"], given["api_key"] = headers_and_key(given)
         given["prices"] = prices_from(given)
-        program = f"trio_beam {__version__}"
-        given["trace"] = open_trace(given["trace"], given["trace_without"], program)
+        given["rates"] = rate_values(given)
+        given["trace"] = open_trace(given["trace"], given["trace_without"], __version__)
         given["log"] = open_log(given["log_level"])
         work = GenerateCommand(
             prompt=messages if chat or system else prompt,
@@ -101,11 +107,15 @@ def generate(
             **{
                 field.name: given[field.name]
                 for field in attrs.fields(GenerateCommand)
-                if field.name in given and field.name != "strategy"
+                if field.init and field.name in given and field.name != "strategy"
             },
         )
         if work.base_url is None:
             work.embedded = require_model(work.model_file)
+        embedded = work.base_url is None
+        work.cache = cache_of(given["cache"], embedded=embedded, model_file=work.model_file)
+        if work.cache is not None and (unused := explain_unused(work.strategy)):
+            say(unused)
     ctx.exit(run(work, work.interrupted))
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from trio_beam.cli.closing import describe_result, explain_nothing, explain_thinking
 from trio_beam.cli.tree import print_tree
+from trio_beam.command.observing import close_trace
 from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
@@ -25,6 +26,7 @@ from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import number
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.engine.search import Search
 from trio_beam.errors import LocalModelError
@@ -46,6 +48,7 @@ class GenerateCommand:
 
     Attributes:
         embedded: name of the embedded model, if that is asked.
+        cache: of responses.
     """
 
     prompt: PromptLike
@@ -58,6 +61,7 @@ class GenerateCommand:
     api: Any
     dialect: str
     max_concurrent: Any
+    rates: Mapping[str, Any]
     attempt_timeout: float
     prices: Prices | str | None
     stream: bool
@@ -69,6 +73,7 @@ class GenerateCommand:
     trace: Trace | None = None
     log: Observer | None = None
     embedded: str = attrs.field(default="", init=False)
+    cache: ResponseCache | None = attrs.field(default=None, init=False)
     _seconds: float = attrs.field(default=0.0, init=False)
     _search: Search | None = attrs.field(default=None, init=False)
     _searching: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
@@ -117,9 +122,11 @@ class GenerateCommand:
             api=self.api,
             dialect=self.dialect,
             max_concurrent=self.max_concurrent,
+            **self.rates,
             attempt_timeout=self.attempt_timeout,
             prices=self.prices,
             stream=self.stream,
+            cache=self.cache,
         )
 
     async def _run(self, endpoint: Endpoint, nursery: trio.Nursery) -> int:
@@ -155,9 +162,9 @@ class GenerateCommand:
             say(f"Error: {explain_thinking(result, self.strategy)}")
         if recorded.searches:
             print_tree(Console(stderr=True), recorded.searches[0])
-        if self.trace is not None:
-            self.trace.close()  # after the result, which was paid for, even if that is not in it
-        return 0 if error is None and result.beams and not _unanswered(result) else 1
+        incomplete = close_trace(self.trace)
+        found = error is None and result.beams and not _unanswered(result)
+        return incomplete if found else 1
 
     def _print(self, result: SearchResult) -> None:
         if self.as_json:

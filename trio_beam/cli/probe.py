@@ -18,6 +18,8 @@ from trio_beam.command.server_options import (
     dialect_option,
     local_option,
     model_option,
+    rate_options,
+    rate_values,
     refuse_two_models,
 )
 from trio_beam.core.printable import printable
@@ -38,6 +40,7 @@ trio-beam probe --local
 @api_key_option
 @dialect_option
 @local_option
+@rate_options
 @attempt_timeout_option(60.0)
 @option("output", "--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @option("output", "-q", "--quiet", is_flag=True, help="No progress.")
@@ -58,6 +61,7 @@ def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
             "api_key": read_api_key(given["api_key_env"], base_url) if base_url else None,
             "dialect": given["dialect"],
             "attempt_timeout": given["attempt_timeout"],
+            **rate_values(given),
         }
         # Report invalid arguments before anything starts.
         Endpoint(base_url or "http://127.0.0.1/v1", **options)

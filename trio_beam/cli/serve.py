@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 import attrs
 import click
 
+from trio_beam import __version__
 from trio_beam.command.api_keys import read_api_key
+from trio_beam.command.cache import cache_of, cache_option
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
+from trio_beam.command.observing import observing_options, open_log, open_trace
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -23,6 +26,8 @@ from trio_beam.command.server_options import (
     local_option,
     max_concurrent_option,
     model_option,
+    rate_options,
+    rate_values,
     refuse_two_models,
     refuse_without_server,
 )
@@ -91,6 +96,8 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @api_option
 @dialect_option
 @max_concurrent_option
+@cache_option
+@rate_options
 @option(
     "model",
     "--stream/--no-stream",
@@ -136,6 +143,12 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     help="Environment variable with the clients' keys, one or several with commas between them.",
 )
 @option("clients", "--insecure", is_flag=True, help="Allow any --host without a key.")
+@option(
+    "clients",
+    "--ui",
+    is_flag=True,
+    help="Show the searches, with prompts and texts, on a page at /ui: to all who may search.",
+)
 @_limits
 @option(
     "failure and time",
@@ -156,6 +169,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     help="After SIGTERM, time for the searches that run.",
 )
 @attempt_timeout_option(300.0)
+@observing_options
 @click.pass_context
 def serve(ctx: click.Context, /, **given: Any) -> None:
     """Serve searches to any OpenAI client, until Ctrl-C or SIGTERM.
@@ -185,6 +199,7 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             api=given["api"],
             dialect=given["dialect"],
             max_concurrent=given["max_concurrent"],
+            rates=rate_values(given),
             stream="auto" if given["stream"] is None else given["stream"],
             attempt_timeout=given["attempt_timeout"],
             model_file=given["model_file"],
@@ -196,10 +211,16 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             keys=_keys(given),
             heart_beat=given["heart_beat"],
             grace=given["grace"],
+            ui=given["ui"],
+            trace=open_trace(given["trace"], given["trace_without"], __version__),
+            log=open_log(given["log_level"]),
         )
         if not base_urls:
             refuse_without_server(given, "model", "server_api_key_env")
             require_model(given["model_file"])
+        work.cache = cache_of(
+            given["cache"], embedded=not base_urls, model_file=given["model_file"]
+        )
     ctx.exit(run(work, stop=work.stop))
 
 

@@ -10,8 +10,11 @@ from typing import Any
 import attrs
 import trio
 
+from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.command.output import say, write
+from trio_beam.core.events import Observer
 from trio_beam.core.validation import integer, number
+from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.gateway.aliases import Aliases, Named
@@ -19,8 +22,10 @@ from trio_beam.gateway.app import Gateway
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.server import base_url_of, listen, serve_gateway
+from trio_beam.gateway.shown import ShownSearches
 from trio_beam.local.keys import LOOPBACK
 from trio_beam.local.server import serve_local
+from trio_beam.observers.trace import Trace
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -29,6 +34,7 @@ class ServeCommand:
 
     Attributes:
         stop: set to end.
+        cache: of responses.
     """
 
     base_urls: Sequence[str]
@@ -39,6 +45,7 @@ class ServeCommand:
     api: Any
     dialect: str
     max_concurrent: Any
+    rates: Mapping[str, Any]
     stream: Any
     attempt_timeout: float
     model_file: Path | None
@@ -50,6 +57,10 @@ class ServeCommand:
     keys: Sequence[str] = attrs.field(repr=False)
     heart_beat: float = number(above=0)
     grace: float = number(minimum=0)
+    ui: bool = False
+    trace: Trace | None = None
+    log: Observer | None = None
+    cache: ResponseCache | None = attrs.field(default=None, init=False)
     stop: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -69,7 +80,7 @@ class ServeCommand:
                     await stack.enter_async_context(one) for one in self._endpoints(base_urls)
                 ]
                 await self._serve(Replicas(endpoints), listener)
-        return 0
+        return close_trace(self.trace)
 
     async def _serve(self, replicas: Replicas, listener: Any) -> None:
         gateway = Gateway(
@@ -79,7 +90,9 @@ class ServeCommand:
             limits=self.limits,
             heart_beat=self.heart_beat,
             keys=tuple(self.keys),
+            observers_of=lambda name: observers_of_search(self.trace, self.log, name),
             hosts=LOOPBACK if self.host in LOOPBACK and not self.keys else None,
+            shown=ShownSearches() if self.ui else None,
         )
         base_url = base_url_of(listener)
         async with trio.open_nursery() as nursery:
@@ -87,7 +100,11 @@ class ServeCommand:
             write(base_url)
             servers = ", ".join(one.endpoint.base_url for one in replicas.all)
             say(f"serving searches over {servers}; Ctrl-C ends it")
+            if self.ui:
+                say(f"its searches, with their prompts: {base_url.removesuffix('/v1')}/ui")
             await self.stop.wait()
+            if gateway.shown is not None:
+                gateway.shown.close()
             say(f"no more requests; those in progress have {self.grace:g} s")
 
     async def _serve_gateway(
@@ -114,9 +131,11 @@ class ServeCommand:
                 api=self.api,
                 dialect=self.dialect,
                 max_concurrent=self.max_concurrent,
+                **self.rates,
                 attempt_timeout=self.attempt_timeout,
                 stream=self.stream,
                 retry=retry,
+                cache=self.cache,
             )
             for url, key in zip(base_urls, keys, strict=True)
         ]

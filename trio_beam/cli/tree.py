@@ -28,7 +28,7 @@ def _draw(search: RecordedSearch) -> Iterator[RenderableType]:
     label = f", {printable(began.label)}" if began.label else ""
     kind = began.strategy.get("strategy", "")
     yield Text(f"search {search.number}{label}: {printable(str(kind))}, {began.began}")
-    yield _branch(Tree(search).root, Text(_prompt(search), "dim"))
+    yield _branch(Tree(search.lines).root, Text(_prompt(search), "dim"))
     yield Text(_requests(search))
     yield Text(_end(search))
 

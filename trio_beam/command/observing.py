@@ -6,11 +6,14 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from trio_beam.command.help import Choice, option
+from trio_beam.command.output import say
 from trio_beam.core.printable import printable
+from trio_beam.errors import TrioBeamError
 from trio_beam.observers import Log, Observer, Trace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,7 +49,7 @@ def add_observing_arguments(parser: argparse.ArgumentParser) -> None:
     add("--log-level", choices=_LEVELS, help=_sentence(_LOG_LEVEL))
 
 
-def open_trace(path: Path | None, without: Sequence[str], program: str) -> Trace | None:
+def open_trace(path: Path | None, without: Sequence[str], version: str) -> Trace | None:
     """Open the trace that was asked for, if one was.
 
     Raises:
@@ -55,8 +58,21 @@ def open_trace(path: Path | None, without: Sequence[str], program: str) -> Trace
     if path is None:
         return None
     return Trace(
-        path, prompts="prompts" not in without, texts="texts" not in without, program=program
+        path,
+        prompts="prompts" not in without,
+        texts="texts" not in without,
+        program=f"trio_beam {version}",
+        report=say,
     )
+
+
+def close_trace(trace: Trace | None) -> int:
+    """Close a trace; return 1 if not everything was written to it, which has been said, else 0."""
+    if trace is None:
+        return 0
+    with suppress(TrioBeamError):
+        trace.close()
+    return int(trace.error is not None)
 
 
 def open_log(level: str | None) -> Observer | None:

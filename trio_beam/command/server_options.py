@@ -70,6 +70,41 @@ dialect_option = option(
 )
 
 
+_rpm_option = option(
+    "model",
+    "--rpm",
+    "requests_per_minute",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Requests in any minute to each server; further ones wait.  [default: what its headers say]",
+)
+_tpm_option = option(
+    "model",
+    "--tpm",
+    "tokens_per_minute",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Prompt and new tokens in any minute, likewise.",
+)
+_rate_file_option = option(
+    "model",
+    "--rate-file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Keep to --rpm and --tpm together with all processes that name the same file.",
+)
+
+
+def rate_options(command: F) -> F:
+    """``--rpm``, ``--tpm`` and ``--rate-file``; `rate_values` returns them as an endpoint's arguments."""
+    return _rpm_option(_tpm_option(_rate_file_option(command)))
+
+
+def rate_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of `rate_options` as arguments of `Endpoint`."""
+    return {name: given[name] for name in ("requests_per_minute", "tokens_per_minute", "rate_file")}
+
+
 def attempt_timeout_option(default: float) -> Callable[[F], F]:
     """``--attempt-timeout``, in seconds."""
     return option(

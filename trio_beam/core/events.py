@@ -21,6 +21,7 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestRetried,
@@ -28,7 +29,13 @@ from trio_beam.core.request_events import (
     RequestWaiting,
     SearchEvent,
 )
-from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
+from trio_beam.core.result import (
+    BeamFailure,
+    ParticleRound,
+    SearchFailed,
+    SearchResult,
+    StopReason,
+)
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.usage import NOTHING_RESERVED, Reserved, Usage
 from trio_beam.errors import EndpointError
@@ -309,10 +316,12 @@ class SearchStopped(SearchEvent):
     Attributes:
         result: the best so far, with ``stop_reason="failed"`` or ``"interrupted"``.
         error: the error that the call is about to raise; None after a cancellation.
+        stop_reason: why the search ended, if it then failed to choose its answer; otherwise None.
     """
 
     result: SearchResult
     error: SearchFailed | None = None
+    stop_reason: StopReason | None = None
 
 
 Event: TypeAlias = (
@@ -330,6 +339,7 @@ Event: TypeAlias = (
     | RequestRetried
     | RequestHedged
     | EndpointPaused
+    | RatePaused
     | LimitChanged
     | McmcStarted
     | ChainExtended

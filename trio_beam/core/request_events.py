@@ -43,7 +43,7 @@ BEFORE_ROUNDS = RequestOrigin()
 
 @attrs.frozen(kw_only=True)
 class RequestWaiting(SearchEvent):
-    """A request has to wait for a free slot, or for the end of a pause.
+    """A request has to wait for a free slot, for the endpoint's rate, or for the end of a pause.
 
     Attributes:
         request: number of the request in this process, from 1; an endpoint's requests about one beam may be
@@ -66,7 +66,7 @@ class RequestSent(SearchEvent):
         origin: what the request is for.
         attempt: number of the attempt, from 1; hedges count.
         hedge: whether an earlier attempt is still under way.
-        waited: seconds that it waited for a slot or a pause.
+        waited: seconds that it waited for a slot, the rate or a pause.
         path: of its URL, as in ``"/completions"``; it begins at the base URL or at the server's root.
     """
 
@@ -150,6 +150,19 @@ class EndpointPaused(SearchEvent):
 
 
 @attrs.frozen(kw_only=True)
+class RatePaused(SearchEvent):
+    """Requests of this search wait, so that the endpoint keeps to its rate; told once for each pause.
+
+    Attributes:
+        seconds: until the next request of the endpoint, if nothing changes.
+        limit: the limit per minute that is reached: ``"requests"`` or ``"tokens"``.
+    """
+
+    seconds: float
+    limit: Literal["requests", "tokens"]
+
+
+@attrs.frozen(kw_only=True)
 class LimitChanged(SearchEvent):
     """With ``max_concurrent="auto"``, the endpoint changed its limit for all searches.
 
@@ -169,6 +182,7 @@ RequestEvent: TypeAlias = (
     | RequestRetried
     | RequestHedged
     | EndpointPaused
+    | RatePaused
     | LimitChanged
 )
 RequestObserver: TypeAlias = Callable[[RequestEvent], None]

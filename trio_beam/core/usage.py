@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, TypeAlias
 
@@ -26,6 +27,8 @@ class Usage:
         requests: requests sent, including retries and hedges.
         retries: requests that repeated a failed one.
         cancelled: requests abandoned before their response was complete.
+        cached_responses: responses from a cache, which are not among the requests and cost nothing; their
+            tokens are among the others.
         cost: in US dollars, of all requests whose price is known; None if no price is known.
         uncertain_cost: the part of `cost` that is an upper bound: requests that were cancelled or lost, and
             responses without a count of the prompt's tokens.
@@ -40,6 +43,7 @@ class Usage:
     requests: int = 0
     retries: int = 0
     cancelled: int = 0
+    cached_responses: int = 0
     cost: float | None = None
     uncertain_cost: float = 0.0
     unpriced: int = 0
@@ -83,7 +87,7 @@ class Budget:
     Attributes:
         total_tokens: prompt and completion tokens of all requests.
         completion_tokens: generated tokens.
-        requests: requests sent, including retries and hedges.
+        requests: requests sent, including retries and hedges, and responses from a cache.
         cost: in US dollars, of all requests.
     """
 
@@ -105,7 +109,7 @@ class Budget:
         return Budget(
             total_tokens=part(self.total_tokens, spent.prompt_tokens + spent.completion_tokens),
             completion_tokens=part(self.completion_tokens, spent.completion_tokens),
-            requests=part(self.requests, spent.requests),
+            requests=part(self.requests, spent.requests + spent.cached_responses),
             cost=cost,
         )
 
@@ -128,6 +132,7 @@ class UsageMeter:
         self.requests = 0
         self.retries = 0
         self.cancelled = 0
+        self.cached_responses = 0
         self.prompt_length = 0
         self._budget = budget or Budget()
         self._committed = 0  # completion tokens
@@ -152,6 +157,7 @@ class UsageMeter:
             cost=None if self._cost is None else float(self._cost),
             uncertain_cost=float(self._uncertain),
             unpriced=self._unpriced,
+            cached_responses=self.cached_responses,
         )
 
     @property
@@ -200,6 +206,8 @@ class UsageMeter:
         allotment: Allotment | None = None,
         price: Price | None = None,
         purse: Purse | None = None,
+        *,
+        least_prompt: int | None = None,
     ) -> Reservation:
         """Return a reservation, to be made before requests are sent.
 
@@ -208,8 +216,10 @@ class UsageMeter:
             allotment: for the first of the requests.
             price: of the model that is asked; None if unknown.
             purse: limits the cost of other searches as well; None: there is no such limit.
+            least_prompt: what the prompt has at least, if `prompt_tokens` is only a bound.
         """
-        return Reservation(self, prompt_tokens, allotment, price, purse)
+        least = prompt_tokens if least_prompt is None else least_prompt
+        return Reservation(self, prompt_tokens, allotment, price, purse, least)
 
     def allot(
         self, tokens: int, prompt_tokens: int = 0, price: Price | None = None
@@ -241,7 +251,7 @@ class UsageMeter:
     def has(self, tokens: int, prompt_tokens: int, cost: Decimal, *, requests: int = 1) -> bool:
         """Return whether that much is left of the budget, besides what is allotted."""
         limit = self._budget.requests
-        sent = self.requests + self._allotted + requests
+        sent = self.requests + self.cached_responses + self._allotted + requests
         enough = limit is None or sent <= limit
         tokens_enough = tokens <= self.tokens_left and tokens + prompt_tokens <= self.total_left
         return enough and tokens_enough and cost <= self.cost_left
@@ -321,13 +331,25 @@ class Reservation:
         allotment: Allotment | None = None,
         price: Price | None = None,
         purse: Purse | None = None,
+        least_prompt: int = 0,
     ) -> None:
         self._meter = meter
         self._purse = purse or Purse()
         self._prompt_tokens = prompt_tokens
+        self._least_prompt = least_prompt
         self._allotment = allotment
         self._price = price
         self._responses: list[int] = []  # what each with a response had reserved, in tokens
+        self._free: list[int] = []  # likewise, of those from a cache
+        self._settled: list[Callable[[int], None]] = []
+
+    def cost(self, tokens: int) -> int:
+        """Return the maximum cost of a request, prompt and generated tokens, given the generated ones."""
+        return tokens + self._prompt(tokens)
+
+    def least_cost(self, tokens: int) -> int:
+        """Return what a request costs at least if all its tokens are generated."""
+        return tokens + min(self._least_prompt, self._prompt(tokens))
 
     def allows(self, tokens: int) -> bool:
         """Return whether `reserve` would succeed."""
@@ -364,9 +386,20 @@ class Reservation:
             cost = None if price is None else price.most(prompt, tokens)
             self._meter.charge(cost, uncertain=cost or ZERO)
 
-    def responded(self, tokens: int) -> None:
-        """Note the response to a request that reserved `tokens`; `settle` sets its true cost."""
-        self._responses.append(tokens)
+    def responded(
+        self, tokens: int, settled: Callable[[int], None] | None = None, *, free: bool = False
+    ) -> None:
+        """Note the response to a request that reserved `tokens`; `settle` sets its true cost.
+
+        Args:
+            tokens: that were reserved.
+            settled: if given, called with the true cost, prompt and generated tokens. Of an exchange of
+                several requests it is known in total only; the last one has all of it.
+            free: whether it came from a cache, and is not charged for.
+        """
+        (self._free if free else self._responses).append(tokens)
+        if settled is not None:
+            self._settled.append(settled)
 
     def settle(
         self,
@@ -381,29 +414,43 @@ class Reservation:
         Args:
             generated: number of tokens generated, as the search counts them.
             prompt_tokens: by the server's count.
-            charged: what is charged for, if that is something else.
+            charged: what is charged for, if that is something else. If some responses are from a cache, that
+                of all is an upper bound.
             uncertain: whether that is an estimate.
         """
-        if not self._responses:
+        paid, free = [*self._responses], [*self._free]
+        self._responses.clear()
+        self._free.clear()
+        if not paid and not free:
             return
         counts = charged or TokenCounts(prompt=prompt_tokens, completion=generated)
-        reserved = sum(self._responses)
-        prompts = sum(map(self._prompt, self._responses))
-        bounds = sum(map(self._bound, self._responses), ZERO)
-        self._responses.clear()
+        prompts = sum(map(self._prompt, (*paid, *free)))
+        bounds = sum(map(self._bound, (*paid, *free)), ZERO)
+        # Without the server's count, the prompt has cost what was reserved.
+        tokens = generated + (prompt_tokens or prompts)
+        for settled in reversed(self._settled):
+            settled(tokens)
+            tokens = 0
+        self._settled.clear()
         cost = None if self._price is None else self._price.cost(counts)
+        if not paid:
+            cost = ZERO
         self._commit(
-            generated - reserved,
+            generated - sum(paid) - sum(free),
             prompt_tokens - prompts,
             (cost or ZERO) - bounds if self._limited else ZERO,
         )
-        self._meter.charge(cost, uncertain=(cost or ZERO) if uncertain else ZERO)
+        if paid:
+            unsure = uncertain or bool(free)
+            self._meter.charge(cost, uncertain=(cost or ZERO) if unsure else ZERO)
 
     def close(self) -> None:
         """Charge responses of which nothing came: as lost, unless `settle` has done it."""
         for tokens in self._responses:
             self.lost(tokens)
+        self._commit(0, 0, -sum(map(self._bound, self._free), ZERO))
         self._responses.clear()
+        self._free.clear()
 
     def _prompt(self, tokens: int) -> int:
         return self._prompt_tokens if tokens else 0

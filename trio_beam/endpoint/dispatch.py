@@ -1,7 +1,7 @@
-"""Send requests: slots, retries, pauses that a server asks for, and hedging.
+"""Send requests: slots, rates, retries, pauses that a server asks for, and hedging.
 
 Everything runs in the caller's task, and hedges in a nursery of that call. A request that waits for a
-slot, a retry or the end of a pause holds no slot.
+slot, for the rate, a retry or the end of a pause holds no slot.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import attrs
@@ -29,6 +30,8 @@ from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.common.watch import Abandoned
 from trio_beam.endpoint.latencies import Latencies
 from trio_beam.endpoint.limiter import FairLimiter
+from trio_beam.endpoint.rate_limiter import RateLimiter
+from trio_beam.endpoint.rates import Admission
 from trio_beam.endpoint.retry import GiveUp, RetryPolicy, decide
 from trio_beam.errors import (
     AttemptTimeout,
@@ -76,6 +79,11 @@ class _PendingRequest(Generic[T]):
     generation: int = 0
     number: int = attrs.field(factory=lambda: next(_numbers), init=False)
 
+    @property
+    def cost(self) -> int:
+        """Maximum cost of an attempt, in tokens."""
+        return self.reservation.cost(self.request.max_tokens)
+
 
 @attrs.define(kw_only=True)
 class Dispatcher:
@@ -84,6 +92,7 @@ class Dispatcher:
     Attributes:
         http: sends single attempts.
         limiter: lends slots.
+        rates: keeps to the requests and tokens per minute.
         retry: the retry policy.
         hedge_after: seconds without a response after which a request is sent again, and once more after
             the same time; ``"p95"``: the 95th percentile of recent latencies; None: never.
@@ -93,6 +102,7 @@ class Dispatcher:
 
     http: HttpClient
     limiter: FairLimiter
+    rates: RateLimiter
     retry: RetryPolicy
     hedge_after: float | Literal["p95"] | None
     hedge_share: float
@@ -108,6 +118,7 @@ class Dispatcher:
     def restart(self) -> None:
         """Forget any pause: its end is meaningless under another `trio.run`."""
         self._resume_at = -math.inf
+        self.rates.open()
 
     async def send(
         self, request: WireRequest[T], context: RequestContext, reservation: Reservation
@@ -159,36 +170,73 @@ class Dispatcher:
 
     async def _send_once(self, call: _PendingRequest[T]) -> T:
         """Send a request once, with its hedges, while holding a slot."""
-        call.queued = 0.0
-        if self._pausing() or not self.limiter.try_acquire():
-            await self._wait_for_slot(call)
+        admission = await self._take_slot(call)
         call.generation = self.limiter.generation
         try:
             delay = self._hedge_delay()
             if delay is None or not call.request.max_tokens:
-                return await self._attempt(call, again=call.failed > 0)
-            return await self._race(call, delay)
+                return await self._attempt(call, admission, again=call.failed > 0)
+            return await self._race(call, admission, delay)
         finally:
             self.limiter.release()
 
-    async def _wait_for_slot(self, call: _PendingRequest[Any]) -> None:
-        """Wait for a slot and for the end of any pause, during which no slot is held.
+    async def _take_slot(self, call: _PendingRequest[Any]) -> Admission | None:
+        """Take a slot, when no pause is on and the rates, if there are any, admit the request."""
+        call.queued = 0.0
+        limited = self.rates.is_limited()
+        if limited:
+            self.rates.check(call.reservation.least_cost(call.request.max_tokens))
+        if not self._pausing() and self.limiter.try_acquire():
+            if not limited:
+                return None
+            if admission := self._admit(call):
+                return admission
+        return await self._wait_to_send(call)
 
-        Neither wait counts against the beam's timeout.
-        """
-        context, start = call.context, trio.current_time()
+    async def _wait_to_send(self, call: _PendingRequest[Any]) -> Admission | None:
+        """Wait for a slot, for the end of any pause and for the rates, which no beam's timeout counts."""
+        context, start, admission = call.context, trio.current_time(), None
         waiting = RequestWaiting(request=call.number, origin=context.origin, paused=self._pausing())
         context.emit(waiting)
         with context.deadline.paused():
+            if not self.rates.is_limited():
+                await self._wait_for_slot(context)
+                if self.rates.is_limited():  # learnt meanwhile
+                    self.limiter.release()
+            if self.rates.is_limited():
+                admission = await self._wait_for_rate(call)
+        call.queued = trio.current_time() - start
+        return admission
+
+    async def _wait_for_rate(self, call: _PendingRequest[Any]) -> Admission:
+        """Wait until the rates admit a request, and for its slot."""
+        async with self.rates.turn(call.context):
             while True:
-                if self._pausing():
-                    await trio.sleep_until(self._resume_at)
-                if not self.limiter.try_acquire():
-                    await self.limiter.acquire(context.meter)
-                if not self._pausing():
-                    call.queued = trio.current_time() - start
-                    return
+                await self.rates.wait_for_room(call.cost, call.context)
+                await self._wait_for_slot(call.context)
+                if admission := self._admit(call, first=True):
+                    return admission
+
+    def _admit(self, call: _PendingRequest[Any], *, first: bool = False) -> Admission | None:
+        """Have a request in a slot admitted by the rates; return the slot if it is not."""
+        admission = None
+        try:
+            admission = self.rates.try_admit(call.cost, first=first)
+        finally:
+            if admission is None:
                 self.limiter.release()
+        return admission
+
+    async def _wait_for_slot(self, context: RequestContext) -> None:
+        """Wait for a slot and for the end of any pause, during which no slot is held."""
+        while True:
+            if self._pausing():
+                await trio.sleep_until(self._resume_at)
+            if not self.limiter.try_acquire():
+                await self.limiter.acquire(context.meter)
+            if not self._pausing():
+                return
+            self.limiter.release()
 
     def _pausing(self) -> bool:
         return trio.current_time() < self._resume_at
@@ -202,14 +250,24 @@ class Dispatcher:
         until = trio.current_time() + error.retry_after
         if until > self._resume_at:
             self._resume_at = until
+            self.rates.pause(until)
             context.emit(EndpointPaused(seconds=error.retry_after, error=error))
 
     async def _attempt(
-        self, call: _PendingRequest[T], *, again: bool, hedge_after: float | None = None
+        self,
+        call: _PendingRequest[T],
+        admission: Admission | None,
+        *,
+        again: bool,
+        hedge_after: float | None = None,
     ) -> T:
         """Send a request once, in a slot already held, and count it and its outcome."""
         request, context, reservation = call.request, call.context, call.reservation
-        reservation.reserve(request.max_tokens)
+        try:
+            reservation.reserve(request.max_tokens)
+        except BudgetExhausted:
+            self.rates.withdraw(admission)
+            raise
         # Counted when it is sent, since it may be cancelled before.
         if hedge_after is not None:
             self.hedges += 1
@@ -227,7 +285,9 @@ class Dispatcher:
         context.emit(sent)
         start = trio.current_time()
         try:
-            response = await self.http.attempt(request)
+            response = await self.http.attempt(
+                request, partial(self.rates.learn, admission=admission)
+            )
         except trio.Cancelled:
             self._count_cancelled(context)
             reservation.lost(request.max_tokens)
@@ -235,20 +295,12 @@ class Dispatcher:
             raise
         except EndpointError as error:
             _emit_end(sent, context, start, "error", error)
-            self._note_pause(error, context)  # now: the other attempt of a race may take long
-            if isinstance(error, AttemptTimeout):
-                self._count_cancelled(context)
-            if _is_overload(error):
-                limit = self.limiter.size
-                self.limiter.overloaded(call.generation)
-                self._note_limit(limit, context)
-            if _may_have_generated(error):
-                reservation.lost(request.max_tokens)
-            else:
-                reservation.refund(request.max_tokens)
+            self._note_error(error, call, admission)
             raise
+        finally:
+            self.rates.responded(admission)
         _emit_end(sent, context, start, "response")
-        reservation.responded(request.max_tokens)
+        reservation.responded(request.max_tokens, partial(self.rates.settle, admission))
         if isinstance(response, Abandoned):
             self._count_cancelled(context)
         elif request.max_tokens:
@@ -258,6 +310,26 @@ class Dispatcher:
             self.limiter.succeeded()
             self._note_limit(limit, context)
         return response
+
+    def _note_error(
+        self, error: EndpointError, call: _PendingRequest[Any], admission: Admission | None
+    ) -> None:
+        """Draw the consequences of a failed attempt: now, since the other one of a race may take long."""
+        context, tokens = call.context, call.request.max_tokens
+        self._note_pause(error, context)
+        if isinstance(error, AttemptTimeout):
+            self._count_cancelled(context)
+        if _is_overload(error):
+            limit = self.limiter.size
+            self.limiter.overloaded(call.generation)
+            self._note_limit(limit, context)
+        if _may_have_generated(error):
+            call.reservation.lost(tokens)
+        else:
+            call.reservation.refund(tokens)
+            self.rates.settle(admission, 0)
+        if isinstance(error, ConnectionFailed) and error.never_sent:
+            self.rates.withdraw(admission)
 
     def _count(self, context: RequestContext, *, again: bool) -> None:
         self.attempts += 1
@@ -279,17 +351,20 @@ class Dispatcher:
     def _hedge_delay(self) -> float | None:
         return self._latencies.quantile(0.95) if self.hedge_after == "p95" else self.hedge_after
 
-    def _may_hedge(self, call: _PendingRequest[Any]) -> bool:
-        """Return whether a hedge is allowed; if so, a slot has been taken for it."""
-        return (
-            not self._pausing()
-            and self._hedges_begun < self.hedge_share * self.attempts
-            and call.reservation.allows(call.request.max_tokens)
+    def _may_hedge(self, call: _PendingRequest[Any]) -> tuple[bool, Admission | None]:
+        """Return whether a hedge is allowed, admitted by the rates; if so, a slot has been taken for it."""
+        if (
+            self._pausing()
+            or self._hedges_begun >= self.hedge_share * self.attempts
+            or not call.reservation.allows(call.request.max_tokens)
             # Only if a slot is free: a hedge must not make others wait.
-            and self.limiter.try_acquire()
-        )
+            or not self.limiter.try_acquire()
+        ):
+            return False, None
+        admission = self._admit(call) if self.rates.is_limited() else None
+        return admission is not None or not self.rates.is_limited(), admission
 
-    async def _race(self, call: _PendingRequest[T], delay: float) -> T:
+    async def _race(self, call: _PendingRequest[T], admission: Admission | None, delay: float) -> T:
         """Send a request, and hedge it after each delay without a response; the first response wins.
 
         There is more than one hedge because a hedge may straggle too: in a search of a few hundred requests
@@ -298,9 +373,13 @@ class Dispatcher:
         racers: list[_Racer] = []
         begun = 1
 
-        async def run(*, again: bool, hedge_after: float | None = None) -> None:
+        async def run(
+            admission: Admission | None, *, again: bool, hedge_after: float | None = None
+        ) -> None:
             try:
-                response = await self._attempt(call, again=again, hedge_after=hedge_after)
+                response = await self._attempt(
+                    call, admission, again=again, hedge_after=hedge_after
+                )
             except (EndpointError, BudgetExhausted) as error:
                 racers.append(_Racer(None, error))
             else:
@@ -311,11 +390,11 @@ class Dispatcher:
                 nursery.cancel_scope.cancel(reason="the race is over")
 
         async def run_first() -> None:
-            await run(again=call.failed > 0)
+            await run(admission, again=call.failed > 0)
 
-        async def run_hedge() -> None:
+        async def run_hedge(admission: Admission | None) -> None:
             try:
-                await run(again=False, hedge_after=delay)
+                await run(admission, again=False, hedge_after=delay)
             finally:
                 self.limiter.release()
 
@@ -323,10 +402,11 @@ class Dispatcher:
             nursery.start_soon(run_first)
             for _ in range(_MAX_HEDGES):
                 await trio.sleep(delay)
-                if self._may_hedge(call):
+                allowed, hedge = self._may_hedge(call)
+                if allowed:
                     self._hedges_begun += 1
                     begun += 1
-                    nursery.start_soon(run_hedge)
+                    nursery.start_soon(run_hedge, hedge)
         winner = next((racer for racer in racers if racer.error is None), racers[-1])
         if winner.error is not None:
             raise winner.error

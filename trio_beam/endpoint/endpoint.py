@@ -6,6 +6,8 @@ its caller's task.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -21,6 +23,7 @@ from trio_beam.core.usage import Purse, Reservation, UsageMeter
 from trio_beam.core.validation import integer, number, one_of
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.exchange import Exchange
+from trio_beam.endpoint.cache import OpenCache, ResponseCache
 from trio_beam.endpoint.capabilities import Capabilities
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
@@ -28,6 +31,9 @@ from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.endpoint.limiter import FairLimiter
 from trio_beam.endpoint.pricing import Pricing
 from trio_beam.endpoint.probe import Probe
+from trio_beam.endpoint.rate_file import RateFile
+from trio_beam.endpoint.rate_limiter import RateLimiter
+from trio_beam.endpoint.rates import Kind
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.endpoint.sampler import DialectSampler
 from trio_beam.errors import ConfigError, EndpointError
@@ -49,12 +55,14 @@ class EndpointStatistics:
 
     Attributes:
         in_flight: requests that hold a slot.
-        waiting: requests that wait for a slot.
+        waiting: requests that wait for a slot or for the rate.
         limit: current maximum number of requests in flight.
+        requests_per_minute, tokens_per_minute: current limits, given or learnt; None: there is none.
         attempts: requests sent so far, including retries and hedges.
         retries: attempts that repeated a failed one.
         hedges: attempts sent because another had no response yet.
         cancelled: attempts abandoned before their response was complete.
+        cached: responses from the cache, which are not among the attempts.
         open_connections: open sockets, including idle ones; None with your own ``http_client``.
         unasked: connections closed because unrequested bytes arrived, since the endpoint was opened; None
             with your own ``http_client``.
@@ -67,8 +75,11 @@ class EndpointStatistics:
     retries: int
     hedges: int
     cancelled: int
+    cached: int
     open_connections: int | None
     unasked: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 @attrs.define(kw_only=True)
@@ -77,6 +88,8 @@ class _Settings:
 
     api: Api = one_of("auto", "completions", "chat")
     max_concurrent: int | Literal["auto"] = integer(minimum=1, choices=("auto",))
+    requests_per_minute: int | None = integer(minimum=1, optional=True)
+    tokens_per_minute: int | None = integer(minimum=1, optional=True)
     max_n: int | None = integer(minimum=1, optional=True)
     attempt_timeout: float | None = number(above=0, optional=True)
     connect_timeout: float | None = number(above=0, optional=True)
@@ -110,6 +123,14 @@ class Endpoint:
         max_concurrent: maximum number of requests in flight, over all searches. For a detected (not named)
             server that reports its slots, never more than those. ``"auto"`` adapts the limit: it grows
             while the server responds in time, and is halved by a 429, a 503 or a timeout.
+        requests_per_minute: maximum number of requests sent in any minute, over all searches, of whatever
+            kind; further ones wait, which does not count against a beam's timeout. None: what the server's
+            headers say (``x-ratelimit-...``), if they say something; a smaller limit that they state is kept
+            in any case.
+        tokens_per_minute: maximum number of prompt and generated tokens, likewise. A request counts with all
+            that it may cost until its true cost is known. One that may cost more than this is refused.
+        rate_file: a file on this machine through which processes share these limits: all that name it send no
+            more than one of them might. It is made if there is none. None: they are this endpoint's own.
         max_n: maximum number of continuations per request; None: learn it.
         attempt_timeout: seconds for one attempt, from connecting to the last byte; None: no limit.
         connect_timeout: seconds for connecting; None: no separate limit.
@@ -134,6 +155,8 @@ class Endpoint:
             A pool smaller than ``max_concurrent`` bounds the limit. None: a client over `TrioTransport`
             with the environment's proxies (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``,
             ``NO_PROXY``; never for loopback addresses).
+        cache: folder (or `ResponseCache`) of responses, which are kept there and not asked for again.
+            Samples without a seed are never answered from there. None: no cache.
 
     Raises:
         ConfigError: an argument is out of bounds.
@@ -150,6 +173,9 @@ class Endpoint:
         api: Api = "auto",
         dialect: str = "auto",
         max_concurrent: int | Literal["auto"] = 100,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        rate_file: str | os.PathLike[str] | None = None,
         max_n: int | None = None,
         attempt_timeout: float | None = 300.0,
         connect_timeout: float | None = 10.0,
@@ -162,10 +188,13 @@ class Endpoint:
         max_cost: float | None = None,
         retry: RetryPolicy | None = None,
         http_client: AsyncClient | None = None,
+        cache: str | os.PathLike[str] | ResponseCache | None = None,
     ) -> None:
         _Settings(  # only to validate them
             api=api,
             max_concurrent=max_concurrent,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
             max_n=max_n,
             attempt_timeout=attempt_timeout,
             connect_timeout=connect_timeout,
@@ -184,6 +213,10 @@ class Endpoint:
             raise ConfigError("dialect", f"one of {known}", dialect)
         if model is not None and (not isinstance(model, str) or not model):
             raise ConfigError("model", "a name, or None for the only one there is", model)
+        if rate_file is not None and (
+            not isinstance(rate_file, (str, os.PathLike)) or not rate_file
+        ):
+            raise ConfigError("rate_file", "the path of a file, or None", rate_file)
         if retry is not None and not isinstance(retry, RetryPolicy):
             raise ConfigError("retry", "a RetryPolicy", retry)
         self._http = HttpClient(
@@ -204,16 +237,24 @@ class Endpoint:
         self._dispatcher = Dispatcher(
             http=self._http,
             limiter=self._limiter,
+            rates=RateLimiter(
+                requests_per_minute,
+                tokens_per_minute,
+                None if rate_file is None else RateFile(rate_file),
+            ),
             retry=retry or RetryPolicy(),
             hedge_after=hedge_after,
             hedge_share=hedge_share,
         )
         self._purse = Purse(None if max_cost is None else decimal_of(max_cost))
+        given = ResponseCache.of(cache)
+        self._cache = None if given is None else OpenCache(given, self._address.identity)
         self._exchanges = Exchanges(
             dispatcher=self._dispatcher,
             base_url=self._address.base_url,
             pricing=Pricing(prices, self._address.base_url, self._purse),
             extra_body=as_fields(extra_body),
+            cache=self._cache,
         )
         self._finder = DialectFinder(
             name=dialect,
@@ -268,12 +309,20 @@ class Endpoint:
 
         Raises:
             TrioBeamError: the endpoint is already open, or this is not Trio.
-            ConfigError: the environment specifies an unsupported proxy.
+            ConfigError: the environment specifies an unsupported proxy, or the ``rate_file`` cannot be used.
+            CacheUnusable: the cache cannot be used.
         """
         require_trio("Endpoint")
         await trio.lowlevel.checkpoint()  # first, so that a cancelled entry leaves nothing open
+        if not self.is_open:
+            self._dispatcher.restart()
         self._http.open()
-        self._dispatcher.restart()
+        try:
+            if self._cache is not None:
+                await self._cache.open()
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
@@ -283,23 +332,37 @@ class Endpoint:
         traceback: TracebackType | None,
     ) -> None:
         """Close all connections; leave a caller's client open."""
+        await self._close()
+
+    async def _close(self) -> None:
         # Closing sockets does not wait, so a short shield suffices.
         with trio.move_on_after(1, shield=True):
             await self._http.aclose()
+            if self._cache is not None:
+                await self._cache.aclose()
+        self._dispatcher.rates.close()
 
     def statistics(self) -> EndpointStatistics:
         """Return the current counts."""
         done = self._dispatcher
+
+        def rate(kind: Kind) -> int | None:
+            limit = done.rates.window.limit(kind)
+            return int(limit) if math.isfinite(limit) else None
+
         return EndpointStatistics(
             in_flight=self._limiter.in_flight,
-            waiting=self._limiter.waiting,
+            waiting=self._limiter.waiting + done.rates.waiting,
             limit=self._limiter.size,
             attempts=done.attempts,
             retries=done.retries,
             hedges=done.hedges,
             cancelled=done.cancelled,
+            cached=0 if self._cache is None else self._cache.hits,
             open_connections=self._http.open_connections,
             unasked=self._http.unasked,
+            requests_per_minute=rate("requests"),
+            tokens_per_minute=rate("tokens"),
         )
 
     async def find_model(self) -> str:

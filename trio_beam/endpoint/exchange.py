@@ -14,6 +14,7 @@ from trio_beam.core.language_model import RequestContext
 from trio_beam.core.price import Price
 from trio_beam.core.usage import Allotment, Reservation
 from trio_beam.dialects.common.exchange import Exchange, WireRequest
+from trio_beam.endpoint.cache import CachedExchange, Draw, OpenCache
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.endpoint.pricing import Pricing
 from trio_beam.errors import BudgetExhausted, EndpointError
@@ -33,6 +34,7 @@ class Exchanges:
         pricing: the price of the model.
         extra_body: the caller's fields. Every request with a body has them, but grammars and tools, which the
             dialect puts where they belong.
+        cache: answers what it was asked before; None: there is none.
         learning: lock held while learning something for all searches.
     """
 
@@ -40,6 +42,7 @@ class Exchanges:
     base_url: str
     pricing: Pricing
     extra_body: Mapping[str, Any] = NO_FIELDS
+    cache: OpenCache | None = None
     learning: trio.Lock = attrs.field(factory=trio.Lock)
     _fields: Mapping[str, Any] = attrs.field(init=False, repr=False)
     _members: bytes = attrs.field(init=False, repr=False)
@@ -62,33 +65,50 @@ class Exchanges:
         return self.pricing.now(self.extra_body)
 
     def reservation(
-        self, context: RequestContext, prompt_tokens: int, allotment: Allotment | None = None
+        self,
+        context: RequestContext,
+        prompt_tokens: int,
+        allotment: Allotment | None = None,
+        least_prompt: int | None = None,
     ) -> Reservation:
-        """Return a reservation at the model's price, for requests with that many tokens of prompt."""
-        return context.meter.reservation(prompt_tokens, allotment, self.price, self.pricing.purse)
+        """Return a reservation at the model's price; the arguments are those of `UsageMeter.reservation`."""
+        return context.meter.reservation(
+            prompt_tokens, allotment, self.price, self.pricing.purse, least_prompt=least_prompt
+        )
 
     async def run(
-        self, exchange: Exchange[T], context: RequestContext, reservation: Reservation
+        self,
+        exchange: Exchange[T],
+        context: RequestContext,
+        reservation: Reservation,
+        draw: Draw | None = None,
     ) -> T:
         """Run a dialect's exchange.
+
+        Args:
+            exchange: not begun.
+            context: of the search.
+            reservation: of what its requests cost.
+            draw: what determines its responses besides the requests; None: they are never from the cache.
 
         Raises:
             EndpointError: a request failed and the dialect did not handle it, or the dialect raised it; it
                 is safe to show.
         """
+        cached = None if self.cache is None or draw is None else self.cache.exchange(draw)
         try:
             request = next(exchange)
             while True:
                 try:
-                    response = await self.dispatcher.send(
-                        self._extended(request), context, reservation
-                    )
+                    response = await self._send(request, context, reservation, cached)
                 except (EndpointError, BudgetExhausted) as error:
                     request = exchange.throw(error)
                 else:
                     request = exchange.send(response)
         except StopIteration as stop:
             result: T = stop.value
+            if cached is not None:
+                await cached.keep()
             return result
         except EndpointError as error:
             if not error.url:  # found by the dialect in a successful response
@@ -99,7 +119,9 @@ class Exchanges:
         finally:
             exchange.close()
 
-    async def learn(self, exchange: Exchange[T], context: RequestContext) -> T:
+    async def learn(
+        self, exchange: Exchange[T], context: RequestContext, draw: Draw | None = None
+    ) -> T:
         """Run an exchange that does not sample; what it generates is charged for as an upper bound.
 
         Raises:
@@ -107,9 +129,21 @@ class Exchanges:
         """
         reservation = self.reservation(context, _SHORT_PROMPT)
         try:
-            return await self.run(exchange, context, reservation)
+            return await self.run(exchange, context, reservation, draw)
         finally:
             reservation.close()
+
+    async def _send(
+        self,
+        request: WireRequest[T],
+        context: RequestContext,
+        reservation: Reservation,
+        cached: CachedExchange | None,
+    ) -> T:
+        request, send = self._extended(request), self.dispatcher.send
+        if cached is None:
+            return await send(request, context, reservation)
+        return await cached.send(request, context, reservation, send)
 
     def _extended(self, request: WireRequest[T]) -> WireRequest[T]:
         """Return a request with the caller's fields behind its own."""

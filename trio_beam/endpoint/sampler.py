@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import Continuation, Token
+from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.extra_body import format_fields, has_tools, shapes
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.price import Price, TokenCounts
@@ -16,11 +16,15 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
 from trio_beam.core.usage import UsageMeter
 from trio_beam.dialects.common.dialect import Dialect, words_of
-from trio_beam.dialects.common.exchange import ExchangeResult
+from trio_beam.dialects.common.exchange import Exchange, ExchangeResult
+from trio_beam.endpoint.cache import Draw
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.endpoint.prompt_cache import cache_key
 from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected
+
+#: A text has a token in so many bytes or, nearly always, more.
+_BYTES_PER_TOKEN = 8
 
 
 @attrs.define(eq=False)
@@ -36,6 +40,7 @@ class DialectSampler:
     _dialect: Dialect
     _prepared: Any
     _length: int
+    _counted: bool = attrs.field(default=False, init=False)
     _by_text: DialectSampler | None = attrs.field(default=None, init=False)
 
     @classmethod
@@ -109,7 +114,8 @@ class DialectSampler:
             forced = self._dialect.forced
             if text not in forced:
                 exchange = self._dialect.force(text)
-                forced[text] = await self._exchanges.learn(exchange, context)
+                draw = Draw(self._dialect.model)
+                forced[text] = await self._exchanges.learn(exchange, context, draw)
         return forced[text]
 
     async def sample(
@@ -143,7 +149,8 @@ class DialectSampler:
 
     async def _prepare(self, context: RequestContext) -> None:
         exchange = self._dialect.prepare(self._prompt)
-        self._prepared = await self._exchanges.learn(exchange, context)
+        draw = Draw(self._dialect.model)
+        self._prepared = await self._exchanges.learn(exchange, context, draw)
         self._length = self._dialect.prompt_length(self._prepared)
 
     async def _text_sampler(self, context: RequestContext) -> DialectSampler:
@@ -218,18 +225,20 @@ class DialectSampler:
                 raise
 
     async def _ask(self, request: SampleRequest, context: RequestContext) -> ExchangeResult:
-        sent = self._length + request.beam.length
-        reservation = self._exchanges.reservation(context, sent, context.allotment)
         dialect = self._dialect
+        sent = self._length + request.beam.length
+        known = self._counted or dialect.takes_ids
+        least = sent if known else sent // _BYTES_PER_TOKEN
+        reservation = self._exchanges.reservation(context, sent, context.allotment, least)
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.labels:
             ask = dialect.score_labels
         if request.proposal_logprobs:
             ask = dialect.sample_with_proposal_logprobs
+        exchange = _checked(ask(self._prepared, request), request)
+        draw = _draw_of(request, dialect.model)
         try:
-            result: ExchangeResult = await self._exchanges.run(
-                ask(self._prepared, request), context, reservation
-            )
+            result = await self._exchanges.run(exchange, context, reservation, draw)
         except BaseException:
             reservation.close()
             raise
@@ -247,6 +256,7 @@ class DialectSampler:
         )
         _count(result, context.meter)
         if result.prompt_tokens > request.beam.length:
+            self._counted = True
             self._length = min(self._length, result.prompt_tokens - request.beam.length)
         return result
 
@@ -278,6 +288,23 @@ def _count(result: ExchangeResult, meter: UsageMeter) -> None:
         meter.reasoning_tokens = (meter.reasoning_tokens or 0) + result.reasoning_tokens
     if result.cached_tokens is not None:
         meter.cached_tokens = (meter.cached_tokens or 0) + result.cached_tokens
+
+
+def _checked(
+    exchange: Exchange[ExchangeResult], request: SampleRequest
+) -> Exchange[ExchangeResult]:
+    """Fail an exchange whose result no search can use, so that its responses are not kept."""
+    result = yield from exchange
+    longest = max(map(len, result.continuations), default=0)
+    if longest > request.max_tokens:
+        raise MalformedResponse(too_long(longest, request.max_tokens))
+    return result
+
+
+def _draw_of(request: SampleRequest, model: str) -> Draw | None:
+    """Return what determines the response to a request besides it; None if chance does."""
+    random = request.seed is None and request.temperature > 0 and not request.enumerate
+    return None if random else Draw(model, request.seed)
 
 
 def _came_as_text(beam: Beam) -> bool:

@@ -114,7 +114,8 @@ class BeamSearchRun(Run[BeamSearchConfig]):
         except Exception as error:
             self._machine.scorer_failed(scorer_failed(error, self._strategy))
         else:
-            self._machine.take_scores(step.beams, scores)
+            for event in self._machine.take_scores(step.beams, scores):
+                self._emit(event)
 
     def _failure_error(self, step: Failed) -> SearchFailed:
         if step.cause is None:

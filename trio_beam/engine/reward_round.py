@@ -105,8 +105,6 @@ class _Scoring:
         else:
             for one, steps in zip(batch, scores, strict=True):
                 self._deliver(Outcome(rank=one.rank, step_scores=steps))
-        finally:
-            allotment.release()
 
     async def _score_halves(self, batch: Sequence[Expansion]) -> None:
         middle = (len(batch) + 1) // 2
@@ -125,11 +123,14 @@ class _Scoring:
             meter=self._meter, emit=self._emit, origin=origin, allotment=allotment
         )
         beams = [one.beam for one in batch]
-        scores = await run_within(
-            self._round.sampling.beam_timeout,
-            context,
-            lambda: self._scorer.rewards(self._prompt, beams, context),
-        )
+        try:
+            scores = await run_within(
+                self._round.sampling.beam_timeout,
+                context,
+                lambda: self._scorer.rewards(self._prompt, beams, context),
+            )
+        finally:
+            allotment.release()  # before anything is delivered, so that its cost is known
         if len(scores) != len(batch):
             message = f"the reward model scored {len(scores)} candidates of {len(batch)}"
             raise MalformedResponse(message, attempts=context.attempts)

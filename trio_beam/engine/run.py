@@ -74,6 +74,7 @@ class Run(ABC, Generic[S]):
         self._observers = check_observers(observers)
         self._index = index
         self._ran = False
+        self._stop_reason: StopReason | None = None
         #: Seed of random decisions.
         self._entropy = secrets.randbits(ENTROPY_BITS) if strategy.seed is None else strategy.seed
 
@@ -113,7 +114,10 @@ class Run(ABC, Generic[S]):
         try:
             yield
         except SearchFailed as error:
-            self._emit(SearchStopped(result=error.partial, error=error))
+            stopped = SearchStopped(
+                result=error.partial, error=error, stop_reason=self._stop_reason
+            )
+            self._emit(stopped)
             raise
         except Exception:
             with suppress(Exception):  # nothing may hide the bug, perhaps of an observer
@@ -205,6 +209,7 @@ class Run(ABC, Generic[S]):
         return self._note_failure(failure)
 
     def _finished(self, stop_reason: StopReason) -> SearchResult:
+        self._stop_reason = stop_reason
         result = self.best_so_far(stop_reason)
         self._emit(SearchFinished(result=result))
         return result

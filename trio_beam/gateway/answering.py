@@ -6,7 +6,7 @@ One nursery holds the search and the watch for a disconnect, which cancels it; o
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ import attrs
 import msgspec
 import trio
 
-from trio_beam.core.events import Event
+from trio_beam.core.events import Event, Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.engine.search import Search
@@ -54,6 +54,7 @@ class Answering:
         metrics: of the gateway.
         heart_beat: seconds between two signs of life in a stream.
         started: when the request came, on Trio's clock.
+        observers: of the search, besides this.
     """
 
     request: SearchRequest
@@ -64,6 +65,7 @@ class Answering:
     metrics: Metrics
     heart_beat: float
     started: float
+    observers: Sequence[Observer] = ()
     _outcome: SearchResult | ApiError | None = attrs.field(default=None, init=False)
     _settling: Settling = attrs.field(init=False)
     _wake: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -99,7 +101,10 @@ class Answering:
         try:
             async with self.admission.admitted(self.client, self._deadline):
                 search = Search(
-                    self.model, self.request.prompt, self.request.strategy, [self._observe]
+                    self.model,
+                    self.request.prompt,
+                    self.request.strategy,
+                    [self._observe, *self.observers],
                 )
                 result = await search.run_within(max(0.0, self._deadline - trio.current_time()))
             self.metrics.spent(result.usage)

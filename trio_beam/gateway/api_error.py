@@ -15,6 +15,7 @@ from trio_beam.errors import (
     LogprobsUnavailable,
     RateLimited,
     RequestRejected,
+    RequestTooLarge,
     TrioBeamError,
 )
 
@@ -114,6 +115,8 @@ def _of_cause(cause: TrioBeamError, message: str, partial: SearchResult | None) 
             status, code = 400, "logprobs_unavailable"
         case RequestRejected(status=400 | 413 | 422):
             status, code = 400, "refused_by_model_server"
+        case RequestTooLarge():
+            status, code = 400, "request_too_large"
         case RateLimited():
             status, code, retry_after = 429, "rate_limit_exceeded", cause.retry_after or 1.0
         case AttemptTimeout():

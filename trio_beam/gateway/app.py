@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import msgspec
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from trio_beam.core.events import Observer
 from trio_beam.errors import TrioBeamError
 from trio_beam.gateway.admission import Admission
 from trio_beam.gateway.aliases import MARK, Aliases, Named
@@ -30,6 +31,7 @@ from trio_beam.gateway.openapi import openapi_document
 from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.request import Call, Parser, SearchRequest
 from trio_beam.gateway.responses import Envelope
+from trio_beam.gateway.shown import ShownSearches
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -44,6 +46,8 @@ class Gateway:
         heart_beat: seconds between two signs of life in a stream.
         keys: of clients; without any, everybody may search.
         hosts: names under which it may be called without a key; None: any.
+        shown: its searches, for a page at /ui; None: there is none.
+        observers_of: returns the observers of a search by the id of its response.
     """
 
     replicas: Replicas
@@ -53,6 +57,8 @@ class Gateway:
     heart_beat: float = 10.0
     keys: tuple[str, ...] = attrs.field(default=(), repr=False)
     hosts: tuple[str, ...] | None = None
+    shown: ShownSearches | None = None
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
     admission: Admission = attrs.field(init=False)
     metrics: Metrics = attrs.field(init=False)
     _created: int = attrs.field(factory=lambda: int(time.time()), init=False)
@@ -74,6 +80,7 @@ class Gateway:
                 Route("/health", self._health),
                 Route("/metrics", self._metrics),
                 Route("/openapi.json", self._openapi),
+                *([] if self.shown is None else self.shown.routes()),
             ],
             exception_handlers={
                 ApiError: _show_error,
@@ -170,11 +177,14 @@ class _Searching:
         gateway, started = self.gateway, trio.current_time()
         parsed = await gateway.parse(self.call, Headers(scope=scope), receive)
         kind = "chatcmpl" if self.call == "chat" else "cmpl"
+        name = f"{kind}-{uuid.uuid4().hex}"
         answering = Answering(
             request=parsed,
-            envelope=Envelope(
-                request=parsed, id=f"{kind}-{uuid.uuid4().hex}", created=int(time.time())
-            ),
+            envelope=Envelope(request=parsed, id=name, created=int(time.time())),
+            observers=[
+                *gateway.observers_of(name),
+                *([] if gateway.shown is None else [gateway.shown.observer(name)]),
+            ],
             model=gateway.replicas,
             admission=gateway.admission,
             client=client_of(scope),

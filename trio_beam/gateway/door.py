@@ -22,8 +22,8 @@ REQUEST_ID = "x-request-id"
 _CLIENT = "trio_beam.client"
 #: An id that is safe to repeat in headers and logs.
 _PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-#: What everybody may see: a load balancer has no key.
-_OPEN_PATHS = frozenset({"/health"})
+#: What everybody may see: a load balancer has no key, and a page asks for one before it shows anything.
+_OPEN_PATHS = frozenset({"/health", "/ui"})
 #: What Hypercorn raises where the connection has ended while it sends.
 _GONE = (trio.BusyResourceError, trio.ClosedResourceError, trio.BrokenResourceError)
 

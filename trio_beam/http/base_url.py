@@ -31,6 +31,8 @@ _PLAIN_HEADERS = frozenset(
         "user-agent",
     ]
 )
+#: Names of headers and query parameters that say who asks, and nothing about the answer.
+_ABOUT_CALLER = re.compile(r"auth|key|token|secret|password|credential|cookie|sig", re.IGNORECASE)
 #: Headers whose value starts with an authentication scheme.
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 
@@ -93,6 +95,17 @@ class Address:
     def url(self, path: str, *, at_root: bool = False) -> str:
         """Return the URL of a call, without the query."""
         return (self.root if at_root else self.base_url) + path
+
+    @property
+    def identity(self) -> str:
+        """All that may determine a server's answers: the address, the query and headers, without secrets.
+
+        To be digested, not to be shown: which headers hold a secret is known by their names only.
+        """
+        query = sorted(parse_qsl(self.query[1:], keep_blank_values=True))
+        named = [*query, *sorted(self.headers.items())]
+        told = [pair for pair in named if not _ABOUT_CALLER.search(pair[0])]
+        return f"{self.base_url} {told}"
 
     def __repr__(self) -> str:
         return f"<Address {self.base_url}>"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import httpx
 import msgspec
@@ -45,10 +45,17 @@ from trio_beam.http.transport import BODY, Body
 from trio_beam.http.words import Words
 
 T = TypeVar("T")
+_JSON = "application/json"
+#: Called with the headers of a response.
+Hear: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], None]
 #: Headers of the requests of a task and its children, besides the endpoint's: an id, for logs.
 TASK_HEADERS: ContextVar[Mapping[str, str]] = ContextVar(
     "TASK_HEADERS", default=MappingProxyType({})
 )
+
+
+#: What remains of a body that was handed on.
+_POURED = b"null"
 
 
 class _Response(NamedTuple):
@@ -165,20 +172,24 @@ class HttpClient:
         """
         return pool_size(self._given, self._address.base_url) if self._given else None
 
-    async def attempt(self, request: WireRequest[T]) -> T:
+    async def attempt(self, request: WireRequest[T], hear: Hear = lambda _: None) -> T:
         """Send a request once and decode its response.
+
+        Args:
+            request: what to send.
+            hear: called with the headers of the response, whatever its status.
 
         Raises:
             EndpointError: the attempt failed; the error is safe to show.
         """
         url = self._address.url(request.path, at_root=request.at_root)
         try:
-            return await self._attempt(request, url)
+            return await self._attempt(request, url, hear)
         except (EndpointError, ConfigError) as error:
             self.words.mend(error)
             raise
 
-    async def _attempt(self, request: WireRequest[T], url: str) -> T:
+    async def _attempt(self, request: WireRequest[T], url: str, hear: Hear) -> T:
         limit = min(self._max_bytes, request.max_bytes)
         with trio.CancelScope(deadline=trio.current_time() + self._limit) as scope:
             watch = request.watch() if request.watch is not None else None
@@ -186,6 +197,7 @@ class HttpClient:
         if scope.cancelled_caught:
             raise AttemptTimeout(f"no answer within attempt_timeout={self._limit:g} s", url=url)
         head, content, abandoned = response
+        hear(head.headers.raw)
         if content is not None:
             content = as_utf8(content, head.charset_encoding)
         if not 200 <= head.status_code < 300:
@@ -218,6 +230,8 @@ class HttpClient:
             raise EndpointClosed("the http_client is closed", url=url)
         try:
             response = await self._send(client, self._build(client, request, url))
+            if request.sink is not None and response.is_success:
+                return await self._pour(response, request.sink())
             if watch is not None and not response.is_stream_consumed:
                 return await self._read_watched(response, limit, watch)
             return _Response(response, await self._read(response, limit))
@@ -257,10 +271,11 @@ class HttpClient:
         self, client: httpx.AsyncClient, request: WireRequest[Any], url: str
     ) -> httpx.Request:
         body = request.body
-        target = url + self._address.query
+        query = self._address.query
+        target = url + (query.replace("?", "&", 1) if "?" in url else query)
         if client is self._given:
             # Rebuilt: its headers, cookies and timeouts may have changed since the last request.
-            headers = {**self._headers(client), **TASK_HEADERS.get()}
+            headers = {**self._headers(client), **_own_headers(request)}
             made = client.build_request(request.method, target, content=body, headers=headers)
             made.stream = Content(body or b"")
             return made
@@ -274,7 +289,7 @@ class HttpClient:
         return httpx.Request(
             request.method,
             built.url,
-            headers={**built.headers, **more} if (more := TASK_HEADERS.get()) else built.headers,
+            headers={**built.headers, **more} if (more := _own_headers(request)) else built.headers,
             stream=stream,
             extensions=built.extensions,
         )
@@ -312,6 +327,15 @@ class HttpClient:
                     await _abandon(response, pieces)
                     return _Response(response, watch.body(), abandoned=True)
         return _Response(response, content.finish())
+
+    async def _pour(self, response: httpx.Response, take: Callable[[bytes], object]) -> _Response:
+        """Hand the body on piece by piece, as it is sent."""
+        if coding_of(response.headers.raw) is not None:
+            raise httpx.DecodingError("it is compressed, which was not asked for")
+        async with aclosing(response), aclosing(_pieces_of(response)) as pieces:
+            async for piece in pieces:
+                take(piece)
+        return _Response(response, _POURED)
 
     def _translated(self, error: Exception, url: str) -> EndpointError:
         words = str(error) or reason_of(error)  # httpcore's errors may have no words
@@ -359,6 +383,14 @@ class HttpClient:
         if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
             error.retry_after = asked_wait(head.headers, None, time.time())
         return error
+
+
+def _own_headers(request: WireRequest[Any]) -> Mapping[str, str]:
+    """Return the headers of one request, beside those of all."""
+    if request.sink is None and request.content_type == _JSON:
+        return TASK_HEADERS.get()
+    plain = {"accept-encoding": "identity"} if request.sink is not None else {}
+    return {"content-type": request.content_type, **plain, **TASK_HEADERS.get()}
 
 
 def _pieces_of(response: httpx.Response) -> AsyncGenerator[bytes]:

@@ -18,6 +18,7 @@ from trio_beam.core.events import (
 )
 from trio_beam.core.request_events import (
     EndpointPaused,
+    RatePaused,
     RequestEnded,
     RequestRetried,
     RequestSent,
@@ -38,7 +39,8 @@ class Activity:
         self._start = clock()
         self._searches: list[_Search] = []
         self._ended = Usage()
-        self._paused_until = self._start
+        self._paused_until = self._rate_until = self._start
+        self._rate = ""
 
     def watch(self) -> Observer:
         """Return the observer of another search."""
@@ -57,6 +59,10 @@ class Activity:
     def pause(self, seconds: float) -> None:
         """Note a pause that a server has asked of all requests."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
+
+    def pause_for_rate(self, seconds: float, limit: str) -> None:
+        """Note a pause that keeps to the endpoint's rate: the limit of requests or tokens per minute."""
+        self._rate_until, self._rate = self._clock() + seconds, limit
 
     @property
     def usage(self) -> Usage:
@@ -89,8 +95,11 @@ class Activity:
         if self._paused_until > now:
             left = self._paused_until - now
             yield f"the server asked for a pause, {left:.0f} s more"
+        if self._rate_until > now:
+            yield f"the rate of {self._rate} per minute is kept, {self._rate_until - now:.0f} s more"
         if held:
-            held_by = "the end of it" if self._paused_until > now else "a free slot"
+            paused = max(self._paused_until, self._rate_until) > now
+            held_by = "the end of it" if paused else "a free slot"
             yield f"{_count(len(held), 'request')} waiting for {held_by}, {now - min(held):.0f} s"
         if retried:
             again = max(0.0, min(retried) - now)
@@ -148,6 +157,8 @@ class _Search:
                 self.retried[request] = self.clock() + wait
             case EndpointPaused(seconds=seconds):
                 self.activity.pause(seconds)
+            case RatePaused(seconds=seconds, limit=limit):
+                self.activity.pause_for_rate(seconds, limit)
 
     def _forget(self) -> None:
         self.sent.clear()

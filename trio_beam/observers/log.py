@@ -27,6 +27,7 @@ from trio_beam.core.printable import printable
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestRetried,
@@ -83,6 +84,7 @@ _RECORDS: dict[type[Event], tuple[int, str]] = {
     ),
     RequestHedged: (logging.INFO, "request %(request)d sent again after %(after).1f s"),
     EndpointPaused: (logging.WARNING, "the server asked for a pause of %(seconds).1f s: %(error)s"),
+    RatePaused: (logging.INFO, "paused for the rate (%(limit)s per minute): %(seconds).1f s"),
     LimitChanged: (logging.INFO, "at most %(limit)d requests in flight, %(before)d before"),
     SearchFinished: (logging.INFO, "search %(search)d ended: %(stop_reason)s, score %(score).4f"),
     SearchStopped: (logging.ERROR, "search %(search)d stopped: %(error)s"),

@@ -24,7 +24,7 @@ from trio_beam.core.events import (
     SearchStarted,
 )
 from trio_beam.core.printable import printable
-from trio_beam.core.request_events import RequestRetried
+from trio_beam.core.request_events import RatePaused, RequestRetried
 from trio_beam.core.result import ParticleRound
 from trio_beam.observers.activity import Activity
 
@@ -32,6 +32,8 @@ from trio_beam.observers.activity import Activity
 _SHOWN_SCORES = 8
 #: Plain lines that are shown at once, and the seconds between later ones.
 _AT_ONCE, _EVERY = 20, 10.0
+#: Seconds of a pause that is worth a line.
+_LONG_PAUSE = 5.0
 
 
 class SearchProgress(Protocol):
@@ -111,7 +113,7 @@ class _Screen:
             case ChainExtended(chain=0, block=block, blocks=blocks, beam=beam):
                 self._head = f"block {block}/{blocks}{_about(beam)}"
                 self._show(beam)
-            case BeamFailed() | RequestRetried():
+            case BeamFailed() | RequestRetried() | RatePaused():
                 _print(self._console, self._lines.of(event))
 
     async def report(self) -> None:
@@ -153,7 +155,9 @@ class _Plain:
         if isinstance(event, (RoundFinished, ChainExtended)):
             line += f"; {self._activity.spent()}"
         # Failures are told all: they are few, or there are attempts enough to limit them.
-        if line and (isinstance(event, (BeamFailed, RequestRetried)) or self._pacer.allows()):
+        if line and (
+            isinstance(event, (BeamFailed, RequestRetried, RatePaused)) or self._pacer.allows()
+        ):
             _print(self._console, line)
 
     async def report(self) -> None:
@@ -236,22 +240,25 @@ class _Lines:
                 )
             case ChainExtended(chain=chain, block=block, blocks=blocks, length=length):
                 return f"chain {chain + 1}: block {block}/{blocks}, {_count(length, 'token')}"
-            case RequestRetried() | BeamFailed():
-                return self._failure(event)
+            case BeamFailed(failure=failure):
+                return f"{self._unit} {failure.round}: a beam failed: {failure.error}"
             case _:
-                return ""
-
-    def _failure(self, event: RequestRetried | BeamFailed) -> str:
-        if isinstance(event, BeamFailed):
-            failure = event.failure
-            return f"{self._unit} {failure.round}: a beam failed: {failure.error}"
-        again = f"attempt {event.attempt} of {event.attempts} failed, again in {event.wait:.1f} s"
-        return f"{again}: {event.error.url}: {event.error.message}"
+                return _delay(event)
 
 
 def _print(console: Console, line: str) -> None:
     if line:
         console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _delay(event: Event) -> str:
+    if isinstance(event, RequestRetried):
+        what = f"{event.error.url}: {event.error.message}"
+        tries = f"attempt {event.attempt} of {event.attempts} failed"
+        return f"{tries}, again in {event.wait:.1f} s: {what}"
+    if isinstance(event, RatePaused) and event.seconds >= _LONG_PAUSE:
+        return f"paused for the rate ({event.limit} per minute): {event.seconds:.0f} s"
+    return ""
 
 
 def _about(beam: Beam) -> str:

@@ -29,6 +29,7 @@ from trio_beam.core.events import (
 )
 from trio_beam.core.request_events import (
     EndpointPaused,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestOrigin,
@@ -146,6 +147,7 @@ class _SearchSpans:
             case SearchStarted() | McmcStarted():
                 self._begin(event)
             case RoundStarted(round=number):
+                self._end_moves()
                 self._begin_round(number)
             case EvaluationStarted(round=number, purpose=purpose):
                 self._begin_round(number).add_event("evaluation", {"trio_beam.purpose": purpose})
@@ -181,6 +183,12 @@ class _SearchSpans:
             self._rounds[number] = self._child("round", self._search, {"trio_beam.round": number})
         return self._rounds[number]
 
+    def _end_moves(self) -> None:
+        """End the span that the moves of particles have had since their round ended."""
+        for span in self._rounds.values():
+            span.end()
+        self._rounds.clear()
+
     def _end_round(self, number: int, event: RoundFinished) -> None:
         self._close_requests(lambda origin: origin.round == number)
         span = self._rounds.pop(number, None)
@@ -198,8 +206,7 @@ class _SearchSpans:
     def _end(self, event: SearchFinished | SearchStopped) -> None:
         self.ended = True
         self._close_requests(lambda _: True)
-        for span in self._rounds.values():
-            span.end()
+        self._end_moves()
         self._search.set_attributes(_attributes_of(event.result))
         error = event.error if isinstance(event, SearchStopped) else None
         if error is not None:
@@ -275,6 +282,7 @@ class _SearchSpans:
                 {
                     "gen_ai.request.temperature": event.temperature,
                     "gen_ai.request.max_tokens": event.max_tokens,
+                    "gen_ai.request.choice.count": last - first,
                     "gen_ai.usage.output_tokens": sum(one.generated for one in blocks),
                     "gen_ai.response.finish_reasons": [one.finish_reason for one in blocks],
                 }
@@ -314,7 +322,7 @@ class _SearchSpans:
                     request.span.add_event("retry", {"trio_beam.wait": wait})
             case RequestHedged():
                 self._instruments.hedges.add(1, dict(self._shared))
-            case EndpointPaused(seconds=seconds):
+            case EndpointPaused(seconds=seconds) | RatePaused(seconds=seconds):
                 self._search.add_event("pause", {"trio_beam.seconds": seconds})
             case BeamFailed(failure=failure, rank=rank):
                 parent = self._rounds.get(failure.round, self._search)

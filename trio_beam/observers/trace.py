@@ -6,7 +6,7 @@ import logging
 import os
 import stat
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,6 +42,7 @@ class Trace(PerSearch[SearchLines]):
         prompts: whether to write prompts; what servers say about a refused request may quote one.
         texts: whether to write texts and tokens, without which a search can be drawn, but not replayed.
         program: written in the header.
+        report: told once if the trace ends before its searches do; None: the log.
 
     Raises:
         RecordsUnusable: the file cannot be written, or holds something else.
@@ -55,11 +56,14 @@ class Trace(PerSearch[SearchLines]):
         prompts: bool = True,
         texts: bool = True,
         program: str = "trio_beam",
+        report: Callable[[str], object] | None = None,
     ) -> None:
         super().__init__()
         self.path = Path(path)
-        #: Why the trace ends before the search does: the disk was full. A search is not given up for that.
+        #: Why the trace ends before the search does: the disk is full. A search is not given up for that; it
+        #: is reported at once, and raised by `close`.
         self.error: RecordsUnusable | None = None
+        self._report = report or _logger.error
         self._prompts = prompts
         self._texts = texts
         self._searches = 0
@@ -146,7 +150,7 @@ class Trace(PerSearch[SearchLines]):
                 left = left[os.write(self._file, left) :]
         except OSError as error:
             self.error = self._unusable(error)
-            _logger.warning("the trace ends here: %s", self.error)
+            self._report(f"the trace ends here, the search goes on: {self.error}")
 
     def _unusable(self, error: OSError) -> RecordsUnusable:
         return RecordsUnusable(f"cannot write the trace {self.path}: {error.strerror or error}")

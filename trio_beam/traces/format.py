@@ -28,6 +28,11 @@ def number(value: float | None) -> Number:
     return value if value is None or math.isfinite(value) else str(value)
 
 
+def integer(value: int) -> int | str:
+    """Return a whole number as it is written: as a text beyond 64 bits."""
+    return value if -(2**63) <= value < 2**63 else str(value)
+
+
 class Line(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="kind"):
     """The base of all lines.
 
@@ -202,11 +207,21 @@ class PromptData(Part, kw_only=True):
 
 
 class SearchBegan(Line, kw_only=True, tag="search"):
-    """A search has begun. `prompt` is None if prompts are left out."""
+    """A search has begun.
+
+    Attributes:
+        began: time of day, in UTC.
+        strategy: its class, and its parameters by name; a part is an object with its "name".
+        entropy: seed of its random decisions; a text beyond 64 bits.
+        rounds: maximum number of rounds (of blocks).
+        index: among the searches of a `search_many`.
+        label: what the program calls it, as the id of a prompt.
+        prompt: None if prompts are left out.
+    """
 
     began: str
     strategy: dict[str, Any]
-    entropy: int
+    entropy: int | str
     rounds: int
     index: int = 0
     label: str = ""
@@ -433,6 +448,18 @@ class Paused(Line, kw_only=True, tag="paused"):
     error: Error
 
 
+class RateKept(Line, kw_only=True, tag="rate"):
+    """Requests of the search wait, paused for the rate.
+
+    Attributes:
+        seconds: until the next request of the endpoint, if nothing changes.
+        limit: the limit per minute that is reached: ``"requests"`` or ``"tokens"``.
+    """
+
+    seconds: float
+    limit: str
+
+
 class Limited(Line, kw_only=True, tag="limit"):
     """The endpoint has changed its limit."""
 
@@ -452,9 +479,11 @@ class Stopped(Line, kw_only=True, tag="stopped"):
     Attributes:
         cause: class of the first error that made it fail.
         error: the scorer's or the vote's error, if that made it fail.
+        stop_reason: why it ended, if it then failed to choose its answer.
     """
 
     result: Result
+    stop_reason: str = ""
     message: str = ""
     cause: str = ""
     error: Error | None = None
@@ -480,6 +509,7 @@ AnyLine: TypeAlias = (
     | Retried
     | Hedged
     | Paused
+    | RateKept
     | Limited
     | Finished
     | Stopped

@@ -87,33 +87,56 @@ def read_trace(path: str | os.PathLike[str]) -> RecordedTrace:
         TraceUnreadable: it is no trace, of a later version, or cannot be read.
     """
     trace = RecordedTrace()
-    first = True
-    for line, whole in _lines(Path(path)):
-        if first:
-            _check_header(path, line)
-        elif isinstance(line, Header):
-            _check_version(path, line)
-        first = False
+    file = TraceFile(path)
+    for line in file.read():
         if line is not None:
             trace.add(line)
-        elif whole:
-            trace.note_damage()
         else:
-            trace.torn = True
-    if first:
-        raise TraceUnreadable(f"{path} is empty: no trace has been written to it")
+            trace.note_damage()
+    trace.torn = file.torn
     return trace
 
 
-def _lines(path: Path) -> Iterator[tuple[Line | None, bool]]:
-    """Yield each line, None if it is not a whole record, and whether it has its end."""
-    try:
-        with path.open("rb") as file:
-            for raw in file:
-                if raw.strip():
-                    yield from_line(raw, cast("type[Line]", AnyLine)), raw.endswith(b"\n")
-    except OSError as error:
-        raise TraceUnreadable(f"cannot read {path}: {error.strerror}") from None
+class TraceFile:
+    """A file with a trace, read line by line, and again when it has grown.
+
+    Attributes:
+        torn: whether the last line was not whole when it was last read.
+        size: of what was read, in bytes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.torn = False
+        self.size = 0
+        self._path = Path(path)
+
+    def read(self) -> Iterator[Line | None]:
+        """Yield each line that has been written since the last call; None for one that is damaged.
+
+        Raises:
+            TraceUnreadable: it is no trace, of a later version, was replaced, or cannot be read.
+        """
+        try:
+            with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self.size:
+                    raise TraceUnreadable(f"{self._path} was cut or replaced while it was read")
+                file.seek(self.size)
+                for raw in file:
+                    line = from_line(raw, cast("type[Line]", AnyLine)) if raw.strip() else None
+                    self.torn = line is None and not raw.endswith(b"\n")
+                    if not self.size:
+                        _check_header(self._path, line)
+                    if self.torn:
+                        break
+                    self.size += len(raw)
+                    if isinstance(line, Header):
+                        _check_version(self._path, line)
+                    if raw.strip():
+                        yield line
+        except OSError as error:
+            raise TraceUnreadable(f"cannot read {self._path}: {error.strerror}") from None
+        if not self.size:
+            raise TraceUnreadable(f"{self._path} is empty: no trace has been written to it")
 
 
 def _check_header(path: object, line: Line | None) -> None:

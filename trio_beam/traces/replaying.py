@@ -78,9 +78,10 @@ def replay(
 
 def _outcome(run: _Search | _Chains, serving: Serving) -> SearchResult | SearchFailed:
     try:
-        return _finish(run.run())
-    except CutOffError:
-        return run.best_so_far(serving.cut_off)
+        try:
+            return _finish(run.run())
+        except CutOffError:
+            return run.best_so_far(serving.cut_off)
     except SearchFailed as error:
         return error
 
@@ -169,7 +170,7 @@ class _Search(BeamSearchRun):
         assert isinstance(strategy, BeamSearchConfig)
         super().__init__(serving, serving.prompt, strategy, observers)
         self._serving = serving
-        self._entropy = serving.recorded.began.entropy
+        self._entropy = int(serving.recorded.began.entropy)
         self._machine = BeamSearchMachine(strategy, self._entropy)
 
     async def _search(self, sampler: Sampler) -> StopReason:
@@ -189,7 +190,7 @@ class _Chains(ChainsRun):
         assert isinstance(strategy, McmcConfig)
         super().__init__(serving, serving.prompt, strategy, observers)
         self._serving = serving
-        self._entropy = serving.recorded.began.entropy
+        self._entropy = int(serving.recorded.began.entropy)
         self._state = McmcRun(strategy, self._entropy)
 
     async def _search(self, sampler: Sampler) -> StopReason:
@@ -200,8 +201,9 @@ class _Chains(ChainsRun):
                 await self._replay_chain(sampler, chain)
             except (ReplayError, CutOffError) as error:
                 stopped.append(error)
-        if self._state.failed:  # which has cancelled the others
-            raise self._failure()
+        cut_off = any(isinstance(one, CutOffError) for one in stopped)
+        if self._state.failed and not (cut_off and self._serving.is_cut_off):
+            raise self._failure()  # which has cancelled the others
         if stopped:
             raise min(stopped, key=lambda one: isinstance(one, CutOffError))
         return self._state.stop_reason()

@@ -61,6 +61,8 @@ class Serving:
         """Why the recorded search was cut off; "finished" if it was not."""
         end = self.recorded.end
         reason = "finished" if end is None else end.result.stop_reason
+        if isinstance(end, Stopped):
+            reason = end.stop_reason or reason
         return reason if reason in CUT_OFF else "finished"  # type: ignore[return-value]  # as written
 
     async def start(self, prompt: Prompt, context: RequestContext) -> Sampler:
@@ -163,9 +165,14 @@ class Serving:
         if self.samples.last is None or self.samples.last.used:
             self.check_cut_off()
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the recorded search was cut off."""
+        return self.cut_off in CUT_OFF
+
     def check_cut_off(self) -> None:
         """Stop if the search was cut off."""
-        if self.cut_off in CUT_OFF:
+        if self.is_cut_off:
             raise CutOffError
 
 

@@ -11,18 +11,21 @@ from typing import Any, NoReturn
 
 import attrs
 
-from trio_beam.answers.vote import LastMatch
-from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS, Lookahead
+from trio_beam.answers.vote import LastMatch, tool_calls
+from trio_beam.core.beam import Beam
+from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
 from trio_beam.core.delimiters import BLOCKS
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.registry import Registry
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.scoring import is_async, name_of
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.validation import parameters_of
+from trio_beam.core.validation import Parameter, parameters_of
+from trio_beam.traces.format import integer
+from trio_beam.traces.values import beam_from_plain, beam_to_plain
 
 UNWRITTEN = "unwritten"
-_KIND, _NAME = "strategy", "name"
+_KIND, _NAME, _FUNCTION, _REFERENCE = "strategy", "name", "function", "reference"
 _REGISTRIES: Mapping[str, Registry[Any]] = {
     "selection": SELECTIONS,
     "scorer": SCORERS,
@@ -45,9 +48,14 @@ class CannotRebuild(Exception):
         self.what = what
 
 
-def strategy_to_plain(strategy: Strategy) -> dict[str, Any]:
-    """Return a strategy with the values of all its parameters."""
-    return {_KIND: type(strategy).__name__} | _fields(strategy)
+def strategy_to_plain(strategy: Strategy, *, texts: bool = True) -> dict[str, Any]:
+    """Return a strategy with the values of all its parameters; without texts, not that of a reference."""
+    plain = {_KIND: type(strategy).__name__} | _fields(strategy)
+    if not texts and isinstance(plain.get("selection"), dict):
+        reference = plain["selection"].get(_REFERENCE)
+        if reference is not None:
+            plain["selection"][_REFERENCE] = {UNWRITTEN: "left out"}
+    return plain
 
 
 def _fields(owner: Any) -> dict[str, Any]:
@@ -56,29 +64,36 @@ def _fields(owner: Any) -> dict[str, Any]:
         for field in attrs.fields(type(owner))
         if field.init and not field.name.startswith("_")
     }
-    return {name: _plain(name, value) for name, value in values.items()}
+    declared = parameters_of(type(owner))
+    return {name: _plain(name, value, declared.get(name)) for name, value in values.items()}
 
 
-def _plain(slot: str, value: Any) -> Any:
+def _plain(slot: str, value: Any, declared: Parameter | None = None) -> Any:
     match value:
         case str() if slot in _REGISTRIES:
             return _part(slot, _REGISTRIES[slot].part(value))
-        case None | bool() | int() | float() | str():
+        case None | bool() | float() | str():
             return value
+        case int():
+            return integer(value)
         case list() | tuple():
             return [_plain(slot, one) for one in value]
         case Mapping():
             return {str(key): _plain(slot, one) for key, one in value.items()}
         case _:
-            return _part(slot, value)
+            return _part(slot, value, declared)
 
 
-def _part(slot: str, value: Any) -> Any:
+def _part(slot: str, value: Any, declared: Parameter | None = None) -> Any:
+    if isinstance(value, Beam):
+        return beam_to_plain(value)
     if isinstance(value, LastMatch):
         return value.pattern
-    if isinstance(value, Lookahead):
-        return _fields(value)
+    if value is tool_calls:
+        return {_FUNCTION: tool_calls.__name__}
     registry = _REGISTRIES.get(slot)
+    if registry is None and declared is not None and type(value) is declared.part:
+        return _fields(value)  # the only class that there may be
     names = registry.names() if registry is not None and attrs.has(type(value)) else []
     for name in names:
         if registry is not None and registry[name] is type(value):
@@ -116,23 +131,33 @@ def strategy_from_plain(plain: Mapping[str, Any], scorer: Any) -> Strategy:
         if given.get("asks"):
             _refuse("scorer", given)
         values["scorer"] = scorer(given)
-    return kind(**{name: _value(name, value) for name, value in values.items()})
+    return kind(**_values(kind, values))
+
+
+def _values(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    declared = parameters_of(kind)
+    return {name: _value(name, value, declared.get(name)) for name, value in values.items()}
 
 
 def _subclasses(kind: type[Strategy]) -> list[type[Strategy]]:
     return [one for sub in kind.__subclasses__() for one in (sub, *_subclasses(sub))]
 
 
-def _value(slot: str, value: Any) -> Any:
+def _value(slot: str, value: Any, declared: Parameter | None) -> Any:
     if not isinstance(value, Mapping):
+        if isinstance(value, str) and declared is not None and declared.kind == "integer":
+            return int(value)
         return tuple(value) if isinstance(value, list) else value
     if UNWRITTEN in value:
         _refuse(slot, value)
-    if slot == "lookahead":
-        return Lookahead(**value)
+    if slot == _REFERENCE:
+        return beam_from_plain(value)
+    if value.get(_FUNCTION) == tool_calls.__name__:
+        return tool_calls
     registry = _REGISTRIES.get(slot)
     if registry is None:
-        return value
+        only = declared.part if declared is not None else None
+        return value if only is None else only(**_values(only, value))
     if value.get(_NAME) not in registry:
         raise CannotRebuild(slot, str(value.get(_NAME)))
     kind = registry[value[_NAME]]
@@ -147,7 +172,7 @@ def _arguments(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if name not in declared and isinstance(value, Mapping) and UNWRITTEN in value
     }
-    arguments = {name: _value(name, one) for name, one in values.items() if name not in absent}
+    arguments = _values(kind, {name: one for name, one in values.items() if name not in absent})
     if issubclass(kind, RewardScorer) and absent:
         arguments["function"] = _never_called
     return arguments

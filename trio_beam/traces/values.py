@@ -6,7 +6,7 @@ import functools
 import math
 import typing
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
@@ -113,6 +113,25 @@ def block_from_plain(plain: lines.Block) -> Continuation:
         reasoning=plain.reasoning,
         **{name: _convert(name, value) for name, value in plain.more.items()},
     )
+
+
+def beam_to_plain(beam: Beam) -> dict[str, Any]:
+    """Return a complete text as it is written: its blocks, and how it ended."""
+    blocks = [one.continuation for one in beam.lineage()]
+    return {
+        "blocks": [block_to_plain(0, block, texts=True) for block in blocks if block is not None],
+        "finish_reason": beam.finish_reason,
+        "finished": beam.finished,
+    }
+
+
+def beam_from_plain(plain: Mapping[str, Any]) -> Beam:
+    """Return a complete text."""
+    beam = Beam()
+    for one in plain["blocks"]:
+        block = msgspec.convert(msgspec.to_builtins(one), lines.Block)
+        beam = beam.extend(block_from_plain(block))
+    return beam.replace(finish_reason=plain["finish_reason"], finished=plain["finished"])
 
 
 def _token(plain: lines.Token) -> Token:

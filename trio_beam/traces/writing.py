@@ -29,6 +29,7 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import (
     EndpointPaused,
     LimitChanged,
+    RatePaused,
     RequestEnded,
     RequestHedged,
     RequestRetried,
@@ -38,7 +39,7 @@ from trio_beam.core.request_events import (
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
 from trio_beam.errors import ScorerError, VoteError
 from trio_beam.traces import format as lines
-from trio_beam.traces.format import Line, Number, number
+from trio_beam.traces.format import Line, Number, integer, number
 from trio_beam.traces.strategies import strategy_to_plain
 from trio_beam.traces.values import (
     block_to_plain,
@@ -154,8 +155,8 @@ class SearchLines:
         self._rewards = event.config.rewards
         return lines.SearchBegan(
             began=now(),
-            strategy=strategy_to_plain(event.config),
-            entropy=event.entropy,
+            strategy=strategy_to_plain(event.config, texts=self._texts),
+            entropy=integer(event.entropy),
             rounds=event.config.rounds,
             index=event.index,
             label=self._label,
@@ -268,6 +269,9 @@ class SearchLines:
     def _paused(self, event: EndpointPaused) -> Line:
         return lines.Paused(seconds=event.seconds, error=self._error(event.error))
 
+    def _rate(self, event: RatePaused) -> Line:
+        return lines.RateKept(seconds=event.seconds, limit=event.limit)
+
     def _limit(self, event: LimitChanged) -> Line:
         return lines.Limited(limit=event.limit, before=event.before)
 
@@ -284,6 +288,7 @@ class SearchLines:
             result=result,
             message="the search failed" if message and quotes else message,
             cause="" if cause is None else type(cause).__name__,
+            stop_reason=event.stop_reason or "",
             error=self._error(cause) if isinstance(cause, (ScorerError, VoteError)) else None,
             failures=[self._failure(failure) for failure in failures],
         )
@@ -404,6 +409,7 @@ class SearchLines:
         RequestRetried: _retried,
         RequestHedged: _hedged,
         EndpointPaused: _paused,
+        RatePaused: _rate,
         LimitChanged: _limit,
         SearchFinished: _end,
         SearchStopped: _end,

@@ -116,7 +116,7 @@ def test_the_evidence_of_particles_is_unbiased_over_steps() -> None:
         block=Steps(("b", "ca")),
     )
     values = []
-    for seed in range(1500):
+    for seed in range(600):
         evidence = search(config, seed)[0].log_evidence
         assert evidence is not None
         values.append(math.exp(evidence))

@@ -75,11 +75,12 @@ def distances(alpha: float, chains: int, **changes: Any) -> tuple[float, float]:
 STEPS = {1.0: 4, 2.0: 16, 4.0: 24}
 
 
-@pytest.mark.parametrize("alpha", STEPS)
-@pytest.mark.parametrize("block", [1, 3])
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize(
+    ("alpha", "block", "temperature"),
+    [(1.0, 1, 1.0), (1.0, 3, 0.7), (2.0, 1, 0.7), (2.0, 3, 1.0), (4.0, 1, 1.0), (4.0, 3, 0.7)],
+)
 def test_texts_are_drawn_from_p_alpha(alpha: float, block: int, temperature: float) -> None:
-    """Each of the 12 fails at 3.1 standard deviations, one set of seeds in 1000: together one in 80."""
+    """Each of the 6 fails at 3.1 standard deviations, one set of seeds in 1000: together one in 160."""
     _, deviations = distances(
         alpha, 250, tokens_per_step=block, steps=STEPS[alpha], proposal_temperature=temperature
     )

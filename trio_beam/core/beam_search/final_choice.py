@@ -8,7 +8,8 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.evaluation import Evaluation, first_seed, judge
 from trio_beam.core.model_answer import ModelAnswer
-from trio_beam.core.result import StopReason, Votes
+from trio_beam.core.result import BeamFailure, StopReason, Votes
+from trio_beam.core.steps import Outcome
 
 
 class FinalChoice:
@@ -45,6 +46,23 @@ class FinalChoice:
         self.evaluation: Evaluation = judge(
             number + 1, self._beams[: rule.orders], question, config, first
         )
+        self._number = number
+        self._failures: dict[int, list[BeamFailure]] = {}
+
+    @property
+    def failures(self) -> list[BeamFailure]:
+        """The failures of its requests, by rank."""
+        return [one for _, failures in sorted(self._failures.items()) for one in failures]
+
+    def receive(self, outcome: Outcome) -> list[BeamFailure]:
+        """Process the outcome for one order of the beams; return its failures."""
+        beam = self._beams[outcome.rank]
+        found = [
+            BeamFailure(beam=beam, error=error, attempts=error.attempts, round=self._number)
+            for error in self.evaluation.receive(outcome)
+        ]
+        self._failures[outcome.rank] = found
+        return found
 
     @property
     def decided(self) -> bool:

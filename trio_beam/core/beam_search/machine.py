@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 import attrs
 
@@ -90,7 +91,8 @@ class BeamSearchMachine:
     @property
     def failures(self) -> tuple[BeamFailure, ...]:
         """The failures so far, ordered by round and rank, not by arrival."""
-        return (*self._failures, *(self._open.failures if self._open else ()))
+        later = (one.failures for one in (self._open, self._moves, self._choice) if one is not None)
+        return (*self._failures, *chain.from_iterable(later))
 
     def open_thinking(self) -> None:
         """Note, before the first round, that the prompt has opened the model's thinking."""
@@ -133,29 +135,31 @@ class BeamSearchMachine:
         if self._choice is not None and outcome.rank in self._choice.evaluation.missing:
             return self._receive_choice(self._choice, outcome)
         if self._moves is not None and outcome.rank in self._moves.missing:
-            reaction = self._moves.receive(outcome)
-            self._failures += self._moves.failures
-            self._moves.failures = []
-            return reaction
+            return self._moves.receive(outcome)
         if self._open is None or self._end is not None:
             raise TrioBeamError(f"unexpected outcome for beam {outcome.rank}: no round is open")
         return self._open.receive(outcome)
 
-    def take_scores(self, beams: Sequence[Beam], scores: object) -> None:
-        """Set the scores requested by `ScoreCandidates`; invalid ones fail the search."""
-        if self._moves is not None:
-            try:
-                self._moves.take_scores(beams, check_scores(self.config.scorer, scores, beams))
-            except ScorerError as error:
-                self._moves.scorer_error = error
-            return
-        assert self._open is not None
-        self._open.take_scores(beams, scores)
+    def take_scores(self, beams: Sequence[Beam], scores: object) -> tuple[Event, ...]:
+        """Set the scores requested by `ScoreCandidates`; return the events that follow.
+
+        Invalid scores fail the search.
+        """
+        if self._moves is None:
+            assert self._open is not None
+            self._open.take_scores(beams, scores)
+            return ()
+        try:
+            values = check_scores(self.config.scorer, scores, beams)
+        except ScorerError as error:
+            self._moves.scorer_failed(error)
+            return ()
+        return self._moves.take_scores(beams, values)
 
     def scorer_failed(self, error: ScorerError) -> None:
         """Mark the search as failed by its scorer; results fall back to earlier rounds."""
         if self._moves is not None:
-            self._moves.scorer_error = error
+            self._moves.scorer_failed(error)
             return
         assert self._open is not None
         self._open.scorer_failed(error)
@@ -329,6 +333,7 @@ class BeamSearchMachine:
             return self._finish("budget", ())
         population = Population.of(moves.moved())
         self._active, self._ended = list(population.active), list(population.ended)
+        self._failures += moves.failures
         self._exact = self._exact and moves.exact
         self._moved = tuple(map(sum, zip(self._moved, moves.counts, strict=True)))  # type: ignore[assignment]
         self._moves = None
@@ -357,14 +362,8 @@ class BeamSearchMachine:
     def _receive_choice(self, choice: FinalChoice, outcome: Outcome) -> Reaction:
         evaluation = choice.evaluation
         self.meter.completion_tokens += outcome.generated
-        errors = evaluation.receive(outcome)
-        beam = evaluation.round.expansions[outcome.rank].beam
-        failures = [
-            BeamFailure(beam=beam, error=error, attempts=error.attempts, round=self._completed)
-            for error in errors
-        ]
-        self._failures += failures
-        cancels = bool(errors) and evaluation.round.sampling.cancel_siblings
+        failures = choice.receive(outcome)
+        cancels = bool(failures) and evaluation.round.sampling.cancel_siblings
         return Reaction(
             tuple(BeamFailed(failure=one, rank=outcome.rank) for one in failures),
             evaluation.missing if cancels else frozenset(),

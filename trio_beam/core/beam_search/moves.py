@@ -22,7 +22,7 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import known
 from trio_beam.core.config import BeamSearchConfig
-from trio_beam.core.events import EvaluationStarted
+from trio_beam.core.events import EvaluationStarted, Event
 from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.result import BeamFailure
@@ -79,7 +79,6 @@ class Moves:
         meter: of the search.
 
     Attributes:
-        failures: of the requests; the particles stayed as they were.
         failed: whether they end the search.
         scorer_error: the scorer's error, if that ended the moves.
     """
@@ -97,7 +96,6 @@ class Moves:
         seed: int | None,
         meter: UsageMeter,
     ) -> None:
-        self.failures: list[BeamFailure] = []
         self.failed = False
         self.scorer_error: ScorerError | None = None
         self._particles = list(particles)
@@ -115,6 +113,8 @@ class Moves:
             if self._can_move(beam)
         ]
         self._waiting: dict[int, _Particle] = {}
+        self._failures: dict[tuple[int, int], BeamFailure] = {}
+        self._asked = 0
 
     def _can_move(self, beam: Beam) -> bool:
         comparable = beam.ended or beam.length == self._longest
@@ -124,6 +124,11 @@ class Moves:
     def missing(self) -> frozenset[int]:
         """Ranks whose outcomes are still awaited."""
         return frozenset(self._waiting)
+
+    @property
+    def failures(self) -> list[BeamFailure]:
+        """The failures of the requests, by the order of these; the particles stayed as they were."""
+        return [failure for _, failure in sorted(self._failures.items(), key=lambda one: one[0])]
 
     @property
     def exact(self) -> bool:
@@ -142,9 +147,12 @@ class Moves:
 
     def next(self) -> Round | ScoreCandidates | None:
         """Return the next requests, of all particles at once; None at the end."""
+        errors = [chain.scorer_error for chain in self._chains if chain.scorer_error]
+        self.scorer_error = self.scorer_error or next(iter(errors), None)
         if self.failed or self.scorer_error is not None or self.is_exhausted():
             return None
         self._waiting = {}
+        self._asked += 1
         wanted = {chain: chain.step() for chain in self._chains if chain.end is None}
         if self.is_exhausted():
             return None
@@ -182,21 +190,26 @@ class Moves:
         """Process the outcome for one particle."""
         chain = self._waiting.pop(outcome.rank)
         events = chain.receive(attrs.evolve(outcome, rank=0)).events
-        self.scorer_error = self.scorer_error or chain.scorer_error
         if outcome.cancelled:
             self.failed = True
         if chain.failure is None or chain.end != "failed":
             return Reaction(events)
-        self.failures.append(chain.failure)
+        self._failures[self._asked, outcome.rank] = chain.failure
         self.failed = self.failed or self._cancels
         return Reaction(events, self.missing if self._cancels else frozenset())
 
-    def take_scores(self, beams: Sequence[Beam], scores: Sequence[float]) -> None:
-        """Set the scores requested by `ScoreCandidates`."""
-        for rank, (beam, score) in enumerate(zip(beams, scores, strict=True)):
-            chain = self._waiting.pop(rank)
-            chain.take_scores([beam], [score])
-            self.scorer_error = self.scorer_error or chain.scorer_error
+    def take_scores(self, beams: Sequence[Beam], scores: Sequence[float]) -> tuple[Event, ...]:
+        """Set the scores requested by `ScoreCandidates`; return the events that follow."""
+        chains = [self._waiting.pop(rank) for rank in range(len(beams))]
+        asked = zip(chains, beams, scores, strict=True)
+        return tuple(
+            event for chain, beam, score in asked for event in chain.take_scores([beam], [score])
+        )
+
+    def scorer_failed(self, error: ScorerError) -> None:
+        """End the moves, and with them the search."""
+        self._waiting = {}
+        self.scorer_error = error
 
     def moved(self) -> list[Beam]:
         """Return the particles with their texts and weights after the moves."""

@@ -32,6 +32,9 @@ class WireRequest(Generic[T]):
         watch: makes what sees a streamed body while it arrives, for each attempt, and may give it up; the
             exchange then receives it as `Abandoned`.
         placed: names of the caller's fields that are in `body` already; the others are appended.
+        content_type: of `body`.
+        sink: makes what takes the body of a successful response piece by piece, for each attempt; `decode`
+            then gets none of it. For bodies of any size.
     """
 
     path: str
@@ -42,6 +45,8 @@ class WireRequest(Generic[T]):
     alternatives: int = 0
     watch: Callable[[], Watch] | None = None
     placed: frozenset[str] = frozenset()
+    content_type: str = "application/json"
+    sink: Callable[[], Callable[[bytes], object]] | None = None
 
     @property
     def max_bytes(self) -> int:

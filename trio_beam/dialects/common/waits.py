@@ -63,6 +63,22 @@ def asked_wait(headers: Mapping[str, str], body: Any, now: float) -> float | Non
     return None
 
 
+def reset_after(text: str, clock: float) -> float | None:
+    """Return the seconds until the reset that a header names: seconds, a duration, a date or a timestamp.
+
+    Args:
+        text: the header's value.
+        clock: seconds since 1970.
+    """
+    seconds = _seconds(text)
+    if seconds is None:
+        until = _timestamp(text)
+        return None if until is None else until - clock
+    if seconds > _EPOCH:  # a timestamp, in seconds or milliseconds
+        return (seconds if seconds < _EPOCH * 100 else seconds / 1000) - clock
+    return seconds
+
+
 def _milliseconds(text: str) -> float | None:
     number = _number(text)
     return None if number is None else number / 1000
@@ -102,12 +118,7 @@ def _reset(headers: Mapping[str, str], clock: float) -> float | None:
             others += [float(number) for number in _DRAFT.findall(value)]
         if "ratelimit" not in name or "reset" not in name:
             continue
-        seconds = _seconds(value)
-        if seconds is None:
-            until = _timestamp(value)
-            seconds = None if until is None else until - clock
-        elif seconds > _EPOCH:  # a timestamp, in seconds or milliseconds
-            seconds = (seconds if seconds < _EPOCH * 100 else seconds / 1000) - clock
+        seconds = reset_after(value, clock)
         if seconds is not None:
             left = _number(headers.get(name.replace("reset", "remaining"), ""))
             (used_up if left == 0 else others).append(seconds)
