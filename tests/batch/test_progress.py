@@ -15,8 +15,8 @@ CONFIG = BeamSearchConfig(tokens_per_step=4, max_tokens=4, seed=1)
 
 
 async def run(shown: BatchProgress) -> None:
-    """Two prompts, one after the other, of 25 s each."""
-    async with MockServer(latency=25).endpoint() as endpoint, trio.open_nursery() as nursery:
+    """Two prompts, one after the other, of 26 s each."""
+    async with MockServer(latency=26).endpoint() as endpoint, trio.open_nursery() as nursery:
         nursery.start_soon(shown.report)
         for name in "ab":
             result = await search(endpoint, name, CONFIG, observers=[shown.watch()])
@@ -32,9 +32,10 @@ async def test_a_line_says_what_is_waited_for(autojump_clock: MockClock) -> None
     assert console.export_text().splitlines() == [
         "waiting for 1 answer, 10 s; 0 tokens, 0.0 prompts/s, 0 tokens/s",
         "waiting for 1 answer, 20 s; 0 tokens, 0.0 prompts/s, 0 tokens/s",
-        # Five seconds after the line before, the first outcome is no line of its own.
-        "waiting for 1 answer, 5 s; 16 tokens, 0.0 prompts/s, 1 tokens/s, $0.0010, 30 s left",
-        "waiting for 1 answer, 15 s; 16 tokens, 0.0 prompts/s, 0 tokens/s, $0.0010, 40 s left",
+        # Six seconds after the line before, the first outcome is no line of its own.
+        "waiting for 1 answer, 4 s; 16 tokens, 0.0 prompts/s, 1 tokens/s, $0.0010, 30 s left",
+        "waiting for 1 answer, 14 s; 16 tokens, 0.0 prompts/s, 0 tokens/s, $0.0010, 40 s left",
+        "waiting for 1 answer, 24 s; 16 tokens, 0.0 prompts/s, 0 tokens/s, $0.0010, 50 s left",
         "2 of 2 prompts; 32 tokens, 0.0 prompts/s, 1 tokens/s, $0.0020",
     ]
 

@@ -108,7 +108,7 @@ def test_a_purse_is_shared() -> None:
 
 
 @given(
-    st.lists(st.tuples(*[st.integers(0, 50)] * 5), max_size=20),
+    st.lists(st.tuples(st.integers(1, 50), *[st.integers(0, 50)] * 4), max_size=20),
     st.integers(1, 200),
     st.tuples(*[st.floats(0, 20)] * 3),
 )
