@@ -63,30 +63,31 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def milliseconds(client: httpx.AsyncClient, url: str, body: Any, count: int) -> list[float]:
-    """Ask one by one, over one connection."""
-    found = []
-    for _ in range(count + 20):
-        start = trio.current_time()
-        (await client.post(f"{url}/completions", json=body)).raise_for_status()
-        found.append((trio.current_time() - start) * 1000)
-    return sorted(found[20:])
+async def milliseconds(client: httpx.AsyncClient, url: str, body: Any) -> float:
+    start = trio.current_time()
+    (await client.post(f"{url}/completions", json=body)).raise_for_status()
+    return (trio.current_time() - start) * 1000
 
 
 async def overhead(url: str, pid: int, direct: str, count: int) -> None:
+    """Ask both in turn, each over one connection, so that what else the machine does slows both."""
+    plain_body = {**BODY, "model": "m", "n": 1, "logprobs": 1}
+    plain, ours = [], []
     async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
-        plain = await milliseconds(
-            client, direct, {**BODY, "model": "m", "n": 1, "logprobs": 1}, count
-        )
+        for _ in range(20):
+            await milliseconds(client, direct, plain_body)
+            await milliseconds(client, url, BODY)
         before = processor_seconds(pid)
-        ours = await milliseconds(client, url, BODY, count)
-        busy = (processor_seconds(pid) - before) / (count + 20) * 1000
-    for name, times in (("direct", plain), ("gateway", ours)):
+        for _ in range(count):
+            plain.append(await milliseconds(client, direct, plain_body))
+            ours.append(await milliseconds(client, url, BODY))
+        busy = (processor_seconds(pid) - before) / count * 1000
+    for name, percent in (("median", 50), ("99th percentile", 99)):
+        one, other = (statistics.quantiles(times, n=100)[percent - 1] for times in (plain, ours))
         print(
-            f"{name:<8} median {statistics.median(times):.2f} ms,"
-            f" 99th percentile {times[int(len(times) * 0.99)]:.2f} ms"
+            f"{name}: direct {one:.2f} ms, gateway {other:.2f} ms, overhead {other - one:.2f} ms"
+            f" ({other / one:.1f} times)"
         )
-    print(f"overhead median {statistics.median(ours) - statistics.median(plain):.2f} ms")
     print(f"processor time of the gateway {busy:.2f} ms a request")
 
 

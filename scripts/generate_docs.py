@@ -40,6 +40,7 @@ from trio_beam.traces.format import (
     Error,
     Failure,
     Node,
+    Particles,
     PromptData,
     Result,
     Standing,
@@ -208,20 +209,26 @@ def trace_tables() -> str:
         Block,
         Token,
         Result,
+        Particles,
         Failure,
         Error,
         PromptData,
     ]
     parts = []
     for kind in kinds:
-        summary, explained = described(kind)
+        summary, _ = described(kind)
+        explained = {
+            name: text
+            for base in reversed(kind.__mro__)
+            for name, text in described(base)[1].items()
+        }
         config = kind.__struct_config__
         title = f'`"kind": "{config.tag}"`' if config.tag else f"`{kind.__name__}`"
         rows = ["| member | type | |", "|---|---|---|"]
         for member in msgspec.structs.fields(kind):
             if member.name not in ("search", "at"):
                 shown = annotation_of(kind, member.name).replace("|", "\\|")
-                meaning = explained.get(member.name, "").replace("``", "`")
+                meaning = explained[member.name].replace("``", "`")
                 rows.append(f"| `{member.encode_name}` | `{shown}` | {meaning} |")
         parts += [f"### {title}", summary.replace("``", "`"), "\n".join(rows)]
     return "\n\n".join(parts)

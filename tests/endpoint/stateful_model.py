@@ -267,8 +267,7 @@ def check_outcome(run: Run, outcome: SearchResult | SearchFailed) -> None:
         case reason:
             assert reason in ("finished", "max_tokens", "budget")
     if run.max_searches is None:
-        ends = [outcome] if outcome.stop_reason != "deadline" else []
-        assert [event.result for event in finished] == ends
+        assert [event.result for event in finished] == [outcome]
     if run.config.on_beam_failure == "cancel_siblings" and outcome.failures:
         assert outcome.stop_reason == "deadline"
 

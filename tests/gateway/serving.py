@@ -15,8 +15,8 @@ import trio
 
 from trio_beam import EndpointError, Prompt, RequestContext
 from trio_beam.core.language_model import LanguageModel, Sampler
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.gateway.app import Gateway
-from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.server import base_url_of, listen, serve_gateway
 
 
@@ -54,11 +54,11 @@ def gateway_over(*models: Any, **options: Any) -> Gateway:
 
 @asynccontextmanager
 async def serving(
-    gateway: Gateway, grace: float = 5.0, send_buffer: int | None = None
+    gateway: Gateway, grace: float = 5.0, send_buffer: int | None = None, seconds: float = 60
 ) -> AsyncIterator[str]:
-    """Serve; yields the base URL. All searches have ended when the block is left."""
+    """Serve, some seconds at most; yields the base URL. All searches have ended when the block is left."""
     stop = trio.Event()
-    with trio.fail_after(60), listen("127.0.0.1", 0) as listener:
+    with trio.fail_after(seconds), listen("127.0.0.1", 0) as listener:
         base_url = base_url_of(listener)
         if send_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)

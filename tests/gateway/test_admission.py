@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -21,9 +19,9 @@ class World:
         self.refused: list[str] = []
         self.end = trio.Semaphore(0)
 
-    async def search(self, client: str, deadline: float = math.inf) -> None:
+    async def search(self, client: str) -> None:
         try:
-            async with self.admission.admitted(client, deadline):
+            async with self.admission.admitted(client):
                 self.entered.append(client)
                 await self.end.acquire()
         except ApiError as error:
@@ -82,7 +80,7 @@ async def test_who_is_cancelled_when_let_in_gives_the_place_back() -> None:
             async with trio.open_nursery() as others:
                 others.start_soon(world.search, "b")
                 await wait_all_tasks_blocked()
-                world.admission._leave()  # b is let in, and cancelled before it runs
+                world.admission.leave()  # b is let in, and cancelled before it runs
                 scope.cancel()
         assert world.admission.running == 0
         world.admission.running += 1  # a's, which was given away above
@@ -90,21 +88,10 @@ async def test_who_is_cancelled_when_let_in_gives_the_place_back() -> None:
     assert world.admission.running == 0
 
 
-async def test_a_deadline_passes_while_waiting(autojump_clock: trio.abc.Clock) -> None:
-    world = World(1, 5)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(world.search, "a")
-        await wait_all_tasks_blocked()
-        await world.search("b", trio.current_time() + 5)
-        assert world.refused == ["b 504"]
-        assert world.admission.waiting == 0
-        world.end.release()
-
-
 async def test_nobody_waits_if_nobody_may() -> None:
     admission = Admission(1, 0)
-    async with admission.admitted("a", math.inf):
+    async with admission.admitted("a"):
         with pytest.raises(ApiError, match="1 searches are running and 0 wait") as caught:
-            async with admission.admitted("b", math.inf):
+            async with admission.admitted("b"):
                 pass
     assert caught.value.headers == {"retry-after": "2"}

@@ -13,6 +13,7 @@ from trio_beam.gateway.aliases import Aliases, Named
 from trio_beam.gateway.api_error import ApiError
 from trio_beam.gateway.fields import TAKEN_AS, ChatFields, CompletionFields
 from trio_beam.gateway.limits import Limits
+from trio_beam.gateway.passed import PASSED
 from trio_beam.gateway.request import Parser
 from trio_beam.strategies import STRATEGIES, strategy_options
 
@@ -31,6 +32,7 @@ VALUES = st.recursive(
 )
 NAMES = [
     *TAKEN_AS,
+    *PASSED["chat"],
     *(one.name for kind in (ChatFields, CompletionFields) for one in attrs.fields(kind)),
 ]
 PARAMETERS = sorted({one.name for name in STRATEGIES.names() for one in strategy_options(name)})
@@ -50,7 +52,7 @@ BODIES = st.tuples(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.sampled_from(["chat", "completions"]), BODIES)
 def test_any_body(call: Any, parts: tuple[dict[str, Any], Any]) -> None:
     fields, search = parts

@@ -15,7 +15,8 @@ from trio_beam.gateway.api_error import ApiError
 from trio_beam.gateway.fields import TAKEN_AS, WITHOUT_EFFECT
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.openapi import openapi_document
-from trio_beam.gateway.request import Call, Parser, SearchRequest
+from trio_beam.gateway.passed import Call
+from trio_beam.gateway.request import Parser, SearchRequest
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
 
 HI: Any = [{"role": "user", "content": "hi"}]
@@ -84,6 +85,11 @@ def test_fields_of_the_protocol_are_parameters() -> None:
     assert parsed(search={"max_completion_tokens": 99}).strategy.max_completion_tokens == 99
 
 
+def test_whole_numbers_may_have_a_fraction() -> None:
+    found = parsed(n=2.0, max_tokens=16.0, search={"beam_width": 3.0, "n_per_beam": 2})
+    assert (found.n, found.strategy.max_tokens, found.strategy.max_beams) == (2, 16, 3)
+
+
 def test_parts_are_given_as_objects_or_by_their_parameters() -> None:
     part = parsed(search={"selection": {"name": "resample", "ess_threshold": 0.3}}).strategy
     assert part == parsed(search={"ess_threshold": 0.3}).strategy
@@ -111,8 +117,17 @@ def test_what_changes_nothing_is_accepted() -> None:
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": []}, "messages", "chat messages"),
     ({"messages": "hi"}, "messages", "a list of messages"),
+    ({"messages": {"name": "hi"}}, "messages", "a list of messages"),
     ({"messages": [{"role": "user"}]}, "messages", "chat messages"),
     ({"messages": [*HI, {"role": "assistant", "content": "a"}]}, "messages", "without a final"),
+    ({"messages": [{"role": "user", "content": 5}]}, "messages", "messages[0].content"),
+    ({"messages": [*HI, {"role": "user", "content": [5]}]}, "messages", "messages[1].content"),
+    (
+        {"messages": [{"role": "tool", "tool_calls": "a"}, *HI]},
+        "messages",
+        "messages[0].tool_calls",
+    ),
+    ({"stream": 1}, "stream", "true or false"),
     ({"model": "other"}, "model", "there is no model 'other'"),
     ({"model": "org/m@1@beam"}, "model", "behind the @"),
     ({"model": "org/m@1@beam-0"}, "model", "behind the @"),
@@ -129,7 +144,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"stop": [""]}, "stop", "not empty"),
     ({"top_p": 0.9}, "top_p", "must be 1 or left out"),
     ({"top_p": True}, "top_p", "must be 1 or left out"),
-    ({"tools": [{}]}, "tools", "calls no tools"),
+    ({"tools": [{}]}, "tools", "a list of tools"),
     ({"nonsense": 1}, "nonsense", "there is no parameter 'nonsense'"),
     ({"top_logprobs": 2}, "top_logprobs", "goes with logprobs"),
     ({"stream_options": {}}, "stream_options", "goes with stream"),
@@ -183,6 +198,17 @@ def test_bodies_that_are_none(body: bytes, words: str) -> None:
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize("field", ["messages", "tools", "search", "metadata"])
+def test_bodies_that_are_nested_too_deeply(field: str) -> None:
+    nested: Any = [{"role": "user", "content": []}]
+    inner = nested[0]["content"]
+    for _ in range(400):
+        inner.append([])
+        inner = inner[0]
+    with pytest.raises(ApiError, match="nested too deeply"):
+        parsed(**{field: nested})
+
+
 @pytest.mark.parametrize(
     ("search", "words"),
     [
@@ -193,6 +219,8 @@ def test_bodies_that_are_none(body: bytes, words: str) -> None:
         ({"selection": "resample", "lookahead_tokens": 1, "lookahead_rollouts": 999}, "rollouts"),
         ({"max_total_tokens": 20_000}, "max_total_tokens up to 10000"),
         ({"strategy": "power-99"}, "beams up to 64"),
+        ({"stop": ["a"] * 17}, "16 texts"),
+        ({"stop": ["a" * 1001]}, "1000 characters"),
     ],
 )
 def test_limits_on_what_a_request_may_ask_for(search: dict[str, Any], words: str) -> None:

@@ -51,6 +51,10 @@ class BatchProgress:
         self._pacer = Pacer(self._pace.clock, at_once=0)
         self._paused_until = -math.inf
 
+    def begin(self) -> None:
+        """Count the time from now."""
+        self._pace.begin()
+
     @property
     def done(self) -> int:
         """Number of prompts with an outcome."""

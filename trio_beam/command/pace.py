@@ -51,8 +51,12 @@ class Pace:
         # Kept, since a display is drawn in a thread, where Trio does not know its clock.
         self.clock = trio.lowlevel.current_clock().current_time
         self.activity = Activity(self.clock)
-        self._start = self.clock()
+        self.begin()
         self._end: float | None = None
+
+    def begin(self) -> None:
+        """Count the time from now."""
+        self._start = self.clock()
 
     def finished(self, record: Priced) -> None:
         """Count a search that is done, and its cost."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import NamedTuple, cast
 
 import attrs
@@ -17,6 +18,10 @@ LENGTH = "length"
 #: Our own: the model's context is full; the text was given up because its confidence fell (`Confidence`).
 CONTEXT = "context"
 LOW_CONFIDENCE = "low_confidence"
+
+
+_NO_IDS: repeat[None] = repeat(None)
+_NO_TOP: repeat[tuple[()]] = repeat(())
 
 
 class Token(NamedTuple):
@@ -50,6 +55,18 @@ class Token(NamedTuple):
     def key(self) -> int | builtins.bytes:
         """Identity for comparisons: the id if known, else the bytes."""
         return self.data if self.id is None else self.id
+
+
+def make_tokens(
+    texts: Iterable[str],
+    logprobs: Iterable[float],
+    ids: Iterable[int | None] = _NO_IDS,
+    data: Iterable[bytes | None] = _NO_IDS,
+    top: Iterable[tuple[Token, ...]] = _NO_TOP,
+) -> list[Token]:
+    """Return tokens, given their attributes in parallel. Costs a fraction of as many calls of `Token`."""
+    rows = zip(texts, logprobs, ids, data, top, repeat(False))  # some have no end
+    return [*map(tuple.__new__, repeat(Token), rows)]  # as `Token._make` does
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -144,7 +144,7 @@ def _build_part(
 ) -> None:
     kinds = dict(_kinds(name, parameter))
     given = rest.pop(prefix + name, None)
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and kinds:
         inner = dict(given)
         word = inner.pop(_NAME, name)
         if not isinstance(word, str) or word not in kinds:

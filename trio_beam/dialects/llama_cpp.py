@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import attrs
 import msgspec
 
-from trio_beam.core.block import Continuation, Token, too_long
+from trio_beam.core.block import Continuation, Token, make_tokens, too_long
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
@@ -389,12 +389,15 @@ class LlamaCpp(Dialect):
             checked_logprobs(other.logprob for other in entry.top_logprobs[:top])
         if self._repairer.plain is None and entries:
             self._repairer.note(token_of(entries[0], (), 0))
-        sampled = SampledTokens(
-            [bytes(entry.bytes) for entry in entries],
-            [*completion.tokens],
-            values,
-            lambda place: token_of(entries[place], (), top),
-        )
+        pieces = [bytes(entry.bytes) for entry in entries]
+
+        def make() -> list[Token]:
+            if top:
+                return [token_of(entry, (), top) for entry in entries]
+            texts, ids = [one.token for one in entries], [one.id for one in entries]
+            return make_tokens(texts, values, ids, pieces)
+
+        sampled = SampledTokens(pieces, [*completion.tokens], values, make)
         return Continuation(
             tokens=sampled.tokens,
             data=b"".join(sampled.pieces),

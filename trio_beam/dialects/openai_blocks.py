@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from trio_beam.core.block import STOP, Continuation, Token
+from trio_beam.core.block import STOP, Continuation, Token, make_tokens
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.tool_calls import ToolCall, as_text
 from trio_beam.dialects.common.agreement import agrees, unmarked
@@ -14,7 +14,7 @@ from trio_beam.dialects.common.finish import is_cut, is_end, reason_of
 from trio_beam.dialects.common.sampled_tokens import (
     NO_LOGPROB,
     SampledTokens,
-    best_of,
+    all_best_of,
     checked_logprobs,
     is_logprob,
 )
@@ -241,9 +241,8 @@ def _sampled(logprobs: Logprobs | LogprobsWithTop, top: int) -> SampledTokens | 
     rows = (logprobs.top_logprobs if isinstance(logprobs, LogprobsWithTop) else None) or []
     values, bounded = _values(given, lambda place: _row(rows, place, texts[place]))
 
-    def make(place: int) -> Token:
-        row = rows[place] if place < len(rows) else None
-        return Token(texts[place], values[place], None, None, best_of(row, top))
+    def make() -> list[Token]:
+        return make_tokens(texts, values, top=all_best_of(rows, top, len(texts)))
 
     pieces = _encoded(texts)
     return SampledTokens(pieces, [*pieces], values, make, bounded)
@@ -293,10 +292,14 @@ def _from_content(entries: Sequence[Entry], top: int) -> SampledTokens:
     )
     shown = [_alternatives(entry)[:top] for entry in entries] if top else []
 
-    def make(place: int) -> Token:
-        entry = entries[place]
-        row = tuple([_from_top(other) for other in shown[place]]) if shown else ()
-        return Token(entry.token, values[place], entry.id, _bytes(entry.bytes), row)
+    def make() -> list[Token]:
+        return make_tokens(
+            [entry.token for entry in entries],
+            values,
+            [entry.id for entry in entries],
+            [_bytes(entry.bytes) for entry in entries],
+            [tuple(map(_from_top, row)) for row in shown] if shown else [()] * len(entries),
+        )
 
     pieces = [
         entry.token.encode("utf-8", "replace") if entry.bytes is None else bytes(entry.bytes)

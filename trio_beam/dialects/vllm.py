@@ -21,7 +21,7 @@ import attrs
 import msgspec
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH, Continuation, Token, too_long
+from trio_beam.core.block import LENGTH, Continuation, Token, make_tokens, too_long
 from trio_beam.core.extra_body import format_fields
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
@@ -40,7 +40,7 @@ from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireReq
 from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
-from trio_beam.dialects.common.sampled_tokens import SampledTokens, best_of, checked_logprobs
+from trio_beam.dialects.common.sampled_tokens import SampledTokens, all_best_of, checked_logprobs
 from trio_beam.dialects.common.usage_counts import cached_tokens, charged_tokens
 from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
@@ -323,9 +323,9 @@ class VLLM(LabelScoringDialect):
         rows = logprobs.top_logprobs or []
         checked_logprobs(max(row.values()) for row in rows if row and request.top_logprobs)
 
-        def make(place: int) -> Token:
-            shown = best_of(rows[place] if place < len(rows) else None, request.top_logprobs)
-            return Token(texts[place], values[place], ids[place], None, shown)
+        def make() -> list[Token]:
+            shown = all_best_of(rows, request.top_logprobs, len(texts))
+            return make_tokens(texts, values, ids, top=shown)
 
         pieces = [text.encode("utf-8", "replace") for text in texts]
         sampled = SampledTokens(pieces, [*ids], values, make)

@@ -49,46 +49,46 @@ class Admission:
         return sum(map(len, self._lines.values()))
 
     @asynccontextmanager
-    async def admitted(self, client: str, deadline: float) -> AsyncIterator[None]:
+    async def admitted(self, client: str) -> AsyncIterator[None]:
         """Wait for admission, and give it back at the end of the block.
 
         Args:
             client: who asks.
-            deadline: when to give up, on Trio's clock.
 
         Raises:
-            ApiError: there are too many, or the deadline has passed.
+            ApiError: there are too many.
         """
-        await self._enter(client, deadline)
+        await self._enter(client)
         try:
             yield
         finally:
-            self._leave()
+            self.leave()
 
-    async def _enter(self, client: str, deadline: float) -> None:
+    def enter_at_once(self) -> bool:
+        """Enter if a place is free, without waiting; `leave` gives it back."""
+        if self.running >= self._searches or self._lines:
+            return False
+        self.running += 1
+        return True
+
+    async def _enter(self, client: str) -> None:
         await trio.lowlevel.checkpoint()
-        if self.running < self._searches and not self._lines:
-            self.running += 1
+        if self.enter_at_once():
             return
         waiter = _Waiter()
         self._lines.setdefault(client, deque()).append(waiter)
         if self.waiting > self._waiting:
             self._refuse_one()
         try:
-            with trio.move_on_at(deadline):
-                await waiter.ready.wait()
+            await waiter.ready.wait()
         except trio.Cancelled:
             if not waiter.ready.is_set():
                 self._remove(client, waiter)
             elif not waiter.refused:
-                self._leave()
+                self.leave()
             raise
         if waiter.refused:
             raise self._too_many()
-        if not waiter.ready.is_set():
-            self._remove(client, waiter)
-            words = "the deadline passed before the search could begin: all places were taken"
-            raise ApiError(status=504, message=words, code="deadline_exceeded")
 
     def _refuse_one(self) -> None:
         """Refuse the last of the longest line; of equal ones, of that which is served last."""
@@ -104,7 +104,8 @@ class Admission:
         if not line:
             del self._lines[client]
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give a place back: to whose turn it is."""
         if not self._lines:
             self.running -= 1
             return

@@ -75,6 +75,16 @@ class Aliases:
         """Return the names to show: any number may stand for those of the short forms."""
         return [*self.own, *_EXAMPLES, *STRATEGIES.names()]
 
+    def pattern(self, model: str) -> str:
+        """Return a regular expression of everything that a model's name may be."""
+        number = r"[1-9][0-9]{0,5}"
+        short = [
+            f"{name}-{number}" + (f"(x{number})?" if len(parameters) > 1 else "")
+            for name, (_, parameters) in _SHORT.items()
+        ]
+        known = [re.escape(name) for name in (*self.own, *STRATEGIES.names())]
+        return f"^{re.escape(model)}({MARK}({'|'.join([*known, *short])}))?$"
+
 
 def read_aliases(path: Path) -> Aliases:
     """Read a configuration file.

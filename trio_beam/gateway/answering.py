@@ -1,30 +1,27 @@
-"""Run a request's search and send its response, whole or as a stream.
+"""Answer a request by its searches, whole or as a stream.
 
-One nursery holds the search and the watch for a disconnect, which cancels it; only one task sends.
+One nursery holds the searches and the watch for a disconnect, which cancels them; only one task sends.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 import attrs
 import msgspec
 import trio
 
-from trio_beam.core.events import Event, Observer
+from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
-from trio_beam.core.result import SearchFailed, SearchResult
-from trio_beam.engine.search import Search
-from trio_beam.errors import TrioBeamError
 from trio_beam.gateway.admission import Admission
-from trio_beam.gateway.api_error import ApiError, of_library
+from trio_beam.gateway.deadlines import Deadlines
 from trio_beam.gateway.metrics import Metrics
 from trio_beam.gateway.request import SearchRequest
 from trio_beam.gateway.responses import Envelope
-from trio_beam.gateway.settled import Parts, Settling
+from trio_beam.gateway.searches import PromptSearch, Searches
+from trio_beam.gateway.settled import Parts
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -43,174 +40,157 @@ _HEART_BEAT = b": the search goes on\n\n"
 
 @attrs.define(kw_only=True, eq=False)
 class Answering:
-    """One request, from its search to the end of its response.
+    """One request, from its searches to the end of its response.
 
     Attributes:
         request: the request.
         envelope: what all parts of the response share.
         model: to search.
-        admission: lets the search in.
+        admission: lets the request in.
+        deadlines: of all requests.
         client: who asks.
         metrics: of the gateway.
         heart_beat: seconds between two signs of life in a stream.
         started: when the request came, on Trio's clock.
-        observers: of the search, besides this.
+        observers_of: returns the observers of a search by its name: the response's id, and with several
+            prompts the number of the prompt.
     """
 
     request: SearchRequest
     envelope: Envelope
     model: LanguageModel
     admission: Admission
+    deadlines: Deadlines
     client: str
     metrics: Metrics
     heart_beat: float
     started: float
-    observers: Sequence[Observer] = ()
-    _outcome: SearchResult | ApiError | None = attrs.field(default=None, init=False)
-    _settling: Settling = attrs.field(init=False)
+    observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
+    _searches: Searches = attrs.field(init=False)
     _wake: trio.Event = attrs.field(factory=trio.Event, init=False)
-    _sent: Parts = attrs.field(factory=Parts, init=False)
+    _sent: dict[int, Parts] = attrs.field(factory=dict, init=False)  # by prompt
+    _complete: set[int] = attrs.field(factory=set, init=False)  # prompts
     _is_open: bool = attrs.field(default=False, init=False)  # whether the response has begun
 
     def __attrs_post_init__(self) -> None:
-        self._settling = Settling(self.request.strategy.stop)
+        self._searches = Searches(
+            request=self.request,
+            model=self.model,
+            admission=self.admission,
+            deadlines=self.deadlines,
+            client=self.client,
+            started=self.started,
+            observers_of=self._observers_of,
+            notify=self._notify,
+            spent=self.metrics.spent,
+        )
+
+    def _observers_of(self, one: PromptSearch) -> Sequence[Observer]:
+        several = len(self.request.prompts) > 1
+        return self.observers_of(f"{self.envelope.id}-{one.index}" if several else self.envelope.id)
+
+    def _notify(self) -> None:
+        self._wake.set()  # that of now: there is a new one after each
 
     async def answer(self, receive: Receive, send: Send) -> int:
         """Search, and send the response; return its status, or `GONE`.
 
         Raises:
-            ApiError: the search failed before the response had begun.
+            ApiError: a search failed before the response had begun.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch, receive, nursery.cancel_scope)
-            nursery.start_soon(self._search)
+            nursery.start_soon(self._searches.run)
             await self._follow(send)
             nursery.cancel_scope.cancel(reason="the response is complete")
-        if self._outcome is None:
+        if not self._searches.ended:
             return GONE
-        if isinstance(self._outcome, ApiError):
-            if not self._is_open:
-                raise self._outcome
-            return self._outcome.status
-        return 200
-
-    # -- the search
-
-    async def _search(self) -> None:
-        search: Search | None = None
-        try:
-            async with self.admission.admitted(self.client, self._deadline):
-                search = Search(
-                    self.model,
-                    self.request.prompt,
-                    self.request.strategy,
-                    [self._observe, *self.observers],
-                )
-                result = await search.run_within(max(0.0, self._deadline - trio.current_time()))
-            self.metrics.spent(result.usage)
-            self._outcome = self._checked(result)
-        except ApiError as error:
-            self._outcome = error
-        except TrioBeamError as error:
-            partial = error.partial if isinstance(error, SearchFailed) else None
-            if partial is not None:
-                self.metrics.spent(partial.usage)
-            self._outcome = of_library(error)
-        except trio.Cancelled:
-            if search is not None:
-                with suppress(SearchFailed):
-                    self.metrics.spent(search.best_so_far("interrupted").usage)
-            raise
-        self._wake.set()
-
-    @property
-    def _deadline(self) -> float:
-        within = self.request.within
-        return math.inf if within is None else self.started + within
-
-    def _checked(self, result: SearchResult) -> SearchResult | ApiError:
-        if result.beams:
-            return result
-        if result.stop_reason == "deadline":
-            words = f"nothing had come back after {self.request.within:g} s"
-            return ApiError(status=504, message=words, code="deadline_exceeded")
-        words = f"the search ended without an answer: {result.stop_reason}"
-        return ApiError(status=400, message=words, param="search", code="no_answer")
-
-    def _observe(self, event: Event) -> None:
-        before = self._settling.parts
-        self._settling(event)
-        if self._settling.parts != before:
-            self._wake.set()
-
-    # -- the response
+        error = self._searches.error
+        if error is not None and not self._is_open:
+            raise error
+        # Behind the nursery, because Hypercorn reports the end of a response as a disconnect, too.
+        if self._is_open:
+            await _end(send)
+        else:
+            await self._send_whole(send)
+        return 200 if error is None else error.status
 
     async def _follow(self, send: Send) -> None:
-        """Send what there is until the search has ended, then the rest."""
+        """Send what there is of a stream until the searches have ended, and then the rest."""
         pause = self.heart_beat if self.request.stream else math.inf
-        while self._outcome is None:
+        while not self._searches.ended:
             with trio.move_on_after(pause) as waited:
                 await self._wake.wait()
             self._wake = trio.Event()
-            if self._outcome is None and self.request.stream:
-                await self._send_settled(send, alive=waited.cancelled_caught)
-        if isinstance(self._outcome, ApiError):
-            if self._is_open:
-                await self._send_event(send, self._outcome.body)
-                await _end(send)
-        elif self.request.stream:
-            await self._send_rest(send, self._outcome)
-        else:
-            await self._send_whole(send, self._outcome)
+            if self.request.stream:
+                await self._send_news(send, alive=waited.cancelled_caught)
+        error = self._searches.error
+        if error is not None and self._is_open:
+            await self._send_event(send, error.body)
+        elif error is None and self.request.stream:
+            await self._send_end(send)
 
-    async def _send_whole(self, send: Send, result: SearchResult) -> None:
-        texts = [self._settling.final(beam) for beam in result.beams[: self.request.n]]
-        body = msgspec.json.encode(self.envelope.whole(result, texts))
+    async def _send_whole(self, send: Send) -> None:
+        body = msgspec.json.encode(self.envelope.whole(self._searches.all))
         self._note_time()
         await send_response(send, 200, _JSON, body)
 
-    async def _send_settled(self, send: Send, *, alive: bool) -> None:
-        now, before = self._settling.parts, self._sent
-        if now != before:
-            await self._send_more(send, now)
-        elif alive:
+    async def _send_news(self, send: Send, *, alive: bool) -> None:
+        """Send what is new of each prompt; a sign of life if nothing is."""
+        for one in self._searches.all:
+            if one.index in self._complete:
+                continue
+            now = one.settling.parts
+            if one.result is not None and self._searches.error is None:
+                await self._send_rest(send, one)
+                alive = False
+            elif now != self._sent_of(one):
+                await self._send_more(send, one, now)
+                alive = False
+        if alive:
             await self._open(send)
             await send({"type": "http.response.body", "body": _HEART_BEAT, "more_body": True})
 
-    async def _send_more(self, send: Send, now: Parts) -> None:
+    async def _send_more(self, send: Send, one: PromptSearch, now: Parts) -> None:
         """Send what is settled now and was not before, thinking and answer apart."""
-        if self._sent == Parts():
+        if not self._sent:
             self._observe_first_text()
         await self._open(send)
-        before, self._sent = self._sent, now
+        before, self._sent[one.index] = self._sent_of(one), now
         reasoning = now.reasoning[len(before.reasoning) :]
         content = now.content[len(before.content) :]
         for more in (Parts(reasoning), Parts("", content)):
             if any(more):
-                await self._send_event(send, self.envelope.delta(0, more))
+                await self._send_event(send, self.envelope.delta(self._first_of(one), more))
 
-    async def _send_rest(self, send: Send, result: SearchResult) -> None:
-        """Send what was not settled of the first choice, and the others whole."""
-        early = len(self._sent.reasoning) + len(self._sent.content)
-        beams = result.beams[: self.request.n]
-        texts = [self._settling.final(beam) for beam in beams]
-        await self._send_more(send, texts[0])
-        facts = self.envelope.facts(result)
+    async def _send_rest(self, send: Send, one: PromptSearch) -> None:
+        """Send what was not settled of a prompt's first choice, and its others whole."""
+        assert one.result is not None
+        self._complete.add(one.index)
+        early = sum(map(len, self._sent_of(one)))
+        beams, texts = one.result.beams[: self.request.n], one.texts(self.request.n)
+        await self._send_more(send, one, texts[0])
+        facts = self.envelope.facts(one.result)
         share = early / (sum(map(len, texts[0])) or 1)
         facts["settled_early"] = round(share, 3)
         self.metrics.settled_early.labels(self._strategy_name).observe(share)
-        for index, (beam, parts) in enumerate(zip(beams, texts, strict=True)):
-            if index:
+        for place, (beam, parts) in enumerate(zip(beams, texts, strict=True)):
+            index = self._first_of(one) + place
+            if place:
                 await self._send_event(send, self.envelope.delta(index, parts, role=True))
+            for more in self.envelope.calls(index, beam):
+                await self._send_event(send, more)
             ending = self.envelope.ending(index, beam)
-            if index == len(beams) - 1:
+            if place == len(beams) - 1:
                 ending["trio_beam"] = facts
             await self._send_event(send, ending)
+
+    async def _send_end(self, send: Send) -> None:
+        await self._send_news(send, alive=False)
         if self.request.include_usage:
-            await self._send_event(send, self.envelope.closing(result))
+            await self._send_event(send, self.envelope.closing(self._searches.all))
         self._note_time()
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
-        await _end(send)
 
     async def _open(self, send: Send) -> None:
         if self._is_open:
@@ -223,6 +203,13 @@ class Answering:
     async def _send_event(self, send: Send, value: object) -> None:
         body = b"data: " + msgspec.json.encode(value) + b"\n\n"
         await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    def _sent_of(self, one: PromptSearch) -> Parts:
+        return self._sent.get(one.index, Parts())
+
+    def _first_of(self, one: PromptSearch) -> int:
+        """Return the index of a prompt's first choice."""
+        return one.index * self.request.n
 
     @property
     def _strategy_name(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -13,6 +15,7 @@ from trio_beam.errors import (
     ConfigError,
     ContextOverflow,
     LogprobsUnavailable,
+    MalformedResponse,
     RateLimited,
     RequestRejected,
     RequestTooLarge,
@@ -21,6 +24,9 @@ from trio_beam.errors import (
 
 #: The `type` of an error by its status, where it is not ``"server_error"``.
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+_BODY = "extra_body"
 
 
 @attrs.frozen(kw_only=True)
@@ -70,17 +76,26 @@ def invalid(param: str, message: str, code: str | None = None) -> ApiError:
     return ApiError(status=400, message=message, param=param, code=code)
 
 
-def of_config(error: ConfigError, param: str | None = None) -> ApiError:
+def of_config(
+    error: ConfigError, param: str | None = None, passed: Collection[str] = ()
+) -> ApiError:
     """Return the error about a field of a request in the words of JSON.
 
     Args:
         error: the error.
         param: where the client wrote the field; None: under its own name.
+        passed: the fields for the model's server, which a strategy has in its ``extra_body``.
     """
+    if passed and error.field in (_BODY, "api"):
+        param = _named_in(f"{error.bound} {error}", passed) or next(iter(passed))
+        words = str(error).replace(f"{_BODY} cannot have {param!r}", f"{param} cannot be used")
+        hint = " (such as MODEL@best-8 or MODEL@greedy)" if "one block" in words else ""
+        return invalid(param, words + hint, "unsupported_here")
     param = param or error.field
     head, message = f"{error.field} must be {error.bound}", str(error)
     value = message.removeprefix(head) if message.startswith(head) else ""
     words = message.removesuffix(value).replace(" or None", "").replace("a mapping", "an object")
+    words = words.replace("one of True, False", "true or false")
     if words.startswith(error.field):  # under the name that the client knows
         words = param.rpartition(".")[2] + words.removeprefix(error.field)
     code = None
@@ -92,22 +107,29 @@ def of_config(error: ConfigError, param: str | None = None) -> ApiError:
     return invalid(param, words + value, code)
 
 
-def of_library(error: TrioBeamError) -> ApiError:
+def of_library(error: TrioBeamError, passed: Collection[str] = ()) -> ApiError:
     """Return the error that says what an error of the library says.
 
     The client's fault is a 4xx; the model server's, or that of whoever set the gateway up, a 5xx.
+
+    Args:
+        error: the error.
+        passed: the fields for the model's server.
     """
     if isinstance(error, ConfigError):
-        return of_config(error)
+        return of_config(error, "search.extra_body" if error.field == _BODY else None, passed)
     if not isinstance(error, SearchFailed):
-        return _of_cause(error, str(error), None)
+        return _of_cause(error, str(error), None, passed)
     causes = [failure.error for failure in error.failures]
     partial = error.partial if error.partial.beams else None
-    return _of_cause(causes[-1] if causes else error, str(error), partial)
+    return _of_cause(causes[-1] if causes else error, str(error), partial, passed)
 
 
-def _of_cause(cause: TrioBeamError, message: str, partial: SearchResult | None) -> ApiError:
+def _of_cause(
+    cause: TrioBeamError, message: str, partial: SearchResult | None, passed: Collection[str]
+) -> ApiError:
     status, code, retry_after = 502, "model_server_error", None
+    param: str | None = None
     match cause:
         case ContextOverflow():
             status, code = 400, "context_length_exceeded"
@@ -115,6 +137,9 @@ def _of_cause(cause: TrioBeamError, message: str, partial: SearchResult | None) 
             status, code = 400, "logprobs_unavailable"
         case RequestRejected(status=400 | 413 | 422):
             status, code = 400, "refused_by_model_server"
+            param = _named_in(f"{' '.join(cause.fields)} {cause.message}", passed)
+        case MalformedResponse() if param := _named_in(cause.message, passed):
+            status, code = 400, "unsupported_by_model"  # such as a tool_choice
         case RequestTooLarge():
             status, code = 400, "request_too_large"
         case RateLimited():
@@ -122,5 +147,15 @@ def _of_cause(cause: TrioBeamError, message: str, partial: SearchResult | None) 
         case AttemptTimeout():
             status, code = 504, "model_server_timeout"
     return ApiError(
-        status=status, message=message, code=code, retry_after=retry_after, partial=partial
+        status=status,
+        message=message,
+        param=param,
+        code=code,
+        retry_after=retry_after,
+        partial=partial,
     )
+
+
+def _named_in(text: str, passed: Collection[str]) -> str | None:
+    """Return the first field for the model's server that a message is about."""
+    return next((name for name in passed if re.search(rf"\b{name}\b", text)), None)

@@ -18,18 +18,20 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from trio_beam.core.events import Observer
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.errors import TrioBeamError
 from trio_beam.gateway.admission import Admission
 from trio_beam.gateway.aliases import MARK, Aliases, Named
 from trio_beam.gateway.answering import GONE, Answering
 from trio_beam.gateway.api_error import ApiError, of_library
 from trio_beam.gateway.body import read_body
+from trio_beam.gateway.deadlines import Deadlines
 from trio_beam.gateway.door import Door, client_of
 from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.metrics import CONTENT_TYPE, Metrics
 from trio_beam.gateway.openapi import openapi_document
-from trio_beam.gateway.replicas import Replicas
-from trio_beam.gateway.request import Call, Parser, SearchRequest
+from trio_beam.gateway.passed import Call
+from trio_beam.gateway.request import Parser, SearchRequest
 from trio_beam.gateway.responses import Envelope
 from trio_beam.gateway.shown import ShownSearches
 
@@ -47,7 +49,7 @@ class Gateway:
         keys: of clients; without any, everybody may search.
         hosts: names under which it may be called without a key; None: any.
         shown: its searches, for a page at /ui; None: there is none.
-        observers_of: returns the observers of a search by the id of its response.
+        observers_of: returns the observers of a search by its name, the id of its response.
     """
 
     replicas: Replicas
@@ -60,6 +62,7 @@ class Gateway:
     shown: ShownSearches | None = None
     observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
     admission: Admission = attrs.field(init=False)
+    deadlines: Deadlines = attrs.field(factory=Deadlines, init=False)
     metrics: Metrics = attrs.field(init=False)
     _created: int = attrs.field(factory=lambda: int(time.time()), init=False)
 
@@ -68,6 +71,11 @@ class Gateway:
         self.metrics = Metrics(
             self.admission, lambda: sum(one.is_lost for one in self.replicas.all)
         )
+
+    def all_observers_of(self, name: str) -> list[Observer]:
+        """Return the observers of a search, with that of the page."""
+        shown = [] if self.shown is None else [self.shown.observer(name)]
+        return [*self.observers_of(name), *shown]
 
     def app(self) -> Door:
         """Return the application."""
@@ -104,7 +112,8 @@ class Gateway:
             raise of_library(error) from None
         parser = Parser(model=model, aliases=self.aliases, default=self.default)
         parsed = parser.parse(call, body, headers)
-        return attrs.evolve(parsed, strategy=self.limits.applied_to(parsed.strategy))
+        strategy = self.limits.applied_to(parsed.strategy, len(parsed.prompts))
+        return attrs.evolve(parsed, strategy=strategy)
 
     async def _models(self, request: Request) -> Response:
         del request
@@ -149,8 +158,11 @@ class Gateway:
 
     async def _openapi(self, request: Request) -> Response:
         del request
-        await trio.lowlevel.checkpoint()
-        return _json(openapi_document())
+        try:
+            model = await self._model_name()
+        except ApiError:  # no server is there: the models are unknown
+            return _json(openapi_document())
+        return _json(openapi_document(await self._names(), self.aliases.pattern(model)))
 
 
 @attrs.frozen(eq=False)
@@ -181,12 +193,10 @@ class _Searching:
         answering = Answering(
             request=parsed,
             envelope=Envelope(request=parsed, id=name, created=int(time.time())),
-            observers=[
-                *gateway.observers_of(name),
-                *([] if gateway.shown is None else [gateway.shown.observer(name)]),
-            ],
+            observers_of=gateway.all_observers_of,
             model=gateway.replicas,
             admission=gateway.admission,
+            deadlines=gateway.deadlines,
             client=client_of(scope),
             metrics=gateway.metrics,
             heart_beat=gateway.heart_beat,

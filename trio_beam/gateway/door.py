@@ -22,6 +22,7 @@ REQUEST_ID = "x-request-id"
 _CLIENT = "trio_beam.client"
 #: An id that is safe to repeat in headers and logs.
 _PLAIN_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+_VERSIONS = frozenset({"1.0", "1.1"})
 #: What everybody may see: a load balancer has no key, and a page asks for one before it shows anything.
 _OPEN_PATHS = frozenset({"/health", "/ui"})
 #: What Hypercorn raises where the connection has ended while it sends.
@@ -66,6 +67,8 @@ class Door:
                 raise
 
         try:
+            if scope["http_version"] not in _VERSIONS:
+                raise ApiError(status=505, message="this gateway speaks HTTP/1.1")
             scope[_CLIENT] = self._admit(scope, headers)
         except ApiError as error:
             await _refuse(send_with_id, error)

@@ -2,6 +2,7 @@
 
 `TAKEN_AS` are fields whose usual value changes nothing: they are accepted with that value, and refused with
 another one, since a search cannot honour it. `WITHOUT_EFFECT` are about the caller, not about the answer.
+Those for the model's server are in `passed`.
 """
 
 from __future__ import annotations
@@ -21,33 +22,25 @@ from trio_beam.core.validation import (
     integer,
     number,
 )
+from trio_beam.gateway.passed import TEXT, is_text
 
+_OWN = "the search is one of the model's own distribution"
 #: Fields by the values that change nothing, and why another one is refused.
 TAKEN_AS: dict[str, tuple[tuple[Any, ...], str]] = {
-    **dict.fromkeys(
-        ("top_p", "repetition_penalty"), ((1,), "the search is one of the model's own distribution")
-    ),
-    **dict.fromkeys(
-        ("presence_penalty", "frequency_penalty", "min_p"),
-        ((0,), "the search is one of the model's own distribution"),
-    ),
-    "top_k": ((-1, 0), "the search is one of the model's own distribution"),
-    "logit_bias": (({},), "the search is one of the model's own distribution"),
+    **dict.fromkeys(("top_p", "repetition_penalty"), ((1,), _OWN)),
+    **dict.fromkeys(("presence_penalty", "frequency_penalty", "min_p"), ((0,), _OWN)),
+    "top_k": ((-1, 0), _OWN),
+    "logit_bias": (({},), _OWN),
     "best_of": ((1,), "use a strategy: MODEL@best-8, or the field search"),
     "echo": ((False,), "the prompt is not scored"),
     "suffix": (("",), "a search goes forward only"),
     "modalities": ((["text"],), "a search is for text"),
-    "response_format": (({"type": "text"},), "a search is for free text"),
-    "tools": (([],), "a search calls no tools"),
-    "functions": (([],), "a search calls no functions"),
-    "tool_choice": (("none", "auto"), "a search calls no tools"),
-    "function_call": (("none", "auto"), "a search calls no functions"),
     "store": ((False,), "nothing is stored"),
 }
 WITHOUT_EFFECT = frozenset(
     {
         *("user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key"),
-        *("parallel_tool_calls", "prompt_cache_retention"),
+        *("prompt_cache_retention", "prompt_cache_options", "prediction"),
     }
 )
 
@@ -134,22 +127,27 @@ class ChatFields(CommonFields):
     )
 
 
-def _one_text(given: Any) -> Any:
-    """Return the text of a list of one; anything else unchanged."""
-    return given[0] if isinstance(given, list) and len(given) == 1 else given
+def _one_or_more(given: Any) -> Any:
+    """Return one text as a list of one; anything else unchanged."""
+    return [given] if isinstance(given, str) else given
 
 
 @attrs.frozen(kw_only=True)
 class CompletionFields(CommonFields):
     """The fields of ``POST /v1/completions``."""
 
-    prompt: str = attrs.field(
-        converter=_one_text,
+    prompt: list[str] = attrs.field(
+        converter=_one_or_more,
         validator=check_declared,
         metadata={
             PARAMETER: Parameter(
-                kind="text",
-                help="The text to go on with, sent to the model verbatim; or a list of one.",
+                kind="part",
+                accepts=lambda value: (
+                    isinstance(value, list) and value != [] and all(map(is_text, value))
+                ),
+                accepted="a text that is not empty, or a list of such texts (token ids are not taken)",
+                help="The text to go on with, sent to the model verbatim; or a list of several, each"
+                " with n choices.",
             )
         },
     )
@@ -159,3 +157,28 @@ class CompletionFields(CommonFields):
         optional=True,
         help="Return the log-probability (nats) of each token, and so many alternatives.",
     )
+
+
+_TEXTS = {"type": "array", "items": TEXT, "minItems": 1}
+_PARTS = {
+    "type": "array",
+    "items": {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]},
+}
+_MESSAGE = {
+    "type": "object",
+    "properties": {
+        "role": {"type": "string"},
+        "content": {"anyOf": [{"type": ["string", "null"]}, _PARTS]},
+        "tool_calls": {"anyOf": [{"type": "null"}, _PARTS]},
+    },
+    "required": ["role"],
+    "anyOf": [
+        {"properties": {"content": {"not": {"type": "null"}}}, "required": ["content"]},
+        {"required": ["tool_calls"]},
+    ],
+}
+#: JSON schemas of what is searched for.
+PROMPT_SCHEMAS: dict[str, dict[str, Any]] = {
+    "messages": {"type": "array", "items": _MESSAGE, "minItems": 1},
+    "prompt": {"anyOf": [TEXT, _TEXTS]},
+}

@@ -16,6 +16,8 @@ _BUDGETS = frozenset(
     {"seed", "max_requests", "max_total_tokens", "max_completion_tokens", "max_cost"}
 )
 _CODE = "limit_exceeded"
+#: Number of stop strings, and characters of each: every text is compared with all of them after each block.
+_MAX_STOPS, _MAX_STOP = 16, 1000
 
 
 @documented
@@ -36,30 +38,40 @@ class Limits:
     max_answer_tokens: int = integer(
         8192, minimum=1, unit="tokens", help="Length of an answer (max_tokens of a request)."
     )
+    max_prompts: int = integer(64, minimum=1, help="Prompts of a request, each with its search.")
     max_search_tokens: int | None = integer(
         None,
         minimum=1,
         optional=True,
         unit="tokens",
-        help="Prompt and completion tokens of a search (max_total_tokens); a search that names no budget"
-        " has this one.",
+        help="Prompt and completion tokens of a request (max_total_tokens of its search); one that names no"
+        " budget has this one.",
     )
 
-    def applied_to(self, strategy: Strategy) -> Strategy:
+    def applied_to(self, strategy: Strategy, prompts: int = 1) -> Strategy:
         """Return the strategy, with a budget if searches must have one.
 
+        Args:
+            strategy: of each search.
+            prompts: number of searches.
+
         Raises:
-            ApiError: it asks for more than is allowed.
+            ApiError: a request asks for more than is allowed.
         """
+        if prompts > self.max_prompts:
+            words = f"this gateway allows {self.max_prompts} prompts in a request, not {prompts}"
+            raise invalid("prompt", words, _CODE)
+        if len(strategy.stop) > _MAX_STOPS or max(map(len, strategy.stop), default=0) > _MAX_STOP:
+            words = f"stop may have {_MAX_STOPS} texts of up to {_MAX_STOP} characters"
+            raise invalid("stop", words, _CODE)
         wanted = [
             ("beams", strategy.max_beams, self.max_width),
             ("continuations in a round", strategy.samples_per_round, self.max_samples),
             *_counts(strategy, {"": self.max_samples, "tokens": self.max_answer_tokens}),
         ]
         if self.max_search_tokens is not None:
-            wanted.append(
-                ("max_total_tokens", strategy.max_total_tokens or 0, self.max_search_tokens)
-            )
+            asked = prompts * (strategy.max_total_tokens or 0)
+            wanted.append(("max_total_tokens", asked, self.max_search_tokens))
         for name, count, limit in wanted:
             if count > limit:
                 words = (
@@ -68,7 +80,7 @@ class Limits:
                 raise invalid("max_tokens" if name == "max_tokens" else "search", words, _CODE)
         if self.max_search_tokens is None or strategy.max_total_tokens is not None:
             return strategy
-        return attrs.evolve(strategy, max_total_tokens=self.max_search_tokens)
+        return attrs.evolve(strategy, max_total_tokens=max(1, self.max_search_tokens // prompts))
 
 
 def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -12,12 +13,14 @@ from trio_beam.core.parameters import Option
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.gateway.aliases import NAME
 from trio_beam.gateway.fields import (
+    PROMPT_SCHEMAS,
     TAKEN_AS,
     WITHOUT_EFFECT,
     ChatFields,
     CompletionFields,
     StreamOptions,
 )
+from trio_beam.gateway.passed import PASSED
 from trio_beam.gateway.request import WITHIN, WITHIN_HEADER
 from trio_beam.strategies import STRATEGIES, strategy_options
 
@@ -40,12 +43,21 @@ _REFUSALS = {
     "429": "Too many searches; Retry-After says when to come again.",
     "500": "A bug of the gateway.",
     "502": "The model server failed.",
+    "503": "The gateway stops.",
     "504": "The deadline has passed before anything came.",
 }
 
 
-def openapi_document() -> dict[str, Any]:
-    """Return the document."""
+def openapi_document(names: Sequence[str] = (), pattern: str = "") -> dict[str, Any]:
+    """Return the document.
+
+    Args:
+        names: models to choose from.
+        pattern: of all names that a model may have; "" if unknown.
+    """
+    model: dict[str, Any] = {"type": "string", "minLength": 1}
+    if pattern:
+        model = {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": pattern}]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -54,8 +66,8 @@ def openapi_document() -> dict[str, Any]:
             "description": "Searches over a language model, behind the OpenAI protocol.",
         },
         "paths": {
-            "/v1/chat/completions": {"post": _call("chat", ChatFields, "chat.completion")},
-            "/v1/completions": {"post": _call("completions", CompletionFields, "text_completion")},
+            "/v1/chat/completions": {"post": _call(ChatFields, model)},
+            "/v1/completions": {"post": _call(CompletionFields, model)},
             "/v1/models": {"get": _get("listModels", "The model, alone and with strategies.")},
             "/v1/models/{name}": {
                 "get": {
@@ -65,7 +77,7 @@ def openapi_document() -> dict[str, Any]:
                             "name": "name",
                             "in": "path",
                             "required": True,
-                            "schema": {"type": "string", "minLength": 1},
+                            "schema": model,
                         }
                     ],
                 }
@@ -107,11 +119,13 @@ def search_schema() -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _call(name: str, fields: type, kind: str) -> dict[str, Any]:
+def _call(fields: type[ChatFields | CompletionFields], model: dict[str, Any]) -> dict[str, Any]:
+    chat = fields is ChatFields
     properties = {
-        field: _described(parameter, parameter.help)
+        field: {**_described(parameter, parameter.help), **PROMPT_SCHEMAS.get(field, {})}
         for field, parameter in parameters_of(fields).items()
     }
+    properties["model"] = {**model, "description": properties["model"]["description"]}
     properties["search"] = {"$ref": "#/components/schemas/Search"}
     properties["stream_options"] = {
         "type": "object",
@@ -120,6 +134,11 @@ def _call(name: str, fields: type, kind: str) -> dict[str, Any]:
         },
         "additionalProperties": False,
     }
+    for field, passed in PASSED["chat" if chat else "completions"].items():
+        properties[field] = {
+            "anyOf": [dict(passed.schema), {"type": "null"}],
+            "description": passed.help,
+        }
     for field, (values, why) in TAKEN_AS.items():
         properties.setdefault(field, {"enum": list(values), "description": f"Why: {why}."})
     for field in sorted(WITHOUT_EFFECT):
@@ -134,7 +153,7 @@ def _call(name: str, fields: type, kind: str) -> dict[str, Any]:
     whole = {
         "type": "object",
         "required": ["id", "object", "created", "model", "choices", "usage", "trio_beam"],
-        "properties": {"object": {"const": kind}},
+        "properties": {"object": {"const": "chat.completion" if chat else "text_completion"}},
     }
     deadline = {
         "name": WITHIN_HEADER,
@@ -142,7 +161,7 @@ def _call(name: str, fields: type, kind: str) -> dict[str, Any]:
         "schema": {"type": "number", "exclusiveMinimum": 0},
     }
     return {
-        "operationId": name,
+        "operationId": "chat" if chat else "completions",
         "parameters": [deadline],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {

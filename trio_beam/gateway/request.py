@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from trio_beam.core.parameters import build
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.validation import check_number
+from trio_beam.core.validation import check_number, parameters_of
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import MARK, NAME, Aliases, Named
 from trio_beam.gateway.api_error import ApiError, invalid, of_config
@@ -22,15 +22,14 @@ from trio_beam.gateway.fields import (
     CompletionFields,
     StreamOptions,
 )
-from trio_beam.strategies import make_strategy, strategy_options
+from trio_beam.gateway.passed import PASSED, Call
+from trio_beam.gateway.strategy_of import AnyFields, passed_of, strategy_of, with_whole_numbers
 
 T = TypeVar("T")
-AnyFields: TypeAlias = ChatFields | CompletionFields
-Call: TypeAlias = Literal["chat", "completions"]
 #: The member of ``search`` with a deadline, and the header that says the same.
 WITHIN, WITHIN_HEADER = "within", "x-search-within"
-_TOP = "top_logprobs"
-_TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
+#: Levels of a body's JSON, so that nothing that walks through it runs out of stack.
+_MAX_DEPTH = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -42,24 +41,26 @@ class SearchRequest:
         model: as the client named it, with the strategy's name.
         named: the strategy by name.
         strategy: the search to run.
-        prompt: as for `search`.
-        n: maximum number of choices.
+        prompts: each as for `search`; several are several searches.
+        n: maximum number of choices of each.
         logprobs: whether to return log-probabilities.
         stream: whether to stream the response.
         include_usage: whether a stream ends with the usage.
         within: seconds until the best so far is returned; None: no deadline.
+        passed: names of the fields that go to the model's server.
     """
 
     call: Call
     model: str
     named: Named
     strategy: Strategy
-    prompt: PromptLike
+    prompts: tuple[PromptLike, ...]
     n: int = 1
     logprobs: bool = False
     stream: bool = False
     include_usage: bool = False
     within: float | None = None
+    passed: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -91,14 +92,16 @@ class Parser:
         for name in list(given):
             _check_field(given, name)
         kind: type[AnyFields] = ChatFields if call == "chat" else CompletionFields
+        for_server = {name: given.pop(name) for name in list(given) if name in PASSED[call]}
         try:
-            fields = build(kind, given)
+            fields = build(kind, with_whole_numbers(given, parameters_of(kind)))
         except ConfigError as error:
             raise of_config(error) from None
         search = dict(fields.search or {})
         within = _within(search, headers)
         named = self._named(fields.model, search)
-        strategy = _make(named, search, _standard_fields(fields), in_name=MARK in fields.model)
+        passed = passed_of(for_server, PASSED[call])
+        strategy = strategy_of(named, search, fields, passed, in_name=MARK in fields.model)
         if fields.n > strategy.max_beams:
             words = f"n must be at most {strategy.max_beams}, the number of beams that this search keeps"
             raise invalid("n", words)
@@ -110,12 +113,13 @@ class Parser:
             model=fields.model,
             named=named,
             strategy=strategy,
-            prompt=_prompt(fields),
+            prompts=_prompts(fields),
             n=fields.n,
-            logprobs=_wants_logprobs(fields),
+            logprobs=fields.logprobs is not None and fields.logprobs is not False,
             stream=fields.stream,
             include_usage=options.include_usage,
             within=within,
+            passed=tuple(passed),
         )
 
     def _named(self, model: str, search: dict[str, Any]) -> Named:
@@ -150,7 +154,21 @@ def _decode(body: bytes) -> dict[str, Any]:
         raise ApiError(status=400, message=f"the body is not valid JSON: {why}") from None
     if not isinstance(given, dict):
         raise ApiError(status=400, message="the body must be a JSON object")
+    if _is_deeper(given, _MAX_DEPTH):
+        words = f"the body is not valid: nested too deeply (more than {_MAX_DEPTH} levels)"
+        raise ApiError(status=400, message=words)
     return given
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Return whether a value is nested in more levels; without recursion."""
+    inside = [value]
+    for _ in range(levels):
+        members = [one.values() if isinstance(one, dict) else one for one in inside]
+        inside = [one for many in members for one in many if isinstance(one, (dict, list))]
+        if not inside:
+            return False
+    return True
 
 
 def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,116 +220,39 @@ def _within(search: dict[str, Any], headers: Mapping[str, str]) -> float | None:
     return float(given)
 
 
-def _standard_fields(fields: AnyFields) -> dict[str, tuple[str, Any]]:
-    """Return the parameters that fields of the protocol set, each with the field's name."""
-    found: dict[str, tuple[str, Any]] = {}
-    newer = getattr(fields, "max_completion_tokens", None)
-    if newer is not None and fields.max_tokens not in (None, newer):
-        words = "max_completion_tokens and max_tokens are the same, and cannot differ"
-        raise invalid("max_completion_tokens", words)
-    for parameter, origin, value in (
-        ("max_tokens", "max_tokens", fields.max_tokens),
-        ("max_tokens", "max_completion_tokens", newer),
-        (_PROPOSAL, _TEMPERATURE, fields.temperature),
-        ("seed", "seed", fields.seed),
-        ("stop", "stop", fields.stop or None),
-        _alternatives(fields),
-    ):
-        if value is not None:
-            found[parameter] = (origin, value)
-    return found
+def _prompts(fields: AnyFields) -> tuple[PromptLike, ...]:
+    prompts = [fields.messages] if isinstance(fields, ChatFields) else fields.prompt
+    for prompt in prompts:
+        try:
+            check_prompt(prompt)
+        except ConfigError as error:
+            name = "prompt" if isinstance(prompt, str) else "messages"
+            bound = "a text (Unicode)"
+            if name == "messages":
+                bound = error.bound.removeprefix("a text (Unicode, not empty), or ")
+            raise invalid(name, f"{name} must be {bound}") from None
+    if isinstance(fields, ChatFields):
+        for place, message in enumerate(fields.messages):
+            _check_message(place, message)
+    return tuple(prompts)
 
 
-def _alternatives(fields: AnyFields) -> tuple[str, str, int | None]:
-    """Return the number of alternatives per token, and the field that has it; None: no log-probabilities."""
-    if not isinstance(fields, ChatFields):
-        return (_TOP, "logprobs", fields.logprobs)
-    if fields.top_logprobs is not None and not fields.logprobs:
-        raise invalid(_TOP, "top_logprobs goes with logprobs: true")
-    return (_TOP, _TOP, (fields.top_logprobs or 0) if fields.logprobs else None)
-
-
-def _wants_logprobs(fields: AnyFields) -> bool:
-    return fields.logprobs is not None and fields.logprobs is not False
-
-
-def _make(
-    named: Named,
-    search: Mapping[str, Any],
-    standard: Mapping[str, tuple[str, Any]],
-    *,
-    in_name: bool,
-) -> Strategy:
-    """Build the strategy: what its name stands for, then ``search``, then the protocol's fields."""
-    for path in _servers_in(search, "search"):
-        raise invalid(path, f"{path} names a server, which only the gateway's configuration may")
-    known = {option.name for option in strategy_options(named.strategy)}
-    values = {**named.values, **search}
-    origins = {name: f"search.{name}" for name in search}
-    for name, (origin, value) in standard.items():
-        key = _TEMPERATURE if name == _PROPOSAL and _TEMPERATURE in known else name
-        if key in search and search[key] != value:
-            raise invalid(origin, f"{origin} is not the same as search.{key}: which?")
-        origins[key] = origin
-        if value == 0 and key == _TOP:
+def _check_message(place: int, message: Mapping[str, Any]) -> None:
+    """Refuse a message that no server understands; the rest is up to the server."""
+    wanted = {
+        "content": "a text, or a list of objects, each with a type",
+        "tool_calls": "a list of objects, each with a type",
+    }
+    for name, words in wanted.items():
+        given = message.get(name)
+        if given is None or (name == "content" and isinstance(given, str)):
             continue
-        values[key] = value
-    try:
-        return _with_logprobs(named.strategy, values, _TOP in standard)
-    except ConfigError as error:
-        first = error
-    values = _without_what_is_set(named.strategy, values, search)
-    try:
-        return _with_logprobs(named.strategy, values, _TOP in standard)
-    except ConfigError:
-        own = first.field.partition(".")[0]
-        origin = origins.get(own, "model" if in_name and own in named.values else f"search.{own}")
-        raise of_config(first, origin) from None
+        if not isinstance(given, list) or not all(map(_has_type, given)):
+            raise invalid("messages", f"messages[{place}].{name} must be {words}")
 
 
-def _servers_in(value: object, path: str) -> Iterator[str]:
-    """Yield the parameters that name a server: a client could reach others through the gateway."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            if name.endswith("base_url"):
-                yield f"{path}.{name}"
-            yield from _servers_in(inner, f"{path}.{name}")
-
-
-def _with_logprobs(name: str, values: Mapping[str, Any], wanted: bool) -> Strategy:
-    made = make_strategy(name, values)
-    if wanted and not made.needs_logprobs:
-        # A strategy that needs none asks for none, unless alternatives are wanted.
-        return make_strategy(name, {**values, _TOP: 1})
-    return made
-
-
-def _without_what_is_set(
-    name: str, values: dict[str, Any], search: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Leave out a temperature that the strategy has anyway, such as 0 for ``greedy``."""
-    if _PROPOSAL not in values or _PROPOSAL in search:
-        return values
-    rest = {key: value for key, value in values.items() if key != _PROPOSAL}
-    try:
-        same = make_strategy(name, rest).proposal_temperature == values[_PROPOSAL]
-    except ConfigError:
-        return values
-    return rest if same else values
-
-
-def _prompt(fields: AnyFields) -> PromptLike:
-    chat = isinstance(fields, ChatFields)
-    prompt: PromptLike = fields.messages if isinstance(fields, ChatFields) else fields.prompt
-    try:
-        check_prompt(prompt)
-    except ConfigError as error:
-        name = "messages" if chat else "prompt"
-        bound = (
-            error.bound.removeprefix("a text (Unicode, not empty), or ") if chat else error.bound
-        )
-        raise invalid(name, f"{name} must be {bound}") from None
-    return prompt
+def _has_type(part: Any) -> bool:
+    return isinstance(part, Mapping) and isinstance(part.get("type"), str)
 
 
 def _no_such_model(given: str, model: str, aliases: Aliases | None) -> ApiError:

@@ -9,14 +9,15 @@ from typing import Any
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import Token
+from trio_beam.core.block import CONTEXT, LENGTH, LOW_CONFIDENCE, Token
 from trio_beam.core.result import SearchResult
 from trio_beam.core.usage import Usage
 from trio_beam.gateway.request import SearchRequest
+from trio_beam.gateway.searches import PromptSearch
 from trio_beam.gateway.settled import Parts
 
-#: Finish reasons of the protocol; others of a server's, such as a content filter, go through.
-_REASONS = {"context": "length"}
+#: Our own finish reasons in the protocol's words; those of the server go through.
+_REASONS = {CONTEXT: LENGTH, LOW_CONFIDENCE: LENGTH}
 
 
 @attrs.frozen(kw_only=True)
@@ -37,23 +38,27 @@ class Envelope:
     def _is_chat(self) -> bool:
         return self.request.call == "chat"
 
-    def whole(self, result: SearchResult, texts: Sequence[Parts]) -> dict[str, Any]:
+    def whole(self, searches: Sequence[PromptSearch]) -> dict[str, Any]:
         """Return a response that is not streamed.
 
         Args:
-            result: has beams.
-            texts: the thinking and the answer of each beam.
+            searches: one for each prompt, all with results.
         """
         kind = "chat.completion" if self._is_chat else "text_completion"
+        results = [one.result for one in searches if one.result is not None]
         choices = [
-            self._choice(index, beam, parts)
-            for index, (beam, parts) in enumerate(zip(self._best(result), texts, strict=False))
+            self._choice(one.index * self.request.n + place, beam, parts)
+            for one, result in zip(searches, results, strict=True)
+            for place, (beam, parts) in enumerate(
+                zip(self._best(result), one.texts(self.request.n), strict=True)
+            )
         ]
+        facts = [self.facts(result) for result in results]
         return {
             **self._head(kind),
             "choices": choices,
-            "usage": usage_of(result.usage),
-            "trio_beam": self.facts(result),
+            "usage": usage_of(searches),
+            "trio_beam": facts[0] if len(facts) == 1 else {"prompts": facts},
         }
 
     def delta(self, index: int, parts: Parts, *, role: bool = False) -> dict[str, Any]:
@@ -65,11 +70,28 @@ class Envelope:
         part = self._part(index, Parts())
         if self.request.logprobs:
             part["logprobs"] = self._logprobs(beam)
-        return self._chunk([{**part, "finish_reason": _finish_reason(beam)}])
+        return self._chunk([{**part, "finish_reason": self._finish_reason(beam)}])
 
-    def closing(self, result: SearchResult) -> dict[str, Any]:
+    def calls(self, index: int, beam: Beam) -> list[dict[str, Any]]:
+        """Return the chunks with a beam's tool calls: of each the name first, then the arguments."""
+        found: list[dict[str, Any]] = []
+        for member, calls in self._called(index, beam).items():
+            if isinstance(calls, dict):  # the former ``function_call``
+                found.append({member: calls})
+                continue
+            for place, call in enumerate(calls):
+                named = {**call, "function": {**call["function"], "arguments": ""}}
+                found.append({member: [{"index": place, **named}]})
+                arguments = {"arguments": call["function"]["arguments"]}
+                found.append({member: [{"index": place, "function": arguments}]})
+        return [
+            self._chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}])
+            for delta in found
+        ]
+
+    def closing(self, searches: Sequence[PromptSearch]) -> dict[str, Any]:
         """Return the chunk behind the choices, with the usage."""
-        return {**self._chunk([]), "usage": usage_of(result.usage)}
+        return {**self._chunk([]), "usage": usage_of(searches)}
 
     def facts(self, result: SearchResult) -> dict[str, Any]:
         """Return what the protocol has no field for."""
@@ -105,13 +127,16 @@ class Envelope:
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         kind = "chat.completion.chunk" if self._is_chat else "text_completion"
-        return {**self._head(kind), "choices": choices}
+        usage = {"usage": None} if self.request.include_usage else {}
+        return {**self._head(kind), "choices": choices, **usage}
 
     def _choice(self, index: int, beam: Beam, parts: Parts) -> dict[str, Any]:
         logprobs = self._logprobs(beam) if self.request.logprobs else None
-        ending = {"logprobs": logprobs, "finish_reason": _finish_reason(beam)}
+        ending = {"logprobs": logprobs, "finish_reason": self._finish_reason(beam)}
         if self._is_chat:
-            message = {"role": "assistant", "content": parts.content, "refusal": None}
+            called = self._called(index, beam)
+            content = parts.content or (None if called else "")
+            message = {"role": "assistant", "content": content, "refusal": None, **called}
             if parts.reasoning:
                 message["reasoning_content"] = parts.reasoning
             return {"index": index, "message": message, **ending}
@@ -125,6 +150,26 @@ class Envelope:
         if parts.content or role:
             delta["content"] = parts.content
         return {"index": index, "delta": {**delta, **reasoning}, "logprobs": None}
+
+    def _called(self, index: int, beam: Beam) -> dict[str, Any]:
+        """Return the members of a message for a beam's tool calls, each with an id."""
+        calls = beam.tool_calls
+        if not calls:
+            return {}
+        if "functions" in self.request.passed and "tools" not in self.request.passed:
+            return {"function_call": {"name": calls[0].name, "arguments": calls[0].arguments}}
+        made = f"call_{self.id.rpartition('-')[2]}_{index}"
+        return {
+            "tool_calls": [
+                {"id": f"{made}_{place}", **call.as_dict()} for place, call in enumerate(calls)
+            ]
+        }
+
+    def _finish_reason(self, beam: Beam) -> str:
+        if beam.finished and beam.tool_calls:
+            former = "function_call" in self._called(0, beam)
+            return "function_call" if former else "tool_calls"
+        return _REASONS.get(beam.finish_reason, beam.finish_reason)
 
     def _logprobs(self, beam: Beam) -> dict[str, Any] | None:
         if beam.logprob is None:
@@ -145,8 +190,12 @@ class Envelope:
         }
 
 
-def usage_of(usage: Usage) -> dict[str, Any]:
-    """Return what the whole search spent, in the protocol's names."""
+def usage_of(searches: Sequence[PromptSearch]) -> dict[str, Any]:
+    """Return what all searches of a request spent, in the protocol's names."""
+    usage = Usage()
+    for one in searches:
+        if one.result is not None:
+            usage += one.result.usage
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -182,10 +231,6 @@ def _choice_facts(beam: Beam) -> dict[str, Any]:
     if beam.step_scores:
         facts["step_scores"] = list(beam.step_scores)
     return facts
-
-
-def _finish_reason(beam: Beam) -> str:
-    return _REASONS.get(beam.finish_reason, beam.finish_reason)
 
 
 def _finite(number: float) -> float | None:

@@ -24,6 +24,11 @@ from trio_beam.gateway.app import Gateway
 MAX_HEAD = 16 * 1024
 #: Seconds for which a client may take nothing of what it is sent.
 _MAX_UNREAD = 30.0
+#: Seconds to send the responses of searches that the stop has ended.
+_LAST_WORDS = 5.0
+#: How a client begins that speaks HTTP/2 without asking. The limits are those of connections, not of streams
+#: in them; the door refuses what gets through in other ways.
+_HTTP_2 = b"PRI * HTTP/2"
 #: Bytes that are written under one such deadline.
 _PIECE = 2**16
 
@@ -36,7 +41,9 @@ async def serve_gateway(
     stop: trio.Event,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `stop`; then take no more requests, and cancel what runs after `grace` seconds.
+    """Serve until `stop`; then take no more requests, and end the searches after `grace` seconds.
+
+    What they have found by then is their answer.
 
     Args:
         gateway: what to serve.
@@ -75,7 +82,9 @@ async def serve_gateway(
             await stop.wait()
             nursery.cancel_scope.cancel(reason="no more requests")
         await context.terminated.set()
-        connections.cancel_scope.deadline = trio.current_time() + grace
+        end = trio.current_time() + grace
+        gateway.deadlines.end_at(end)
+        connections.cancel_scope.deadline = end + _LAST_WORDS
 
 
 class _BoundedStream:
@@ -87,9 +96,22 @@ class _BoundedStream:
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self.socket = stream.socket
-        self.receive_some = stream.receive_some
+        self._is_new = True
         self.send_eof = stream.send_eof
         self.aclose = stream.aclose
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Receive data.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost, or speaks HTTP/2.
+        """
+        data = await self._stream.receive_some(max_bytes)
+        if self._is_new and data.startswith(_HTTP_2):
+            await self.aclose()
+            raise trio.BrokenResourceError("HTTP/2 is not spoken here")
+        self._is_new = False
+        return data
 
     async def send_all(self, data: bytes) -> None:
         """Send data.

@@ -50,7 +50,13 @@ class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Header(Line, kw_only=True, tag="trace"):
-    """The first line of what one `Trace` writes; a file may have several."""
+    """The first line of what one `Trace` writes; a file may have several.
+
+    Attributes:
+        version: of the format.
+        program: that wrote it, with its version.
+        began: time of day, in UTC.
+    """
 
     version: int
     program: str = ""
@@ -61,7 +67,9 @@ class Token(msgspec.Struct, array_like=True):
     """A token, as a list of what follows.
 
     Attributes:
-        logprob: null where it is minus infinity.
+        text: its text.
+        logprob: in nats; null where it is minus infinity.
+        id: in the vocabulary, if known.
         bytes: in base64.
         top: the alternatives, each a token.
         forced: whether the search appended it.
@@ -82,10 +90,14 @@ class Block(Part, kw_only=True):
         sample: its number among the samples of the beam, from 0.
         tokens: None if texts are left out.
         length: number of tokens.
-        logprob: sum over the tokens, in nats.
+        logprob: sum over the tokens, in nats; null if unknown.
+        finish: why it ended; "length" if it can go on.
+        exact: whether it continued token ids, with true log-probabilities.
         data: bytes of the text, if the tokens do not spell it.
         keys: identities of the tokens, if they are not those of the tokens.
         generated: number of tokens generated for it, if that is not their number.
+        proposal: log-probability of each token as it was sampled, at a temperature other than 1.
+        reasoning: thinking that came apart from the text.
         more: further attributes that do not have their defaults.
     """
 
@@ -104,7 +116,13 @@ class Block(Part, kw_only=True):
 
 
 class Error(Part, kw_only=True):
-    """An error: its class, message and other attributes."""
+    """An error.
+
+    Attributes:
+        type: its class.
+        message: "" if prompts or texts are left out, since it may quote one.
+        fields: its other attributes.
+    """
 
     type: str
     message: str = ""
@@ -121,7 +139,9 @@ class Node(Part, kw_only=True):
         keys: otherwise, the identities of its last block's tokens.
         text: what its last block adds to the text; None if texts are left out.
         length: its length in tokens.
+        logprob: sum over its tokens, in nats; null if unknown.
         finish: why it ended; "length" if it can go on.
+        finished: whether the model ended it.
     """
 
     node: int
@@ -139,6 +159,7 @@ class Standing(Part, kw_only=True):
     """A beam with its scores, as a selection sees it or a result has it.
 
     Attributes:
+        beam: its number.
         score: None where it is minus infinity.
         log_weight: of a particle, in nats.
         weight: its share in the result, with weights.
@@ -166,8 +187,19 @@ class Result(Part, kw_only=True):
     """A result, as far as other lines do not have it; the first of its beams is the answer.
 
     Attributes:
+        stop_reason: why the search ended.
+        rounds: number of rounds completed.
+        score: of the answer.
+        exact: whether all of it is exact.
+        log_evidence: with weights, log of their mean, in nats.
+        beams: best first.
         votes: each answer as a text, with its share.
         vote_intervals: of each share, 95 %.
+        effective_votes: how many independent equal votes it is worth.
+        effective_sample_size: with weights, that of the final particles.
+        acceptance_rates: of each chain; of all particles that move.
+        r_hat: whether chains agree.
+        usage: the cost, by name.
     """
 
     stop_reason: str
@@ -200,7 +232,12 @@ class Particles(Part, kw_only=True):
 
 
 class PromptData(Part, kw_only=True):
-    """A prompt: a text, or messages."""
+    """A prompt.
+
+    Attributes:
+        text: to be continued; or
+        messages: of a chat.
+    """
 
     text: str | None = None
     messages: list[dict[str, Any]] | None = None
@@ -240,7 +277,14 @@ class Price(Part):
 
 
 class Prepared(Line, kw_only=True, tag="prepared"):
-    """The model is ready for the prompt."""
+    """The model is ready for the prompt.
+
+    Attributes:
+        prompt_length: in tokens; 0 if unknown.
+        opens_thinking: whether the prompt has opened the model's thinking.
+        usage: cost so far.
+        reserved: completion and prompt tokens that count against the budget so far.
+    """
 
     prompt_length: int = 0
     opens_thinking: bool = False
@@ -250,7 +294,14 @@ class Prepared(Line, kw_only=True, tag="prepared"):
 
 
 class RoundBegan(Line, kw_only=True, tag="round"):
-    """A round has begun: `beams` beams are expanded by `samples` continuations."""
+    """A round has begun.
+
+    Attributes:
+        round: its number, from 1.
+        rounds: maximum number of rounds.
+        beams: number of beams that are expanded.
+        samples: number of continuations in total.
+    """
 
     round: int
     rounds: int
@@ -259,7 +310,14 @@ class RoundBegan(Line, kw_only=True, tag="round"):
 
 
 class EvaluationBegan(Line, kw_only=True, tag="evaluation"):
-    """Requests about candidates are about to be sent."""
+    """Requests about candidates are about to be sent.
+
+    Attributes:
+        round: its number, from 1.
+        purpose: "rollout", "judge", "reward" or "move".
+        candidates: number of candidates.
+        samples: number of continuations, or of scores.
+    """
 
     round: int
     purpose: str
@@ -272,9 +330,23 @@ class Samples(Line, kw_only=True, tag="samples"):
 
     Attributes:
         number: number of the line among its kind in the search, from 1.
+        round: its number, from 1; of a chain, that of the block.
+        purpose: "expand", or as in an "evaluation" line.
+        rank: of the beam in the round, from 0; of a chain, its number.
+        beam: number of the beam that was asked about.
+        wanted: number of continuations asked for.
+        max_tokens: maximum length of each.
+        temperature: of sampling.
+        blocks: those that came.
+        step_scores: a reward model's; null without them.
+        errors: of the requests that failed.
+        cancelled: whether it was cancelled, because of a sibling or from outside.
+        exhausted: whether a request was not sent because of the budget.
+        prompt_length: of the search's prompt, in tokens; 0 if unknown.
         question: digest of what was asked about the beam, for a judge; "" if prompts are left out.
         foreign: whether complete beams came instead of continuations.
         usage: cost of the search (of the chain) so far.
+        reserved: completion and prompt tokens that count against its budget so far.
     """
 
     number: int
@@ -298,13 +370,26 @@ class Samples(Line, kw_only=True, tag="samples"):
 
 
 class Beams(Line, kw_only=True, tag="beams"):
-    """Beams that the lines after this one name."""
+    """New beams.
+
+    Attributes:
+        beams: those that the lines after this one name for the first time.
+    """
 
     beams: list[Node]
 
 
 class Expanded(Line, kw_only=True, tag="expanded"):
-    """A beam has been extended: by the numbers of the new beams, in sample order."""
+    """A beam has been extended.
+
+    Attributes:
+        round: its number, from 1.
+        rank: of the beam in the round, from 0.
+        beams: numbers of the new beams, in sample order.
+        tokens: number of tokens generated.
+        discarded: number of those that were thrown away.
+        forced: number of new beams whose thinking was ended by force.
+    """
 
     round: int
     rank: int
@@ -315,7 +400,14 @@ class Expanded(Line, kw_only=True, tag="expanded"):
 
 
 class Failure(Part, kw_only=True):
-    """A beam that failed in a round, 0 being before the first."""
+    """A beam that failed.
+
+    Attributes:
+        round: in which it failed; 0 is before the first.
+        beam: its number.
+        error: the error.
+        attempts: number of attempts.
+    """
 
     round: int
     beam: int
@@ -324,7 +416,12 @@ class Failure(Part, kw_only=True):
 
 
 class Failed(Line, kw_only=True, tag="failed"):
-    """A beam could not be expanded or evaluated, or only partly."""
+    """A beam could not be expanded or evaluated, or only partly.
+
+    Attributes:
+        rank: of the beam in the round, from 0.
+        failure: the failure.
+    """
 
     rank: int
     failure: Failure
@@ -334,8 +431,13 @@ class Selected(Line, kw_only=True, tag="selected"):
     """A round was scored and selected.
 
     Attributes:
+        round: its number, from 1.
         scored: its candidates, best first.
         kept: the beams that go on and those that have ended, best first. Particles that move do so after it.
+        active: number of beams that go on.
+        ended: number of beams that have ended.
+        best_score: of the round's candidates.
+        completion_tokens: number of tokens generated so far.
         particles: with weights, what is known of them.
     """
 
@@ -354,7 +456,8 @@ class Extended(Line, kw_only=True, tag="extended"):
 
     Attributes:
         chain: number of the chain, from 0.
-        block: number of the block, from 1, among `blocks`.
+        block: number of the block, from 1.
+        blocks: maximum number of blocks.
         beam: the text now.
         reward: of that, if rewards are part of the target.
     """
@@ -393,7 +496,15 @@ class Stepped(Line, kw_only=True, tag="stepped"):
 
 
 class RequestLine(Line, kw_only=True):
-    """The base of lines about a request; `request` numbers those of a search, from 1."""
+    """The base of lines about a request.
+
+    Attributes:
+        request: its number in the search, from 1.
+        round: for which it is; 0 before the first.
+        purpose: "prepare", or as in a "samples" line.
+        rank: of the beam in the round, from 0.
+        sample: number of its first sample.
+    """
 
     request: int
     round: int = 0
@@ -403,13 +514,24 @@ class RequestLine(Line, kw_only=True):
 
 
 class Waiting(RequestLine, kw_only=True, tag="waiting"):
-    """A request waits for a slot, or for the end of a pause."""
+    """A request waits for a slot, or for the end of a pause.
+
+    Attributes:
+        paused: whether it waits for the end of a pause.
+    """
 
     paused: bool = False
 
 
 class Sent(RequestLine, kw_only=True, tag="sent"):
-    """An attempt was sent."""
+    """An attempt was sent.
+
+    Attributes:
+        attempt: its number, from 1; hedges count.
+        hedge: whether an earlier attempt is still under way.
+        waited: seconds that it waited for a slot or a pause.
+        path: of the URL.
+    """
 
     attempt: int = 1
     hedge: bool = False
@@ -418,7 +540,14 @@ class Sent(RequestLine, kw_only=True, tag="sent"):
 
 
 class Ended(RequestLine, kw_only=True, tag="ended"):
-    """An attempt has ended: by a response, an error, or a cancellation."""
+    """An attempt has ended.
+
+    Attributes:
+        attempt: its number.
+        outcome: "response", "error" or "cancelled".
+        seconds: since it was sent.
+        error: the error, if that is how it ended.
+    """
 
     attempt: int = 1
     outcome: str = "response"
@@ -427,7 +556,14 @@ class Ended(RequestLine, kw_only=True, tag="ended"):
 
 
 class Retried(RequestLine, kw_only=True, tag="retried"):
-    """A request will be sent again."""
+    """A request will be sent again.
+
+    Attributes:
+        error: of the attempt.
+        attempt: its number.
+        attempts: maximum number of attempts.
+        wait: seconds before the next.
+    """
 
     error: Error
     attempt: int
@@ -436,13 +572,22 @@ class Retried(RequestLine, kw_only=True, tag="retried"):
 
 
 class Hedged(RequestLine, kw_only=True, tag="hedged"):
-    """A request was sent again, while the first attempt goes on."""
+    """A request was sent again, while the first attempt goes on.
+
+    Attributes:
+        after: seconds after the first.
+    """
 
     after: float
 
 
 class Paused(Line, kw_only=True, tag="paused"):
-    """A server asked for a pause."""
+    """A server asked for a pause.
+
+    Attributes:
+        seconds: its length.
+        error: by which it asked.
+    """
 
     seconds: float
     error: Error
@@ -461,14 +606,23 @@ class RateKept(Line, kw_only=True, tag="rate"):
 
 
 class Limited(Line, kw_only=True, tag="limit"):
-    """The endpoint has changed its limit."""
+    """The endpoint has changed its limit.
+
+    Attributes:
+        limit: maximum number of requests in flight now.
+        before: and before.
+    """
 
     limit: int
     before: int
 
 
 class Finished(Line, kw_only=True, tag="finished"):
-    """The search has its result."""
+    """The search has its result.
+
+    Attributes:
+        result: the result.
+    """
 
     result: Result
 
@@ -477,7 +631,10 @@ class Stopped(Line, kw_only=True, tag="stopped"):
     """The search failed (`message` says why), or was cancelled; the result is the best so far.
 
     Attributes:
+        result: the best so far.
+        message: why it failed; "" if it was cancelled.
         cause: class of the first error that made it fail.
+        failures: all of its requests' failures.
         error: the scorer's or the vote's error, if that made it fail.
         stop_reason: why it ended, if it then failed to choose its answer.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import attrs
@@ -25,7 +25,7 @@ class SampledTokens:
         pieces: bytes each token adds to the text.
         keys: identity of each token: its id, else its bytes.
         values: log-probabilities, in nats.
-        make: returns the `Token` at a position.
+        make: returns all tokens.
         bounded: whether some log-probability is only bounded by its alternatives.
         hides_last: whether the last token shows itself, but not in the text: a control token.
     """
@@ -33,7 +33,7 @@ class SampledTokens:
     pieces: list[bytes]
     keys: list[int | bytes]
     values: list[float]
-    make: Callable[[int], Token]
+    make: Callable[[], list[Token]]
     bounded: bool = False
     hides_last: bool = attrs.field(default=False, init=False)
     _blank: bool = attrs.field(default=False, init=False)
@@ -74,7 +74,7 @@ class SampledTokens:
 
     def tokens(self) -> tuple[Token, ...]:
         """Return all tokens."""
-        made = [self.make(place) for place in range(len(self.keys))]
+        made = self.make()
         if self._blank:
             made[-1] = made[-1]._replace(text="", bytes=b"")
         return tuple(made)
@@ -117,6 +117,16 @@ def best_of(row: Mapping[str, float | None] | None, top: int) -> tuple[Token, ..
     ]
     best = sorted(known, key=lambda item: -item[1])[:top]
     return tuple([Token(text, min(value, 0.0)) for text, value in best])
+
+
+def all_best_of(
+    rows: Sequence[Mapping[str, float | None] | None], top: int, count: int
+) -> list[tuple[Token, ...]]:
+    """Return the most probable alternatives of the first `count` entries, some of which may be missing."""
+    if not top:
+        return [()] * count
+    known = [best_of(row, top) for row in rows[:count]]
+    return [*known, *[()] * (count - len(known))]
 
 
 def checked_logprob(value: float | None) -> float:

@@ -11,12 +11,17 @@ from tests.gateway.serving import FakeServer
 from trio_beam import (
     BeamSearchConfig,
     ConnectionFailed,
+    EndpointError,
+    Prompt,
+    RequestContext,
     RequestRejected,
     SampleRequest,
     SearchFailed,
+    Token,
     search,
 )
-from trio_beam.gateway.replicas import Replicas
+from trio_beam.core.usage import UsageMeter
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(beam_width=3, tokens_per_step=2, max_tokens=12, seed=4)
@@ -118,3 +123,39 @@ async def test_a_refusal_is_the_same_everywhere(autojump_clock: trio.abc.Clock) 
     with pytest.raises(SearchFailed, match="no such role"):
         await search(over(first, second), "a", CONFIG)
     assert second.starts == 0
+
+
+class Telling:
+    """A sampler that tells all that a sampler may tell; its server is lost when it is asked for tokens."""
+
+    max_per_request, prompt_length = 3, 7
+    opens_thinking, thinks_apart, ends_thinking = "<think>", True, True
+
+    def __init__(self, error: EndpointError | None) -> None:
+        self.error = error
+
+    async def force(self, text: str, context: RequestContext) -> list[Token]:
+        await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+        return [Token(text, 0.0, 5, forced=True)]
+
+
+class TellingServer(FakeServer):
+    async def start(self, prompt: Prompt, context: RequestContext) -> Any:
+        await trio.lowlevel.checkpoint()
+        return Telling(self.error)
+
+
+async def test_a_search_knows_of_its_server_what_it_would_without_a_gateway() -> None:
+    lost, other = TellingServer(FakeEndpoint()), TellingServer(FakeEndpoint())
+    lost.error = ConnectionFailed("it has gone")
+    context = RequestContext(meter=UsageMeter(), emit=lambda event: None)
+    sampler: Any = await over(lost, other).start(Prompt(text="a"), context)
+    for name in ("max_per_request", "prompt_length", "opens_thinking", "thinks_apart"):
+        assert getattr(sampler, name) == getattr(Telling, name)
+    assert sampler.ends_thinking
+    (token,) = await sampler.force("</think>", context)
+    assert (token.id, token.forced) == (5, True)
+    with pytest.raises(AttributeError):
+        sampler.nothing  # noqa: B018

@@ -7,25 +7,29 @@ long each time; then one search tries it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
 
 import attrs
 import trio
 
-from trio_beam.core.block import Continuation
+from trio_beam.core.block import Continuation, Token
 from trio_beam.core.language_model import (
+    LanguageModel,
     RequestContext,
     Sampler,
     SampleRequest,
-    max_per_request,
-    prompt_length,
+    forced_tokens,
 )
 from trio_beam.core.prompt import Prompt
 from trio_beam.endpoint.endpoint import Endpoint
+from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.errors import AttemptTimeout, ConnectionFailed, EndpointError, ServerError
 
 T = TypeVar("T")
+#: How an endpoint with replicas retries: another server is a better second attempt than the same one.
+REPLICA_RETRY = RetryPolicy(attempts=2, wait_initial=0.2)
 #: Seconds for which a server is left alone after its first and its last failure.
 _SHORTEST, _LONGEST = 1.0, 60.0
 
@@ -69,6 +73,21 @@ class Replica:
         self.failures = 0
 
 
+@asynccontextmanager
+async def open_model(servers: Sequence[Mapping[str, Any]]) -> AsyncIterator[LanguageModel]:
+    """Open the endpoints of one model for the duration of the block.
+
+    Args:
+        servers: the arguments of each `Endpoint`, by name.
+    """
+    retry: dict[str, Any] = {"retry": REPLICA_RETRY} if len(servers) > 1 else {}
+    async with AsyncExitStack() as stack:
+        endpoints = [
+            await stack.enter_async_context(Endpoint(**server, **retry)) for server in servers
+        ]
+        yield endpoints[0] if len(endpoints) == 1 else Replicas(endpoints)
+
+
 class Replicas:
     """A `LanguageModel` on several servers, of which at least one is needed.
 
@@ -79,6 +98,12 @@ class Replicas:
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self.all = [Replica(endpoint) for endpoint in endpoints]
         self._name: str | None = None
+
+    @property
+    def extra_body(self) -> Mapping[str, Any]:
+        """The fields that every request has; the same on all servers."""
+        fields: Mapping[str, Any] = getattr(self.all[0].endpoint, "extra_body", {})
+        return fields
 
     async def model_name(self) -> str:
         """Return the model's name.
@@ -172,21 +197,11 @@ class ReplicaSampler:
             lambda endpoint: endpoint.start(self._prompt, context), tried
         )
 
-    @property
-    def max_per_request(self) -> int | None:
-        """The maximum number of continuations per request; None if unknown."""
-        return max_per_request(self._sampler)
-
-    @property
-    def prompt_length(self) -> int:
-        """Length of the prompt in tokens, or an upper bound; 0 if unknown."""
-        return prompt_length(self._sampler)
-
-    @property
-    def opens_thinking(self) -> bool | None:
-        """Whether the template ends the prompt inside the thinking; None if unknown."""
-        opened: bool | None = getattr(self._sampler, "opens_thinking", None)
-        return opened
+    def __getattr__(self, name: str) -> Any:
+        """Return what the server's own sampler tells beside its samples; see `Sampler`."""
+        if name.startswith("_"):  # not prepared yet
+            raise AttributeError(name)
+        return getattr(self._sampler, name)
 
     async def sample(
         self, request: SampleRequest, context: RequestContext
@@ -196,17 +211,28 @@ class ReplicaSampler:
         Raises:
             EndpointError: the request failed on all, or would fail on all.
         """
+        return await self._ask(lambda sampler: sampler.sample(request, context), context)
+
+    async def force(self, text: str, context: RequestContext) -> Sequence[Token]:
+        """Return the tokens to append to a beam for a text, by the tokenizer of whichever server is there.
+
+        Raises:
+            EndpointError: as `sample`.
+        """
+        return await self._ask(lambda sampler: forced_tokens(sampler, text, context), context)
+
+    async def _ask(self, work: Callable[[Sampler], Awaitable[T]], context: RequestContext) -> T:
         tried: list[Replica] = []
         while True:
             replica, sampler = self._replica, self._sampler
             try:
-                blocks = await sampler.sample(request, context)
+                result = await work(sampler)
             except EndpointError as error:
                 if not self._replicas.helps_elsewhere(replica, error, tried):
                     raise
             else:
                 replica.responded()
-                return blocks
+                return result
             async with self._moving:
                 if self._replica is replica:  # else another beam has moved the search
                     await self.begin(context, tried)
