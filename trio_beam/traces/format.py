@@ -266,7 +266,16 @@ class SearchBegan(Line, kw_only=True, tag="search"):
 
 
 class Price(Part):
-    """A price in US dollars per million tokens, in steps for prompts longer than so many tokens."""
+    """A price in US dollars per million tokens, in steps for prompts longer than so many tokens.
+
+    Attributes:
+        input: of the prompt's tokens.
+        cached: of those that are read from the server's cache.
+        written: of those that are written to it.
+        output: of generated tokens.
+        reasoning: of those that are reasoning.
+        request: US dollars for each request.
+    """
 
     input: list[tuple[int, Decimal]]
     cached: list[tuple[int, Decimal]]
@@ -282,8 +291,9 @@ class Prepared(Line, kw_only=True, tag="prepared"):
     Attributes:
         prompt_length: in tokens; 0 if unknown.
         opens_thinking: whether the prompt has opened the model's thinking.
+        price: of the model's tokens; null if unknown.
         usage: cost so far.
-        reserved: completion and prompt tokens that count against the budget so far.
+        reserved: completion tokens, prompt tokens and US dollars that count against the budget so far.
     """
 
     prompt_length: int = 0
@@ -346,7 +356,7 @@ class Samples(Line, kw_only=True, tag="samples"):
         question: digest of what was asked about the beam, for a judge; "" if prompts are left out.
         foreign: whether complete beams came instead of continuations.
         usage: cost of the search (of the chain) so far.
-        reserved: completion and prompt tokens that count against its budget so far.
+        reserved: completion tokens, prompt tokens and US dollars that count against its budget so far.
     """
 
     number: int
