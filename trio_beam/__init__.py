@@ -56,6 +56,7 @@ from trio_beam.core.events import (
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.price import Price, Prices, TokenCounts
 from trio_beam.core.prompt import Prompt, PromptLike
 from trio_beam.core.registry import load_all
 from trio_beam.core.request_events import (
@@ -174,6 +175,8 @@ __all__ = [
     "ParticleRound",
     "Population",
     "Power",
+    "Price",
+    "Prices",
     "Prompt",
     "PromptLike",
     "PromptPrepared",
@@ -218,6 +221,7 @@ __all__ = [
     "Strategy",
     "Subtrees",
     "Token",
+    "TokenCounts",
     "ToolCall",
     "TopK",
     "TraceUnreadable",
