@@ -187,6 +187,7 @@ EXTRAS = {
     "math_verify": ["benchmark"],
     "matplotlib": ["benchmark"],
     "pyseccomp": ["benchmark"],
+    "ray": ["batch"],
     "reasoning_gym": ["benchmark"],
     "yaml": ["benchmark"],
 }

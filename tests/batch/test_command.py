@@ -95,6 +95,22 @@ BAD: dict[str, tuple[list[str], str, int]] = {
     "bad value": (["prompts.jsonl", "--beam-width", "0"], "--beam-width", 2),
     "no effect": (["prompts.jsonl", "--strategy", "greedy", "--n", "3"], "no effect", 2),
     "two models": (["prompts.jsonl", "--local"], "which?", 2),
+    "cluster alone": (["prompts.jsonl", "--address", "auto"], "goes with --engine ray", 2),
+    "a client's address": (
+        ["prompts.jsonl", "--engine", "ray", "--address", "ray://head:10001"],
+        "run the command on a machine of the cluster",
+        2,
+    ),
+    "too many workers": (
+        ["prompts.jsonl", "--engine", "ray", "--workers", "200"],
+        "--workers 200 share --max-concurrent 100",
+        2,
+    ),
+    "a trace from elsewhere": (
+        ["prompts.jsonl", "--engine", "ray", "--trace", "t.jsonl"],
+        "--trace goes with --engine local",
+        2,
+    ),
 }
 
 
@@ -112,6 +128,25 @@ def test_bad_input_is_refused_before_anything_is_asked(
     assert "Traceback" not in done.stderr
     assert server[1] == []
     assert not (tmp_path / "out").exists()
+
+
+def test_a_lost_replica_is_left(tmp_path: Path, server: tuple[str, list[dict[str, Any]]]) -> None:
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 6)
+    assert invoke(server, prompts, "--out", tmp_path / "one").exit_code == 0
+    with threaded_server() as (lost, _):
+        pass
+    done = invoke(server, prompts, "--out", tmp_path / "two", "--base-url", lost)
+    assert done.exit_code == 0, done.stderr
+    one, two = ({a.id: a.text for a in read(tmp_path / name)} for name in ("one", "two"))
+    assert one == two
+    assert len(one) == 6
+    done = CliRunner().invoke(
+        batch,
+        [str(prompts), "--out", str(tmp_path / "none"), "--model", "m", *SHORT]
+        + ["--base-url", lost] * 2,
+    )
+    assert done.exit_code == 1
+    assert "no prompt would fare better" in done.stderr
 
 
 def test_a_folder_that_cannot_be_made(

@@ -22,9 +22,9 @@ from tests.e2e.test_local_server import children
 from tests.gateway.serving import ask, connected, gateway_over, post, serving
 from tests.gateway.test_openai_client import as_users_do, client, stream
 from trio_beam import Endpoint, RetryPolicy, SampleRequest
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.gateway.app import Gateway
 from trio_beam.gateway.limits import Limits
-from trio_beam.gateway.replicas import Replicas
 from trio_beam.testing import FakeEndpoint
 
 ROOT = Path(__file__).parents[2]

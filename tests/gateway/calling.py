@@ -11,8 +11,8 @@ import httpx
 
 from tests.gateway.serving import serving
 from tests.servers.mock_server import MockServer
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.gateway.app import Gateway
-from trio_beam.gateway.replicas import Replicas
 
 WEATHER: dict[str, Any] = {
     "type": "function",

@@ -15,8 +15,8 @@ import trio
 
 from trio_beam import EndpointError, Prompt, RequestContext
 from trio_beam.core.language_model import LanguageModel, Sampler
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.gateway.app import Gateway
-from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.server import base_url_of, listen, serve_gateway
 
 

@@ -17,6 +17,7 @@ from trio_beam.batch.job import Job
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
+from trio_beam.batch.ray_engine import ray_options
 from trio_beam.batch.run import Plan
 from trio_beam.batch.work import WorkList
 from trio_beam.command.cache import cache_of, cache_option, explain_unused
@@ -35,11 +36,11 @@ from trio_beam.command.server_options import (
     api_key_option,
     api_option,
     attempt_timeout_option,
-    base_url_option,
+    base_urls_option,
     choose_model,
     dialect_option,
     header_option,
-    headers_and_key,
+    headers_and_keys,
     local_option,
     max_concurrent_option,
     model_option,
@@ -72,7 +73,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     metavar="FOLDER",
     help="Folder of the answers. The same command goes on where it stopped.",
 )
-@base_url_option
+@base_urls_option
 @model_option
 @api_key_option
 @header_option
@@ -100,6 +101,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     show_default=True,
     help=f"How the searches are done: {', '.join(ENGINES)}.",
 )
+@ray_options
 @strategy_parameters
 @attempt_timeout_option(300.0)
 @option(
@@ -171,10 +173,10 @@ class _BatchCommand:
         strategy = self._plan.strategy_for(PromptRecord(id="", prompt=""))
         self._engine = ENGINES[given["engine"]]
         self._engine.check(given, self._plan)
-        headers, key = headers_and_key(given)
+        base_urls = given["base_urls"] or ()
+        headers, keys = headers_and_keys(given, base_urls)
         self._options = {
             "headers": headers,
-            "api_key": key if given["base_url"] else None,
             "model": given["model"],
             "api": given["api"],
             "dialect": given["dialect"],
@@ -182,15 +184,17 @@ class _BatchCommand:
             "attempt_timeout": given["attempt_timeout"],
             **rate_values(given),
         }
+        self._servers = [self._server(url, key) for url, key in zip(base_urls, keys, strict=True)]
         # Report invalid arguments before anything starts.
-        Endpoint(given["base_url"] or "http://127.0.0.1/v1", **self._options)
+        for server in self._servers or [self._server("http://127.0.0.1/v1")]:
+            Endpoint(**server)
         self._trace = open_trace(given["trace"], given["trace_without"], __version__)
         self._log = open_log(given["log_level"])
-        self._embedded = "" if given["base_url"] else require_model(given["model_file"])
-        self._options["cache"] = cache = cache_of(
+        self._embedded = "" if self._servers else require_model(given["model_file"])
+        self._cache = cache_of(
             given["cache"], embedded=bool(self._embedded), model_file=given["model_file"]
         )
-        if cache is not None and (unused := explain_unused(strategy)):
+        if self._cache is not None and (unused := explain_unused(strategy)):
             say(unused)
         self._identity = {
             "strategy": {
@@ -271,12 +275,12 @@ class _BatchCommand:
         shown = progress(Console(stderr=True), self._left, quiet=self._given["quiet"])
         with shown as self._progress:
             if self._left:
-                base_url = self._given["base_url"]
-                if base_url is None:
+                servers = self._servers
+                if not servers:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
-                    base_url = await nursery.start(self._serve)
+                    servers = [self._server(await nursery.start(self._serve))]
                 job = Job(
-                    servers=[{"base_url": base_url, **self._options}],
+                    servers=[{**server, "cache": self._cache} for server in servers],
                     pending=pending,
                     plan=self._plan,
                     folder=folder,
@@ -292,6 +296,9 @@ class _BatchCommand:
             say(self._done())
         write(str(self._out / ANSWERS))
         return 1 if (self._out / FAILURES).stat().st_size else 0
+
+    def _server(self, base_url: str, api_key: str | None = None) -> dict[str, Any]:
+        return {"base_url": base_url, "api_key": api_key, **self._options}
 
     async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
         await serve_local(self._given["model_file"], task_status=task_status)

@@ -55,6 +55,10 @@ class BatchProgress:
         self._console = console
         self._bars = bars
         self._task = None if bars is None else bars.add_task("", total=total)
+        self.begin()
+
+    def begin(self) -> None:
+        """Count the time from now."""
         self._start = self._shown = trio.current_time()
         self._paused_until = -math.inf
 

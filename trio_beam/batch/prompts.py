@@ -58,16 +58,24 @@ def read_prompts(path: Path) -> Iterator[PromptRecord]:
     ``messages`` and ``search`` are JSON.
 
     Raises:
-        BadPrompts: the file or a record in it cannot be read.
+        BadPrompts: the file or a record in it cannot be read, or the file changes meanwhile.
     """
     try:
-        for number, row in _rows(path):
+        rows, before = _rows(path), _state(path)
+        for number, row in rows:
             yield _record(row, number, path)
+        if _state(path) != before:
+            raise BadPrompts(f"{path} was changed while it was read: begin again once it is whole")
     except (OSError, EOFError, lzma.LZMAError) as error:
         words = getattr(error, "strerror", None) or error
         raise BadPrompts(f"{path} cannot be read: {words}") from None
     except UnicodeDecodeError as error:
         raise BadPrompts(f"{path} is not UTF-8: {error.reason}") from None
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:

@@ -20,6 +20,7 @@ from trio_beam.batch.job import Job
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.provider_service import ProviderService
 from trio_beam.batch.provider_state import Part, ProviderState, Wanted
+from trio_beam.batch.ray_engine import refuse_ray_options
 from trio_beam.batch.replay import Replay
 from trio_beam.batch.run import Outcomes, Plan, RunStopped
 from trio_beam.command.server_options import rate_values
@@ -48,8 +49,9 @@ _TIMEOUT = 3600.0
 def check_provider_batch(given: Mapping[str, Any], plan: Plan) -> None:
     """Raise `click.UsageError` or `ConfigError` for what provider batches cannot do."""
     engine = "--engine openai-batch"
-    if given["base_url"] is None:
-        raise click.UsageError(f"{engine} needs a provider: name its --base-url")
+    refuse_ray_options(given)
+    if len(given["base_urls"] or ()) != 1:
+        raise click.UsageError(f"{engine} needs a provider: name its --base-url, once")
     if given["dialect"] not in ("auto", "openai"):
         raise click.UsageError(f"{engine} goes with --dialect openai, not {given['dialect']}")
     if given["cache"] is not None:

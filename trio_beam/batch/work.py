@@ -31,7 +31,7 @@ class WorkList:
     """The prompts of a run and which of them are done, as a context manager.
 
     Args:
-        path: of the database, which is removed at the end.
+        path: of the database, which is removed at the end, with all files of the same stem.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,16 +110,15 @@ class WorkList:
         return int(count)
 
     def pending(self) -> Iterator[PromptRecord]:
-        """Yield the prompts that need a search, in their order, and note each as taken."""
-        while True:
-            rows = self._execute(
-                "SELECT number, id, body FROM prompts WHERE done = 0 ORDER BY place, number LIMIT ?",
-                (_AT_ONCE,),
-            ).fetchall()
-            if not rows:
-                return
-            for number, name, body in rows:
-                self._execute("UPDATE prompts SET done = 2 WHERE number = ?", (number,))
+        """Yield the prompts that need a search, in their order."""
+        last: tuple[int, int] = (-(2**63), 0)
+        while rows := self._execute(
+            "SELECT place, number, id, body FROM prompts WHERE done = 0 AND (place, number) > (?, ?)"
+            " ORDER BY place, number LIMIT ?",
+            (*last, _AT_ONCE),
+        ).fetchall():
+            for place, number, name, body in rows:
+                last = (place, number)
                 prompt, search = msgspec.json.decode(body)
                 yield PromptRecord(id=name, prompt=prompt, search=search)
 
@@ -137,4 +136,5 @@ class WorkList:
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            for left in self._path.parent.glob(f"{self._path.stem}.*"):
+                left.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_option,
     attempt_timeout_option,
+    base_urls_option,
     dialect_option,
     header_option,
     local_option,
@@ -71,16 +72,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @click.command(
     cls=Command, examples=_EXAMPLES, short_help="Serve searches behind the OpenAI protocol."
 )
-@option(
-    "model",
-    "--base-url",
-    "base_urls",
-    multiple=True,
-    metavar="URL",
-    envvar="OPENAI_BASE_URL",
-    show_envvar=True,
-    help="A server's; several times for replicas of one model. Without one: the embedded model.",
-)
+@base_urls_option
 @local_option
 @model_file_option
 @model_option

@@ -16,11 +16,10 @@ from trio_beam.core.events import Observer
 from trio_beam.core.validation import integer, number
 from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
-from trio_beam.endpoint.retry import RetryPolicy
+from trio_beam.endpoint.replicas import REPLICA_RETRY, Replicas
 from trio_beam.gateway.aliases import Aliases, Named
 from trio_beam.gateway.app import Gateway
 from trio_beam.gateway.limits import Limits
-from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.server import base_url_of, listen, serve_gateway
 from trio_beam.gateway.shown import ShownSearches
 from trio_beam.local.keys import LOOPBACK
@@ -118,8 +117,7 @@ class ServeCommand:
         await serve_local(self.model_file, task_status=task_status)
 
     def _endpoints(self, base_urls: Sequence[str]) -> list[Endpoint]:
-        # With replicas, another server is a better second attempt than the same one.
-        retry = RetryPolicy(attempts=2, wait_initial=0.2) if len(base_urls) > 1 else None
+        retry = REPLICA_RETRY if len(base_urls) > 1 else None
         keys = self.server_keys or [None] * len(base_urls)
         return [
             Endpoint(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -21,6 +21,16 @@ base_url_option = option(
     envvar="OPENAI_BASE_URL",
     show_envvar=True,
     help="A server's, such as http://127.0.0.1:8000/v1. Without one: the embedded model.",
+)
+base_urls_option = option(
+    "model",
+    "--base-url",
+    "base_urls",
+    multiple=True,
+    metavar="URL",
+    envvar="OPENAI_BASE_URL",
+    show_envvar=True,
+    help="A server's; several times for replicas of one model. Without one: the embedded model.",
 )
 model_option = option(
     "model", "--model", metavar="NAME", help="May be left out if the server lists only one."
@@ -130,10 +140,11 @@ def choose_model(ctx: click.Context, given: dict[str, Any]) -> None:
     Raises:
         click.UsageError: the command line names two models, or has what only a server can have.
     """
+    url = "base_urls" if "base_urls" in given else "base_url"
     if given["local"] or given["model_file"]:
-        refuse_two_models(ctx, "base_url", "--base-url")
-        given["base_url"] = None
-    if given["base_url"] is None:
+        refuse_two_models(ctx, url, "--base-url")
+        given[url] = None
+    if not given[url]:
         refuse_without_server(given, "model", "api_key_env")
 
 
@@ -153,7 +164,15 @@ def headers_and_key(given: Mapping[str, Any]) -> tuple[dict[str, str], str | Non
     Raises:
         ConfigError: a header has no colon, or the variable with the key is not set.
     """
+    headers, (key,) = headers_and_keys(given, [given["base_url"]])
+    return headers, key
+
+
+def headers_and_keys(
+    given: Mapping[str, Any], base_urls: Sequence[str | None]
+) -> tuple[dict[str, str], list[str | None]]:
+    """Return the headers of every request, and the API key of each server, as `headers_and_key` does."""
     headers = dict(map(parse_header, given["headers"]))
     authorised = any(name.lower() == "authorization" for name in headers)
-    key = None if authorised else read_api_key(given["api_key_env"], given["base_url"])
-    return headers, key
+    name = given["api_key_env"]
+    return headers, [None if authorised else read_api_key(name, url) for url in base_urls]

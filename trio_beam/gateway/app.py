@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from trio_beam.core.events import Observer
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.errors import TrioBeamError
 from trio_beam.gateway.admission import Admission
 from trio_beam.gateway.aliases import MARK, Aliases, Named
@@ -30,7 +31,6 @@ from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.metrics import CONTENT_TYPE, Metrics
 from trio_beam.gateway.openapi import openapi_document
 from trio_beam.gateway.passed import Call
-from trio_beam.gateway.replicas import Replicas
 from trio_beam.gateway.request import Parser, SearchRequest
 from trio_beam.gateway.responses import Envelope
 from trio_beam.gateway.shown import ShownSearches

@@ -21,7 +21,7 @@ from trio_beam import (
     search,
 )
 from trio_beam.core.usage import UsageMeter
-from trio_beam.gateway.replicas import Replicas
+from trio_beam.endpoint.replicas import Replicas
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(beam_width=3, tokens_per_step=2, max_tokens=12, seed=4)

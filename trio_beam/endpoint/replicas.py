@@ -7,7 +7,8 @@ long each time; then one search tries it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import attrs
@@ -15,6 +16,7 @@ import trio
 
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.language_model import (
+    LanguageModel,
     RequestContext,
     Sampler,
     SampleRequest,
@@ -22,9 +24,12 @@ from trio_beam.core.language_model import (
 )
 from trio_beam.core.prompt import Prompt
 from trio_beam.endpoint.endpoint import Endpoint
+from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.errors import AttemptTimeout, ConnectionFailed, EndpointError, ServerError
 
 T = TypeVar("T")
+#: How an endpoint with replicas retries: another server is a better second attempt than the same one.
+REPLICA_RETRY = RetryPolicy(attempts=2, wait_initial=0.2)
 #: Seconds for which a server is left alone after its first and its last failure.
 _SHORTEST, _LONGEST = 1.0, 60.0
 
@@ -66,6 +71,21 @@ class Replica:
     def responded(self) -> None:
         """Note that it is there."""
         self.failures = 0
+
+
+@asynccontextmanager
+async def open_model(servers: Sequence[Mapping[str, Any]]) -> AsyncIterator[LanguageModel]:
+    """Open the endpoints of one model for the duration of the block.
+
+    Args:
+        servers: the arguments of each `Endpoint`, by name.
+    """
+    retry: dict[str, Any] = {"retry": REPLICA_RETRY} if len(servers) > 1 else {}
+    async with AsyncExitStack() as stack:
+        endpoints = [
+            await stack.enter_async_context(Endpoint(**server, **retry)) for server in servers
+        ]
+        yield endpoints[0] if len(endpoints) == 1 else Replicas(endpoints)
 
 
 class Replicas:
