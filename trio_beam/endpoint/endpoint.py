@@ -321,7 +321,7 @@ class Endpoint:
             if self._cache is not None:
                 await self._cache.open()
         except BaseException:
-            await self._close()
+            await self._close()  # noqa: ASYNC102  # it is shielded, with a deadline
             raise
         return self
 
@@ -332,7 +332,7 @@ class Endpoint:
         traceback: TracebackType | None,
     ) -> None:
         """Close all connections; leave a caller's client open."""
-        await self._close()
+        await self._close()  # noqa: ASYNC102  # it is shielded, with a deadline
 
     async def _close(self) -> None:
         # Closing sockets does not wait, so a short shield suffices.
