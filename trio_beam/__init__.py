@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
     from trio_beam.core.mcmc_config import McmcConfig
     from trio_beam.core.model_scorer import ModelScorer
+    from trio_beam.core.price import Price, Prices, TokenCounts
     from trio_beam.core.prompt import Prompt, PromptLike
     from trio_beam.core.request_events import (
         EndpointPaused,
@@ -171,6 +172,7 @@ _EXPORTS = {
     ],
     "trio_beam.core.mcmc_config": ["McmcConfig"],
     "trio_beam.core.model_scorer": ["ModelScorer"],
+    "trio_beam.core.price": ["Price", "Prices", "TokenCounts"],
     "trio_beam.core.prompt": ["Prompt", "PromptLike"],
     "trio_beam.core.request_events": [
         "EndpointPaused",
@@ -304,6 +306,8 @@ __all__ = [
     "ParticleRound",
     "Population",
     "Power",
+    "Price",
+    "Prices",
     "Prompt",
     "PromptLike",
     "PromptPrepared",
@@ -348,6 +352,7 @@ __all__ = [
     "Strategy",
     "Subtrees",
     "Token",
+    "TokenCounts",
     "ToolCall",
     "TopK",
     "TraceUnreadable",

@@ -224,16 +224,18 @@ def test_bodies_that_are_nested_too_deeply(field: str) -> None:
     ],
 )
 def test_limits_on_what_a_request_may_ask_for(search: dict[str, Any], words: str) -> None:
-    limits = Limits(max_cost=10_000)
+    limits = Limits(max_search_tokens=10_000)
     with pytest.raises(ApiError, match=words.replace("(", "")) as caught:
         limits.applied_to(parsed(search=search).strategy)
     assert caught.value.code == "limit_exceeded"
 
 
 def test_a_search_without_a_budget_gets_the_gateways() -> None:
-    assert Limits(max_cost=10_000).applied_to(BeamSearchConfig()).max_total_tokens == 10_000
+    assert (
+        Limits(max_search_tokens=10_000).applied_to(BeamSearchConfig()).max_total_tokens == 10_000
+    )
     mine = BeamSearchConfig(max_total_tokens=500)
-    assert Limits(max_cost=10_000).applied_to(mine) == mine
+    assert Limits(max_search_tokens=10_000).applied_to(mine) == mine
     assert Limits().applied_to(BeamSearchConfig()) == BeamSearchConfig()
 
 

@@ -34,8 +34,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
         rounds: completed rounds.
         seed: of the search; None: the server's own randomness.
         prompt_tokens: over all requests.
+        cached_tokens: those that the server has read from its cache; None if unknown.
         completion_tokens: generated tokens, dropped beams included.
+        reasoning_tokens: those that were thinking; None if unknown.
         requests: requests sent.
+        cost: in US dollars; None if no price is known.
+        uncertain_cost: the part of it that is an upper bound, for requests without a complete response.
+        unpriced: requests whose price is not known, where that of others is.
         cached_responses: responses from the cache, which were not sent.
         seconds: duration of the search, with others running.
         votes: each answer's share of the votes, if there was a vote.
@@ -56,8 +61,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     rounds: int = 0
     seed: int | None = None
     prompt_tokens: int = 0
+    cached_tokens: int | None = None
     completion_tokens: int = 0
+    reasoning_tokens: int | None = None
     requests: int = 0
+    cost: float | None = None
+    uncertain_cost: float = 0.0
+    unpriced: int = 0
     cached_responses: int = 0
     seconds: float = 0.0
     votes: list[tuple[str, float]] = []

@@ -41,7 +41,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         rounds: number of completed rounds.
         prompt_tokens: by the server's count, over all requests.
         completion_tokens: generated tokens, including those of dropped beams.
+        cached_tokens: prompt tokens that the server has read from its cache; None if unknown.
         requests: requests sent.
+        cost: in US dollars, of all requests whose price is known; None if no price is known.
+        uncertain_cost: the part of it that is an upper bound, for requests without a complete response.
+        unpriced: requests whose price is not known, where that of others is.
         cached_responses: responses from the cache, which were not sent.
         seconds: duration of the search, with other problems running; without grading.
         stop_reason: the search's; ``"failed"`` after an error.
@@ -69,7 +73,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rounds: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int | None = None
     requests: int = 0
+    cost: float | None = None
+    uncertain_cost: float = 0.0
+    unpriced: int = 0
     cached_responses: int = 0
     seconds: float = 0.0
     stop_reason: str = ""

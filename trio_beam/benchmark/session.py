@@ -22,7 +22,7 @@ from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.report import write_report
-from trio_beam.benchmark.run import Run, RunObserver
+from trio_beam.benchmark.run import Run
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results
@@ -183,8 +183,14 @@ class Session:
 
     async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> Run:
         with ExitStack() as shown:
-            observer: RunObserver = shown.enter_context(progress(self.err, self.out))
-            run = Run(planned.plan, benchmark, store, observer, self._observers_of)
+            observer = shown.enter_context(progress(self.err, self.out))
+            run = Run(
+                planned.plan,
+                benchmark,
+                store,
+                observer,
+                lambda label: [observer.watch(), *self._observers_of(label)],
+            )
             await run.load()
             self._runs.append((planned, run))
             run.import_records(self._records_elsewhere(planned.plan))

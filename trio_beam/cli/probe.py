@@ -43,7 +43,7 @@ trio-beam probe --local
 @rate_options
 @attempt_timeout_option(60.0)
 @option("output", "--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@option("output", "--quiet", is_flag=True, help="No progress.")
+@option("output", "-q", "--quiet", is_flag=True, help="No progress.")
 @click.pass_context
 def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
     """Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.

@@ -9,6 +9,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.extra_body import NO_FIELDS, as_fields, format_fields
+from trio_beam.core.price import decimal_of
 from trio_beam.core.reasoning import Thinking
 from trio_beam.core.usage import Budget
 from trio_beam.core.validation import (
@@ -148,6 +149,15 @@ class Strategy:
         topic="failure and time",
         help="Budget of requests, including retries and hedges.",
     )
+    max_cost: float | None = number(
+        None,
+        above=0,
+        optional=True,
+        unit="USD",
+        topic="failure and time",
+        help="Budget of money over all requests, for a model whose price is known. A request that could"
+        " exceed it is not sent.",
+    )
 
     @property
     def budget(self) -> Budget:
@@ -156,6 +166,7 @@ class Strategy:
             total_tokens=self.max_total_tokens,
             completion_tokens=self.max_completion_tokens,
             requests=self.max_requests,
+            cost=None if self.max_cost is None else decimal_of(self.max_cost),
         )
 
     @property

@@ -218,6 +218,7 @@ class LlamaCpp(Dialect):
         result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=sum(evaluated) + sum(spent),
+            cached_tokens=completions[0].cached if completions else None,
             extra_generated=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
         )
         return abandoned(result) if is_abandoned else result

@@ -233,6 +233,7 @@ class SGLang(LabelScoringDialect):
         return ExchangeResult(
             continuations=tuple(continuation_of(block, request) for block in blocks),
             prompt_tokens=prompt_tokens,
+            cached_tokens=generated[0].meta_info.cached_tokens,
         )
 
     def enumerate(

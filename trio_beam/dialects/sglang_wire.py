@@ -29,6 +29,7 @@ class Meta(msgspec.Struct):
 
     finish_reason: Reason | None = None
     prompt_tokens: int = 0
+    cached_tokens: int | None = None
     completion_tokens: int | None = None
     output_token_logprobs: list[Row] | None = None
     output_top_logprobs: list[list[Row] | None] | None = None

@@ -41,6 +41,7 @@ from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens, l
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
 from trio_beam.dialects.common.sampled_tokens import SampledTokens, all_best_of, checked_logprobs
+from trio_beam.dialects.common.usage_counts import cached_tokens, charged_tokens
 from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
 from trio_beam.dialects.vllm_next_tokens import (
@@ -209,6 +210,8 @@ class VLLM(LabelScoringDialect):
         result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=(counted or 0) + sum(spent),
+            cached_tokens=cached_tokens(completion.usage),
+            charged_tokens=charged_tokens(completion.usage),
         )
         return abandoned(result) if is_abandoned else result
 

@@ -12,7 +12,9 @@ from trio_beam.core.validation import documented, integer, number, parameters_of
 from trio_beam.gateway.api_error import invalid
 
 #: Numbers that cost nothing, or limit what others cost.
-_BUDGETS = frozenset({"seed", "max_requests", "max_total_tokens", "max_completion_tokens"})
+_BUDGETS = frozenset(
+    {"seed", "max_requests", "max_total_tokens", "max_completion_tokens", "max_cost"}
+)
 _CODE = "limit_exceeded"
 #: Number of stop strings, and characters of each: every text is compared with all of them after each block.
 _MAX_STOPS, _MAX_STOP = 16, 1000
@@ -37,7 +39,7 @@ class Limits:
         8192, minimum=1, unit="tokens", help="Length of an answer (max_tokens of a request)."
     )
     max_prompts: int = integer(64, minimum=1, help="Prompts of a request, each with its search.")
-    max_cost: int | None = integer(
+    max_search_tokens: int | None = integer(
         None,
         minimum=1,
         optional=True,
@@ -67,18 +69,18 @@ class Limits:
             ("continuations in a round", strategy.samples_per_round, self.max_samples),
             *_counts(strategy, {"": self.max_samples, "tokens": self.max_answer_tokens}),
         ]
-        if self.max_cost is not None:
+        if self.max_search_tokens is not None:
             asked = prompts * (strategy.max_total_tokens or 0)
-            wanted.append(("max_total_tokens", asked, self.max_cost))
+            wanted.append(("max_total_tokens", asked, self.max_search_tokens))
         for name, count, limit in wanted:
             if count > limit:
                 words = (
                     f"this gateway allows {name} up to {limit}, and the request asks for {count}"
                 )
                 raise invalid("max_tokens" if name == "max_tokens" else "search", words, _CODE)
-        if self.max_cost is None or strategy.max_total_tokens is not None:
+        if self.max_search_tokens is None or strategy.max_total_tokens is not None:
             return strategy
-        return attrs.evolve(strategy, max_total_tokens=max(1, self.max_cost // prompts))
+        return attrs.evolve(strategy, max_total_tokens=max(1, self.max_search_tokens // prompts))
 
 
 def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:

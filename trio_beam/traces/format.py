@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import builtins
 import math
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import msgspec
+
+from trio_beam.core.usage import NOTHING_RESERVED, Reserved
 
 #: Written in every header. A reader refuses traces of a later version; new members do not make one.
 VERSION = 1
@@ -262,20 +265,42 @@ class SearchBegan(Line, kw_only=True, tag="search"):
     prompt: PromptData | None = None
 
 
+class Price(Part):
+    """A price in US dollars per million tokens, in steps for prompts longer than so many tokens.
+
+    Attributes:
+        input: of the prompt's tokens.
+        cached: of those that are read from the server's cache.
+        written: of those that are written to it.
+        output: of generated tokens.
+        reasoning: of those that are reasoning.
+        request: US dollars for each request.
+    """
+
+    input: list[tuple[int, Decimal]]
+    cached: list[tuple[int, Decimal]]
+    written: list[tuple[int, Decimal]]
+    output: list[tuple[int, Decimal]]
+    reasoning: list[tuple[int, Decimal]]
+    request: Decimal = Decimal(0)
+
+
 class Prepared(Line, kw_only=True, tag="prepared"):
     """The model is ready for the prompt.
 
     Attributes:
         prompt_length: in tokens; 0 if unknown.
         opens_thinking: whether the prompt has opened the model's thinking.
+        price: of the model's tokens; null if unknown.
         usage: cost so far.
-        reserved: completion and prompt tokens that count against the budget so far.
+        reserved: completion tokens, prompt tokens and US dollars that count against the budget so far.
     """
 
     prompt_length: int = 0
     opens_thinking: bool = False
+    price: Price | None = None
     usage: dict[str, int | float] = {}
-    reserved: tuple[int, int] = (0, 0)
+    reserved: Reserved = NOTHING_RESERVED
 
 
 class RoundBegan(Line, kw_only=True, tag="round"):
@@ -331,7 +356,7 @@ class Samples(Line, kw_only=True, tag="samples"):
         question: digest of what was asked about the beam, for a judge; "" if prompts are left out.
         foreign: whether complete beams came instead of continuations.
         usage: cost of the search (of the chain) so far.
-        reserved: completion and prompt tokens that count against its budget so far.
+        reserved: completion tokens, prompt tokens and US dollars that count against its budget so far.
     """
 
     number: int
@@ -351,7 +376,7 @@ class Samples(Line, kw_only=True, tag="samples"):
     exhausted: bool = False
     prompt_length: int = 0
     usage: dict[str, int | float] = {}
-    reserved: tuple[int, int] = (0, 0)
+    reserved: Reserved = NOTHING_RESERVED
 
 
 class Beams(Line, kw_only=True, tag="beams"):

@@ -46,6 +46,7 @@ from trio_beam.traces.values import (
     digest_of,
     error_to_plain,
     keys_to_plain,
+    price_to_plain,
     prompt_to_plain,
     usage_to_plain,
 )
@@ -118,6 +119,7 @@ class SearchLines:
         return lines.Prepared(
             prompt_length=event.prompt_length,
             opens_thinking=event.opens_thinking,
+            price=price_to_plain(event.price),
             usage=usage_to_plain(event.usage),
             reserved=event.reserved,
         )
