@@ -157,8 +157,20 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"search": {"beam_width": 0}}, "search.beam_width", "from 1 up"),
     ({"search": {"chains": 3}}, "search.chains", "no parameter"),
     ({"search": {"selection": "best"}}, "search.selection", "one of 'resample'"),
-    ({"search": {"selection": {"name": "best"}}}, "search.selection", "one of 'resample'"),
+    ({"search": {"selection": {"name": "best"}}}, "search.selection.name", "one of 'resample'"),
     ({"search": {"ess_threshold": 2}}, "search.ess_threshold", "from 0 to 1"),
+    (
+        {"search": {"selection": {"name": "resample", "ess_threshold": 2}}},
+        "search.selection.ess_threshold",
+        "selection.ess_threshold must be",
+    ),
+    (
+        {"search": {"selection": {"name": "resample", "x": 2}}},
+        "search.selection.x",
+        "selection: there is no parameter 'x'",
+    ),
+    ({"search": {"selection": {"ess_threshold": 0.2}}}, "search.selection.name", "is missing"),
+    ({"search": {"answer": {"name": "vote", "key": "("}}}, "search.answer.key", "a regular"),
     ({"search": {"vote_key": "("}}, "search.vote_key", "a regular expression"),
     ({"search": {"max_tokens": 5}, "max_tokens": 6}, "max_tokens", "which?"),
     ({"search": {"within": 0}}, "search.within", "above 0"),
@@ -228,6 +240,30 @@ def test_limits_on_what_a_request_may_ask_for(search: dict[str, Any], words: str
     with pytest.raises(ApiError, match=words.replace("(", "")) as caught:
         limits.applied_to(parsed(search=search).strategy)
     assert caught.value.code == "limit_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"search": {"beam_width": 65}}, "search.beam_width"),
+        ({"search": {"strategy": "best_of_n", "n": 300, "max_tokens": 9}}, "search.n"),
+        ({"search": {"beam_width": 64, "n_per_beam": 5}}, "search"),
+        ({"search": {"strategy": "mcmc", "steps": 999}}, "search.steps"),
+        ({"search": {"lookahead_tokens": 1, "lookahead_rollouts": 999}}, "search.lookahead_rollouts"),
+        ({"search": {"max_tokens": 9000}}, "search.max_tokens"),
+        ({"max_tokens": 9000}, "max_tokens"),
+        ({"max_completion_tokens": 9000}, "max_completion_tokens"),
+        ({"model": "org/m@1@beam-99x2"}, "model"),
+        ({"model": "org/m@1@beam-64x64", "max_tokens": 4}, "model"),
+        ({"model": "org/m@1@beam-4x4", "search": {"beam_width": 99}}, "search.beam_width"),
+        ({"search": {"max_total_tokens": 20_000}}, "search.max_total_tokens"),
+    ],
+)
+def test_a_limit_names_the_field_that_asks_for_too_much(body: dict[str, Any], field: str) -> None:
+    found = parsed(**body)
+    with pytest.raises(ApiError) as caught:
+        Limits(max_search_tokens=10_000).applied_to(found.strategy, 1, found.given)
+    assert caught.value.param == field
 
 
 def test_a_search_without_a_budget_gets_the_gateways() -> None:

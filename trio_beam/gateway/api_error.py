@@ -97,9 +97,9 @@ def of_config(
     words = message.removesuffix(value).replace(" or None", "").replace("a mapping", "an object")
     words = words.replace("one of True, False", "true or false")
     if words.startswith(error.field):  # under the name that the client knows
-        words = param.rpartition(".")[2] + words.removeprefix(error.field)
+        words = param.removeprefix("search.") + words.removeprefix(error.field)
     code = None
-    if words.startswith("there is no parameter"):
+    if "there is no parameter" in words:
         code = "unknown_parameter"
     elif error.bound == "given":
         code = "missing_required_parameter"

@@ -112,7 +112,7 @@ class Gateway:
             raise of_library(error) from None
         parser = Parser(model=model, aliases=self.aliases, default=self.default)
         parsed = parser.parse(call, body, headers)
-        strategy = self.limits.applied_to(parsed.strategy, len(parsed.prompts))
+        strategy = self.limits.applied_to(parsed.strategy, len(parsed.prompts), parsed.given)
         return attrs.evolve(parsed, strategy=strategy)
 
     async def _models(self, request: Request) -> Response:
