@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from trio_beam import BeamSearchConfig, McmcConfig, Strategy
+from trio_beam import Beam, BeamSearchConfig, Continuation, McmcConfig, Strategy, Token
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Aliases, Named, read_aliases
 from trio_beam.gateway.api_error import ApiError
@@ -17,6 +18,7 @@ from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.openapi import openapi_document
 from trio_beam.gateway.passed import Call
 from trio_beam.gateway.request import Parser, SearchRequest
+from trio_beam.gateway.responses import Envelope
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
 
 HI: Any = [{"role": "user", "content": "hi"}]
@@ -266,6 +268,18 @@ def test_a_limit_names_the_field_that_asks_for_too_much(body: dict[str, Any], fi
     assert caught.value.param == field
 
 
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_a_request_that_asks_for_no_length_has_the_gateways(name: str) -> None:
+    limits, given = Limits(max_answer_tokens=50), {"model": f"org/m@1@{name}", "messages": HI}
+    reader = attrs.evolve(parser(), longest=50)
+    for more, wanted in (({}, 50), ({"max_tokens": 40}, 40)):
+        found = reader.parse("chat", json.dumps({**given, **more}).encode(), {})
+        assert limits.applied_to(found.strategy, 1, found.given).max_tokens == wanted
+    found = reader.parse("chat", json.dumps({**given, "max_tokens": 512}).encode(), {})
+    with pytest.raises(ApiError, match="max_tokens up to 50"):
+        limits.applied_to(found.strategy, 1, found.given)
+
+
 def test_a_search_without_a_budget_gets_the_gateways() -> None:
     assert (
         Limits(max_search_tokens=10_000).applied_to(BeamSearchConfig()).max_total_tokens == 10_000
@@ -320,3 +334,12 @@ def test_the_openapi_document_has_every_field_and_parameter() -> None:
     ].keys()
     assert schema["required"] == ["model", "messages"]
     json.dumps(document)
+
+
+def test_offsets_of_tokens_that_cut_a_character() -> None:
+    data = (b"a", b"\xe2\x97", b"\x81b", b" c")
+    tokens = [Token(one.decode("utf-8", "replace"), -1.0, None, one) for one in data]
+    beam = Beam().extend(Continuation(tokens=tokens, data=b"".join(data), finish_reason="stop"))
+    request = parsed("completions", prompt="p", logprobs=0)
+    found = Envelope(request=request, id="cmpl-1", created=0).ending(0, beam)
+    assert found["choices"][0]["logprobs"]["text_offset"] == [0, 1, 1, 3]

@@ -97,6 +97,7 @@ class Gateway:
                 Exception: _show_bug,
             },
         )
+        inner.router.redirect_slashes = False  # behind a proxy it would name the wrong scheme
         return Door(inner, keys=self.keys, hosts=self.hosts)
 
     async def parse(self, call: Call, headers: Headers, receive: Receive) -> SearchRequest:
@@ -110,7 +111,12 @@ class Gateway:
             model = await self.replicas.model_name()
         except TrioBeamError as error:
             raise of_library(error) from None
-        parser = Parser(model=model, aliases=self.aliases, default=self.default)
+        parser = Parser(
+            model=model,
+            aliases=self.aliases,
+            default=self.default,
+            longest=self.limits.max_answer_tokens,
+        )
         parsed = parser.parse(call, body, headers)
         strategy = self.limits.applied_to(parsed.strategy, len(parsed.prompts), parsed.given)
         return attrs.evolve(parsed, strategy=strategy)

@@ -69,6 +69,7 @@ class Limits:
             words = f"stop may have {_MAX_STOPS} texts of up to {_MAX_STOP} characters"
             raise invalid("stop", words, _CODE)
         wanted = [
+            ("max_tokens", strategy.max_tokens, self.max_answer_tokens),
             ("beams", strategy.max_beams, self.max_width),
             ("continuations in a round", strategy.samples_per_round, self.max_samples),
             *_counts(strategy, {"": self.max_samples, "tokens": self.max_answer_tokens}),
@@ -78,9 +79,7 @@ class Limits:
             wanted.append(("max_total_tokens", asked, self.max_search_tokens))
         for name, count, limit in wanted:
             if count > limit:
-                words = (
-                    f"this gateway allows {name} up to {limit}, and the request asks for {count}"
-                )
+                words = f"this gateway allows {name} up to {limit}, not {count}"
                 raise invalid(_field_of(given, name, count), words, _CODE)
         if self.max_search_tokens is None or strategy.max_total_tokens is not None:
             return strategy
@@ -99,8 +98,11 @@ def _field_of(given: Sequence[Given], name: str, count: int) -> str:
 
 def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
     """Yield the numbers of a configuration and its parts that cost something, each with its limit."""
+    fields = attrs.fields_dict(type(config))
     for name, parameter in parameters_of(type(config)).items():
         value = getattr(config, name)
+        if value == fields[name].default:
+            continue  # nobody has asked for it
         if parameter.kind == "integer":
             if name not in _BUDGETS and isinstance(value, int):
                 yield name, value, limits.get(parameter.unit, limits[""])

@@ -73,11 +73,13 @@ class Parser:
         model: its name.
         aliases: names of strategies.
         default: the strategy of the model's name alone.
+        longest: the most tokens of an answer, where a request does not say; None: the strategy's own.
     """
 
     model: str
     aliases: Aliases
     default: Named
+    longest: int | None = None
 
     def parse(self, call: Call, body: bytes, headers: Mapping[str, str]) -> SearchRequest:
         """Understand a request.
@@ -103,7 +105,9 @@ class Parser:
         within = _within(search, headers)
         named = self._named(fields.model, search)
         passed = passed_of(for_server, PASSED[call])
-        strategy, asked = strategy_of(named, search, fields, passed, in_name=MARK in fields.model)
+        strategy, asked = strategy_of(
+            named, search, fields, passed, in_name=MARK in fields.model, longest=self.longest
+        )
         if fields.n > strategy.max_beams:
             words = f"n must be at most {strategy.max_beams}, the number of beams that this search keeps"
             raise invalid("n", words)

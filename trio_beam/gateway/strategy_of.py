@@ -35,6 +35,7 @@ class Given:
 
 
 _TOP, _BODY = "top_logprobs", "extra_body"
+_MAX_TOKENS: int = attrs.fields(Strategy).max_tokens.default
 _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
 #: What goes with tools, in the newer and the former names.
 _GO_WITH = {
@@ -54,6 +55,7 @@ def strategy_of(
     passed: Mapping[str, Any],
     *,
     in_name: bool,
+    longest: int | None = None,
 ) -> tuple[Strategy, tuple[Given, ...]]:
     """Build a request's strategy; return it with the parameters that the request gives.
 
@@ -63,6 +65,7 @@ def strategy_of(
         fields: of the protocol, which override both.
         passed: fields for the model's server; see `passed_of`.
         in_name: whether the name is part of the model's.
+        longest: `max_tokens` of a request that gives none, if it is below the strategy's own.
 
     Raises:
         ApiError: names the field that is wrong.
@@ -83,6 +86,8 @@ def strategy_of(
         if value == 0 and key == _TOP:
             continue
         values[key] = value
+    if longest is not None and longest < _MAX_TOKENS:
+        values.setdefault("max_tokens", longest)
     if passed:
         values[_BODY] = _with_passed(values.get(_BODY), search, passed)
     given = tuple(Given(name, origins[name], values[name]) for name in origins if name in values)
