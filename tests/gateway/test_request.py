@@ -9,7 +9,16 @@ from typing import Any
 import attrs
 import pytest
 
-from trio_beam import Beam, BeamSearchConfig, Continuation, McmcConfig, Strategy, Token
+from tests.gateway.serving import ask, gateway_over, serving
+from trio_beam import (
+    Beam,
+    BeamSearchConfig,
+    Continuation,
+    McmcConfig,
+    SampleRequest,
+    Strategy,
+    Token,
+)
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Aliases, Named, read_aliases
 from trio_beam.gateway.api_error import ApiError
@@ -20,6 +29,7 @@ from trio_beam.gateway.passed import Call
 from trio_beam.gateway.request import Parser, SearchRequest
 from trio_beam.gateway.responses import Envelope
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
+from trio_beam.testing import FakeEndpoint
 
 HI: Any = [{"role": "user", "content": "hi"}]
 
@@ -251,7 +261,10 @@ def test_limits_on_what_a_request_may_ask_for(search: dict[str, Any], words: str
         ({"search": {"strategy": "best_of_n", "n": 300, "max_tokens": 9}}, "search.n"),
         ({"search": {"beam_width": 64, "n_per_beam": 5}}, "search"),
         ({"search": {"strategy": "mcmc", "steps": 999}}, "search.steps"),
-        ({"search": {"lookahead_tokens": 1, "lookahead_rollouts": 999}}, "search.lookahead_rollouts"),
+        (
+            {"search": {"lookahead_tokens": 1, "lookahead_rollouts": 999}},
+            "search.lookahead_rollouts",
+        ),
         ({"search": {"max_tokens": 9000}}, "search.max_tokens"),
         ({"max_tokens": 9000}, "max_tokens"),
         ({"max_completion_tokens": 9000}, "max_completion_tokens"),
@@ -338,8 +351,21 @@ def test_the_openapi_document_has_every_field_and_parameter() -> None:
 
 def test_offsets_of_tokens_that_cut_a_character() -> None:
     data = (b"a", b"\xe2\x97", b"\x81b", b" c")
-    tokens = [Token(one.decode("utf-8", "replace"), -1.0, None, one) for one in data]
+    tokens = tuple(Token(one.decode("utf-8", "replace"), -1.0, None, one) for one in data)
     beam = Beam().extend(Continuation(tokens=tokens, data=b"".join(data), finish_reason="stop"))
     request = parsed("completions", prompt="p", logprobs=0)
     found = Envelope(request=request, id="cmpl-1", created=0).ending(0, beam)
     assert found["choices"][0]["logprobs"]["text_offset"] == [0, 1, 1, 3]
+
+
+@pytest.mark.parametrize("field", ["search.max_cost", "search.extra_body"])
+async def test_what_is_refused_when_the_search_begins_names_the_field(field: str) -> None:
+    value: Any = 0.1 if field == "search.max_cost" else {"a": 1}
+    body = {"model": "m", "prompt": "p", "search": {field.partition(".")[2]: value}}
+
+    async def refuse(request: SampleRequest) -> None:
+        raise ConfigError("extra_body", "without 'a'", value)
+
+    async with serving(gateway_over(FakeEndpoint(before=refuse))) as url:
+        found = await ask(url, "POST", "/v1/completions", body)
+    assert (found.status_code, found.json()["error"]["param"]) == (400, field)

@@ -142,7 +142,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     "clients",
     "--ui",
     is_flag=True,
-    help="Show the searches, with prompts and texts, on a page at /ui: to all who may search.",
+    help="Show the searches, with prompts and texts, on a page at /ui: to each key its own.",
 )
 @_limits
 @option(

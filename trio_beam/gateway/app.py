@@ -72,9 +72,9 @@ class Gateway:
             self.admission, lambda: sum(one.is_lost for one in self.replicas.all)
         )
 
-    def all_observers_of(self, name: str) -> list[Observer]:
-        """Return the observers of a search, with that of the page."""
-        shown = [] if self.shown is None else [self.shown.observer(name)]
+    def all_observers_of(self, name: str, client: str) -> list[Observer]:
+        """Return the observers of a client's search, with that of the page."""
+        shown = [] if self.shown is None else [self.shown.observer(name, client)]
         return [*self.observers_of(name), *shown]
 
     def app(self) -> Door:
@@ -195,15 +195,15 @@ class _Searching:
         gateway, started = self.gateway, trio.current_time()
         parsed = await gateway.parse(self.call, Headers(scope=scope), receive)
         kind = "chatcmpl" if self.call == "chat" else "cmpl"
-        name = f"{kind}-{uuid.uuid4().hex}"
+        name, client = f"{kind}-{uuid.uuid4().hex}", client_of(scope)
         answering = Answering(
             request=parsed,
             envelope=Envelope(request=parsed, id=name, created=int(time.time())),
-            observers_of=gateway.all_observers_of,
+            observers_of=lambda search: gateway.all_observers_of(search, client),
             model=gateway.replicas,
             admission=gateway.admission,
             deadlines=gateway.deadlines,
-            client=client_of(scope),
+            client=client,
             metrics=gateway.metrics,
             heart_beat=gateway.heart_beat,
             started=started,

@@ -23,7 +23,13 @@ from trio_beam.gateway.fields import (
     StreamOptions,
 )
 from trio_beam.gateway.passed import PASSED, Call
-from trio_beam.gateway.strategy_of import AnyFields, Given, passed_of, strategy_of, with_whole_numbers
+from trio_beam.gateway.strategy_of import (
+    AnyFields,
+    Given,
+    passed_of,
+    strategy_of,
+    with_whole_numbers,
+)
 
 T = TypeVar("T")
 #: The member of ``search`` with a deadline, and the header that says the same.

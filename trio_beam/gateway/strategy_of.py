@@ -35,7 +35,7 @@ class Given:
 
 
 _TOP, _BODY = "top_logprobs", "extra_body"
-_MAX_TOKENS: int = attrs.fields(Strategy).max_tokens.default
+_MAX_TOKENS = Strategy().max_tokens
 _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
 #: What goes with tools, in the newer and the former names.
 _GO_WITH = {
