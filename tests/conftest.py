@@ -33,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 #: Folders of files with few, long tests: real models, sandboxes, other processes.
-_LONG = ("e2e", "benchmark", "selection")
+_LONG = ("e2e", "batch", "benchmark", "selection")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
