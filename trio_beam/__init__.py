@@ -22,19 +22,11 @@ The exports of this package and of `asyncio`, `scorers`, `selection`, `answers`,
 
 from trio_beam.answers import Best, Select, Vote
 from trio_beam.compat.original import BeamSearchSampling
+from trio_beam.core.answer_rule import AnswerRule
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
 from trio_beam.core.confidence import Confidence, ConfidenceLimit
-from trio_beam.core.config import (
-    AnswerRule,
-    AsyncScorer,
-    BeamSearchConfig,
-    Lookahead,
-    Population,
-    ScoredRound,
-    Scorer,
-    Selection,
-)
+from trio_beam.core.config import BeamSearchConfig, Lookahead, Selection
 from trio_beam.core.delimiters import Steps
 from trio_beam.core.events import (
     BeamExpanded,
@@ -56,6 +48,7 @@ from trio_beam.core.events import (
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.population import Population, ScoredRound
 from trio_beam.core.price import Price, Prices, TokenCounts
 from trio_beam.core.prompt import Prompt, PromptLike
 from trio_beam.core.registry import load_all
@@ -72,6 +65,7 @@ from trio_beam.core.request_events import (
 )
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scorer import AsyncScorer, Scorer
 from trio_beam.core.settling import Settling
 from trio_beam.core.statistics import LogEvidence, mean_log_evidence
 from trio_beam.core.strategy import Strategy

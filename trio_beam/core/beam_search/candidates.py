@@ -7,15 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.stand_ins import replace_members
-from trio_beam.core.config import (
-    AnyScorer,
-    BeamSearchConfig,
-    Population,
-    ScoredRound,
-    Selection,
-)
+from trio_beam.core.config import BeamSearchConfig, Selection
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.population import Population, ScoredRound
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scorer import AnyScorer
 from trio_beam.core.scoring import call_scorer, is_async, name_of, rewarded
 from trio_beam.core.seeds import Chance
 from trio_beam.errors import ScorerError

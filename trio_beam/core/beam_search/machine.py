@@ -27,9 +27,10 @@ from trio_beam.core.beam_search.particles import draw_answer
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
 from trio_beam.core.beam_search.sample_order import SampleOrder
 from trio_beam.core.block import Continuation
-from trio_beam.core.config import BeamSearchConfig, Population
+from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
 from trio_beam.core.model_answer import ModelAnswer
+from trio_beam.core.population import Population
 from trio_beam.core.ranking import best_first
 from trio_beam.core.reference import next_block
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult, StopReason, Votes
