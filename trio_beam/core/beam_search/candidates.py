@@ -181,6 +181,18 @@ class CandidatePool:
         return self._selection.select(self.scored_round(), self._config)
 
 
+def final_beams(beams: Sequence[Beam], config: BeamSearchConfig) -> list[Beam]:
+    """Return the beams of a result without weights: distinct, at most `beam_width`, in the given order.
+
+    An answer that never came, or was given up, comes last, however well its text scores.
+    """
+    found = [beam for beam in beams if beam.continuation is not None]
+    if config.deduplicate and not config.selection_part.deduplicates:
+        _, found = merge_duplicates((), found)
+    found.sort(key=lambda beam: beam.unanswered or not beam.confident)
+    return found[: config.beam_width]
+
+
 def merge_duplicates(ended: Sequence[Beam], beams: Sequence[Beam]) -> tuple[list[Beam], list[Beam]]:
     """Merge beams with the same tokens, adding their multiplicities; return (ended, other) beams."""
     kept = list(ended)
