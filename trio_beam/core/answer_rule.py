@@ -60,7 +60,7 @@ class AnswerRule(ABC):
         return 0.0
 
 
-ANSWERS: Registry[type[AnswerRule]] = Registry("answer")
+ANSWERS: Registry[type[AnswerRule]] = Registry("answer", "trio_beam.answers")
 
 
 def check_confidence(answer: AnswerRule, confidence: Confidence | None) -> None:

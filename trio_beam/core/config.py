@@ -64,7 +64,7 @@ class Selection(ABC):
         return ()
 
 
-SELECTIONS: Registry[type[Selection]] = Registry("selection")
+SELECTIONS: Registry[type[Selection]] = Registry("selection", "trio_beam.selection")
 
 
 @documented

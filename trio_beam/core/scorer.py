@@ -21,7 +21,7 @@ AsyncScorer: TypeAlias = Callable[[Sequence[Beam], Any], Awaitable[Sequence[floa
 #: Any scorer but a name.
 AnyScorer: TypeAlias = Scorer | AsyncScorer | ModelScorer | RewardScorer
 
-SCORERS: Registry[Any] = Registry("scorer")
+SCORERS: Registry[Any] = Registry("scorer", "trio_beam.scorers", "trio_beam.rewards")
 
 
 def scorer_parameter(help: str) -> Any:  # noqa: A002  # the usual word
