@@ -29,9 +29,11 @@ from trio_beam.benchmark.providers import PROVIDERS
 from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.values import write_value
 from trio_beam.cli.main import cli
-from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
+from trio_beam.core.answer_rule import ANSWERS
+from trio_beam.core.config import SELECTIONS
 from trio_beam.core.delimiters import BLOCKS
 from trio_beam.core.parameters import Option, options_of
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.strategies import STRATEGIES, strategy_options
 from trio_beam.traces.format import (

@@ -74,7 +74,7 @@ def test_any_module_can_be_the_first(module: str) -> None:
     program = (
         f"import trio_beam.{module}\n"
         "from trio_beam import BeamSearchConfig, McmcConfig\n"
-        "from trio_beam.core.config import SCORERS\n"
+        "from trio_beam.core.scorer import SCORERS\n"
         "assert {'judge', 'reward_model'} < set(SCORERS.names())\n"
         "BeamSearchConfig(selection='subtrees', scorer='mean_logprob', answer='best')"
     )

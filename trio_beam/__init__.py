@@ -28,19 +28,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trio_beam.answers import Best, Select, Vote
     from trio_beam.compat.original import BeamSearchSampling
+    from trio_beam.core.answer_rule import AnswerRule
     from trio_beam.core.beam import Beam
     from trio_beam.core.block import Continuation, Token
     from trio_beam.core.confidence import Confidence, ConfidenceLimit
-    from trio_beam.core.config import (
-        AnswerRule,
-        AsyncScorer,
-        BeamSearchConfig,
-        Lookahead,
-        Population,
-        ScoredRound,
-        Scorer,
-        Selection,
-    )
+    from trio_beam.core.config import BeamSearchConfig, Lookahead, Selection
     from trio_beam.core.delimiters import Steps
     from trio_beam.core.events import (
         BeamExpanded,
@@ -62,6 +54,7 @@ if TYPE_CHECKING:
     from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
     from trio_beam.core.mcmc_config import McmcConfig
     from trio_beam.core.model_scorer import ModelScorer
+    from trio_beam.core.population import Population, ScoredRound
     from trio_beam.core.price import Price, Prices, TokenCounts
     from trio_beam.core.prompt import Prompt, PromptLike
     from trio_beam.core.request_events import (
@@ -77,6 +70,7 @@ if TYPE_CHECKING:
     )
     from trio_beam.core.result import BeamFailure, ParticleRound, SearchFailed, SearchResult
     from trio_beam.core.reward_scorer import RewardScorer
+    from trio_beam.core.scorer import AsyncScorer, Scorer
     from trio_beam.core.settling import Settling
     from trio_beam.core.statistics import LogEvidence, mean_log_evidence
     from trio_beam.core.strategy import Strategy
@@ -133,19 +127,11 @@ __version__ = "0.2.0.dev0"
 _EXPORTS = {
     "trio_beam.answers": ["Best", "Select", "Vote"],
     "trio_beam.compat.original": ["BeamSearchSampling"],
+    "trio_beam.core.answer_rule": ["AnswerRule"],
     "trio_beam.core.beam": ["Beam"],
     "trio_beam.core.block": ["Continuation", "Token"],
     "trio_beam.core.confidence": ["Confidence", "ConfidenceLimit"],
-    "trio_beam.core.config": [
-        "AnswerRule",
-        "AsyncScorer",
-        "BeamSearchConfig",
-        "Lookahead",
-        "Population",
-        "ScoredRound",
-        "Scorer",
-        "Selection",
-    ],
+    "trio_beam.core.config": ["BeamSearchConfig", "Lookahead", "Selection"],
     "trio_beam.core.delimiters": ["Steps"],
     "trio_beam.core.events": [
         "BeamExpanded",
@@ -172,6 +158,7 @@ _EXPORTS = {
     ],
     "trio_beam.core.mcmc_config": ["McmcConfig"],
     "trio_beam.core.model_scorer": ["ModelScorer"],
+    "trio_beam.core.population": ["Population", "ScoredRound"],
     "trio_beam.core.price": ["Price", "Prices", "TokenCounts"],
     "trio_beam.core.prompt": ["Prompt", "PromptLike"],
     "trio_beam.core.request_events": [
@@ -187,6 +174,7 @@ _EXPORTS = {
     ],
     "trio_beam.core.result": ["BeamFailure", "ParticleRound", "SearchFailed", "SearchResult"],
     "trio_beam.core.reward_scorer": ["RewardScorer"],
+    "trio_beam.core.scorer": ["AsyncScorer", "Scorer"],
     "trio_beam.core.settling": ["Settling"],
     "trio_beam.core.statistics": ["LogEvidence", "mean_log_evidence"],
     "trio_beam.core.strategy": ["Strategy"],

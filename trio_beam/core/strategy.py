@@ -222,6 +222,21 @@ class Strategy:
             error.args = (message,)
             raise error
 
+    def check_budgets(self, minimum: int, bound: str) -> None:
+        """Refuse a budget that does not suffice for a first round.
+
+        Args:
+            minimum: number of tokens of one.
+            bound: the same for the message.
+
+        Raises:
+            ConfigError: names the budget and its bound.
+        """
+        for name in ("max_total_tokens", "max_completion_tokens"):
+            limit = getattr(self, name)
+            if limit is not None and limit < minimum:
+                raise ConfigError(name, f"at least {bound}", limit)
+
     @property
     def one_block_instead(self) -> str | None:
         """The setting with which every answer is sampled as a single block; None if it is."""

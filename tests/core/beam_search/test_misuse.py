@@ -10,7 +10,8 @@ import pytest
 from tests.core.builders import answer, block, opened
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
-from trio_beam.core.config import SCORERS, BeamSearchConfig
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.steps import Failed, Finished
 from trio_beam.errors import TrioBeamError
 
