@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import click
 import msgspec
 from click.testing import CliRunner
 
 import trio_beam
-from trio_beam.batch.command import batch
 from trio_beam.benchmark.keys import all_keys, strategy_groups
 from trio_beam.benchmark.providers import PROVIDERS
 from trio_beam.benchmark.settings import Settings
@@ -251,9 +251,9 @@ def commands_page() -> str:
             " [running-benchmarks.md](../running-benchmarks.md)."
         ),
     ]
-    for name, command in [("", cli), *sorted({**cli.commands, "batch": batch}.items())]:
+    for name in ["", *cli.list_commands(click.Context(cli))]:
         words = [name, "--help"] if name else ["--help"]
-        if name == "" or command.context_settings.get("help_option_names") != []:
+        if name != "bench":  # its help is that of the keys
             shown = CliRunner().invoke(cli, words, prog_name="trio-beam", terminal_width=80).output
             title = f"trio-beam {name}".strip()
             parts += [f"## `{title}`", f"```text\n{shown.strip()}\n```"]
