@@ -21,6 +21,7 @@ from trio_beam.cli.main import cli
         ),
         (["--model", "m"], "--model goes with --base-url"),
         (["--local", "--base-url", "http://a"], "--base-url names a server"),
+        (["--price-input", "1"], "--price-output must be given too"),
         (["--port", "70000", "--base-url", "http://127.0.0.1:1/v1"], "--port must be"),
     ],
 )

@@ -24,6 +24,7 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.endpoint.retry import is_hopeless
 from trio_beam.engine.search import search
 from trio_beam.errors import ConfigError, TrioBeamError
+from trio_beam.records import facts_of
 from trio_beam.strategies import make_strategy
 
 #: Seconds between two waits for the disk.
@@ -259,7 +260,6 @@ class Searcher:
         error: str,
     ) -> Answer:
         best = result.beams[0] if result.beams else None
-        usage = result.usage
         return Answer(
             id=record.id,
             text=result.text,
@@ -268,24 +268,12 @@ class Searcher:
             tool_calls=[call.as_dict() for call in best.tool_calls] if best else [],
             step_scores=list(best.step_scores) if best else [],
             score=result.score if math.isfinite(result.score) else None,
-            exact=result.exact,
-            stop_reason=result.stop_reason,
             finish_reason=best.finish_reason if best else "",
-            rounds=result.rounds,
             seed=seed,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            requests=usage.requests,
-            cost=usage.cost,
-            uncertain_cost=usage.uncertain_cost,
-            unpriced=0 if usage.cost is None else usage.unpriced,
-            cached_responses=usage.cached_responses,
             seconds=round(trio.current_time() - start, 3),
-            votes=[(str(one), share) for one, share in result.votes],
             beams=_without_tokens(result) if self.plan.all_beams else [],
             error=error,
+            **facts_of(result),
         )
 
 

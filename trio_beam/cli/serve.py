@@ -16,6 +16,7 @@ from trio_beam.command.cache import cache_of, cache_option
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.observing import observing_options, open_log, open_trace
+from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -89,6 +90,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @api_option
 @dialect_option
 @max_concurrent_option
+@price_options
 @cache_option
 @rate_options
 @option(
@@ -196,6 +198,7 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             dialect=given["dialect"],
             max_concurrent=given["max_concurrent"],
             rates=rate_values(given),
+            prices=prices_from(given),
             stream="auto" if given["stream"] is None else given["stream"],
             attempt_timeout=given["attempt_timeout"],
             model_file=given["model_file"],

@@ -12,6 +12,7 @@ import trio
 
 from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.command.output import say, write
+from trio_beam.core.price import Prices
 from trio_beam.core.validation import integer, number
 from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
@@ -45,6 +46,7 @@ class ServeCommand:
     dialect: str
     max_concurrent: Any
     rates: Mapping[str, Any]
+    prices: Prices | str | None
     stream: Any
     attempt_timeout: float
     model_file: Path | None
@@ -129,6 +131,7 @@ class ServeCommand:
                 api=self.api,
                 dialect=self.dialect,
                 max_concurrent=self.max_concurrent,
+                prices=self.prices,
                 **self.rates,
                 attempt_timeout=self.attempt_timeout,
                 stream=self.stream,

@@ -192,7 +192,7 @@ class Envelope:
 
 
 def usage_of(searches: Sequence[PromptSearch]) -> dict[str, Any]:
-    """Return what all searches of a request spent, in the protocol's names."""
+    """Return what all searches of a request spent, in the protocol's names, and ``cost`` in US dollars."""
     usage = Usage()
     for one in searches:
         if one.result is not None:
@@ -203,6 +203,7 @@ def usage_of(searches: Sequence[PromptSearch]) -> dict[str, Any]:
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens or 0},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+        **({} if usage.cost is None else {"cost": usage.cost}),
     }
 
 
