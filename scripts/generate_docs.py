@@ -23,12 +23,11 @@ import msgspec
 from click.testing import CliRunner
 
 import trio_beam
-from trio_beam.batch.command import batch
+from trio_beam.__main__ import command_line
 from trio_beam.benchmark.keys import all_keys, strategy_groups
 from trio_beam.benchmark.providers import PROVIDERS
 from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.values import write_value
-from trio_beam.cli.main import cli
 from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
 from trio_beam.core.delimiters import BLOCKS
 from trio_beam.core.parameters import Option, options_of
@@ -251,7 +250,8 @@ def commands_page() -> str:
             " [running-benchmarks.md](../running-benchmarks.md)."
         ),
     ]
-    for name, command in [("", cli), *sorted({**cli.commands, "batch": batch}.items())]:
+    cli = command_line()
+    for name, command in [("", cli), *sorted(cli.commands.items())]:
         words = [name, "--help"] if name else ["--help"]
         if name == "" or command.context_settings.get("help_option_names") != []:
             shown = CliRunner().invoke(cli, words, prog_name="trio-beam", terminal_width=80).output
