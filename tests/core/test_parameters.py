@@ -179,3 +179,10 @@ def test_a_part_is_switched_by_true_and_false_only(value: object) -> None:
         make_strategy("beam_search", {"steps": value})
     assert make_strategy("beam_search", {"steps": True}) == BeamSearchConfig(block="steps")
     assert make_strategy("beam_search", {"steps": False}) == BeamSearchConfig()
+
+
+@pytest.mark.parametrize("name", [[], {}, None, 1, True, "x"], ids=repr)
+@pytest.mark.parametrize("part", ["selection", "scorer", "block", "answer", "confidence"])
+def test_a_part_without_a_name_that_is_known_is_refused(part: str, name: object) -> None:
+    with pytest.raises(ConfigError, match=rf"^{part}.name must be one of '"):
+        build(BeamSearchConfig, {part: {"name": name}})

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import trio_beam.gateway.shown
 from tests.gateway.serving import ask, gateway_over, serving
@@ -91,7 +92,7 @@ async def test_who_waits_for_news_does_not_hold_up_the_end() -> None:
 
         nursery.start_soon(wait)
         while not shown._changed.statistics().tasks_waiting:
-            await trio.lowlevel.checkpoint()
+            await trio.testing.wait_all_tasks_blocked()
         shown.close()
     assert status == [200]
 

@@ -148,7 +148,8 @@ def _build_part(
         inner = dict(given)
         word = inner.pop(_NAME, name)
         if not isinstance(word, str) or word not in kinds:
-            parameter.check(f"{prefix}{name}.{_NAME}", word)
+            names = ", ".join(map(repr, sorted(kinds)))
+            raise ConfigError(f"{prefix}{name}.{_NAME}", f"one of {names}", word)
         own[name] = build(kinds[word], inner)
         return
     if given is not None and not (isinstance(given, str) and given in kinds):
