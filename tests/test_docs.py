@@ -14,7 +14,7 @@ import pytest
 
 import trio_beam
 from tests.test_public import EXPORTED
-from trio_beam.__main__ import command_line
+from trio_beam.cli.main import cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -99,8 +99,8 @@ def commands() -> list[tuple[str, str]]:
 def test_a_command_is_understood(page: str, command: str) -> None:
     """Its options exist and their values are allowed; it is not run."""
     name, *words = shlex.split(command, comments=True)
-    cli = command_line()
-    found = cli.commands[name]
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None, name
     if "--help" not in words and found.context_settings.get("help_option_names") != []:
         with found.make_context(name, words, parent=click.Context(cli)):
             pass
@@ -109,9 +109,8 @@ def test_a_command_is_understood(page: str, command: str) -> None:
 def test_the_help_of_every_command_is_in_the_reference() -> None:
     page = (DOCS / "reference" / "commands.md").read_text("utf-8")
     assert "Error:" not in page
-    for name, command in command_line().commands.items():
-        if command.context_settings.get("help_option_names") != []:
-            assert f"Usage: trio-beam {name} " in page
+    for name in {*cli.list_commands(click.Context(cli))} - {"bench"}:
+        assert f"Usage: trio-beam {name} " in page
 
 
 def test_there_are_commands() -> None:

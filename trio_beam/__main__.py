@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from trio_beam.command.output import guarded
-
-if TYPE_CHECKING:
-    from click import Group
 
 _INTERRUPTED = 130
 
@@ -21,27 +17,10 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
 
 
-def command_line() -> Group:
-    """Return the group of all commands.
-
-    Raises:
-        ModuleNotFoundError: the extra for it is not installed.
-    """
-    from trio_beam.batch.command import batch  # noqa: PLC0415
-    from trio_beam.benchmark.command import bench  # noqa: PLC0415
-    from trio_beam.cli.main import cli  # noqa: PLC0415
-
-    cli.add_command(batch)
-    cli.add_command(bench)
-    return cli
-
-
 def _run() -> int | str:
     """Return the exit code, or the message to exit with."""
     try:
-        import click  # noqa: PLC0415  # an extra, which may be missing
-
-        cli = command_line()
+        return _command()
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise
@@ -49,6 +28,13 @@ def _run() -> int | str:
             'trio-beam: the command line is an extra: pip install "trio-beam[cli]",'
             ' or "trio-beam[local]" for it and the embedded model'
         )
+
+
+def _command() -> int | str:
+    import click  # noqa: PLC0415  # an extra, which may be missing
+
+    from trio_beam.cli.main import cli  # noqa: PLC0415
+
     try:
         return cli.main(prog_name="trio-beam", standalone_mode=False) or 0
     except click.Abort:  # Ctrl-C while reading standard input

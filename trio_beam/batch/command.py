@@ -67,9 +67,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 """
 
 
-@click.command(
-    cls=Command, examples=_EXAMPLES, short_help="Search for every prompt of a file, resumably."
-)
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("prompts", type=click.Path(path_type=Path))
 @option(
     "output",

@@ -42,9 +42,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 """
 
 
-@click.command(
-    cls=Command, examples=_EXAMPLES, short_help="Search for the best text after a prompt."
-)
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("prompt")
 @base_url_option
 @model_option

@@ -34,7 +34,7 @@ trio-beam probe --local
 """
 
 
-@click.command(cls=Command, examples=_EXAMPLES, short_help="Find out what a server can do.")
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("base_url", metavar="[URL]", required=False, envvar="OPENAI_BASE_URL")
 @model_option
 @api_key_option

@@ -69,9 +69,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     )
 
 
-@click.command(
-    cls=Command, examples=_EXAMPLES, short_help="Serve searches behind the OpenAI protocol."
-)
+@click.command(cls=Command, examples=_EXAMPLES)
 @base_urls_option
 @local_option
 @model_file_option

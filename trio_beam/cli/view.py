@@ -29,7 +29,7 @@ trio-beam view run.jsonl --text
 """
 
 
-@click.command(cls=Command, examples=_EXAMPLES, short_help="Look at a recorded search.")
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE", type=click.Path(path_type=Path))
 @option(
     "output",

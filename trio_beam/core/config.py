@@ -176,9 +176,9 @@ class AnswerRule(ABC):
         return 0.0
 
 
-SELECTIONS: Registry[type[Selection]] = Registry("selection")
-SCORERS: Registry[Any] = Registry("scorer")
-ANSWERS: Registry[type[AnswerRule]] = Registry("answer")
+SELECTIONS: Registry[type[Selection]] = Registry("selection", "trio_beam.selection")
+SCORERS: Registry[Any] = Registry("scorer", "trio_beam.scorers", "trio_beam.rewards")
+ANSWERS: Registry[type[AnswerRule]] = Registry("answer", "trio_beam.answers")
 
 
 @documented
