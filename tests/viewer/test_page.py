@@ -203,6 +203,7 @@ def test_nothing_is_scrolled_that_fits(browser: Browser, folder: Path) -> None:
 
 def test_requests_of_chains_are_called_so(browser: Browser, folder: Path) -> None:
     with opened(browser, (folder / "chains.html").as_uri()) as page:
+        expect(page.locator(".columns b").first).to_have_text("Part 1")
         page.keyboard.press("2")
         groups = page.locator(".group .name b").all_inner_texts()
         assert groups == ["Block 1", "Block 2"]
