@@ -40,7 +40,7 @@ def threshold() -> Iterator[str]:
     (source,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
     exec(compile(source, GUIDE, "exec"), {"__name__": __name__})
     yield "threshold"
-    del SELECTIONS._entries["threshold"]
+    del SELECTIONS._added["threshold"]
 
 
 def test_a_new_selection_brings_its_options(threshold: str) -> None:

@@ -30,6 +30,7 @@ from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.printable import printable
+from trio_beam.observers.log import Log
 from trio_beam.observers.trace import Trace
 from trio_beam.records.identity import digest_of
 
@@ -93,7 +94,7 @@ class Session:
     err: Console
     command: str = ""
     trace: Trace | None = None
-    log: Observer | None = None
+    log: Log | None = None
     open_model: Callable[[Plan], AbstractAsyncContextManager[LanguageModel]] = open_model
     open_problems: Callable[[Plan], Benchmark] = open_problems
     _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)

@@ -12,7 +12,6 @@ import trio
 
 from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.command.output import say, write
-from trio_beam.core.events import Observer
 from trio_beam.core.validation import integer, number
 from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
@@ -24,6 +23,7 @@ from trio_beam.gateway.server import base_url_of, listen, serve_gateway
 from trio_beam.gateway.shown import ShownSearches
 from trio_beam.local.keys import LOOPBACK
 from trio_beam.local.server import serve_local
+from trio_beam.observers.log import Log
 from trio_beam.observers.trace import Trace
 
 
@@ -58,7 +58,7 @@ class ServeCommand:
     grace: float = number(minimum=0)
     ui: bool = False
     trace: Trace | None = None
-    log: Observer | None = None
+    log: Log | None = None
     cache: ResponseCache | None = attrs.field(default=None, init=False)
     stop: trio.Event = attrs.field(factory=trio.Event, init=False)
 

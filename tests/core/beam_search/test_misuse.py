@@ -94,7 +94,7 @@ def test_a_scorer_that_does_not_return_one_number_for_each(
     def bad(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         return scores
 
-    monkeypatch.setitem(SCORERS._entries, "power", bad)
+    monkeypatch.setitem(SCORERS._entries(), "power", bad)
     state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block("a")))
