@@ -106,6 +106,13 @@ def test_a_command_is_understood(page: str, command: str) -> None:
             pass
 
 
+def test_the_help_of_every_command_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "commands.md").read_text("utf-8")
+    assert "Error:" not in page
+    for name in {*cli.list_commands(click.Context(cli))} - {"bench"}:
+        assert f"Usage: trio-beam {name} " in page
+
+
 def test_there_are_commands() -> None:
     assert len(commands()) > 10
 

@@ -20,7 +20,8 @@ from trio_beam.gateway.door import client_of
 from trio_beam.traces.format import Line, SearchBegan
 from trio_beam.traces.writing import SearchLines
 from trio_beam.viewer.page import page
-from trio_beam.viewer.searches import Plain, SearchView
+from trio_beam.viewer.plain import Plain
+from trio_beam.viewer.searches import SearchView
 from trio_beam.viewer.shown import Shown, news
 
 #: Searches that have ended are kept up to this number, and up to this many bytes together.

@@ -34,7 +34,7 @@ from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.population import Population
 from trio_beam.core.ranking import best_first
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult, StopReason, Votes
-from trio_beam.core.scoring import check_scores
+from trio_beam.core.scoring import call_scorer, check_scores
 from trio_beam.core.seeds import Chance, base_seed
 from trio_beam.core.statistics import wilson_interval
 from trio_beam.core.steps import (
@@ -294,7 +294,7 @@ class BeamSearchMachine:
             return self._fail(moves.scorer_error)
         if moves.is_exhausted():
             return self._finish("budget", ())
-        population = Population.of(moves.moved())
+        population = Population.of(self._scored(moves.moved()))
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += moves.failures
         self._exact = self._exact and moves.exact
@@ -303,6 +303,13 @@ class BeamSearchMachine:
         if self.phase is not Phase.READY:
             self._enter(Phase.READY)
         return None
+
+    def _scored(self, moved: list[Beam]) -> list[Beam]:
+        """Score texts that are new by p^alpha; those with rewards have been given them."""
+        if self.config.rewards:
+            return moved
+        scores = call_scorer(self.config.scorer_part, moved, self.config)  # type: ignore[arg-type]
+        return [beam.replace(score=one) for beam, one in zip(moved, scores, strict=True)]
 
     # -- a model's choice of the answer
 
