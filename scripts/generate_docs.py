@@ -19,19 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import click
 import msgspec
 from click.testing import CliRunner
 
 import trio_beam
-from trio_beam.batch.command import batch
 from trio_beam.benchmark.keys import all_keys, strategy_groups
 from trio_beam.benchmark.providers import PROVIDERS
 from trio_beam.benchmark.settings import Settings
 from trio_beam.benchmark.values import write_value
 from trio_beam.cli.main import cli
-from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
+from trio_beam.core.answer_rule import ANSWERS
+from trio_beam.core.config import SELECTIONS
 from trio_beam.core.delimiters import BLOCKS
 from trio_beam.core.parameters import Option, options_of
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.strategies import STRATEGIES, strategy_options
 from trio_beam.traces.format import (
@@ -251,9 +253,9 @@ def commands_page() -> str:
             " [running-benchmarks.md](../running-benchmarks.md)."
         ),
     ]
-    for name, command in [("", cli), *sorted({**cli.commands, "batch": batch}.items())]:
+    for name in ["", *cli.list_commands(click.Context(cli))]:
         words = [name, "--help"] if name else ["--help"]
-        if name == "" or command.context_settings.get("help_option_names") != []:
+        if name != "bench":  # its help is that of the keys
             shown = CliRunner().invoke(cli, words, prog_name="trio-beam", terminal_width=80).output
             title = f"trio-beam {name}".strip()
             parts += [f"## `{title}`", f"```text\n{shown.strip()}\n```"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,14 @@ hypothesis.settings.register_profile(
     "timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("timeless")
+
+# Compiling the packages takes half the time of collecting the tests, and of starting a command. Where no
+# bytecode is wanted beside the sources, the processes of the tests share it in a folder of pytest's.
+if sys.dont_write_bytecode:
+    bytecode = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    sys.dont_write_bytecode, sys.pycache_prefix = False, bytecode
+    os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _STYLES = re.compile(r"styles/test_styles\.py::test_(numbers|formulas|letters|code)\[")
 
@@ -33,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 #: Folders of files with few, long tests: real models, sandboxes, other processes.
-_LONG = ("e2e", "benchmark", "selection")
+_LONG = ("e2e", "batch", "benchmark", "selection")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -35,6 +39,46 @@ def exported() -> Iterator[tuple[str, str, Any]]:
 
 
 EXPORTED = list(exported())
+
+
+def test_type_checkers_and_python_find_a_name_in_the_same_place() -> None:
+    tree = ast.parse(Path(trio_beam.__file__).read_text("utf-8"))
+    (typed,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        alias.name: node.module
+        for node in typed.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == trio_beam._MODULES
+    assert sorted(seen) == sorted(trio_beam.__all__)
+
+
+def test_names_are_imported_when_they_are_used() -> None:
+    program = (
+        "import sys, trio_beam\n"
+        "assert not {'trio', 'httpx', 'attrs', 'click', 'rich'} & sys.modules.keys()\n"
+        "assert set(trio_beam.__all__) < set(dir(trio_beam))\n"
+        "trio_beam.strategies.sample, trio_beam.BeamSearchConfig\n"
+        "assert not {'trio', 'httpx'} & sys.modules.keys()\n"
+        "assert not hasattr(trio_beam, 'nothing_of_that_name')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "module", ["scorers.power", "rewards", "dialects.rewards.score", "core.mcmc_config"]
+)
+def test_any_module_can_be_the_first(module: str) -> None:
+    """Registries import what registers with them when they are read, and not before."""
+    program = (
+        f"import trio_beam.{module}\n"
+        "from trio_beam import BeamSearchConfig, McmcConfig\n"
+        "from trio_beam.core.scorer import SCORERS\n"
+        "assert {'judge', 'reward_model'} < set(SCORERS.names())\n"
+        "BeamSearchConfig(selection='subtrees', scorer='mean_logprob', answer='best')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def callables(thing: Any) -> Iterator[Any]:

@@ -20,11 +20,7 @@ def main() -> None:
 def _run() -> int | str:
     """Return the exit code, or the message to exit with."""
     try:
-        import click  # noqa: PLC0415  # an extra, which may be missing
-
-        from trio_beam.batch.command import batch  # noqa: PLC0415
-        from trio_beam.benchmark.command import bench  # noqa: PLC0415
-        from trio_beam.cli.main import cli  # noqa: PLC0415
+        return _command()
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise
@@ -32,8 +28,13 @@ def _run() -> int | str:
             'trio-beam: the command line is an extra: pip install "trio-beam[cli]",'
             ' or "trio-beam[local]" for it and the embedded model'
         )
-    cli.add_command(batch)
-    cli.add_command(bench)
+
+
+def _command() -> int | str:
+    import click  # noqa: PLC0415  # an extra, which may be missing
+
+    from trio_beam.cli.main import cli  # noqa: PLC0415
+
     try:
         return cli.main(prog_name="trio-beam", standalone_mode=False) or 0
     except click.Abort:  # Ctrl-C while reading standard input

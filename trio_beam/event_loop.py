@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 
 import trio
 
@@ -11,6 +11,9 @@ from trio_beam.errors import TrioBeamError
 
 def in_asyncio() -> bool:
     """Whether an asyncio loop is running in this thread."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:  # whoever runs a loop has imported it; importing it costs as much as httpx
+        return False
     try:
         asyncio.get_running_loop()
     except RuntimeError:

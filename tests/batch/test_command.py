@@ -87,6 +87,20 @@ def test_what_has_changed_is_named_and_nothing_is_touched(
     assert done.exit_code == 0, done.stderr
 
 
+def test_records_of_something_else_are_left_alone(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 1), tmp_path / "out"
+    out.mkdir()
+    (out / "results.jsonl").write_text('{"id": "of another program"}\n')
+    done = invoke(server, prompts, "--out", out)
+    assert done.exit_code == 1
+    assert "results.jsonl is not of a run" in done.stderr
+    assert [path.name for path in out.iterdir()] == ["results.jsonl"]
+    assert (out / "results.jsonl").read_text() == '{"id": "of another program"}\n'
+    assert invoke(server, prompts, "--out", out, "--allow-changes").exit_code == 0
+
+
 BAD: dict[str, tuple[list[str], str, int]] = {
     "no file": (["none.jsonl"], "none.jsonl cannot be read", 1),
     "no format": (["prompts.doc"], "no known format", 1),

@@ -91,8 +91,22 @@ def test_without_an_id_it_is_the_number_of_the_line(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(
         b'\xef\xbb\xbf{"prompt": "a"}\r\n\r\n{"prompt": "b", "id": 9}\n{"prompt": "c"}'
+        b'\n{"prompt": "d", "id": null}'
     )
-    assert [record.id for record in read_prompts(path)] == ["1", "9", "4"]
+    assert [record.id for record in read_prompts(path)] == ["1", "9", "4", "5"]
+
+
+def test_what_a_struct_of_parquet_has_of_other_records_is_left_out(tmp_path: Path) -> None:
+    call = {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    rows: list[dict[str, Any]] = [
+        {"messages": [*CHAT, {"role": "assistant", "tool_calls": [call]}, *CHAT], "search": {}},
+        {"messages": [{"role": "user", "content": "a", "name": "me"}], "search": {"beam_width": 2}},
+        {"messages": CHAT, "search": {"strategy": "greedy"}},
+    ]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "prompts.parquet")
+    found = list(read_prompts(tmp_path / "prompts.parquet"))
+    assert [one.prompt for one in found] == [row["messages"] for row in rows]
+    assert [one.search for one in found] == [row["search"] for row in rows]
 
 
 BAD: dict[str, tuple[str, str]] = {
@@ -130,6 +144,9 @@ def test_what_is_wrong_is_said_with_its_place(name: str, tmp_path: Path) -> None
         ("prompts.jsonl.gz", b"hi", "cannot be read"),
         ("prompts.jsonl.xz", b"hi", "cannot be read"),
         ("prompts.jsonl.gz", gzip.compress(json_lines(ROWS))[:-20], "cannot be read"),
+        ("prompts.jsonl.gz", gzip.compress(b"", mtime=0)[:10] + b"\x07", "cannot be read"),
+        ("prompts.jsonl", b"\n", "has no prompts"),
+        ("prompts.csv", b"id,prompt\n", "has no prompts"),
         ("prompts.parquet", b"PAR1", "cannot be read as Parquet"),
         ("prompts.csv", b"prompt\na,b\n", "more fields than the header"),
         ("prompts.csv", b"prompt,search\na,{\n", "search is not JSON"),

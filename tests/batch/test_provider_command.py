@@ -83,6 +83,7 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*ENGINE[2:], "--scorer", "judge"], "its scorer asks a model about the texts"),
     (["--strategy", "self_consistency", "--settle", "certain"], "settle waits for some samples"),
     ([*ENGINE[2:], "--cache", "x"], "--cache has no use"),
+    ([*ENGINE[2:], "--address", "here:1"], "--address"),
     ([*ENGINE[2:], "--tpm", "99"], "have no use with --engine openai-batch"),
     ([*ENGINE[2:], "--dialect", "vllm"], "goes with --dialect openai, not vllm"),
     ([*ENGINE[2:], "--local"], "needs a provider: name its --base-url"),

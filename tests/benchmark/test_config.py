@@ -73,8 +73,8 @@ def test_every_option_of_a_strategy_is_a_key(name: str) -> None:
 def test_a_new_selection_and_a_new_preset_are_keys_by_themselves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(SELECTIONS, "_entries", dict(SELECTIONS._entries))
-    monkeypatch.setattr(STRATEGIES, "_entries", dict(STRATEGIES._entries))
+    monkeypatch.setattr(SELECTIONS, "_added", dict(SELECTIONS._entries()))
+    monkeypatch.setattr(STRATEGIES, "_added", dict(STRATEGIES._entries()))
 
     @SELECTIONS.register("threshold")
     @attrs.frozen

@@ -28,10 +28,10 @@ def record(**changes: object) -> Record:
 
 async def test_pace_counts_and_extrapolates(autojump_clock: trio.testing.MockClock) -> None:
     stats = ProgressStats(greedy(), 10, [record(passed=True), record(passed=False, error="lost")])
-    assert (stats.done, stats.passed, stats.failed) == (2, 1, 1)
+    assert (stats.pace.done, stats.passed, stats.failed) == (2, 1, 1)
     assert "left" not in str(stats)
     await trio.sleep(10)
-    stats.count_tokens(100)  # of searches that are under way
+    stats.pace.tokens += 100  # of searches that are under way
     assert str(stats) == "1 passed, 1 failed, 100 tokens, 10 tokens/s"
     stats.count(record(passed=True))
     await trio.sleep(10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,3 +140,30 @@ def test_markup_in_what_a_server_says_is_printed_as_it_is() -> None:
 
 def test_nothing_at_all_is_a_table_without_rows() -> None:
     assert "Strategy" in shown()
+
+
+def test_a_known_price_is_a_column_that_says_what_it_lacks() -> None:
+    priced = [
+        msgspec.structs.replace(record(at, passed=True), cost=0.1, requests=2) for at in range(3)
+    ]
+    partly = [*priced[:1], msgspec.structs.replace(record(1, passed=False), requests=4)]
+    batches = [
+        batch("A", dict.fromkeys(range(3), True), records=priced),
+        batch("B", {0: True, 1: False}, records=partly),
+        batch("C", {0: True}),
+    ]
+    text = shown(*batches)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    costs = {row[2]: row[-1] for row in rows if len(row) == len(HEADERS) + 1}
+    assert costs == {
+        "Strategy": "Cost ($)",
+        "A": "0.30",
+        "B": "0.10 (without 4 requests of unknown price)",
+        "C": "-",
+    }
+    assert "  B  $0.10 (without 4 requests of unknown price)" in text
+    narrow = shown(*batches, terminal=True, width=120)
+    assert "Cost ($)" in narrow
+    assert any(
+        line.split()[:1] == ["A"] and line.split()[-1] == "0.10" for line in narrow.splitlines()
+    )

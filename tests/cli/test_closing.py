@@ -81,6 +81,22 @@ def test_step_scores_and_thinking_are_told() -> None:
     ]
 
 
+def test_cached_tokens_and_the_cost_are_told() -> None:
+    usage = Usage(
+        prompt_tokens=50,
+        cached_tokens=10,
+        completion_tokens=7,
+        requests=3,
+        cost=0.0021,
+        uncertain_cost=0.001,
+        unpriced=1,
+    )
+    assert list(describe_result(result(ONE, usage=usage), "m", 0.0))[-1] == (
+        "m: 7 tokens in 3 requests, 0.0 s; 50 prompt tokens, 20% of them cached;"
+        " $0.0021 ($0.0010 of it at most, without 1 request of unknown price)"
+    )
+
+
 def test_a_tool_call_that_was_cut_off_is_told() -> None:
     cut = attrs.evolve(block("x"), data=b"", tool_calls=(ToolCall("weather", "{"),))
     said = explain_thinking(result(Beam().extend(cut)), BeamSearchConfig(max_tokens=9))

@@ -15,8 +15,13 @@ from trio_beam.cli.main import cli
         (["--api-key-env", "NO_SUCH_VARIABLE"], "the environment has no NO_SUCH_VARIABLE"),
         (["--default-strategy", "nix"], "--default-strategy must be one of beam-4x4"),
         (["--max-width", "0"], "--max-width must be a whole number from 1 up"),
+        (
+            ["--max-width", "1"],
+            "--default-strategy (beam_search): this gateway allows beams up to 1",
+        ),
         (["--model", "m"], "--model goes with --base-url"),
         (["--local", "--base-url", "http://a"], "--base-url names a server"),
+        (["--price-input", "1"], "--price-output must be given too"),
         (["--port", "70000", "--base-url", "http://127.0.0.1:1/v1"], "--port must be"),
     ],
 )

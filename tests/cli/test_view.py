@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import trio
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 import trio_beam
+from tests.core.builders import block
 from tests.servers.socket_server import threaded_server
 from tests.traces.searches import run_recorded
 from trio_beam import BeamSearchConfig, McmcConfig, Resample, SearchResult, Vote
 from trio_beam.cli.main import cli
+from trio_beam.cli.tree import print_tree
+from trio_beam.core.beam import Beam
+from trio_beam.core.usage import Usage
+from trio_beam.observers import Trace
 from trio_beam.testing import FakeEndpoint, ScriptedModel
+from trio_beam.traces import read_trace
 
 HOSTILE = "\x1b[2J\u202e\nround 1: <script>alert(1)</script> \x07" + "long " * 100
 
@@ -66,6 +75,28 @@ def test_every_kind_of_search_is_drawn(
     assert "search 1: " in shown.stdout
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_became_of_a_beam_is_told_whole(tmp_path: Path, terminal: bool) -> None:
+    path = tmp_path / "run.jsonl"
+    config = BeamSearchConfig(
+        beam_width=4,
+        n_per_beam=1,
+        tokens_per_step=2,
+        max_tokens=6,
+        selection=Resample(moves=2),
+        seed=1,
+    )
+    run_recorded(path, FakeEndpoint(), config)
+    shown = io.StringIO()
+    (search,) = read_trace(path).searches
+    print_tree(Console(file=shown, width=40, force_terminal=terminal, no_color=True), search)
+    folded = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+    words = " ".join(re.sub("[│├└─]", " ", folded).split())
+    assert re.search("the answer; (ended by the model|stopped: max_tokens)", words)
+    assert re.search(r"particle 1, round 1, step 1: (accepted|rejected) with probability \d", words)
+    assert terminal == (max(map(len, folded.splitlines())) <= 40), folded
+
+
 def test_hostile_text_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     config = BeamSearchConfig(tokens_per_step=300, max_tokens=300, n_per_beam=1, beam_width=1)
@@ -98,6 +129,9 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     assert look(path).exit_code == 2
     assert look(path, "--text", "--search", 2).exit_code == 2
     assert "at most 1" in look(path, "--text", "--search", 2).stderr
+    with Trace(tmp_path / "none"):
+        pass
+    assert look(tmp_path / "none", "--text").stderr == "the trace has no search yet\n"
     (tmp_path / "other").write_text("text")
     assert look(tmp_path / "other", "--text").exit_code == 1
     assert "is no trace" in look(tmp_path / "other", "--text").stderr
@@ -113,6 +147,21 @@ def test_a_result_in_a_notebook_is_a_tree() -> None:
     assert html.count("score ") == len(result.beams)
     assert html.count("<b>") == 1
     assert len(html) < 10_000
+
+
+def test_a_notebook_shows_the_best_of_many_beams() -> None:
+    """Each leaves the others in a round of its own, so that lists are nested as deep as can be."""
+    stem = Beam()
+    beams = []
+    for _ in range(1000):
+        stem = stem.extend(block("a "))
+        beams.append(stem.extend(block("b ")))
+    result = SearchResult(
+        text="", score=0.0, beams=tuple(beams), usage=Usage(), rounds=1, stop_reason="max_tokens"
+    )
+    html = result._repr_html_()
+    assert html.count("score ") == 100
+    assert "and 900 more beams" in html
 
 
 def words_of(server: tuple[str, object], *more: object) -> Sequence[str]:

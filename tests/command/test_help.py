@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from trio_beam.benchmark.command import bench
+from trio_beam.cli.generate import generate
 from trio_beam.cli.main import cli
+from trio_beam.cli.probe import probe
 from trio_beam.command.help import Choice, Command, error_in_options, option, option_names
 from trio_beam.errors import ConfigError
 
@@ -46,6 +49,41 @@ def test_every_option_of_generate_is_in_a_group_in_their_order() -> None:
     assert "--within SECONDS" in limits
 
 
+def test_a_command_imports_what_it_needs_and_no_other_command() -> None:
+    program = (
+        "import sys\n"
+        "from trio_beam.cli.main import cli\n"
+        "cli.main(['--help'], standalone_mode=False)\n"
+        "assert not {'trio', 'httpx', 'attrs', 'rich'} & sys.modules.keys()\n"
+        "cli.main(['generate', '--help'], standalone_mode=False)\n"
+        "others = ['asyncio', 'batch', 'benchmark', 'compat', 'gateway', 'viewer']\n"
+        "assert not {f'trio_beam.{name}' for name in others} & sys.modules.keys()\n"
+        "assert not {'asyncio', 'matplotlib', 'pyarrow', 'starlette', 'sympy'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("name", cli.list_commands(click.Context(cli)))
+def test_a_command_is_what_the_group_says(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
+    assert command.get_short_help_str(limit=80) in help_of()
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_without_its_extra_a_command_says_what_to_install(package: str) -> None:
+    program = (
+        f"import sys; sys.modules['{package}'] = None; sys.argv[1:] = ['generate', 'x']\n"
+        "from trio_beam.__main__ import main\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("trio-beam: the command line is an extra: pip install")
+
+
 def test_parameters_in_help_are_spelt_as_options() -> None:
     shown = help_of("generate")
     for name in ("beam_width", "n_per_beam", "tokens_per_step", "length_penalty"):
@@ -55,9 +93,8 @@ def test_parameters_in_help_are_spelt_as_options() -> None:
 
 def test_every_command_has_a_short_help_that_is_whole() -> None:
     shown = help_of().partition("Commands:\n")[2].splitlines()
-    assert len(shown) == len(cli.commands)
+    assert len(shown) == len(cli.list_commands(click.Context(cli)))
     assert all(line.endswith(".") and "..." not in line for line in shown)
-    assert bench.get_short_help_str(limit=80).endswith("(extra bench).")
 
 
 def test_a_value_that_was_nearly_right() -> None:
@@ -125,14 +162,14 @@ def test_messages_name_options(error: ConfigError, words: str) -> None:
 
 
 def test_names_of_a_command() -> None:
-    names = option_names(cli.commands["generate"])
+    names = option_names(generate)
     assert names["beam_width"] == "--beam-width"
     assert names["as_json"] == "--json"
     assert "prompt" not in names
-    assert option_names(cli.commands["probe"])["base_url"] == "URL"
+    assert option_names(probe)["base_url"] == "URL"
 
 
 def test_a_command_by_itself_has_the_same_help_option() -> None:
-    done = CliRunner().invoke(cli.commands["generate"], ["-h"], env=HELP)
+    done = CliRunner().invoke(generate, ["-h"], env=HELP)
     assert done.exit_code == 0
     assert "-h, --help" in done.output

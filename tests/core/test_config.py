@@ -89,6 +89,7 @@ BAD: dict[str, tuple[str, list[object]]] = {
         "a whole number from 1 up or None",
         [0, -1, 100.0, NAN, INF, True, "100", ()],
     ),
+    "max_cost": ("a finite number above 0 or None", [0, -1, NAN, INF, True, "1", ()]),
     "max_completion_tokens": (
         "a whole number from 1 up or None",
         [0, -1, 100.0, NAN, INF, True, "100", ()],
@@ -209,6 +210,7 @@ GOOD: list[dict[str, Any]] = [
     *({"max_total_tokens": value} for value in (None, 4, 10**9)),
     *({"max_completion_tokens": value} for value in (None, 4, 10**9)),
     *({"max_requests": value} for value in (None, 1, 10**9)),
+    *({"max_cost": value} for value in (None, 1, 1e-9)),
 ]
 
 FIELDS = [field.name for field in attrs.fields(BeamSearchConfig)]
@@ -341,6 +343,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_total_tokens": None,
         "max_completion_tokens": None,
         "max_requests": None,
+        "max_cost": None,
     }
     config = BeamSearchConfig()
     assert {name: getattr(config, name) for name in contract} == contract

@@ -40,7 +40,7 @@ def threshold() -> Iterator[str]:
     (source,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
     exec(compile(source, GUIDE, "exec"), {"__name__": __name__})
     yield "threshold"
-    del SELECTIONS._entries["threshold"]
+    del SELECTIONS._added["threshold"]
 
 
 def test_a_new_selection_brings_its_options(threshold: str) -> None:
@@ -179,3 +179,10 @@ def test_a_part_is_switched_by_true_and_false_only(value: object) -> None:
         make_strategy("beam_search", {"steps": value})
     assert make_strategy("beam_search", {"steps": True}) == BeamSearchConfig(block="steps")
     assert make_strategy("beam_search", {"steps": False}) == BeamSearchConfig()
+
+
+@pytest.mark.parametrize("name", [[], {}, None, 1, True, "x"], ids=repr)
+@pytest.mark.parametrize("part", ["selection", "scorer", "block", "answer", "confidence"])
+def test_a_part_without_a_name_that_is_known_is_refused(part: str, name: object) -> None:
+    with pytest.raises(ConfigError, match=rf"^{part}.name must be (one of '|given)"):
+        build(BeamSearchConfig, {part: {"name": name}})

@@ -11,9 +11,12 @@ import pytest
 
 import trio_beam
 from tests.core.builders import block, chain
+from trio_beam.core.answer_rule import ANSWERS
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS, BeamSearchConfig, ScoredRound
+from trio_beam.core.config import SELECTIONS, BeamSearchConfig
+from trio_beam.core.population import ScoredRound
 from trio_beam.core.registry import Registry
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.scoring import call_scorer
 from trio_beam.errors import ConfigError
 

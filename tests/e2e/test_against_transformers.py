@@ -155,9 +155,10 @@ async def test_the_server_gives_tokens_nearly_the_same_probabilities(embedded: s
 
 async def test_on_the_server_it_finds_nearly_the_same_beams(embedded: str) -> None:
     shared = same_best = clear = 0
+    cases = CASES[::2]  # half of them: this is the longest test of all
     with trio.fail_after(240):
         async with Endpoint(embedded) as endpoint:
-            for case in CASES:
+            for case in cases:
                 result = await beam_search(endpoint, case["prompt"], config_of(case))
                 found, expected = ids_of(result), recorded_ids(case)
                 best, second = (beam["sum"] for beam in case["beams"][:2])
@@ -171,5 +172,5 @@ async def test_on_the_server_it_finds_nearly_the_same_beams(embedded: str) -> No
                     clear += 1
                     assert found[0] == expected[0]
     assert clear >= 2
-    assert same_best >= 0.8 * len(CASES)
-    assert shared >= 0.75 * sum(case["width"] for case in CASES)
+    assert same_best >= 0.8 * len(cases)
+    assert shared >= 0.75 * sum(case["width"] for case in cases)

@@ -180,7 +180,7 @@ def test_the_command_for_other_machines() -> None:
 def test_the_best_so_far_is_printed_when_the_model_dies(more: list[str]) -> None:
     long = ["--tokens-per-step", "8", "--max-tokens", "400", "--seed", "4"]
     before = children_of_anybody()
-    process = started("generate", "Once upon a time", *long, *more, until="tokens so far")
+    process = started("generate", "Once upon a time", *long, *more, until="tokens/s")
     (child,) = [one for one in children_of_anybody() - before if parent(one) == process.pid]
     os.kill(child, 9)
     out, err = process.communicate(timeout=60)

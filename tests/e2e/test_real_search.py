@@ -57,6 +57,7 @@ async def test_the_same_seed_gives_the_same_result(base_url: str) -> None:
         async with Endpoint(base_url) as endpoint:
             one = await beam_search(endpoint, "The old house", CONFIG)
             two = await beam_search(endpoint, "The old house", CONFIG)
+            assert 0 < (two.usage.cached_tokens or 0) < two.usage.prompt_tokens
             other = await beam_search(endpoint, "The old house", attrs.evolve(CONFIG, seed=12))
         async with Endpoint(base_url, max_concurrent=1, max_n=1) as endpoint:
             split = await beam_search(endpoint, "The old house", CONFIG)

@@ -55,6 +55,7 @@ def plain(result: SearchResult) -> dict[str, Any]:
     """All of a result but where its responses came from."""
     values = result_to_dict(result)
     usage = values.pop("usage")
+    del usage["unpriced"]  # requests, as `asked`
     values["asked"] = usage.pop("requests") + usage.pop("cached_responses")
     return {**values, **usage}
 

@@ -140,3 +140,11 @@ def test_a_response_format_is_refused_before_anything_is_sent() -> None:
     """A move regrows a text behind any of its tokens, where a format would start anew."""
     with pytest.raises(ConfigError, match="moves must be 0"):
         with_(tokens_per_step=6, extra_body={"response_format": {"type": "json_object"}})
+
+
+async def test_a_text_that_moved_has_its_score() -> None:
+    result = await search(FakeEndpoint(), "p", CONFIG)
+    assert any(result.acceptance_rates)
+    for beam in result.beams:
+        assert beam.logprob is not None
+        assert beam.score == pytest.approx(2.0 * beam.logprob / beam.length**0.6)

@@ -72,10 +72,10 @@ class CallingServer(MockServer):
 
 
 @asynccontextmanager
-async def calling() -> AsyncIterator[tuple[str, CallingServer]]:
+async def calling(**options: Any) -> AsyncIterator[tuple[str, CallingServer]]:
     """A gateway over such a server; yields its base URL, and the server."""
     server = CallingServer()
-    async with server.endpoint(api="chat") as endpoint:
+    async with server.endpoint(api="chat", **options) as endpoint:
         gateway = Gateway(replicas=Replicas([endpoint]))
         async with serving(gateway) as url:
             yield url, server

@@ -174,6 +174,7 @@ async def test_other_paths_and_methods() -> None:
             ("GET", PATH, 405),
             ("PUT", PATH, 405),
             ("POST", "/v1/embeddings", 404),
+            ("POST", PATH + "/", 404),
         ):
             found = await ask(url, method, path)
             assert found.status_code == status

@@ -13,6 +13,7 @@ import openai
 import pytest
 import trio
 
+from tests.gateway.calling import calling
 from tests.gateway.nasty_model import NastyModel
 from tests.gateway.serving import FakeServer, connected, gateway_over, post, serving
 from trio_beam import (
@@ -22,6 +23,7 @@ from trio_beam import (
     ContextOverflow,
     EndpointError,
     LogprobsUnavailable,
+    Prices,
     RateLimited,
     RequestRejected,
     SampleRequest,
@@ -79,6 +81,19 @@ async def test_an_answer_is_that_of_the_search() -> None:
     logprobs = text.choices[0].logprobs
     assert logprobs is not None
     assert logprobs.tokens == [one.text for one in beams[0].tokens if one.text]
+
+
+async def test_usage_has_the_cost_which_a_request_may_limit() -> None:
+    prices = Prices(input=1000, output=2000)
+    async with calling(prices=prices) as (url, server), client(url) as ask:
+        create = partial(ask.chat.completions.create, model="mock@greedy", messages=HI)
+        found = await create(max_tokens=8)
+        assert found.usage is not None
+        assert found.usage.model_dump()["cost"] == 0.009 + 0.01
+        sent = len(server.bodies)
+        with pytest.raises(openai.APIStatusError, match="budget"):
+            await create(max_tokens=8, extra_body={"search": {"max_cost": 0.001}})
+        assert len(server.bodies) == sent
 
 
 async def as_users_do(work: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
@@ -242,7 +257,11 @@ async def test_a_client_that_goes_cancels_its_search(stream: bool) -> None:
         async def go_on() -> None:
             given: Any = {"stream": True} if stream else {}
             chunks = await ask.chat.completions.create(
-                model="m", messages=HI, extra_body={"search": {"tokens_per_step": 2}}, **given
+                model="m",
+                messages=HI,
+                seed=3,  # no beam of it ends in the first block
+                extra_body={"search": {"tokens_per_step": 2}},
+                **given,
             )
             async for _ in chunks:
                 pass

@@ -123,5 +123,5 @@ async def test_prompts_that_are_refused(prompt: Any, words: str) -> None:
 
 
 def test_the_total_cost_is_that_of_the_request() -> None:
-    limits = Limits(max_cost=900)
+    limits = Limits(max_search_tokens=900)
     assert limits.applied_to(BeamSearchConfig(), 3).max_total_tokens == 300

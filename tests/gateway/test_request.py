@@ -6,9 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from trio_beam import BeamSearchConfig, McmcConfig, Strategy
+from tests.gateway.serving import ask, gateway_over, serving
+from trio_beam import (
+    Beam,
+    BeamSearchConfig,
+    Continuation,
+    McmcConfig,
+    SampleRequest,
+    Strategy,
+    Token,
+)
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Aliases, Named, read_aliases
 from trio_beam.gateway.api_error import ApiError
@@ -17,7 +27,9 @@ from trio_beam.gateway.limits import Limits
 from trio_beam.gateway.openapi import openapi_document
 from trio_beam.gateway.passed import Call
 from trio_beam.gateway.request import Parser, SearchRequest
+from trio_beam.gateway.responses import Envelope
 from trio_beam.strategies import STRATEGIES, make_strategy, strategy_options
+from trio_beam.testing import FakeEndpoint
 
 HI: Any = [{"role": "user", "content": "hi"}]
 
@@ -157,8 +169,20 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"search": {"beam_width": 0}}, "search.beam_width", "from 1 up"),
     ({"search": {"chains": 3}}, "search.chains", "no parameter"),
     ({"search": {"selection": "best"}}, "search.selection", "one of 'resample'"),
-    ({"search": {"selection": {"name": "best"}}}, "search.selection", "one of 'resample'"),
+    ({"search": {"selection": {"name": "best"}}}, "search.selection.name", "one of 'resample'"),
     ({"search": {"ess_threshold": 2}}, "search.ess_threshold", "from 0 to 1"),
+    (
+        {"search": {"selection": {"name": "resample", "ess_threshold": 2}}},
+        "search.selection.ess_threshold",
+        "selection.ess_threshold must be",
+    ),
+    (
+        {"search": {"selection": {"name": "resample", "x": 2}}},
+        "search.selection.x",
+        "selection: there is no parameter 'x'",
+    ),
+    ({"search": {"selection": {"ess_threshold": 0.2}}}, "search.selection.name", "is missing"),
+    ({"search": {"answer": {"name": "vote", "key": "("}}}, "search.answer.key", "a regular"),
     ({"search": {"vote_key": "("}}, "search.vote_key", "a regular expression"),
     ({"search": {"max_tokens": 5}, "max_tokens": 6}, "max_tokens", "which?"),
     ({"search": {"within": 0}}, "search.within", "above 0"),
@@ -224,16 +248,57 @@ def test_bodies_that_are_nested_too_deeply(field: str) -> None:
     ],
 )
 def test_limits_on_what_a_request_may_ask_for(search: dict[str, Any], words: str) -> None:
-    limits = Limits(max_cost=10_000)
+    limits = Limits(max_search_tokens=10_000)
     with pytest.raises(ApiError, match=words.replace("(", "")) as caught:
         limits.applied_to(parsed(search=search).strategy)
     assert caught.value.code == "limit_exceeded"
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"search": {"beam_width": 65}}, "search.beam_width"),
+        ({"search": {"strategy": "best_of_n", "n": 300, "max_tokens": 9}}, "search.n"),
+        ({"search": {"beam_width": 64, "n_per_beam": 5}}, "search"),
+        ({"search": {"strategy": "mcmc", "steps": 999}}, "search.steps"),
+        (
+            {"search": {"lookahead_tokens": 1, "lookahead_rollouts": 999}},
+            "search.lookahead_rollouts",
+        ),
+        ({"search": {"max_tokens": 9000}}, "search.max_tokens"),
+        ({"max_tokens": 9000}, "max_tokens"),
+        ({"max_completion_tokens": 9000}, "max_completion_tokens"),
+        ({"model": "org/m@1@beam-99x2"}, "model"),
+        ({"model": "org/m@1@beam-64x64", "max_tokens": 4}, "model"),
+        ({"model": "org/m@1@beam-4x4", "search": {"beam_width": 99}}, "search.beam_width"),
+        ({"search": {"max_total_tokens": 20_000}}, "search.max_total_tokens"),
+    ],
+)
+def test_a_limit_names_the_field_that_asks_for_too_much(body: dict[str, Any], field: str) -> None:
+    found = parsed(**body)
+    with pytest.raises(ApiError) as caught:
+        Limits(max_search_tokens=10_000).applied_to(found.strategy, 1, found.given)
+    assert caught.value.param == field
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_a_request_that_asks_for_no_length_has_the_gateways(name: str) -> None:
+    limits, given = Limits(max_answer_tokens=50), {"model": f"org/m@1@{name}", "messages": HI}
+    reader = attrs.evolve(parser(), longest=50)
+    for more, wanted in (({}, 50), ({"max_tokens": 40}, 40)):
+        found = reader.parse("chat", json.dumps({**given, **more}).encode(), {})
+        assert limits.applied_to(found.strategy, 1, found.given).max_tokens == wanted
+    found = reader.parse("chat", json.dumps({**given, "max_tokens": 512}).encode(), {})
+    with pytest.raises(ApiError, match="max_tokens up to 50"):
+        limits.applied_to(found.strategy, 1, found.given)
+
+
 def test_a_search_without_a_budget_gets_the_gateways() -> None:
-    assert Limits(max_cost=10_000).applied_to(BeamSearchConfig()).max_total_tokens == 10_000
+    assert (
+        Limits(max_search_tokens=10_000).applied_to(BeamSearchConfig()).max_total_tokens == 10_000
+    )
     mine = BeamSearchConfig(max_total_tokens=500)
-    assert Limits(max_cost=10_000).applied_to(mine) == mine
+    assert Limits(max_search_tokens=10_000).applied_to(mine) == mine
     assert Limits().applied_to(BeamSearchConfig()) == BeamSearchConfig()
 
 
@@ -282,3 +347,25 @@ def test_the_openapi_document_has_every_field_and_parameter() -> None:
     ].keys()
     assert schema["required"] == ["model", "messages"]
     json.dumps(document)
+
+
+def test_offsets_of_tokens_that_cut_a_character() -> None:
+    data = (b"a", b"\xe2\x97", b"\x81b", b" c")
+    tokens = tuple(Token(one.decode("utf-8", "replace"), -1.0, None, one) for one in data)
+    beam = Beam().extend(Continuation(tokens=tokens, data=b"".join(data), finish_reason="stop"))
+    request = parsed("completions", prompt="p", logprobs=0)
+    found = Envelope(request=request, id="cmpl-1", created=0).ending(0, beam)
+    assert found["choices"][0]["logprobs"]["text_offset"] == [0, 1, 1, 3]
+
+
+@pytest.mark.parametrize("field", ["search.max_cost", "search.extra_body"])
+async def test_what_is_refused_when_the_search_begins_names_the_field(field: str) -> None:
+    value: Any = 0.1 if field == "search.max_cost" else {"a": 1}
+    body = {"model": "m", "prompt": "p", "search": {field.partition(".")[2]: value}}
+
+    async def refuse(request: SampleRequest) -> None:
+        raise ConfigError("extra_body", "without 'a'", value)
+
+    async with serving(gateway_over(FakeEndpoint(before=refuse))) as url:
+        found = await ask(url, "POST", "/v1/completions", body)
+    assert (found.status_code, found.json()["error"]["param"]) == (400, field)

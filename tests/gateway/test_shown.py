@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import trio_beam.gateway.shown
 from tests.gateway.serving import ask, gateway_over, serving
@@ -80,6 +81,20 @@ async def test_nobody_is_told_who_may_not_search() -> None:
             assert (await ask(url, "GET", path)).status_code == 404
 
 
+async def test_each_key_is_shown_its_own_searches() -> None:
+    keys = ("first-key-1234", "second-key-5678")
+    gateway = gateway_over(FakeEndpoint(), shown=ShownSearches(), keys=keys)
+    async with serving(gateway) as url:
+        first, second = ({"authorization": f"Bearer {key}"} for key in keys)
+        await search(url, **first)
+        for odd in ("-1", "x", "9" * 5000):
+            assert (await ask(url, "GET", f"/ui/data?search={odd}", **second)).status_code == 200
+        told = await ask(url, "GET", "/ui/data?search=1", **second)
+        assert told.json()["about"]["searches"] == []
+        assert "my secret" not in told.text
+        assert "my secret" in (await ask(url, "GET", "/ui/data", **first)).text
+
+
 async def test_who_waits_for_news_does_not_hold_up_the_end() -> None:
     gateway = gateway_over(FakeEndpoint(), shown=(shown := ShownSearches()))
     async with trio.open_nursery() as nursery, serving(gateway, grace=1_000) as url:
@@ -91,7 +106,7 @@ async def test_who_waits_for_news_does_not_hold_up_the_end() -> None:
 
         nursery.start_soon(wait)
         while not shown._changed.statistics().tasks_waiting:
-            await trio.lowlevel.checkpoint()
+            await trio.testing.wait_all_tasks_blocked()
         shown.close()
     assert status == [200]
 

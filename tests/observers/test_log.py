@@ -76,3 +76,13 @@ async def test_lines_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "INFO search 0 began: at most 2 rounds" in lines[0]
     assert r"ERROR a\nb\u202e" in last
     assert not any("DEBUG" in line for line in lines)
+
+
+async def test_concurrent_searches_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "trio_beam")
+    log = Log()
+    for label in ("a", "100 %d"):
+        await trio_beam.search(FakeEndpoint(), "p", CONFIG, observers=[log.search(label)])
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0].startswith("a: search 0 began")
+    assert said[-1].startswith("100 %d: search 0 ended")

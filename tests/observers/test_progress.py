@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import attrs
 import pytest
@@ -12,15 +13,16 @@ from tests.core.builders import block, chain
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import (
-    BeamExpanded,
     EvaluationStarted,
     Event,
     RoundFinished,
     RoundStarted,
+    SamplesReceived,
     SearchStarted,
 )
 from trio_beam.core.request_events import RatePaused
 from trio_beam.core.tool_calls import ToolCall
+from trio_beam.core.usage import Usage
 from trio_beam.observers.progress import progress
 
 
@@ -66,17 +68,24 @@ def finished(number: int, *tokens: str) -> RoundFinished:
     ("prompt", "shown"), [("Once", ["Once upon a time"]), ("Why?\n", ["Why?", " upon a time"])]
 )
 def test_on_a_terminal_the_best_text_grows_behind_the_prompt(prompt: str, shown: list[str]) -> None:
-    console = Console(force_terminal=True, width=60, height=20, file=io.StringIO())
-    with progress(console, prompt) as observe:
+    console = Console(force_terminal=True, width=80, height=20, file=io.StringIO())
+    times = itertools.chain([0.0], itertools.repeat(2.0))
+    with progress(console, prompt, lambda: next(times)) as observe:
         observe(RoundStarted(round=1, rounds=3, beams=1, samples=4))
-        observe(BeamExpanded(round=1, rank=0, candidates=4, tokens=8))
+        spent = Usage(completion_tokens=8, cost=0.002)
+        observe(
+            SamplesReceived(
+                round=1, purpose="expand", rank=0, beam=Beam(), wanted=4, max_tokens=2, usage=spent
+            )
+        )
         observe(finished(1, " upon"))
         first = console.render_lines(observe, pad=False)  # type: ignore[arg-type]
         observe(finished(2, " upon", " a", " time"))
         second = console.render_lines(observe, pad=False)  # type: ignore[arg-type]
     lines = ["".join(segment.text for segment in line) for line in second]
-    assert lines[:-1] == shown
-    assert "round 1/3, 1 beam alive, best score -1.0000, 8 tokens" in lines[-1]
+    assert lines[:-2] == shown
+    assert "round 1/3, 1 beam alive, best score -1.0000" in lines[-2]
+    assert "8 tokens, 4.0 tokens/s, $0.0020" in lines[-1]
     assert len(first) == len(second)
     dim = [segment.text for segment in second[0] if segment.style and segment.style.dim]
     assert dim == [prompt.strip()]
@@ -110,9 +119,7 @@ def test_steps_thinking_scores_and_tools_are_shown() -> None:
         "step 1: expanding 1 beam by 4 continuations",
         "step 1: asking the reward model about 4 candidates",
     ]
-    assert [
-        line.partition("-1.0000")[2].removesuffix(", 8 tokens so far") for line in lines[2:]
-    ] == [
+    assert [line.partition("-1.0000")[2].removesuffix("; 0 tokens") for line in lines[2:]] == [
         ", thinking",
         " (steps 0.25 0.50)",
         ", calls weather",
@@ -128,3 +135,14 @@ def test_on_a_terminal_the_thinking_is_shown_until_there_is_an_answer() -> None:
             rows = console.render_lines(observe, pad=False)  # type: ignore[arg-type]
             shown.append(["".join(segment.text for segment in row) for row in rows][1])
     assert [line.strip() for line in shown] == ["so", "It is 8."]
+
+
+def test_of_very_many_rounds_not_every_one_is_a_line() -> None:
+    now = 0.0
+    console = Console(record=True, force_terminal=False, quiet=False, width=200)
+    with progress(console, clock=lambda: now) as observe:
+        for number in range(1000):
+            now = number / 10
+            observe(attrs.evolve(finished(number, "a"), rounds=1000))
+    lines = console.export_text().splitlines()
+    assert 25 <= len(lines) <= 30  # 20 at once, and one in ten seconds of the 98 after these

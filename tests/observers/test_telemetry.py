@@ -114,12 +114,16 @@ async def test_a_retry_a_hedge_and_a_cancelled_sibling(autojump_clock: object) -
     attempts = memory.children(first)
     assert [of(one, "trio_beam.outcome") for one in attempts] == ["error", "response"]
     assert of(attempts[0], "error.type") == "ServerError"
+    assert of(first, "error.type") is None
     assert [event.name for event in first.events] == ["retry"]
     assert of(first, "gen_ai.usage.output_tokens") == 2
     assert list(of(first, "gen_ai.response.finish_reasons")) == ["length"]
     hedged = memory.children(second)
     told = [(of(one, "trio_beam.hedge"), of(one, "trio_beam.outcome")) for one in hedged]
     assert told == [(False, "cancelled"), (True, "response")]
+    failed = [one for one in memory.children(rounds[1]) if one.status.status_code.name == "ERROR"]
+    assert len(failed) == 1
+    assert of(failed[0], "error.type") is not None
     siblings = [memory.children(one) for one in memory.children(rounds[1])]
     ends = sorted(of(one, "trio_beam.outcome") for attempts in siblings for one in attempts)
     assert ends == ["cancelled", "error"]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.core.builders import block, chain
 from tests.core.language import search, tokens_of
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import BeamSearchConfig, ScoredRound
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.population import ScoredRound
 from trio_beam.selection.subtrees import Subtrees
 
 CONFIG = BeamSearchConfig(selection="subtrees", beam_width=2, n_per_beam=2)

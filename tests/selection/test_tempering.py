@@ -11,7 +11,8 @@ import pytest
 from tests.core.builders import block
 from tests.core.language import END, logprobs, search, tokens_of
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import BeamSearchConfig, Lookahead, ScoredRound
+from trio_beam.core.config import BeamSearchConfig, Lookahead
+from trio_beam.core.population import ScoredRound
 from trio_beam.selection import Resample
 
 LONGEST = 12

@@ -140,10 +140,16 @@ class _Server:
 
 
 def record_requests(
-    path: Path, *, width: int, rounds: int, trouble: bool = False, samples: int = 4
+    path: Path,
+    *,
+    width: int,
+    rounds: int,
+    trouble: bool = False,
+    samples: int = 4,
+    strategy: Strategy | None = None,
 ) -> None:
-    """Append a beam search over a server: `rounds` of `width * samples` beams."""
-    config = BeamSearchConfig(
+    """Append a search over a server: by a strategy, or `rounds` of `width * samples` beams."""
+    config = strategy or BeamSearchConfig(
         beam_width=width,
         n_per_beam=samples,
         seed=1,

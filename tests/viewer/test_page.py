@@ -24,7 +24,7 @@ from tests.viewer.browser import (
 )
 from tests.viewer.gateways import asking, shown_gateway
 from tests.viewer.searches import STRATEGIES, record, record_requests
-from trio_beam import BeamSearchConfig
+from trio_beam import BeamSearchConfig, McmcConfig
 from trio_beam.cli.main import cli
 from trio_beam.testing import ScriptedModel
 
@@ -44,6 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record_requests(folder / "small.jsonl", width=2, samples=2, rounds=3)
     record_requests(folder / "large.jsonl", width=25, rounds=11)
     record_requests(folder / "trouble.jsonl", width=4, rounds=5, trouble=True)
+    chains = McmcConfig(tokens_per_step=4, max_tokens=8, chains=2, steps=1, seed=1)
+    record_requests(folder / "chains.jsonl", width=2, rounds=2, strategy=chains)
     for name in STRATEGIES:
         record(folder / "all.jsonl", name)
     model = ScriptedModel([HOSTILE * 3 + LONG, HOSTILE + "shorter"])
@@ -185,6 +187,29 @@ PICTURES = {
     "votes": {"Votes"},
     "judge": {"The judge's answers"},
 }
+
+
+def test_nothing_is_scrolled_that_fits(browser: Browser, folder: Path) -> None:
+    with opened(browser, (folder / "small.html").as_uri()) as page:
+        page.set_viewport_size({"width": 1300, "height": 900})
+        for size in ("Cards", "Lines", "Dots"):
+            page.get_by_role("button", name=size).click()
+            expect(page.locator(f".size-{size.lower()}")).to_be_visible()
+            hidden = (
+                "one => [one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight]"
+            )
+            assert page.locator(".tree").evaluate(hidden) == [0, 0]
+
+
+def test_requests_of_chains_are_called_so(browser: Browser, folder: Path) -> None:
+    with opened(browser, (folder / "chains.html").as_uri()) as page:
+        expect(page.locator(".columns b").first).to_have_text("Part 1")
+        page.keyboard.press("2")
+        groups = page.locator(".group .name b").all_inner_texts()
+        assert groups == ["Block 1", "Block 2"]
+        assert set(page.locator(".request .name").all_inner_texts()) == {"chain 1", "chain 2"}
+        page.locator(".request").first.click()
+        expect(page.locator("aside .why")).to_have_text("chain 1, block 1")
 
 
 def test_every_strategy_has_its_pictures(browser: Browser, folder: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -152,13 +155,41 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
         ((path, "--compare", "--text"), "--compare takes one or two traces"),
         ((path, "--compare", "--out", out), "only one search"),
         ((path, "--search", 2, "--out", out), "at most 1, not 2"),
+        ((path, "--out", path), "would replace the trace"),
     ]
     for words, message in wrong:
         code, said = view(*words)
         assert (code, message in said) == (2, True), said
     code, said = view(path, "--out", tmp_path / "none" / "run.html")
     assert (code, "cannot write" in said) == (1, True)
-    code, said = view(out, "--out", out)
+    code, said = view(out, "--out", tmp_path / "other.html")
     assert (code, "is no trace" in said) == (1, True)
     assert b"<!doctype html>" in out.read_bytes()
     assert list(tmp_path.iterdir()) == [path, out] or {*tmp_path.iterdir()} == {path, out}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_only_files_are_replaced_by_a_page(tmp_path: Path) -> None:
+    path, page, link, pipe = (tmp_path / name for name in ("run.jsonl", "page", "link", "pipe"))
+    run_recorded(path, FakeEndpoint(), CONFIG)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    received = bytearray()
+
+    def receive() -> None:
+        while part := os.read(reader, 65_536):
+            received.extend(part)
+
+    receiving = threading.Thread(target=receive, daemon=True)
+    with pipe.open("wb"):  # until the command has opened it too
+        os.set_blocking(reader, True)
+        receiving.start()
+        assert CliRunner().invoke(cli, ["view", str(path), "--out", str(pipe)]).exit_code == 0
+    receiving.join(10)
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    page.write_bytes(b"old")
+    link.symlink_to(page)
+    assert CliRunner().invoke(cli, ["view", str(path), "--out", str(link)]).exit_code == 0
+    assert link.is_symlink()
+    assert page.read_bytes() == bytes(received)

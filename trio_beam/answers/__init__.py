@@ -1,4 +1,4 @@
-"""Rules that choose the answer among the final beams, one per file, registered in `core.config.ANSWERS`."""
+"""Rules for the answer among the final beams, one a file, registered in `core.answer_rule.ANSWERS`."""
 
 from trio_beam.answers.best import Best
 from trio_beam.answers.select import Select

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import attrs
 
+from trio_beam.core.answer_rule import ANSWERS, AnswerRule
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import ANSWERS, AnswerRule
 from trio_beam.core.result import Votes
 
 

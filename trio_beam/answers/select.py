@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
+from trio_beam.core.answer_rule import ANSWERS
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
-from trio_beam.core.config import ANSWERS
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.model_scorer import ModelScorer

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from trio_beam.core.answer_rule import ANSWERS, AnswerRule
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import ANSWERS, AnswerRule
 from trio_beam.core.result import Votes
 from trio_beam.core.settling import Settle, Settling, VoteCount
 from trio_beam.core.tool_calls import as_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import trio
 from rich.console import Console
 
 from trio_beam import __version__
+from trio_beam.batch.dry_run import DryRun, done_before
 from trio_beam.batch.engines import ENGINES
 from trio_beam.batch.folder import ANSWERS, FAILURES, WORK, Answer, Folder, RunChanged
-from trio_beam.batch.job import Job
+from trio_beam.batch.job import Engine, Job
 from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.ray_engine import ray_options
-from trio_beam.batch.run import Plan
+from trio_beam.batch.run import Keeper, Plan, RunStopped
 from trio_beam.batch.work import WorkList
 from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
@@ -31,6 +33,7 @@ from trio_beam.command.observing import (
     open_trace,
 )
 from trio_beam.command.output import say, write
+from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
@@ -48,11 +51,15 @@ from trio_beam.command.server_options import (
     rate_values,
 )
 from trio_beam.command.strategy_options import strategy_parameters, strategy_values
+from trio_beam.core.events import Observer
+from trio_beam.core.price import add_dollars, dollars
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
 from trio_beam.records import RecordsUnusable
 from trio_beam.records.identity import identity_of
 
+#: A dry run searches here, whatever the engine of the run.
+_HERE = ENGINES["local"]
 _EXAMPLES = """
 trio-beam batch prompts.jsonl --out answers --seed 1
 trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1 \\
@@ -60,9 +67,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 """
 
 
-@click.command(
-    cls=Command, examples=_EXAMPLES, short_help="Search for every prompt of a file, resumably."
-)
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("prompts", type=click.Path(path_type=Path))
 @option(
     "output",
@@ -82,6 +87,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @api_option
 @dialect_option
 @max_concurrent_option
+@price_options
 @cache_option
 @rate_options
 @option(
@@ -123,6 +129,20 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
     is_flag=True,
     help="Go on although the strategy, the model or prompts have changed.",
 )
+@option(
+    "failure and time",
+    "--max-run-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="USD",
+    help="Stop before the run, what is done already included, could cost more.",
+)
+@option(
+    "input",
+    "--dry-run",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Search for the first N prompts only, write nothing, and estimate tokens, cost and time of the run.",
+)
 @option("input", "--limit", type=click.IntRange(min=1), metavar="N", help="Only N more prompts.")
 @option(
     "input",
@@ -134,7 +154,7 @@ trio-beam batch prompts.csv.gz --out answers --base-url http://127.0.0.1:8000/v1
 @option("output", "--beams", "all_beams", is_flag=True, help="All beams of each prompt.")
 @option("output", "--parquet", is_flag=True, help="At the end, the answers as Parquet too.")
 @observing_options
-@option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+@option("output", "-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None:
     """Search for every prompt of PROMPTS: JSON lines, CSV or Parquet, compressed or not.
@@ -162,6 +182,7 @@ class _BatchCommand:
         self._left = 0
         self._changed: list[str] = []
         self._before = 0
+        self._cost_before: list[float] = []
         values = strategy_values(ctx, given)
         self._plan = Plan(
             strategy=given["strategy"],
@@ -174,6 +195,8 @@ class _BatchCommand:
         self._engine = ENGINES[given["engine"]]
         self._engine.check(given, self._plan)
         base_urls = given["base_urls"] or ()
+        if given["max_run_cost"] and (self._engine is not _HERE or len(base_urls) > 1):
+            raise click.UsageError("--max-run-cost goes with --engine local and one server")
         headers, keys = headers_and_keys(given, base_urls)
         self._options = {
             "headers": headers,
@@ -182,6 +205,7 @@ class _BatchCommand:
             "dialect": given["dialect"],
             "max_concurrent": given["max_concurrent"],
             "attempt_timeout": given["attempt_timeout"],
+            "prices": prices_from(given),
             **rate_values(given),
         }
         self._servers = [self._server(url, key) for url, key in zip(base_urls, keys, strict=True)]
@@ -208,6 +232,13 @@ class _BatchCommand:
 
     async def __call__(self, nursery: trio.Nursery) -> int:
         """Search, and return the exit code."""
+        if self._given["dry_run"]:
+            code = await self._dry_run(nursery)
+        else:
+            code = await self._in_folder(nursery)
+        return max(code, close_trace(self._trace))
+
+    async def _in_folder(self, nursery: trio.Nursery) -> int:
         made = not self._out.exists()
         try:
             self._out.mkdir(parents=True, exist_ok=True)
@@ -218,8 +249,7 @@ class _BatchCommand:
                 await self._read(todo)
                 with self._folder(todo) as folder:
                     self._check_changes()
-                    code = await self._search(nursery, todo, folder)
-            return max(code, close_trace(self._trace))
+                    return await self._search(nursery, todo, folder)
         finally:
             if made:
                 with suppress(OSError):  # it is not empty
@@ -227,7 +257,7 @@ class _BatchCommand:
 
     def interrupted(self) -> None:
         """Say what is there after everything was cancelled."""
-        if self._progress is not None:
+        if self._progress is not None and not self._given["dry_run"]:
             say(f"interrupted: {self._done()}; the same command goes on")
 
     def _folder(self, todo: WorkList) -> Folder:
@@ -251,6 +281,8 @@ class _BatchCommand:
     def _note(self, todo: WorkList, answer: Answer) -> None:
         """Note an outcome of an earlier run."""
         verdict = todo.note_done(answer.id, answer.digest)
+        if answer.cost is not None:
+            self._cost_before.append(answer.cost)
         if verdict == "done":
             self._before += 1
         else:
@@ -266,30 +298,81 @@ class _BatchCommand:
                 " folder, or add --allow-changes to keep these answers and go on"
             )
 
-    async def _search(self, nursery: trio.Nursery, todo: WorkList, folder: Folder) -> int:
+    async def _dry_run(self, nursery: trio.Nursery) -> int:
+        """Search for the first prompts, and say what all of them would take."""
+        kept = DryRun(self._out)
+        with tempfile.TemporaryDirectory() as folder, WorkList(Path(folder) / WORK) as todo:
+            await self._read(todo)
+            for answer in done_before(self._out, failures=not self._given["retry_failed"]):
+                todo.note_done(answer.id, answer.digest)
+            total = self._limited(todo.left())
+            start = trio.current_time()
+            await self._run(nursery, todo, kept, min(self._given["dry_run"], total), _HERE)
+            if not total:
+                write("dry run: no prompt is left")
+                return 0
+            seconds = trio.current_time() - start
+            for line in kept.report(total, seconds, self._plan.max_searches):
+                write(line)
+        return 1 if all(answer.error for answer in kept.answers) else 0
+
+    def _limited(self, left: int) -> int:
         limit = self._given["limit"]
-        self._left = todo.left() if limit is None else min(limit, todo.left())
-        pending = (record for record, _ in zip(todo.pending(), range(self._left), strict=False))
-        if self._before and not self._given["quiet"]:
-            say(f"{self._before:,} prompts are done already, {self._left:,} are left")
-        shown = progress(Console(stderr=True), self._left, quiet=self._given["quiet"])
+        return left if limit is None else min(limit, left)
+
+    async def _run(
+        self, nursery: trio.Nursery, todo: WorkList, folder: Keeper, count: int, engine: Engine
+    ) -> None:
+        """Search for `count` prompts that are left."""
+        pending = (record for record, _ in zip(todo.pending(), range(count), strict=False))
+        shown = progress(Console(stderr=True), count, quiet=self._given["quiet"])
         with shown as self._progress:
-            if self._left:
+            if count:
+                left = self._money_left()
+                limit = {} if left is None else {"max_cost": left}
                 servers = self._servers
                 if not servers:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     servers = [self._server(await nursery.start(self._serve))]
                 job = Job(
-                    servers=[{**server, "cache": self._cache} for server in servers],
+                    servers=[{**server, "cache": self._cache, **limit} for server in servers],
                     pending=pending,
                     plan=self._plan,
                     folder=folder,
                     progress=self._progress,
                     given=self._given,
-                    observers_of=lambda name: observers_of_search(self._trace, self._log, name),
+                    observers_of=self._observers_of,
                 )
-                await self._engine.run(job)
+                nursery.start_soon(self._progress.report)
+                await engine.run(job)
+
+    def _observers_of(self, name: str) -> list[Observer]:
+        assert self._progress is not None
+        return [self._progress.watch(), *observers_of_search(self._trace, self._log, name)]
+
+    def _money_left(self) -> float | None:
+        """Return what the rest of the run may cost, in US dollars.
+
+        Raises:
+            RunStopped: nothing is left.
+        """
+        limit: float | None = self._given["max_run_cost"]
+        if limit is None:
+            return None
+        spent = add_dollars(*self._cost_before)
+        if spent >= limit:
+            raise RunStopped(
+                f"the prompts that are done have cost {dollars(spent)}, as much as --max-run-cost allows"
+            )
+        return add_dollars(limit, -spent)
+
+    async def _search(self, nursery: trio.Nursery, todo: WorkList, folder: Folder) -> int:
+        self._left = self._limited(todo.left())
+        if self._before and not self._given["quiet"]:
+            say(f"{self._before:,} prompts are done already, {self._left:,} are left")
+        await self._run(nursery, todo, folder, self._left, self._engine)
         folder.sync()
+        assert self._progress is not None
         if self._given["parquet"] and (self._out / ANSWERS).exists():
             await trio.to_thread.run_sync(write_parquet, self._out, self._progress.say)
         if not self._given["quiet"]:

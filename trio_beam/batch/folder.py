@@ -11,13 +11,13 @@ from typing import Any, Self
 import msgspec
 
 from trio_beam.errors import TrioBeamError
-from trio_beam.records import RecordLog, RecordsUnusable
+from trio_beam.records import RecordLog, RecordsUnusable, SearchRecord
 
 #: In the folder: answers, prompts without one, what they depend on, and what is left to do.
 ANSWERS, FAILURES, RUN, WORK = "results.jsonl", "failures.jsonl", "run.json", "work.sqlite"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+class Answer(SearchRecord, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The outcome for a prompt: a line of ``results.jsonl``, or of ``failures.jsonl`` with an `error`.
 
     Attributes:
@@ -28,40 +28,19 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
         tool_calls: the tools that the model calls, as in a chat message.
         step_scores: of a reward model, one per block.
         score: of the search, in nats for ``"power"``; None if it has none.
-        exact: whether all scores are the model's own for the sampled tokens.
-        stop_reason: the search's.
         finish_reason: the answer's.
-        rounds: completed rounds.
-        seed: of the search; None: the server's own randomness.
-        prompt_tokens: over all requests.
-        completion_tokens: generated tokens, dropped beams included.
-        requests: requests sent.
-        cached_responses: responses from the cache, which were not sent.
-        seconds: duration of the search, with others running.
-        votes: each answer's share of the votes, if there was a vote.
         beams: all beams with their scores, if they were asked for.
-        error: why there is no answer; "" otherwise.
     """
 
     id: str
     text: str
     digest: str
     reasoning: str = ""
-    tool_calls: list[dict[str, Any]] = []
-    step_scores: list[float] = []
+    tool_calls: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    step_scores: list[float] = msgspec.field(default_factory=list)
     score: float | None = None
-    exact: bool = True
-    stop_reason: str = ""
     finish_reason: str = ""
-    rounds: int = 0
-    seed: int | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    requests: int = 0
-    cached_responses: int = 0
-    seconds: float = 0.0
-    votes: list[tuple[str, float]] = []
-    beams: list[dict[str, Any]] = []
+    beams: list[dict[str, Any]] = msgspec.field(default_factory=list)
     error: str = ""
 
 
@@ -108,6 +87,11 @@ class Folder:
         with contextlib.ExitStack() as stack:
             # Before anything is locked or made: a folder of something else is left as it is.
             before = self._read_identity()
+            if before is None and (there := self._foreign()) and not self._allow_changes:
+                raise RunChanged(
+                    f"{there} is not of a run: there is no {RUN} beside it. Name another folder, or add"
+                    " --allow-changes to go on here"
+                )
             changes = [] if before is None else _differences(before, self._identity)
             if changes and not self._allow_changes:
                 raise RunChanged(
@@ -167,6 +151,11 @@ class Folder:
         if not isinstance(found, dict):
             raise RecordsUnusable(f"{self.path / RUN} is not of a run")
         return found
+
+    def _foreign(self) -> Path | None:
+        """Return a file that is where records will be, and has something."""
+        paths = (self.path / ANSWERS, self.path / FAILURES)
+        return next((one for one in paths if one.is_file() and one.stat().st_size), None)
 
     def _write_identity(self) -> None:
         new = self.path / f"{RUN}.new"

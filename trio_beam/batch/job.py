@@ -7,10 +7,9 @@ from typing import Any
 
 import attrs
 
-from trio_beam.batch.folder import Folder
 from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import PromptRecord
-from trio_beam.batch.run import Plan
+from trio_beam.batch.run import Keeper, Plan
 from trio_beam.core.events import Observer
 
 
@@ -32,7 +31,7 @@ class Job:
     servers: Sequence[Mapping[str, Any]]
     pending: Iterator[PromptRecord]
     plan: Plan
-    folder: Folder
+    folder: Keeper
     progress: BatchProgress
     given: Mapping[str, Any]
     observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()

@@ -7,9 +7,11 @@ import csv
 import gzip
 import io
 import lzma
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, Protocol, TypeAlias, cast
 
 import attrs
 import msgspec
@@ -24,6 +26,9 @@ _FORMATS = (
 )
 #: Longer fields of CSV are refused by Python's reader unless it is told.
 _LONGEST_FIELD = 1 << 30
+
+#: Numbers of records, and what each has.
+_Rows: TypeAlias = Generator[tuple[int, Any], None, None]
 
 
 class BadPrompts(TrioBeamError):
@@ -58,15 +63,19 @@ def read_prompts(path: Path) -> Iterator[PromptRecord]:
     ``messages`` and ``search`` are JSON.
 
     Raises:
-        BadPrompts: the file or a record in it cannot be read, or the file changes meanwhile.
+        BadPrompts: the file or a record in it cannot be read, there is none, or the file changes meanwhile.
     """
     try:
         rows, before = _rows(path), _state(path)
-        for number, row in rows:
-            yield _record(row, number, path)
+        number = 0
+        with closing(rows):
+            for number, row in rows:
+                yield _record(row, number, path)
+        if not number:
+            raise BadPrompts(f"{path} has no prompts")
         if _state(path) != before:
             raise BadPrompts(f"{path} was changed while it was read: begin again once it is whole")
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         words = getattr(error, "strerror", None) or error
         raise BadPrompts(f"{path} cannot be read: {words}") from None
     except UnicodeDecodeError as error:
@@ -78,7 +87,7 @@ def _state(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+def _rows(path: Path) -> _Rows:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     compressed = suffixes.pop() if suffixes and suffixes[-1] in _OPENERS else ""
     kind = suffixes[-1] if suffixes else ""
@@ -110,7 +119,7 @@ _OPENERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def _json_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, Any]]:
+def _json_lines(file: IO[bytes], path: Path) -> _Rows:
     with file:
         for number, line in enumerate(file, 1):
             if not line.strip(b"\xef\xbb\xbf \t\r\n"):
@@ -121,7 +130,7 @@ def _json_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, Any]]:
                 raise BadPrompts(f"{path}, line {number}: not JSON: {error}") from None
 
 
-def _csv(file: IO[bytes], path: Path) -> Iterator[tuple[int, Any]]:
+def _csv(file: IO[bytes], path: Path) -> _Rows:
     csv.field_size_limit(_LONGEST_FIELD)
     with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         rows = csv.DictReader(text, strict=True)
@@ -145,7 +154,7 @@ def _decoded(text: str, name: str, path: Path, number: int) -> Any:
         raise BadPrompts(f"{path}, record {number}: {name} is not JSON: {error}") from None
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
+def _parquet(path: Path) -> _Rows:
     arrow = _pyarrow("Parquet")
     from pyarrow import parquet  # noqa: PLC0415  # an extra
 
@@ -156,13 +165,24 @@ def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
             for batch in file.iter_batches(1024, columns=sorted(names)):
                 for row in batch.to_pylist():
                     number += 1
-                    there = {name: value for name, value in row.items() if value is not None}
+                    there = _without_nulls(row)
                     for name in ("messages", "search"):
                         if isinstance(there.get(name), str):
                             there[name] = _decoded(there[name], name, path, number)
                     yield number, there
     except arrow.ArrowException as error:
         raise BadPrompts(f"{path} cannot be read as Parquet: {error}") from None
+
+
+def _without_nulls(value: Any) -> Any:
+    """Leave out the members that are null: a struct of Parquet has those of all records."""
+    match value:
+        case dict():
+            return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+        case list():
+            return [_without_nulls(one) for one in value]
+        case _:
+            return value
 
 
 class _Arrow(Protocol):
@@ -189,7 +209,8 @@ def _record(row: Any, number: int, path: Path) -> PromptRecord:
     given = [name for name in ("prompt", "messages") if row.get(name) is not None]
     if len(given) != 1:
         raise BadPrompts(f"{where}: one of prompt and messages is needed")
-    prompt, name = row[given[0]], row.get("id", number)
+    prompt, name = row[given[0]], row.get("id")
+    name = number if name is None else name
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         raise BadPrompts(f"{where}: id must be a text or a whole number, not {name!r:.60}")
     search = row.get("search") or {}

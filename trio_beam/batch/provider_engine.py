@@ -100,6 +100,8 @@ async def run_in_provider_batches(job: Job) -> None:
         TrioBeamError: the folder cannot be used.
     """
     (server,) = job.servers
+    if isinstance(server.get("prices"), str):  # the lists' prices are those of single requests
+        server = {**server, "prices": None}
     server = {**server, "dialect": "openai"}
     slow = {**server, "attempt_timeout": _TIMEOUT, "retry": RetryPolicy(attempts=1)}
     asking, moving = Endpoint(**server), Endpoint(**slow)

@@ -247,7 +247,13 @@ def _outcomes(
     places = [{_START: group.start, _LENGTH: group.length} for group in groups]
     outcomes = (
         ray.data.from_items(places, override_num_blocks=len(places))
-        .flat_map(_read, fn_args=(path,), num_cpus=0, label_selector=here)
+        .flat_map(
+            _read,
+            fn_args=(path,),
+            compute=ray.data.TaskPoolStrategy(size=1),  # enough, and one process
+            num_cpus=0,
+            label_selector=here,
+        )
         .map(
             ShardSearch,
             fn_constructor_args=(task,),

@@ -92,6 +92,7 @@ class Replay:
             self._server["base_url"],
             model=self._server["model"],
             api=self._server["api"],
+            prices=self._server.get("prices"),
             dialect="openai",
             max_concurrent=_NO_LIMIT,
             attempt_timeout=None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 import msgspec
 import trio
 
-from trio_beam.batch.folder import Answer, Folder
+from trio_beam.batch.folder import Answer
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.core.events import BeamExpanded, Event, Observer
 from trio_beam.core.export import result_to_dict
@@ -23,6 +24,7 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.endpoint.retry import is_hopeless
 from trio_beam.engine.search import search
 from trio_beam.errors import ConfigError, TrioBeamError
+from trio_beam.records import facts_of
 from trio_beam.strategies import make_strategy
 
 #: Seconds between two waits for the disk.
@@ -35,6 +37,20 @@ _MADE = 100
 
 class RunStopped(TrioBeamError):
     """The run stopped before its end, because other prompts would fail as well."""
+
+
+class Keeper(Protocol):
+    """Keeps outcomes: a `Folder`."""
+
+    @property
+    def path(self) -> Path:
+        """Folder of the run."""
+
+    def keep(self, answer: Answer) -> None:
+        """Keep an outcome."""
+
+    def sync(self) -> None:
+        """Bring what was kept to the disk. Called in a thread."""
 
 
 class BatchObserver(Protocol):
@@ -96,7 +112,7 @@ async def run_batch(
     model: LanguageModel,
     pending: Iterator[PromptRecord],
     plan: Plan,
-    folder: Folder,
+    folder: Keeper,
     observer: BatchObserver,
     observers_of: Callable[[str], Sequence[Observer]] = lambda _: (),
 ) -> None:
@@ -111,8 +127,8 @@ async def run_batch(
         observers_of: returns the observers of a search, by the id of its prompt.
 
     Raises:
-        RunStopped: the server is unreachable or refuses all requests, or too many prompts failed; in an
-            `ExceptionGroup`.
+        RunStopped: the server is unreachable or refuses all requests, too many prompts failed, or the run may
+            cost no more; in an `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
     searcher = Searcher(model, plan, observer.generated, observers_of, observer.paused)
@@ -120,12 +136,22 @@ async def run_batch(
 
     async def work() -> None:
         for record in pending:
-            outcomes.keep(await searcher.answer(record))
+            answer = await searcher.answer(record)
+            if searcher.is_exhausted and answer.stop_reason == "budget":
+                return  # cut short for the run's sake, not its own
+            outcomes.keep(answer)
+            if searcher.is_exhausted:
+                return
             await trio.lowlevel.checkpoint()
 
     async with outcomes.synced_regularly(), trio.open_nursery() as workers:
         for _ in range(plan.max_searches):
             workers.start_soon(work)
+    if searcher.is_exhausted:
+        raise RunStopped(
+            "the rest of the run could cost more than --max-run-cost. What is done is kept; with a higher"
+            " limit, the same command goes on"
+        )
 
 
 @attrs.define(eq=False)
@@ -133,7 +159,7 @@ class Outcomes:
     """Keeps the outcomes of a run, and stops it when too many are failures."""
 
     plan: Plan
-    folder: Folder
+    folder: Keeper
     observer: BatchObserver
     failures: int = 0
 
@@ -189,6 +215,11 @@ class Searcher:
     observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
     paused: Callable[[float], None] = lambda _: None
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the model refuses requests for what they cost."""
+        return bool(getattr(self.model, "is_exhausted", False))
+
     async def answer(self, record: PromptRecord) -> Answer:
         """Search for one prompt.
 
@@ -204,6 +235,8 @@ class Searcher:
             observers = [watch, *self.observers_of(record.id)]
             result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
+            if error.field == "max_cost":  # no price is known of a model, for any prompt
+                raise RunStopped(str(error)) from error
             return Answer(id=record.id, text="", digest=record.digest, error=str(error))
         except SearchFailed as failed:
             hopeless = next((f.error for f in failed.failures if is_hopeless(f.error)), None)
@@ -227,7 +260,6 @@ class Searcher:
         error: str,
     ) -> Answer:
         best = result.beams[0] if result.beams else None
-        usage = result.usage
         return Answer(
             id=record.id,
             text=result.text,
@@ -236,19 +268,12 @@ class Searcher:
             tool_calls=[call.as_dict() for call in best.tool_calls] if best else [],
             step_scores=list(best.step_scores) if best else [],
             score=result.score if math.isfinite(result.score) else None,
-            exact=result.exact,
-            stop_reason=result.stop_reason,
             finish_reason=best.finish_reason if best else "",
-            rounds=result.rounds,
             seed=seed,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            requests=usage.requests,
-            cached_responses=usage.cached_responses,
             seconds=round(trio.current_time() - start, 3),
-            votes=[(str(one), share) for one, share in result.votes],
             beams=_without_tokens(result) if self.plan.all_beams else [],
             error=error,
+            **facts_of(result),
         )
 
 

@@ -11,8 +11,7 @@ from trio_beam.benchmark.start import start
 
 @click.command(
     # Its arguments, its help included, are the runner's own.
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    short_help="Compare strategies on a benchmark (extra bench).",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []}
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:

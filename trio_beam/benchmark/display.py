@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from trio_beam.benchmark.tables import (
-    HEADERS,
     NOTHING,
     PAIR_HEADERS,
     SAMPLE_HEADERS,
@@ -22,6 +21,7 @@ from trio_beam.benchmark.tables import (
     TEXTS,
     Results,
     cells,
+    headers,
     named,
     narrow_cells,
     number,
@@ -30,6 +30,7 @@ from trio_beam.benchmark.tables import (
     sample_cells,
 )
 from trio_beam.command.output import format_duration
+from trio_beam.core.price import describe_cost
 
 _NARROW_PAIRS = ("Strategies", "Difference, 95 %", "Only 1st, 2nd", "p (Holm)")
 #: Characters of the bar of a pass rate of 100 %.
@@ -51,9 +52,9 @@ class _ForTerminals:
         return Text(f"\n{text}", style="bold")
 
     def table(self, results: Results) -> Iterator[RenderableType]:
-        same, headers, rows = narrow_cells(results)
+        same, heads, rows = narrow_cells(results)
         yield self.title(same)
-        yield _table(headers, [_breakable(row) for row in rows], headers.index("Strategy") + 1)
+        yield _table(heads, [_breakable(row) for row in rows], heads.index("Strategy") + 1)
 
     def pairs(self, results: Results) -> RenderableType:
         rows = [
@@ -77,7 +78,7 @@ class _ForFiles(_ForTerminals):
 
     def table(self, results: Results) -> Iterator[RenderableType]:
         yield self.title(f"{results.benchmarks()} benchmark results")
-        yield _ascii_table(HEADERS, cells(results), TEXTS)
+        yield _ascii_table(headers(results), cells(results), TEXTS)
 
     def pairs(self, results: Results) -> RenderableType:
         return _ascii_table(PAIR_HEADERS, pair_cells(results), 1)
@@ -176,6 +177,11 @@ def _bars(results: Results) -> Iterator[str]:
             f" {generated:.0f} of them generated"
         )
     yield from missing
+    if results.priced:
+        yield "Cost"
+        for row, name in sorted(measured, key=lambda one: one[0].cost or 0):
+            said = describe_cost(row.cost, row.uncertain_cost, row.unpriced) or "price unknown"
+            yield f"  {name:{width}}  {said}"
 
 
 def _failures(results: Results) -> Iterator[str]:

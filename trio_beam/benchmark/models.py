@@ -18,6 +18,8 @@ from trio_beam.benchmark.providers import PROVIDERS, Provider
 from trio_beam.benchmark.settings import LocalModel, ModelGroup, Settings
 from trio_beam.command.api_keys import BASE_URL, api_key_for, service_at
 from trio_beam.command.cache import cache_of
+from trio_beam.command.price_options import prices_from
+from trio_beam.core.price import Prices
 from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.errors import ConfigError
@@ -285,10 +287,20 @@ def _options(settings: Settings) -> dict[str, Any]:
         "rate_file": group.rate_file,
         "attempt_timeout": max(given("timeout"), default=group.attempt_timeout),
         "stream": group.stream,
+        "prices": _prices(group),
         "retry": attrs.evolve(group.retry, attempts=max(retries) + 1) if retries else group.retry,
         "headers": {name: str(value) for name, value in group.headers.items()},
         "extra_body": dict(group.extra_body),
     }
+
+
+def _prices(group: ModelGroup) -> Prices | str | None:
+    names = ("prices", "price_input", "price_output", "price_cached")
+    try:
+        return prices_from({name: getattr(group, name) for name in names})
+    except ConfigError as error:
+        value = getattr(group, error.field, None)
+        raise ConfigError(f"model.{error.field}", error.bound, value) from None
 
 
 def _text_of(file: Path) -> str:

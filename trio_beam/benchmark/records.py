@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trio_beam.benchmark.common.problem import Problem
+from trio_beam.records import SearchRecord
 from trio_beam.records.identity import digest_of
 
 
@@ -20,7 +21,7 @@ class Key(NamedTuple):
     sample: int = 0
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Record(SearchRecord, frozen=True, kw_only=True, gc=False):
     """The outcome of a problem with a strategy.
 
     Attributes:
@@ -30,7 +31,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         label: its display name.
         configuration: digest of everything else that the answer depends on.
         sample: number of the answer, from 0: a strategy may answer a problem several times.
-        seed: of the search; None: the server's own randomness.
         text: the complete answer.
         passed: None if not graded.
         score: grade, from 0 to 1; None if not graded.
@@ -38,16 +38,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         detail: why it did not pass.
         search_score: the search's score in nats; None if it has none.
         round_scores: the best score of each round, in nats.
-        rounds: number of completed rounds.
-        prompt_tokens: by the server's count, over all requests.
-        completion_tokens: generated tokens, including those of dropped beams.
-        requests: requests sent.
-        cached_responses: responses from the cache, which were not sent.
-        seconds: duration of the search, with other problems running; without grading.
-        stop_reason: the search's; ``"failed"`` after an error.
-        exact: whether all scores are the model's own for the sampled tokens.
-        error: why there is no answer, or why grading failed; "" on success.
-        votes: each answer's share of the votes, if there was a vote.
         meta: metadata of the problem.
     """
 
@@ -60,23 +50,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     passed: bool | None
     # Other fields may be missing in records of another version.
     sample: int = 0
-    seed: int | None = None
     score: float | None = None
     answer: str | None = None
     detail: str = ""
     search_score: float | None = None
-    round_scores: list[float | None] = []
-    rounds: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    requests: int = 0
-    cached_responses: int = 0
-    seconds: float = 0.0
-    stop_reason: str = ""
-    exact: bool = True
-    error: str = ""
-    votes: list[tuple[str, float]] = []
-    meta: dict[str, Any] = {}
+    round_scores: list[float | None] = msgspec.field(default_factory=list)
+    meta: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:

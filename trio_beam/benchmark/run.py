@@ -22,6 +22,7 @@ from trio_beam.core.result import SearchFailed
 from trio_beam.endpoint.retry import is_hopeless, is_transient
 from trio_beam.errors import EndpointError, TrioBeamError
 from trio_beam.observers.debug import DebugLines
+from trio_beam.records import facts_of
 
 
 class RunStopped(TrioBeamError):
@@ -282,17 +283,10 @@ class Run:
             detail=error,
             search_score=None if error else finite(result.score),
             round_scores=watch.scores,
-            rounds=result.rounds,
-            prompt_tokens=result.usage.prompt_tokens,
-            completion_tokens=result.usage.completion_tokens,
-            requests=result.usage.requests,
-            cached_responses=result.usage.cached_responses,
             seconds=seconds,
-            stop_reason=result.stop_reason,
-            exact=result.exact,
             error=error,
-            votes=[(str(one), share) for one, share in result.votes],
             meta=problem.meta,
+            **facts_of(result),
         )
 
     async def _graded(self, problem: Problem, record: Record) -> Record:

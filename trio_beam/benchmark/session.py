@@ -22,7 +22,7 @@ from trio_beam.benchmark.plan import Plan
 from trio_beam.benchmark.progress import progress
 from trio_beam.benchmark.records import Record
 from trio_beam.benchmark.report import write_report
-from trio_beam.benchmark.run import Run, RunObserver
+from trio_beam.benchmark.run import Run
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.benchmark.summary import Batch
 from trio_beam.benchmark.tables import Results
@@ -30,6 +30,7 @@ from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.printable import printable
+from trio_beam.observers.log import Log
 from trio_beam.observers.trace import Trace
 from trio_beam.records.identity import digest_of
 
@@ -93,7 +94,7 @@ class Session:
     err: Console
     command: str = ""
     trace: Trace | None = None
-    log: Observer | None = None
+    log: Log | None = None
     open_model: Callable[[Plan], AbstractAsyncContextManager[LanguageModel]] = open_model
     open_problems: Callable[[Plan], Benchmark] = open_problems
     _runs: list[tuple[PlannedRun, Run]] = attrs.field(factory=list, init=False)
@@ -183,8 +184,14 @@ class Session:
 
     async def _execute(self, planned: PlannedRun, benchmark: Benchmark, store: Store) -> Run:
         with ExitStack() as shown:
-            observer: RunObserver = shown.enter_context(progress(self.err, self.out))
-            run = Run(planned.plan, benchmark, store, observer, self._observers_of)
+            observer = shown.enter_context(progress(self.err, self.out))
+            run = Run(
+                planned.plan,
+                benchmark,
+                store,
+                observer,
+                lambda label: [observer.watch(), *self._observers_of(label)],
+            )
             await run.load()
             self._runs.append((planned, run))
             run.import_records(self._records_elsewhere(planned.plan))

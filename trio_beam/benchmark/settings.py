@@ -63,6 +63,11 @@ def _served() -> dict[str, ServedModel]:
     }
 
 
+def _price(words: str) -> Any:
+    unit = "USD per million tokens"
+    return number(None, minimum=0, optional=True, unit=unit, help=words)
+
+
 @attrs.frozen(kw_only=True)
 class ModelGroup:
     """The model and the options of its requests."""
@@ -99,6 +104,14 @@ class ModelGroup:
         300.0, above=0, optional=True, unit="seconds", help="Limit for one attempt of a request."
     )
     stream: bool = boolean(default=False, help="Whether to request streamed responses.")
+    prices: str = text(
+        "auto",
+        help="Whose price list holds: a provider's, such as openai; none; auto: by the server's address, or"
+        " by the model's name if only its maker offers it.",
+    )
+    price_input: float | None = _price("Tokens of prompts: a price list of your own.")
+    price_output: float | None = _price("Generated tokens.")
+    price_cached: float | None = _price("Tokens of prompts that are cached; null: as price_input.")
     cache: str | None = text(
         help="Folder of responses, which are kept there and not asked for again; answers need benchmark.seed."
     )

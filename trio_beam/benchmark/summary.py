@@ -17,6 +17,7 @@ from trio_beam.benchmark.statistics import (
     paired_difference,
     wilson,
 )
+from trio_beam.core.price import add_dollars
 
 
 @attrs.frozen(kw_only=True)
@@ -57,6 +58,9 @@ class Row:
         total_tokens: prompts and completions, all requests together.
         generated_tokens: completions alone.
         failures: problems without an answer, or whose grading broke.
+        cost: in US dollars, of all requests whose price is known; None if no price is known.
+        uncertain_cost: the part of it that is an upper bound.
+        unpriced: requests whose price is not known.
     """
 
     batch: Batch
@@ -69,6 +73,14 @@ class Row:
     total_tokens: int
     generated_tokens: int
     failures: tuple[Record, ...] = attrs.field(repr=False)
+    cost: float | None = None
+    uncertain_cost: float = 0.0
+    unpriced: int = 0
+
+    @property
+    def cost_per_problem(self) -> float | None:
+        """Return the mean of the problems' costs; None if no price is known, or not of all problems."""
+        return None if self.cost is None or self.unpriced else self.cost / self.problems
 
     @property
     def tokens_per_problem(self) -> float | None:
@@ -101,6 +113,7 @@ class Pair:
 def summarise(batch: Batch) -> Row:
     """Summarise the records of a strategy."""
     records = batch.records
+    costs = [record.cost for record in records if record.cost is not None]
     graded = sum(map(len, passes(batch).values()))
     passed = sum(record.passed is True for record in records) if graded else None
     return Row(
@@ -114,6 +127,10 @@ def summarise(batch: Batch) -> Row:
         total_tokens=sum(one.prompt_tokens + one.completion_tokens for one in records),
         generated_tokens=sum(record.completion_tokens for record in records),
         failures=tuple(record for record in records if record.error),
+        cost=add_dollars(*costs) if costs else None,
+        uncertain_cost=add_dollars(*(one.uncertain_cost for one in records)),
+        # A record without any price has no priced request: all of its are unpriced.
+        unpriced=sum(one.requests if one.cost is None else one.unpriced for one in records),
     )
 
 

@@ -19,6 +19,7 @@ from trio_beam.benchmark.summary import (
     passes,
     summarise,
 )
+from trio_beam.core.price import describe_cost, dollars
 
 #: As the original prints them.
 HEADERS = (
@@ -33,6 +34,8 @@ HEADERS = (
 )
 #: The columns in front, which are no numbers.
 TEXTS = 3
+#: Where the price of a model is known, behind the others.
+COST = "Cost ($)"
 #: The narrow table's. Of these only those in front of the strategy are left out where they do not differ.
 _NARROW = (
     "Benchmark",
@@ -42,6 +45,7 @@ _NARROW = (
     "Pass rate, 95 %",
     "Time (s)",
     "Tokens",
+    COST,
 )
 NOTHING = "-"
 PAIR_HEADERS = ("Strategies", "Difference", "Only the first", "Only the second", "p", "p (Holm)")
@@ -99,6 +103,11 @@ class Results:
         return [(name, found) for row, name in named(self) if (found := at_each_k(row.batch))]
 
     @property
+    def priced(self) -> bool:
+        """Return whether any price is known."""
+        return any(row.cost is not None for row in self.rows)
+
+    @property
     def graded(self) -> bool:
         """Return whether there is any pass rate."""
         return any(row.pass_rate is not None for row in self.rows)
@@ -122,15 +131,21 @@ def cells(results: Results) -> list[tuple[str, ...]]:
             number(row.total_tokens if row.problems else None, ","),
             number(row.tokens_per_problem, ".1f"),
             f"{row.problems}" if row.problems == row.batch.wanted else _part(row),
+            *([_total_cost(row)] if results.priced else []),
         )
         for row, name in named(results)
     ]
 
 
+def headers(results: Results) -> tuple[str, ...]:
+    """Return the headers of the original's table, and that of the cost if a price is known."""
+    return (*HEADERS, COST) if results.priced else HEADERS
+
+
 def narrow_cells(results: Results) -> tuple[str, Sequence[str], list[Sequence[str]]]:
     """Return what is the same in all rows as a line, and the headers and cells of the rest.
 
-    Times and tokens are means of a problem.
+    Times, tokens and costs are means of a problem.
     """
     rows = [
         (
@@ -141,15 +156,17 @@ def narrow_cells(results: Results) -> tuple[str, Sequence[str], list[Sequence[st
             rate(row),
             number(row.seconds, ".2f"),
             number(row.tokens_per_problem, ".0f"),
+            NOTHING if row.cost_per_problem is None else dollars(row.cost_per_problem)[1:],
         )
         for row, name in named(results)
     ]
     kept = [
         index
         for index in range(len(_NARROW))
-        if index >= TEXTS - 1 or len({row[index] for row in rows}) > 1
+        if (index >= TEXTS - 1 or len({row[index] for row in rows}) > 1)
+        and (results.priced or _NARROW[index] != COST)
     ]
-    same = [rows[0][index] for index in range(len(_NARROW)) if rows and index not in kept]
+    same = [rows[0][index] for index in range(TEXTS - 1) if rows and index not in kept]
     wanted = {row.batch.wanted // row.batch.samples for row in results.rows}
     if len(wanted) == 1:
         count = wanted.pop()
@@ -192,17 +209,17 @@ def sample_cells(results: Results) -> list[tuple[str, ...]]:
     ]
 
 
-def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
     """Write a table in Markdown; the first `texts` columns are no numbers."""
-    rule = ["---" if index < texts else "---:" for index in range(len(headers))]
-    lines = [headers, rule, *rows]
+    rule = ["---" if index < texts else "---:" for index in range(len(heads))]
+    lines = [heads, rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def as_markdown(results: Results) -> str:
     """Write the table and the comparisons in Markdown, with what is the same in all rows above."""
-    same, headers, rows = narrow_cells(results)
-    parts = [same, markdown(headers, rows, headers.index("Strategy") + 1)]
+    same, heads, rows = narrow_cells(results)
+    parts = [same, markdown(heads, rows, heads.index("Strategy") + 1)]
     if results.pairs:
         parts.append(markdown(PAIR_HEADERS, pair_cells(results), 1))
     if several := sample_cells(results):
@@ -220,6 +237,10 @@ def rate(row: Row) -> str:
     if row.pass_rate is None or row.interval is None:
         return "not graded" if row.problems else NOTHING
     return f"{100 * row.pass_rate:.1f}% {_span(row.interval)}"
+
+
+def _total_cost(row: Row) -> str:
+    return (describe_cost(row.cost, row.uncertain_cost, row.unpriced) or NOTHING).lstrip("$")
 
 
 def _passed(row: Row) -> str:

@@ -28,11 +28,15 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
     thrown = f" ({usage.discarded_tokens} thrown away)" if usage.discarded_tokens else ""
     thought = f" ({usage.reasoning_tokens} thinking)" if usage.reasoning_tokens else ""
     cached = f" and {usage.cached_responses} from the cache" if usage.cached_responses else ""
-    cost = (
+    spent = (
         f"{usage.completion_tokens} tokens{thought}{thrown} in {usage.requests} requests{cached},"
         f" {seconds:.1f} s"
     )
-    yield f"{model}: {cost}" if model else cost
+    if usage.cached_tokens is not None and usage.prompt_tokens:
+        share = usage.cached_tokens / usage.prompt_tokens
+        spent += f"; {usage.prompt_tokens} prompt tokens, {share:.0%} of them cached"
+    spent = "; ".join(filter(None, (spent, usage.price_in_words)))
+    yield f"{model}: {spent}" if model else spent
 
 
 def _score(result: SearchResult) -> Iterator[str]:
@@ -83,7 +87,7 @@ def explain_nothing(result: SearchResult, strategy: Strategy, within: float | No
         case "budget":
             return (
                 f"the budget was spent before anything had come back: raise --max-requests,"
-                f" --max-total-tokens or --max-completion-tokens, or ask for {shorter}"
+                f" --max-total-tokens, --max-completion-tokens or --max-cost, or ask for {shorter}"
             )
         case reason:
             return f"there is no answer ({reason})"

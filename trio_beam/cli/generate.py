@@ -15,6 +15,7 @@ from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.observing import observing_options, open_log, open_trace
 from trio_beam.command.output import say
+from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
     api_key_option,
@@ -41,9 +42,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 """
 
 
-@click.command(
-    cls=Command, examples=_EXAMPLES, short_help="Search for the best text after a prompt."
-)
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("prompt")
 @base_url_option
 @model_option
@@ -61,6 +60,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 )
 @option("model", "--system", metavar="TEXT", help="A system message before it (implies --chat).")
 @max_concurrent_option
+@price_options
 @cache_option
 @rate_options
 @option("model", "--stream", is_flag=True, help="Ask for responses as streams.")
@@ -77,7 +77,7 @@ trio-beam generate --base-url http://127.0.0.1:8000/v1 --beam-width 8 \\
 @option("output", "--debug", is_flag=True, help="Print the [BeamSearch] lines on standard error.")
 @option("output", "--tree", is_flag=True, help="At the end, print the tree of beams.")
 @observing_options
-@option("output", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
+@option("output", "-q", "--quiet", is_flag=True, help="Say nothing on standard error but errors.")
 @click.pass_context
 def generate(
     ctx: click.Context, /, prompt: str, chat: bool, system: str | None, **given: Any
@@ -95,6 +95,7 @@ def generate(
         messages.insert(0, {"role": "system", "content": system})
     with plain_errors():
         given["headers"], given["api_key"] = headers_and_key(given)
+        given["prices"] = prices_from(given)
         given["rates"] = rate_values(given)
         given["trace"] = open_trace(given["trace"], given["trace_without"], __version__)
         given["log"] = open_log(given["log_level"])

@@ -20,6 +20,7 @@ from trio_beam.command.observing import close_trace
 from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
+from trio_beam.core.price import Prices
 from trio_beam.core.printable import printable
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
@@ -62,6 +63,7 @@ class GenerateCommand:
     max_concurrent: Any
     rates: Mapping[str, Any]
     attempt_timeout: float
+    prices: Prices | str | None
     stream: bool
     within: float | None = number(minimum=0, optional=True)
     as_json: bool
@@ -90,7 +92,7 @@ class GenerateCommand:
             base_url = await nursery.start(self._serve)
         with self._searching:
             async with self._endpoint(base_url) as endpoint:
-                return await self._run(endpoint)
+                return await self._run(endpoint, nursery)
         assert self._search is not None
         say(f"Error: {self._server_error}")
         self._print(self._search.best_so_far("failed"))
@@ -122,11 +124,12 @@ class GenerateCommand:
             max_concurrent=self.max_concurrent,
             **self.rates,
             attempt_timeout=self.attempt_timeout,
+            prices=self.prices,
             stream=self.stream,
             cache=self.cache,
         )
 
-    async def _run(self, endpoint: Endpoint) -> int:
+    async def _run(self, endpoint: Endpoint, nursery: trio.Nursery) -> int:
         error: SearchFailed | None = None
         with ExitStack() as shown:
             observers: list[Observer] = [one for one in (self.trace, self.log) if one is not None]
@@ -136,7 +139,9 @@ class GenerateCommand:
             if self.debug:
                 observers.append(DebugLines(say))
             elif not self.quiet and self.log is None:
-                observers.append(shown.enter_context(progress(Console(stderr=True), self._before)))
+                watched = shown.enter_context(progress(Console(stderr=True), self._before))
+                nursery.start_soon(watched.report)
+                observers.append(watched)
             self._search = Search(endpoint, self.prompt, self.strategy, observers)
             start = trio.current_time()
             try:

@@ -25,9 +25,7 @@ trio-beam local --host 0.0.0.0 --api-key-env MY_KEY
 """
 
 
-@click.command(
-    cls=Command, examples=_EXAMPLES, short_help="Serve the embedded model, or install it."
-)
+@click.command(cls=Command, examples=_EXAMPLES)
 @option("model", "--install", "wanted", is_flag=True, help="Install the model's file, and end.")
 @model_file_option
 @option(

@@ -34,7 +34,7 @@ trio-beam probe --local
 """
 
 
-@click.command(cls=Command, examples=_EXAMPLES, short_help="Find out what a server can do.")
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("base_url", metavar="[URL]", required=False, envvar="OPENAI_BASE_URL")
 @model_option
 @api_key_option
@@ -43,7 +43,7 @@ trio-beam probe --local
 @rate_options
 @attempt_timeout_option(60.0)
 @option("output", "--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-@option("output", "--quiet", is_flag=True, help="No progress.")
+@option("output", "-q", "--quiet", is_flag=True, help="No progress.")
 @click.pass_context
 def probe(ctx: click.Context, /, base_url: str | None, **given: Any) -> None:
     """Find out what the server at URL (for example http://127.0.0.1:8000/v1) can do.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from trio_beam.command.cache import cache_of, cache_option
 from trio_beam.command.embedded import model_file_option, require_model
 from trio_beam.command.help import Command, option
 from trio_beam.command.observing import observing_options, open_log, open_trace
+from trio_beam.command.price_options import price_options, prices_from
 from trio_beam.command.request_options import parse_body, parse_header
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (
@@ -32,11 +33,14 @@ from trio_beam.command.server_options import (
     refuse_two_models,
     refuse_without_server,
 )
+from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.validation import Parameter, parameters_of
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.aliases import Aliases, Named, read_aliases
+from trio_beam.gateway.api_error import ApiError
 from trio_beam.gateway.limits import Limits
 from trio_beam.local.keys import LOOPBACK
+from trio_beam.strategies import make_strategy
 
 #: What the extra brings.
 _PACKAGES = ("hypercorn", "prometheus_client", "starlette")
@@ -69,9 +73,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     )
 
 
-@click.command(
-    cls=Command, examples=_EXAMPLES, short_help="Serve searches behind the OpenAI protocol."
-)
+@click.command(cls=Command, examples=_EXAMPLES)
 @base_urls_option
 @local_option
 @model_file_option
@@ -88,6 +90,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
 @api_option
 @dialect_option
 @max_concurrent_option
+@price_options
 @cache_option
 @rate_options
 @option(
@@ -139,7 +142,7 @@ def _limit(name: str, parameter: Parameter, default: Any) -> Callable[[F], F]:
     "clients",
     "--ui",
     is_flag=True,
-    help="Show the searches, with prompts and texts, on a page at /ui: to all who may search.",
+    help="Show the searches, with prompts and texts, on a page at /ui: to each key its own.",
 )
 @_limits
 @option(
@@ -182,6 +185,9 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
         base_urls = ()
     with plain_errors():
         aliases = read_aliases(given["config"]) if given["config"] else Aliases()
+        default = _default(given["default_strategy"], aliases)
+        limits = Limits(**{name: given[name] for name in parameters_of(Limits)})
+        _check_own({"--default-strategy": default, **aliases.own}, limits)
         work = ServeCommand(
             base_urls=base_urls,
             model=given["model"],
@@ -192,12 +198,13 @@ def serve(ctx: click.Context, /, **given: Any) -> None:
             dialect=given["dialect"],
             max_concurrent=given["max_concurrent"],
             rates=rate_values(given),
+            prices=prices_from(given),
             stream="auto" if given["stream"] is None else given["stream"],
             attempt_timeout=given["attempt_timeout"],
             model_file=given["model_file"],
             aliases=aliases,
-            default=_default(given["default_strategy"], aliases),
-            limits=Limits(**{name: given[name] for name in parameters_of(Limits)}),
+            default=default,
+            limits=limits,
             host=given["host"],
             port=given["port"],
             keys=_keys(given),
@@ -221,6 +228,16 @@ def _default(name: str, aliases: Aliases) -> Named:
     if found is None:
         raise ConfigError("default_strategy", f"one of {', '.join(aliases.names())}", name)
     return found
+
+
+def _check_own(strategies: Mapping[str, Named], limits: Limits) -> None:
+    """Refuse strategies of the gateway's own that its limits would refuse to every client."""
+    for name, one in strategies.items():
+        values = {"max_tokens": min(limits.max_answer_tokens, BeamSearchConfig().max_tokens)}
+        try:
+            limits.applied_to(make_strategy(one.strategy, values | dict(one.values)))
+        except ApiError as error:
+            raise click.UsageError(f"{name} ({one.strategy}): {error.message}") from None
 
 
 def _keys(given: dict[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import trio
 
 from trio_beam.command.observing import close_trace, observers_of_search
 from trio_beam.command.output import say, write
-from trio_beam.core.events import Observer
+from trio_beam.core.price import Prices
 from trio_beam.core.validation import integer, number
 from trio_beam.endpoint.cache import ResponseCache
 from trio_beam.endpoint.endpoint import Endpoint
@@ -24,6 +24,7 @@ from trio_beam.gateway.server import base_url_of, listen, serve_gateway
 from trio_beam.gateway.shown import ShownSearches
 from trio_beam.local.keys import LOOPBACK
 from trio_beam.local.server import serve_local
+from trio_beam.observers.log import Log
 from trio_beam.observers.trace import Trace
 
 
@@ -45,6 +46,7 @@ class ServeCommand:
     dialect: str
     max_concurrent: Any
     rates: Mapping[str, Any]
+    prices: Prices | str | None
     stream: Any
     attempt_timeout: float
     model_file: Path | None
@@ -58,7 +60,7 @@ class ServeCommand:
     grace: float = number(minimum=0)
     ui: bool = False
     trace: Trace | None = None
-    log: Observer | None = None
+    log: Log | None = None
     cache: ResponseCache | None = attrs.field(default=None, init=False)
     stop: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -129,6 +131,7 @@ class ServeCommand:
                 api=self.api,
                 dialect=self.dialect,
                 max_concurrent=self.max_concurrent,
+                prices=self.prices,
                 **self.rates,
                 attempt_timeout=self.attempt_timeout,
                 stream=self.stream,

@@ -14,12 +14,16 @@ from trio_beam.traces.reader import RecordedSearch
 from trio_beam.traces.tree import Tree, TreeBeam
 
 _SHOWN = 72
+#: Columns of what is no terminal.
+_UNLIMITED = 100_000
 
 
 def print_tree(console: Console, search: RecordedSearch) -> None:
-    """Print a search on a console."""
+    """Print a search on a console: a terminal folds long lines, a file has them whole."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=_UNLIMITED)
     for one in _draw(search):
-        console.print(one, highlight=False, soft_wrap=True)
+        console.print(one, highlight=False)
 
 
 def _draw(search: RecordedSearch) -> Iterator[RenderableType]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -28,7 +29,7 @@ trio-beam view run.jsonl --text
 """
 
 
-@click.command(cls=Command, examples=_EXAMPLES, short_help="Look at a recorded search.")
+@click.command(cls=Command, examples=_EXAMPLES)
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE", type=click.Path(path_type=Path))
 @option(
     "output",
@@ -102,6 +103,8 @@ def view(
     if text:
         _print(traces[0], search)
         return
+    if out is not None and any(_same(out, trace) for trace in traces):
+        raise click.UsageError(f"--out {out} would replace the trace: name another file")
     with plain_errors():
         if live:
             ctx.exit(
@@ -132,14 +135,7 @@ def _write(
     if compare:
         about["compared"] = _compared(about["searches"])
     names = " and ".join(source.name for source in sources)
-    new = out.with_name(f".{out.name}.new")
-    try:
-        with new.open("wb") as file:
-            file.writelines(page(f"{names} – trio-beam", about, searches))
-        new.replace(out)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        raise click.ClickException(f"cannot write {out}: {error.strerror}") from None
+    size = _written(out, page(f"{names} – trio-beam", about, searches))
     left = sum(one["left_out"] for one in about["searches"])
     if left:
         say(
@@ -148,7 +144,33 @@ def _write(
         )
     damaged = sum(one["damaged"] for one in about["sources"])
     _say_faults(damaged, any(one["torn"] for one in about["sources"]))
-    say(f"{printable(str(out))}: {out.stat().st_size / 1000:,.0f} kB, for any browser")
+    say(f"{printable(str(out))}: {size / 1000:,.0f} kB, for any browser")
+
+
+def _written(out: Path, parts: Iterable[bytes]) -> int:
+    """Write a file whole, or not at all; return its size. A pipe or a device is written to as it is."""
+    out = out.resolve()  # a link stays one
+    whole = out.is_file() or not out.exists()
+    new = out.with_name(f".{out.name}.new") if whole else out
+    size = 0
+    try:
+        with new.open("wb") as file:
+            for part in parts:
+                size += file.write(part)
+        if whole:
+            new.replace(out)
+    except OSError as error:
+        if whole:
+            new.unlink(missing_ok=True)
+        raise click.ClickException(f"cannot write {out}: {error.strerror}") from None
+    return size
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False  # one of them is not there
 
 
 def _compared(searches: list[dict[str, object]]) -> tuple[int, int]:
@@ -169,6 +191,8 @@ def _print(trace: Path, search: int | None) -> None:
     with plain_errors():
         read = read_trace(trace)
     _check_number(search, len(read.searches))
+    if not read.searches:
+        say("the trace has no search yet")
     for one in read.searches if search is None else [read.searches[search - 1]]:
         print_tree(Console(file=sys.stdout), one)
     _say_faults(read.damaged, read.torn)

@@ -6,10 +6,11 @@ click runs the lines of a docstring together, and lists options as they come; a 
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -115,10 +116,51 @@ def _is_number(args: Sequence[str]) -> bool:
     return any(re.fullmatch(r"-?\d+", arg) for arg in args)
 
 
-class Group(_Examples, click.Group):
-    """A group of commands with examples."""
+class Late(NamedTuple):
+    """A command that is imported when it is used."""
 
-    command_class = Command
+    module: str
+    name: str
+    #: What it does, in the group's help: in a sentence.
+    summary: str
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        command: click.Command = getattr(importlib.import_module(self.module), self.name)
+        command.short_help = self.summary
+        return command
+
+
+class Group(_Examples, click.Group):
+    """A group of commands with examples, which are imported when they are used.
+
+    Each needs packages that the others do without, and most of the time until a command begins is that of
+    imports.
+
+    Args:
+        commands: by name.
+    """
+
+    def __init__(self, *args: Any, commands: Mapping[str, Late], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._late = commands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, sorted."""
+        del ctx
+        return sorted(self._late)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None: there is none of that name."""
+        del ctx
+        return self._late[cmd_name].load() if cmd_name in self._late else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each command does, without importing it."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, self._late[name].summary) for name in self.list_commands(ctx)]
+            )
 
 
 def option_names(command: click.Command) -> Mapping[str, str]:

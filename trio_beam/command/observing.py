@@ -75,7 +75,7 @@ def close_trace(trace: Trace | None) -> int:
     return int(trace.error is not None)
 
 
-def open_log(level: str | None) -> Observer | None:
+def open_log(level: str | None) -> Log | None:
     """Print log records on standard error, and return the observer that writes them, if asked for."""
     if level is None:
         return None
@@ -88,16 +88,16 @@ def open_log(level: str | None) -> Observer | None:
     return Log(logger)
 
 
-def observers_of_search(trace: Trace | None, log: Observer | None, label: str) -> list[Observer]:
+def observers_of_search(trace: Trace | None, log: Log | None, label: str) -> list[Observer]:
     """Return the observers of one of many searches.
 
     Args:
         trace: as it was opened.
         log: as it was opened.
-        label: written in the trace.
+        label: written in the trace, and in each line of the log.
     """
     traced = [] if trace is None else [trace.search(label)]
-    return traced if log is None else [*traced, log]
+    return traced if log is None else [*traced, log.search(label)]
 
 
 class _OneLine(logging.Formatter):

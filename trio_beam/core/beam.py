@@ -112,6 +112,12 @@ class Beam:
         return text[: len(text) - self.trim] if self.trim else text
 
     @property
+    def added_text(self) -> str:
+        """What the last block adds to the text, without what a stop string removes of it."""
+        text = self.fragment + (self.pending.decode("utf-8", "replace") if self.ended else "")
+        return text[: max(0, len(text) - self.trim)] if self.trim else text
+
+    @property
     def text(self) -> str:
         """The answer, without the thinking before it; "" if it has not begun. Costs as `full_text`."""
         text = self.full_text

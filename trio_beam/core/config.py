@@ -1,4 +1,4 @@
-"""The configuration of a block-level beam search, and the interfaces of its parts.
+"""The configuration of a block-level beam search, and the interface of its selection.
 
 Both are in one module because they refer to each other.
 """
@@ -6,21 +6,19 @@ Both are in one module because they refer to each other.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import attrs
 
+from trio_beam.core.answer_rule import ANSWERS, AnswerRule, check_confidence
 from trio_beam.core.beam import Beam
 from trio_beam.core.confidence import Confidence
 from trio_beam.core.delimiters import BLOCKS, Steps
-from trio_beam.core.model_scorer import ModelScorer
-from trio_beam.core.ranking import best_first
-from trio_beam.core.reference import has_proposals
+from trio_beam.core.population import Population, ScoredRound
+from trio_beam.core.reference import check_reference
 from trio_beam.core.registry import Registry
-from trio_beam.core.result import Votes
-from trio_beam.core.reward_scorer import RewardScorer
-from trio_beam.core.settling import Settling
+from trio_beam.core.scorer import SCORERS, AnyScorer, scorer_parameter
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import boolean, documented, integer, number, one_of, part
 from trio_beam.errors import ConfigError
@@ -33,69 +31,6 @@ class Lookahead:
 
     tokens: int = integer(minimum=1, unit="tokens", help="Length of a rollout.")
     rollouts: int = integer(4, minimum=1, help="Rollouts per candidate.")
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class ScoredRound:
-    """A round whose candidates have all arrived and been scored.
-
-    Attributes:
-        number: of the round, from 1.
-        ended: beams that ended in earlier rounds, best first.
-        carried: beams at the maximum length, which were not expanded.
-        groups: the candidates of each expanded beam, in sample order.
-        chance: returns a uniform number in [0, 1) for a name.
-        futures: for each candidate with rollouts, the estimated log (nats) of the sum of p^alpha over its
-            futures.
-    """
-
-    number: int
-    ended: Sequence[Beam]
-    carried: Sequence[Beam]
-    groups: Sequence[Sequence[Beam]]
-    chance: Callable[[str], float]
-    futures: Mapping[Beam, float] = attrs.field(factory=dict)
-
-    @property
-    def candidates(self) -> list[Beam]:
-        """The candidates of the round and the carried beams, best first."""
-        return best_first([*self.carried, *(beam for group in self.groups for beam in group)])
-
-    def families(self, n_per_beam: int) -> list[Sequence[Beam]]:
-        """Group the candidates into families, of which each may keep one beam."""
-        if self.number > 1:
-            return [group for group in self.groups if group]
-        # All candidates come from the empty beam, which stands for `beam_width` beams.
-        everybody = [beam for group in self.groups for beam in group]
-        starts = range(0, len(everybody), n_per_beam)
-        return [everybody[start : start + n_per_beam] for start in starts]
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Population:
-    """The beams kept after a round.
-
-    Attributes:
-        active: beams to be expanded further, best first.
-        ended: ended beams, best first.
-        exponent: with weights, the power of p by which they were drawn, or would have been.
-        effective_sample_size: with weights, that under this power, before they were drawn.
-        resampled: whether they were drawn from all.
-    """
-
-    active: Sequence[Beam]
-    ended: Sequence[Beam]
-    exponent: float | None = None
-    effective_sample_size: float | None = None
-    resampled: bool = False
-
-    @classmethod
-    def of(cls, beams: Sequence[Beam]) -> Population:
-        """Divide beams into active and ended ones."""
-        return cls(
-            active=[beam for beam in beams if not beam.ended],
-            ended=[beam for beam in beams if beam.ended],
-        )
 
 
 class Selection(ABC):
@@ -129,56 +64,7 @@ class Selection(ABC):
         return ()
 
 
-class AnswerRule(ABC):
-    """A rule that chooses the answer among the final beams."""
-
-    @property
-    def settles(self) -> bool:
-        """Whether it may be settled before all samples are there."""
-        return False
-
-    def without_effect(self) -> dict[str, str]:
-        """Return the options that change nothing beside the others, each with the reason."""
-        return {}
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether it is settled only when no sample could change it any more."""
-        return not self.settles
-
-    @property
-    def needs_confidence(self) -> bool:
-        """Whether it reads the confidence of beams."""
-        return False
-
-    def settling(self, samples: int) -> Settling | None:
-        """Return what tells when the answer is settled, given the number of samples; None: nothing does."""
-        del samples
-        return None
-
-    @abstractmethod
-    def choose(self, beams: Sequence[Beam]) -> tuple[list[Beam], Votes]:
-        """Order the beams, the answer first.
-
-        Args:
-            beams: best first.
-
-        Returns:
-            The beams in the new order, and the shares of the votes, () without a vote.
-
-        Raises:
-            VoteError: the beams cannot be voted on.
-        """
-
-    def effective_votes(self, beams: Sequence[Beam]) -> float:
-        """Return how many independent equal votes are worth as much as those of `choose`; 0 without."""
-        del beams
-        return 0.0
-
-
-SELECTIONS: Registry[type[Selection]] = Registry("selection")
-SCORERS: Registry[Any] = Registry("scorer")
-ANSWERS: Registry[type[AnswerRule]] = Registry("answer")
+SELECTIONS: Registry[type[Selection]] = Registry("selection", "trio_beam.selection")
 
 
 @documented
@@ -222,13 +108,8 @@ class BeamSearchConfig(Strategy):
         accepted="a Selection",
         help="Rule for the candidates to keep.",
     )
-    scorer: str | AnyScorer = part(
-        ModelScorer,
-        "power",
-        registry=SCORERS,
-        accepts=lambda value: isinstance(value, RewardScorer) or callable(value),
-        accepted="a function, a Judge or a RewardModel",
-        help="Scorer of candidates, higher is better; of particles, the reward beside p^alpha.",
+    scorer: str | AnyScorer = scorer_parameter(
+        "Scorer of candidates, higher is better; of particles, the reward beside p^alpha."
     )
     answer: str | AnswerRule = part(
         AnswerRule,
@@ -269,7 +150,7 @@ class BeamSearchConfig(Strategy):
             )
         if self.one_by_one:
             _check_one_by_one(self)
-        _check_confidence(self)
+        check_confidence(self.answer_part, self.confidence)
         steps = self.block_part
         if steps is not None and steps.min_tokens > self.tokens_per_step:
             bound = f"with min_tokens of at most tokens_per_step ({self.tokens_per_step})"
@@ -283,13 +164,8 @@ class BeamSearchConfig(Strategy):
             raise ConfigError(
                 "min_beams", f"at most beam_width ({self.beam_width})", self.min_beams
             )
-        for name in ("max_total_tokens", "max_completion_tokens"):
-            limit = getattr(self, name)
-            if limit is not None and limit < self.samples_per_round:
-                bound = (
-                    f"at least beam_width * n_per_beam ({self.samples_per_round}), one token each"
-                )
-                raise ConfigError(name, bound, limit)
+        samples = self.samples_per_round
+        self.check_budgets(samples, f"beam_width * n_per_beam ({samples}), one token each")
 
     def without_effect(self) -> dict[str, str]:
         """Return the fields that change nothing beside the others, each with the reason."""
@@ -440,19 +316,6 @@ def _check_enumeration(config: BeamSearchConfig) -> None:
         raise ConfigError("proposal", bound, config.proposal)
 
 
-def _check_confidence(config: BeamSearchConfig) -> None:
-    answer, confidence = config.answer_part, config.confidence
-    if confidence is not None and answer.settles and not answer.is_certain:
-        bound = (
-            "None with an answer that settles with some probability: the first samples, which set the"
-            " threshold, are not like the others"
-        )
-        raise ConfigError("confidence", bound, confidence)
-    if answer.needs_confidence and (confidence is None or not confidence.top):
-        bound = "a Confidence, with top from 1 up, if the answer is a vote by confidence"
-        raise ConfigError("confidence", bound, confidence)
-
-
 def _check_one_by_one(config: BeamSearchConfig) -> None:
     """Raise `ConfigError` unless all samples are drawn in one round, and all of them are kept."""
     what = "with confidence" if config.confidence else "with an answer that settles"
@@ -489,18 +352,7 @@ def _check_reference(config: BeamSearchConfig) -> None:
     reference = config.selection_part.reference
     if reference is None:
         return
-    name = "reference"
-    whole = reference.ended or reference.length == config.max_tokens
-    if not whole or not 0 < reference.length <= config.max_tokens:
-        bound = f"a text that has ended, or has max_tokens ({config.max_tokens}) tokens"
-        raise ConfigError(name, bound, reference.length)
-    if reference.forced:
-        raise ConfigError(name, "a text without forced tokens", reference.text)
-    if reference.logprob is None:
-        raise ConfigError(name, "a text with log-probabilities", None)
-    if config.proposal_temperature != 1 and not has_proposals(reference):
-        bound = f"sampled at the proposal_temperature ({config.proposal_temperature:g}), or this 1"
-        raise ConfigError(name, bound, reference.text)
+    check_reference(reference, config.max_tokens, config.proposal_temperature)
     for field, value, good in (
         ("n_per_beam", config.n_per_beam, 1),
         ("moves", config.selection_part.moves, 0),
@@ -510,14 +362,3 @@ def _check_reference(config: BeamSearchConfig) -> None:
             raise ConfigError(field, f"{good!r} with a reference", value)
     if config.beam_width < 2:
         raise ConfigError("beam_width", "at least 2 with a reference, which is one", 1)
-
-
-#: Returns a score for each candidate of a round; higher is better. A beam's own `score` is not yet set
-#: when the scorer receives it. Its `logprob` is None unless the scorer has a true attribute
-#: ``needs_logprobs`` (or ``top_logprobs`` is above 0).
-#: The second argument is the search's configuration, a `BeamSearchConfig` or an `McmcConfig`.
-Scorer: TypeAlias = Callable[[Sequence[Beam], Any], Sequence[float]]
-#: An asynchronous scorer.
-AsyncScorer: TypeAlias = Callable[[Sequence[Beam], Any], Awaitable[Sequence[float]]]
-#: Any scorer but a name.
-AnyScorer: TypeAlias = Scorer | AsyncScorer | ModelScorer | RewardScorer

@@ -16,6 +16,7 @@ from trio_beam.core.block import Continuation
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.price import Price
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import (
     EndpointPaused,
@@ -36,7 +37,7 @@ from trio_beam.core.result import (
     StopReason,
 )
 from trio_beam.core.reward_scorer import RewardScorer
-from trio_beam.core.usage import Usage
+from trio_beam.core.usage import NOTHING_RESERVED, Reserved, Usage
 from trio_beam.errors import EndpointError
 
 #: Purpose of a round's requests: to expand beams, to evaluate candidates by rollouts, a judge or a reward
@@ -71,13 +72,15 @@ class PromptPrepared(SearchEvent):
         prompt_length: length of the prompt in tokens, or an upper bound; 0 if unknown.
         opens_thinking: whether the prompt, or the template around it, has opened the model's thinking.
         usage: cost of the preparation.
-        reserved: completion and prompt tokens that count against the budget.
+        price: of the model's tokens; None if unknown.
+        reserved: completion tokens, prompt tokens and US dollars that count against the budget.
     """
 
     prompt_length: int = 0
     opens_thinking: bool = False
     usage: Usage = NO_USAGE
-    reserved: tuple[int, int] = (0, 0)
+    price: Price | None = None
+    reserved: Reserved = NOTHING_RESERVED
 
 
 @attrs.frozen(kw_only=True)
@@ -119,7 +122,7 @@ class SamplesReceived(SearchEvent):
         exhausted: whether the budget did not allow a request.
         prompt_length: length of the prompt in tokens as it is known now; 0 if unknown.
         usage: cost of the search (of the chain) so far.
-        reserved: completion and prompt tokens that count against the budget.
+        reserved: completion tokens, prompt tokens and US dollars that count against the budget.
     """
 
     round: int
@@ -138,7 +141,7 @@ class SamplesReceived(SearchEvent):
     exhausted: bool = False
     prompt_length: int = 0
     usage: Usage = NO_USAGE
-    reserved: tuple[int, int] = (0, 0)
+    reserved: Reserved = NOTHING_RESERVED
 
 
 @attrs.frozen(kw_only=True)

@@ -15,6 +15,7 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token, forced_token
 from trio_beam.core.confidence import ConfidenceLimit
+from trio_beam.core.price import Price
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import TAGS, closing_of, opening_tag
 from trio_beam.core.request_events import BEFORE_ROUNDS, RequestObserver, RequestOrigin
@@ -133,6 +134,7 @@ class Sampler(Protocol):
     - ``thinks_apart``: whether thinking arrives apart from the text or is hidden, so that no text can be
       continued.
     - ``ends_thinking``: whether the model itself keeps to ``SampleRequest.reasoning_budget``.
+    - ``price``: the `Price` of its tokens now.
     - ``force``: a coroutine method of a text and a `RequestContext` that returns the tokens to append to a
       beam for that text, with ``forced=True``; without it the text is one token.
     """
@@ -157,6 +159,12 @@ def prompt_length(sampler: Sampler) -> int:
     """Return the prompt's length in tokens or an upper bound, 0 if unknown."""
     length: int | None = getattr(sampler, "prompt_length", None)
     return length or 0
+
+
+def price_of(sampler: object) -> Price | None:
+    """Return the price of a sampler's or a model's tokens now; None if unknown."""
+    price: Price | None = getattr(sampler, "price", None)
+    return price
 
 
 def prompt_opens_thinking(sampler: Sampler, prompt: Prompt) -> bool:
@@ -195,7 +203,8 @@ async def forced_tokens(sampler: Sampler, text: str, context: RequestContext) ->
 class LanguageModel(Protocol):
     """Anything that can continue a prompt and report each token's log-probability.
 
-    One attribute is optional: ``extra_body``, the fields that every request has beside those of a strategy.
+    Two attributes are optional: ``extra_body``, the fields that every request has beside those of a strategy,
+    and ``price``, the `Price` of its tokens now.
     """
 
     async def start(self, prompt: Prompt, context: RequestContext) -> Sampler:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from trio_beam.core.config import SCORERS, AnyScorer
-from trio_beam.core.model_scorer import ModelScorer
-from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scorer import SCORERS, AnyScorer, scorer_parameter
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.validation import documented, integer, part
+from trio_beam.core.validation import documented, integer
 from trio_beam.errors import ConfigError
 
 
@@ -32,14 +30,7 @@ class McmcConfig(Strategy):
         help="Metropolis-Hastings steps after each block; 0 keeps the sampled proposal.",
     )
     chains: int = integer(1, minimum=1, help="Texts sampled independently and concurrently.")
-    scorer: str | AnyScorer = part(
-        ModelScorer,
-        "power",
-        registry=SCORERS,
-        accepts=lambda value: isinstance(value, RewardScorer) or callable(value),
-        accepted="a function, a Judge or a RewardModel",
-        help="Reward of texts, beside p^alpha; 'power': none.",
-    )
+    scorer: str | AnyScorer = scorer_parameter("Reward of texts, beside p^alpha; 'power': none.")
 
     def __attrs_post_init__(self) -> None:
         self.check_format(self.extra_body)
@@ -51,11 +42,7 @@ class McmcConfig(Strategy):
         if self.min_beams > self.chains:
             raise ConfigError("min_beams", f"at most chains ({self.chains})", self.min_beams)
         minimum = self.chains * self.limit(1)
-        for name in ("max_total_tokens", "max_completion_tokens"):
-            limit = getattr(self, name)
-            if limit is not None and limit < minimum:
-                bound = f"at least {minimum}, one block per chain"
-                raise ConfigError(name, bound, limit)
+        self.check_budgets(minimum, f"{minimum}, one block per chain")
 
     @property
     def max_beams(self) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
+from trio_beam.core.answer_rule import AnswerRule
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import AnswerRule
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import Votes
 

@@ -146,10 +146,17 @@ def _build_part(
     given = rest.pop(prefix + name, None)
     if isinstance(given, Mapping) and kinds:
         inner = dict(given)
-        word = inner.pop(_NAME, name)
+        path = f"{prefix}{name}."
+        word = inner.pop(_NAME, name if name in kinds else None)
+        if word is None:
+            raise ConfigError(path + _NAME, "given", None)
         if not isinstance(word, str) or word not in kinds:
-            parameter.check(f"{prefix}{name}.{_NAME}", word)
-        own[name] = build(kinds[word], inner)
+            names = ", ".join(map(repr, sorted(kinds)))
+            raise ConfigError(path + _NAME, f"one of {names}", word)
+        try:
+            own[name] = build(kinds[word], inner)
+        except ConfigError as error:
+            raise _renamed(error, path) from None
         return
     if given is not None and not (isinstance(given, str) and given in kinds):
         own[name] = given  # an object, a function or an unknown name: the validator decides
@@ -200,7 +207,9 @@ def _prefix(prefix: str, word: str, kind: type) -> str:
 def _renamed(error: ConfigError, prefix: str) -> ConfigError:
     """Return the error with the option's name instead of the field's."""
     renamed = ConfigError(prefix + error.field, error.bound, None)
-    renamed.args = (f"{prefix}{error}",)
+    words = str(error)
+    at_once = words.startswith(error.field)
+    renamed.args = (prefix + words if at_once else f"{prefix.rstrip('.')}: {words}",)
     return renamed
 
 

@@ -9,12 +9,38 @@ from __future__ import annotations
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation, Token, known
+from trio_beam.errors import ConfigError
 
 
 def has_proposals(reference: Beam) -> bool:
     """Return whether each block knows its log-probability at the temperature it was sampled at."""
     blocks = [beam.continuation for beam in reference.lineage()]
     return all(block is None or block.proposal is not None for block in blocks)
+
+
+def check_reference(reference: Beam, max_tokens: int, temperature: float) -> None:
+    """Refuse a text that no particle of a search could have sampled.
+
+    Args:
+        reference: the text.
+        max_tokens: maximum length of a text of the search, in tokens.
+        temperature: at which the search samples.
+
+    Raises:
+        ConfigError: names the reason.
+    """
+    name = "reference"
+    whole = reference.ended or reference.length == max_tokens
+    if not whole or not 0 < reference.length <= max_tokens:
+        bound = f"a text that has ended, or has max_tokens ({max_tokens}) tokens"
+        raise ConfigError(name, bound, reference.length)
+    if reference.forced:
+        raise ConfigError(name, "a text without forced tokens", reference.text)
+    if reference.logprob is None:
+        raise ConfigError(name, "a text with log-probabilities", None)
+    if temperature != 1 and not has_proposals(reference):
+        bound = f"sampled at the proposal_temperature ({temperature:g}), or this 1"
+        raise ConfigError(name, bound, reference.text)
 
 
 def next_block(reference: Beam, start: int, count: int) -> Continuation:

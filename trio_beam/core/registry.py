@@ -14,19 +14,29 @@ E = TypeVar("E")
 
 
 class Registry(Generic[T]):
-    """A table of named entries, which files add with the decorator `register`."""
+    """A table of named entries, which files add with the decorator `register`.
 
-    def __init__(self, kind: str) -> None:
+    Args:
+        kind: what an entry is, in messages.
+        packages: those whose modules add entries; imported when the table is first read, since they are
+            above the table.
+    """
+
+    def __init__(self, kind: str, *packages: str) -> None:
         self.kind = kind
-        self._entries: dict[str, T] = {}
+        self.packages = packages
+        self._added: dict[str, T] = {}
+        self._complete = not packages
 
     def register(self, name: str) -> Callable[[E], E]:
         """Return a decorator that registers an entry under an unused name."""
 
         def add(entry: E) -> E:
-            if name in self._entries:
+            # What registers while the table is being completed must not wait for it.
+            ours = not self.packages or entry.__module__.startswith(self.packages)
+            if name in (self._added if ours else self._entries()):
                 raise ConfigError(self.kind, "a name that is not taken", name)
-            self._entries[name] = entry  # type: ignore[assignment]  # E is a T, which Python cannot say
+            self._added[name] = entry  # type: ignore[assignment]  # E is a T, which Python cannot say
             return entry
 
         return add
@@ -38,19 +48,19 @@ class Registry(Generic[T]):
             ConfigError: there is none.
         """
         self.check(self.kind, name)
-        return self._entries[name]
+        return self._added[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries()
 
     def check(self, field: str, name: object) -> None:
         """Raise `ConfigError` about `field` unless the name is registered."""
-        if not isinstance(name, str) or name not in self._entries:
+        if not isinstance(name, str) or name not in self._entries():
             raise ConfigError(field, f"one of {', '.join(map(repr, self.names()))}", name)
 
     def names(self) -> list[str]:
         """Return the registered names, sorted."""
-        return sorted(self._entries)
+        return sorted(self._entries())
 
     def part(self, given: Any) -> Any:
         """Return the part for a name, with default parameters; return a part unchanged.
@@ -62,6 +72,13 @@ class Registry(Generic[T]):
             return given
         entry = self[given]
         return entry() if isinstance(entry, type) else entry
+
+    def _entries(self) -> dict[str, T]:
+        if not self._complete:
+            for package in self.packages:
+                load_all(package)
+            self._complete = True  # last, so that another thread waits for the imports
+        return self._added
 
 
 def load_all(package: str) -> None:

@@ -8,19 +8,22 @@ from html import escape
 from trio_beam.core.beam import Beam
 from trio_beam.core.printable import printable
 
-_SHOWN = 500
+#: Characters of a text, and beams. Lists are nested no deeper than there are beams.
+_SHOWN, _SHOWN_BEAMS = 500, 100
 
 
 def beams_as_html(beams: Sequence[Beam], caption: str) -> str:
-    """Return the tree of beams, each block below the one that it continues, the answer in bold.
+    """Return the tree of the best beams, each block below the one that it continues, the answer in bold.
 
     Args:
         beams: best first.
         caption: shown above them.
     """
-    lineages = [beam.lineage() for beam in beams]
-    places = list(range(len(beams)))
-    return f"<div><p>{_text(caption)}</p>{_list(beams, lineages, places, 0)}</div>"
+    lineages = [beam.lineage() for beam in beams[:_SHOWN_BEAMS]]
+    tree = _list(beams, lineages, list(range(len(lineages))), 0)
+    left_out = len(beams) - len(lineages)
+    more = f"<p>and {left_out:,} more beams, in <code>beams</code></p>" if left_out else ""
+    return f"<div><p>{_text(caption)}</p>{tree}{more}</div>"
 
 
 def _list(
@@ -41,7 +44,7 @@ def _item(
     first = lineages[family[0]]
     text = ""
     while True:  # what goes on in one way only is one item
-        text += first[depth].fragment
+        text += first[depth].added_text
         depth += 1
         ends = [place for place in family if len(lineages[place]) == depth]
         nexts = {

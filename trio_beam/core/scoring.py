@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias, TypeVar, cast
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import BeamSearchConfig, Scorer
+from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.mcmc_config import McmcConfig
+from trio_beam.core.scorer import Scorer
 from trio_beam.errors import ScorerError
 
 S = TypeVar("S", bound=Callable[..., object])

@@ -15,6 +15,43 @@ from trio_beam.errors import ConfigError
 _DEVIATIONS = 1.959963984540054
 
 
+#: Of Student's t distribution with 1, 2, ... degrees of freedom, within which 95 % lie.
+_T = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281)
+
+
+def sum_interval(values: Sequence[float], count: int) -> tuple[float, tuple[float, float] | None]:
+    """Estimate the sum of `count` values of which some are known, with a 95 % prediction interval.
+
+    It assumes that those are a random sample, with about normal means.
+
+    Args:
+        values: the known ones, none below 0; at least one.
+        count: of all.
+
+    Returns:
+        The sum and its interval; None with a single value.
+    """
+    known, left = len(values), count - len(values)
+    mean = math.fsum(values) / known
+    sum_known = math.fsum(values)
+    total = sum_known + left * mean
+    if known == 1 and left:
+        return total, None
+    variance = math.fsum((value - mean) ** 2 for value in values) / max(1, known - 1)
+    # Of what is left, and of the estimate of its mean.
+    half = _t(known - 1) * math.sqrt(variance * left * (1 + left / known)) if left else 0.0
+    return total, (max(sum_known, total - half), total + half)
+
+
+def _t(degrees: int) -> float:
+    """Return the 97.5 % quantile of Student's t distribution; beyond a table, by Cornish and Fisher."""
+    if degrees <= len(_T):
+        return _T[degrees - 1]
+    z = _DEVIATIONS
+    first = (z**3 + z) / 4
+    return z + first / degrees + (5 * z**5 + 16 * z**3 + 3 * z) / 96 / degrees**2
+
+
 def wilson_interval(share: float, count: float) -> tuple[float, float]:
     """Return a 95 % interval for a probability (Wilson 1927, "Probable inference").
 

@@ -10,11 +10,11 @@ import attrs
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
 from trio_beam.core.confidence import ConfidenceLimit
-from trio_beam.core.config import AsyncScorer
 from trio_beam.core.events import Event, Purpose
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import BeamFailure, StopReason
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scorer import AsyncScorer
 from trio_beam.core.strategy import Strategy
 from trio_beam.errors import EndpointError, ScorerError
 

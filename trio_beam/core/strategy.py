@@ -9,6 +9,7 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.extra_body import NO_FIELDS, as_fields, format_fields
+from trio_beam.core.price import decimal_of
 from trio_beam.core.reasoning import Thinking
 from trio_beam.core.usage import Budget
 from trio_beam.core.validation import (
@@ -148,6 +149,15 @@ class Strategy:
         topic="failure and time",
         help="Budget of requests, including retries and hedges.",
     )
+    max_cost: float | None = number(
+        None,
+        above=0,
+        optional=True,
+        unit="USD",
+        topic="failure and time",
+        help="Budget of money over all requests, for a model whose price is known. A request that could"
+        " exceed it is not sent.",
+    )
 
     @property
     def budget(self) -> Budget:
@@ -156,6 +166,7 @@ class Strategy:
             total_tokens=self.max_total_tokens,
             completion_tokens=self.max_completion_tokens,
             requests=self.max_requests,
+            cost=None if self.max_cost is None else decimal_of(self.max_cost),
         )
 
     @property
@@ -210,6 +221,21 @@ class Strategy:
             )
             error.args = (message,)
             raise error
+
+    def check_budgets(self, minimum: int, bound: str) -> None:
+        """Refuse a budget that does not suffice for a first round.
+
+        Args:
+            minimum: number of tokens of one.
+            bound: the same for the message.
+
+        Raises:
+            ConfigError: names the budget and its bound.
+        """
+        for name in ("max_total_tokens", "max_completion_tokens"):
+            limit = getattr(self, name)
+            if limit is not None and limit < minimum:
+                raise ConfigError(name, f"at least {bound}", limit)
 
     @property
     def one_block_instead(self) -> str | None:

@@ -291,6 +291,9 @@ def documented(owner: type[T]) -> type[T]:
     """Class decorator: append the declared parameters to the docstring, as its ``Attributes``."""
     lines = []
     for name, parameter in parameters_of(owner).items():
+        if parameter.registry is not None and parameter.registry.packages:
+            # Its entries are above the class: they cannot be imported yet.
+            parameter = attrs.evolve(parameter, registry=None)  # noqa: PLW2901
         bound = parameter.bound + (f", in {parameter.unit}" if parameter.unit else "")
         words = f"{name}: {parameter.help} {bound[:1].upper()}{bound[1:]}."
         lines += textwrap.wrap(words, 100, initial_indent=" " * 8, subsequent_indent=" " * 12)

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import attrs
 import msgspec
 
-from trio_beam.core.block import Continuation, Token, make_tokens, too_long
+from trio_beam.core.block import Continuation, Token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
@@ -37,33 +37,26 @@ from trio_beam.dialects.common.dialect import (
     check_choices,
     one_token_blocks,
 )
-from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of, splice
+from trio_beam.dialects.common.encoding import PrefixEncoder, encode_string, max_tokens_of
 from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest, abandoned
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.next_tokens import Candidate, Endings
-from trio_beam.dialects.common.sampled_tokens import SampledTokens, checked_logprobs
 from trio_beam.dialects.common.temperature import SHOWN, limit_top, reported
-from trio_beam.dialects.common.watch import watching, whole
-from trio_beam.dialects.llama_cpp_repair import Repairer, check_entries
-from trio_beam.dialects.llama_cpp_texts import force, unscored
+from trio_beam.dialects.common.watch import whole
+from trio_beam.dialects.llama_cpp_blocks import block_of
+from trio_beam.dialects.llama_cpp_repair import Repairer
+from trio_beam.dialects.llama_cpp_request import completion_request
+from trio_beam.dialects.llama_cpp_texts import force
 from trio_beam.dialects.llama_cpp_wire import (
-    FIELDS,
     SAMPLING,
-    STREAM_FIELDS,
-    TEXT_FIELD,
     Completion,
-    EntryWithTop,
     SampledCompletion,
     decode_props,
     decode_sampled,
     decode_slots,
     decode_template,
     decode_tokens,
-    decoder,
-    logprobs_in_event,
-    reason_of,
-    token_of,
 )
 from trio_beam.errors import BudgetExhausted, EndpointError, MalformedResponse
 
@@ -196,28 +189,14 @@ class LlamaCpp(Dialect):
                 prompt, request, False, prepared.constraint
             )
         for completion in completions:
-            if len(completion.tokens) > request.max_tokens:  # before each of them is repaired
-                raise MalformedResponse(too_long(len(completion.tokens), request.max_tokens))
-            if not request.shows_tokens:
-                continuations.append((yield from unscored(completion, request)))
-            elif len(completion.completion_probabilities) == len(completion.tokens):
-                continuations.append(self._complete_block(completion, request))
-            else:
-                tokens = yield from self._repairer.tokens(
-                    completion, prompt, request.top_logprobs, spent
-                )
-                continuations.append(
-                    Continuation(
-                        tokens=tuple(tokens),
-                        data=b"".join([token.bytes or b"" for token in tokens]),
-                        finish_reason=reason_of(completion, request),
-                    )
-                )
+            block = yield from block_of(self._repairer, completion, prompt, request, spent)
+            continuations.append(block)
         # Every choice counts the same prompt; it was evaluated once.
         evaluated = [max(0, some[0].tokens_evaluated) for some in (completions, lost) if some]
         result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=sum(evaluated) + sum(spent),
+            cached_tokens=completions[0].cached if completions else None,
             extra_generated=len(spent) + sum(len(one.tokens) + one.missing for one in lost),
         )
         return abandoned(result) if is_abandoned else result
@@ -275,7 +254,7 @@ class LlamaCpp(Dialect):
     ) -> Exchange[dict[int, SampledCompletion]]:
         """Request the same continuations, by index, with their sampling probabilities."""
         again = {**constraint, "post_sampling_probs": True}
-        wire = self._request(prompt, request, request.n, False, again)
+        wire = completion_request(self.model, prompt, request, request.n, False, again)
         response = yield attrs.evolve(wire, decode=decode_sampled)
         completions = response if isinstance(response, list) else [response]
         return {completion.index: completion for completion in completions}
@@ -320,7 +299,7 @@ class LlamaCpp(Dialect):
             1,
             self._fields,
             lambda n, _: {"n": n},
-            lambda _, n: self._request(prompt, request, n, stream, constraint),
+            lambda _, n: completion_request(self.model, prompt, request, n, stream, constraint),
         )
         response, is_abandoned = whole(response)
         completions: list[Completion] = response if isinstance(response, list) else [response]
@@ -331,44 +310,6 @@ class LlamaCpp(Dialect):
             self.limits.reduce_n(len(completions))
         return completions, is_abandoned
 
-    def _request(
-        self,
-        prompt: bytes,
-        request: SampleRequest,
-        n: int,
-        stream: bool,
-        more: Mapping[str, Any],
-    ) -> WireRequest[Any]:
-        shown = max(1, request.top_logprobs) if request.shows_tokens else 0
-        wanted = STREAM_FIELDS if stream else FIELDS
-        fields: dict[str, Any] = {
-            "model": self.model,
-            "n_predict": request.max_tokens,
-            "temperature": request.temperature,
-            "n_probs": shown,
-            "return_tokens": True,
-            "response_fields": wanted if request.shows_tokens else [*wanted, TEXT_FIELD],
-            **SAMPLING,
-            **more,
-        }
-        if n > 1:
-            fields["n_cmpl"] = n
-        if request.seed is not None:
-            fields["seed"] = request.seed
-        if stream:
-            fields["stream"] = True
-            if request.delimiters:
-                fields["stop"] = request.delimiters
-        return WireRequest(
-            path="/completion",
-            decode=decoder(top=request.top_logprobs > 0, stream=stream),
-            body=splice("prompt", b"[%s]" % prompt, fields),
-            at_root=True,
-            max_tokens=n * request.max_tokens,
-            alternatives=shown,
-            watch=watching(request.confidence if stream else None, logprobs_in_event),
-        )
-
     def _tokenize(self, text: str) -> Exchange[list[int]]:
         fields = {"content": text, "add_special": True, "parse_special": True}
         body = msgspec.json.encode(fields)
@@ -377,30 +318,3 @@ class LlamaCpp(Dialect):
         )
         ids: list[int] = response.tokens
         return ids
-
-    def _complete_block(self, completion: Completion, request: SampleRequest) -> Continuation:
-        """Build a block whose entries are complete."""
-        check_entries(completion)
-        entries, top = completion.completion_probabilities, request.top_logprobs
-        values = checked_logprobs(entry.logprob for entry in entries)
-        for entry in entries if top else ():
-            assert isinstance(entry, EntryWithTop)
-            checked_logprobs(other.logprob for other in entry.top_logprobs[:top])
-        if self._repairer.plain is None and entries:
-            self._repairer.note(token_of(entries[0], (), 0))
-        pieces = [bytes(entry.bytes) for entry in entries]
-
-        def make() -> list[Token]:
-            if top:
-                return [token_of(entry, (), top) for entry in entries]
-            texts, ids = [one.token for one in entries], [one.id for one in entries]
-            return make_tokens(texts, values, ids, pieces)
-
-        sampled = SampledTokens(pieces, [*completion.tokens], values, make)
-        return Continuation(
-            tokens=sampled.tokens,
-            data=b"".join(sampled.pieces),
-            finish_reason=reason_of(completion, request),
-            keys=sampled.keys,
-            logprob=sum(values),
-        )

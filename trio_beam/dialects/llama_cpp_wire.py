@@ -14,6 +14,8 @@ from trio_beam.dialects.common.sampled_tokens import checked_logprob
 from trio_beam.dialects.common.sse import decoder_of_stream, truncated_stream
 from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
 
+#: Prompt tokens that were in the cache. ``tokens_cached`` is something else: all that are in it afterwards.
+CACHED = "timings/cache_n"
 #: The response fields needed; the rest (settings, prompt) is longer than the block.
 FIELDS = [
     "tokens",
@@ -22,6 +24,7 @@ FIELDS = [
     "tokens_evaluated",
     "completion_probabilities",
     "index",
+    CACHED,
 ]
 #: Also needed of a stream: whether it ended, and how many tokens it omitted.
 STREAM_FIELDS = [*FIELDS, "stop", "tokens_predicted"]
@@ -69,6 +72,7 @@ class Completion(msgspec.Struct):
     stop_type: str = "limit"
     truncated: bool = False
     tokens_evaluated: int = 0
+    cached: int | None = msgspec.field(default=None, name=CACHED)
     completion_probabilities: list[Entry] = []
     index: int = 0
     missing: int = 0
@@ -169,6 +173,7 @@ def join_events(events: Sequence[Event], done: bool) -> list[Completion]:
             ended.add(event.index)
             completion.stop_type, completion.truncated = event.stop_type, event.truncated
             completion.tokens_evaluated = event.tokens_evaluated
+            completion.cached = event.cached
             completion.missing = max(0, event.tokens_predicted - len(completion.tokens))
     if not found or (ended != found.keys() and not done):
         raise truncated_stream()

@@ -36,6 +36,12 @@ from trio_beam.dialects.common.finish import is_cut, is_end
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import Negotiation
 from trio_beam.dialects.common.sampled_tokens import NO_LOGPROB
+from trio_beam.dialects.common.usage_counts import (
+    cached_tokens,
+    charged_tokens,
+    reasoning_tokens,
+    written_tokens,
+)
 from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_blocks import continuation_of
 from trio_beam.dialects.openai_chat import CONTINUATION_STYLES, ChatContinuation
@@ -47,7 +53,6 @@ from trio_beam.dialects.openai_wire import (
     decoder,
     hides_thinking,
     logprobs_in_chunk,
-    reasoning_tokens,
     tokens_in,
 )
 from trio_beam.dialects.text_blocks import text_blocks
@@ -285,6 +290,9 @@ class OpenAI(Dialect):
             continuations=tuple(blocks),
             prompt_tokens=count_in(completion.usage, "prompt_tokens") or 0,
             reasoning_tokens=reasoning_tokens(completion.usage),
+            cached_tokens=cached_tokens(completion.usage),
+            written_tokens=written_tokens(completion.usage),
+            charged_tokens=charged_tokens(completion.usage),
         )
 
 

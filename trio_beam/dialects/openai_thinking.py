@@ -16,7 +16,8 @@ from typing import Any
 
 from trio_beam.core.reasoning import split
 from trio_beam.dialects.common.negotiation import VALUE, OptionalField, Way
-from trio_beam.dialects.openai_wire import AnyChoice, reasoning_tokens
+from trio_beam.dialects.common.usage_counts import reasoning_tokens
+from trio_beam.dialects.openai_wire import AnyChoice
 from trio_beam.errors import RequestRejected
 
 _OTHERWISE = (

@@ -19,6 +19,12 @@ from trio_beam.dialects.common.finish import drop_failed, failure_of
 from trio_beam.dialects.common.sse import decoder_of_stream
 from trio_beam.dialects.common.stream_join import join_choices, join_lists
 from trio_beam.dialects.common.tool_calls import read_calls
+from trio_beam.dialects.common.usage_counts import (
+    cached_tokens,
+    charged_tokens,
+    reasoning_tokens,
+    written_tokens,
+)
 from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
 from trio_beam.errors import EndpointError, MalformedResponse
 
@@ -252,32 +258,38 @@ def _usage_of(chunks: Sequence[Chunk[Any]]) -> dict[str, int] | None:
     """Return the counts of a stream.
 
     Servers send them once for all choices (vLLM), once per choice, with or after it (llama.cpp), or as
-    running totals in every chunk. The prompt count is the same in all of them.
+    running totals in every chunk. The counts of the prompt are the same in all of them.
     """
-    prompt = alone = thought = 0
-    beside: dict[int, int] = {}
-    found = False
-    for chunk in chunks:
-        if chunk.usage is None:
-            continue
-        found = True
-        prompt = max(prompt, count_in(chunk.usage, "prompt_tokens") or 0)
-        tokens = count_in(chunk.usage, "completion_tokens") or 0
-        thought = max(thought, reasoning_tokens(chunk.usage) or 0)
-        if chunk.choices:
-            beside[chunk.choices[0].index or 0] = tokens
-        else:
-            alone += tokens
-    tokens = max(alone, sum(beside.values()))
-    counts = {"prompt_tokens": prompt, "completion_tokens": tokens, "reasoning_tokens": thought}
+    found = [chunk for chunk in chunks if chunk.usage is not None]
+    prompt = _most(found, lambda usage: count_in(usage, "prompt_tokens"))
+    counts = {
+        "prompt_tokens": prompt or 0,
+        "completion_tokens": _sum_of(found, lambda usage: count_in(usage, "completion_tokens")),
+        "total_tokens": (prompt or 0) + _sum_of(found, charged_tokens),
+        "reasoning_tokens": _most(found, reasoning_tokens) or 0,
+        "cache_write_tokens": _most(found, written_tokens) or 0,
+    }
+    cached = _most(found, cached_tokens)
+    if cached is not None:
+        counts["cached_tokens"] = cached
     return counts if found else None
 
 
-def reasoning_tokens(usage: Any) -> int | None:
-    """Return the number of tokens that were thinking, by the server's count; None if it has none."""
-    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
-    found = count_in(details, "reasoning_tokens")
-    return count_in(usage, "reasoning_tokens") if found is None else found
+def _most(chunks: Sequence[Chunk[Any]], read: Callable[[Any], int | None]) -> int | None:
+    counts = [read(chunk.usage) for chunk in chunks]
+    return max((count for count in counts if count is not None), default=None)
+
+
+def _sum_of(chunks: Sequence[Chunk[Any]], read: Callable[[Any], int | None]) -> int:
+    """Return the sum over all choices."""
+    alone, beside = 0, {}
+    for chunk in chunks:
+        count = read(chunk.usage) or 0
+        if chunk.choices:
+            beside[chunk.choices[0].index or 0] = count
+        else:
+            alone += count
+    return max(alone, sum(beside.values()))
 
 
 def hides_thinking(usage: Any) -> bool:

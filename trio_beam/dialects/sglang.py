@@ -7,10 +7,10 @@ follow. The call appeared in autumn 2025 for strings (pull request 9545) and by 
 Log-probabilities of sampled tokens are scaled by the temperature, unless the server was started with
 ``SGLANG_RETURN_ORIGINAL_LOGPROB``, which a client cannot see. Those of a prompt are not. At a
 temperature other than 1 and 0 (which is greedy and reported as at 1), the blocks are therefore sent
-again as part of the prompt and read from there (`_score_as_prompt`): one more request, and exact.
+again as part of the prompt and read from there (`sglang_repair`): one more request, and exact.
 
 The server decodes text with the tokens before it, but not partial characters: where a block may begin
-or end inside a character, its ids are detokenized together with some before them (`_spell`).
+or end inside a character, its ids are detokenized together with some before them.
 
 Seeds take effect only with ``--enable-deterministic-inference``. Such a server uses the same seed (42)
 for every request without one, so a search without a seed finds the same continuation everywhere.
@@ -32,20 +32,15 @@ import attrs
 import msgspec
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH, Token
+from trio_beam.core.block import Token
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.constraints import Constraint, template_arguments
 from trio_beam.dialects.common.detokenize import (
-    BROKEN,
-    added_bytes,
     forced_of,
     ids_of,
     last_ids,
-    last_text,
-    may_end_inside,
-    more_ids,
 )
 from trio_beam.dialects.common.dialect import DIALECTS, Api, check_choices
 from trio_beam.dialects.common.encoding import PrefixEncoder, splice
@@ -53,33 +48,22 @@ from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireReq
 from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens, labelled
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
-from trio_beam.dialects.sglang_blocks import Block, block_of, continuation_of
+from trio_beam.dialects.sglang_blocks import block_of, continuation_of
 from trio_beam.dialects.sglang_next_tokens import NextTokens, detokenize
+from trio_beam.dialects.sglang_repair import score_as_prompt, spell
 from trio_beam.dialects.sglang_wire import (
+    PLAIN,
     Generated,
     Tokenized,
     decode,
     decode_tokens,
-    reason_of,
     request_fields,
 )
 from trio_beam.errors import (
     ContextOverflow,
-    LogprobsUnavailable,
     MalformedResponse,
     RequestRejected,
 )
-
-#: Turns off everything that a model file or the server's preferences may turn on.
-_PLAIN: dict[str, Any] = {
-    "top_p": 1,
-    "top_k": -1,
-    "min_p": 0,
-    "frequency_penalty": 0,
-    "presence_penalty": 0,
-    "repetition_penalty": 1,
-}
-
 
 _TOP_LOGPROBS = OptionalField(
     name="top_logprobs", ways=(Way(fields={"top_logprobs": VALUE}),), is_limit=True
@@ -228,11 +212,19 @@ class SGLang(LabelScoringDialect):
         blocks = [block_of(one, request) for one in generated]
         prompt_tokens = max(0, generated[0].meta_info.prompt_tokens)
         if request.logprobs and request.temperature not in (0, 1):
-            prompt_tokens += yield from self._score_as_prompt(prompt, prepared, request, blocks)
-        yield from self._spell(prepared, request.beam, blocks)
+            prompt_tokens += yield from score_as_prompt(
+                self.model,
+                self.limits,
+                prompt,
+                len(prepared.ids) + request.beam.length,
+                request,
+                blocks,
+            )
+        yield from spell(self.model, prepared.ids, request.beam, blocks)
         return ExchangeResult(
             continuations=tuple(continuation_of(block, request) for block in blocks),
             prompt_tokens=prompt_tokens,
+            cached_tokens=generated[0].meta_info.cached_tokens,
         )
 
     def enumerate(
@@ -299,7 +291,7 @@ class SGLang(LabelScoringDialect):
         sampling: dict[str, Any] = {
             "max_new_tokens": request.max_tokens,
             "temperature": request.temperature,
-            **_PLAIN,
+            **PLAIN,
             **constraint,
         }
         ids = b"[%s]" % prompt
@@ -323,60 +315,3 @@ class SGLang(LabelScoringDialect):
             max_tokens=n * request.max_tokens,
             alternatives=top,
         )
-
-    def _score_as_prompt(
-        self, prompt: bytes, prepared: PreparedPrompt, request: SampleRequest, blocks: list[Block]
-    ) -> Exchange[int]:
-        """Read the blocks' log-probabilities as parts of prompts; return the prompt tokens spent."""
-        read = [block for block in blocks if block.rows]
-        if not read:
-            return 0
-        ids = b",".join([b"[%s%s]" % (prompt, more_ids(block.ids)) for block in read])
-        # The first token of the requested range has none, so start one token before the block.
-        start = len(prepared.ids) + request.beam.length - 1
-        sampling = {"max_new_tokens": 0, "temperature": 1, **_PLAIN}
-        top = self.limits.cap_logprobs(request.top_logprobs)
-        response = yield WireRequest(
-            path="/generate",
-            decode=decode,
-            body=splice(
-                "input_ids", b"[%s]" % ids, request_fields(self.model, sampling, top, start)
-            ),
-            at_root=True,
-            alternatives=top,
-        )
-        given: list[Generated] = response if isinstance(response, list) else [response]
-        if len(given) != len(read):
-            raise MalformedResponse(f"{len(given)} answers to {len(read)} prompts")
-        for block, one in zip(read, given, strict=True):
-            reason_of(one.meta_info)
-            count = len(block.rows)
-            rows = (one.meta_info.input_token_logprobs or [])[-count:]
-            if not rows:
-                raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
-            if [number for _, number, _ in rows] != block.ids:
-                raise MalformedResponse("the log-probabilities are not those of the tokens")
-            block.rows = rows
-            block.tops = (one.meta_info.input_top_logprobs or [])[-count:]
-        return sum(max(0, one.meta_info.prompt_tokens) for one in given)
-
-    def _spell(self, prepared: PreparedPrompt, beam: Beam, blocks: list[Block]) -> Exchange[None]:
-        """Set the blocks' bytes so that, joined to the beam's, they form complete characters."""
-        begins_inside = (last_text(beam) or "").endswith(BROKEN) or may_end_inside(beam)
-        unclear: list[Block] = []
-        for block in blocks:
-            block.data = block.text.encode("utf-8", "replace")
-            if block.visible and (begins_inside or block.text.endswith(BROKEN)):
-                unclear.append(block)
-        if not unclear:
-            return
-        before = last_ids(prepared.ids, beam)
-        lists = [before, *([*before, *block.visible] for block in unclear)]
-        known, *texts = yield from detokenize(self.model, lists)
-        for block, text in zip(unclear, texts, strict=True):
-            data = added_bytes(known, text, open_ended=block.reason == LENGTH)
-            if data is not None:
-                block.data = data
-            else:  # the tokenizer alters the preceding text: the ids are right, the text is close
-                block.data = block.text.rstrip(BROKEN).encode("utf-8", "replace")
-                block.exact = False

@@ -11,6 +11,16 @@ from trio_beam.dialects.common.encoding import decoder_of
 from trio_beam.dialects.common.sampled_tokens import checked_logprobs
 from trio_beam.errors import ServerError
 
+#: Turns off everything that a model file or the server's preferences may turn on.
+PLAIN: dict[str, Any] = {
+    "top_p": 1,
+    "top_k": -1,
+    "min_p": 0,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "repetition_penalty": 1,
+}
+
 #: Log-probability, token id, text.
 Row: TypeAlias = tuple[float | None, int, str | None]
 
@@ -29,6 +39,7 @@ class Meta(msgspec.Struct):
 
     finish_reason: Reason | None = None
     prompt_tokens: int = 0
+    cached_tokens: int | None = None
     completion_tokens: int | None = None
     output_token_logprobs: list[Row] | None = None
     output_top_logprobs: list[list[Row] | None] | None = None

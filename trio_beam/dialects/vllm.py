@@ -1,8 +1,8 @@
 """vLLM's completions call: token ids in and out.
 
 A string is sent verbatim in the first round; the response contains its token ids, and from then on
-prompt and beam are sent as ids. ``/tokenize`` renders a chat to ids by the server's template. A missing
-log-probability is requested again with the block as part of the prompt (``echo``).
+prompt and beam are sent as ids. ``/tokenize`` renders a chat to ids by the server's template. What a
+block lacks is requested again (`vllm_blocks`).
 
 vLLM omits a character from the text until it is complete and shows the tokens inside it as "". Where a
 block begins or ends inside a character, its ids are detokenized together with some before them.
@@ -20,14 +20,13 @@ from typing import Any, ClassVar
 import attrs
 import msgspec
 
-from trio_beam.core.beam import Beam
-from trio_beam.core.block import LENGTH, Continuation, Token, make_tokens, too_long
+from trio_beam.core.block import Continuation, Token
 from trio_beam.core.extra_body import format_fields
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
 from trio_beam.dialects.common.constraints import constraint_of, template_arguments
-from trio_beam.dialects.common.detokenize import ids_of, last_ids, last_text, may_end_inside
+from trio_beam.dialects.common.detokenize import ids_of, last_ids
 from trio_beam.dialects.common.dialect import DIALECTS, Api, check_choices
 from trio_beam.dialects.common.encoding import (
     PrefixEncoder,
@@ -37,19 +36,16 @@ from trio_beam.dialects.common.encoding import (
     splice,
 )
 from trio_beam.dialects.common.exchange import Exchange, ExchangeResult, WireRequest, abandoned
-from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens, labelled
+from trio_beam.dialects.common.labels import LabelScoringDialect, LabelTokens
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.common.negotiation import VALUE, Negotiation, OptionalField, Way
-from trio_beam.dialects.common.sampled_tokens import SampledTokens, all_best_of, checked_logprobs
+from trio_beam.dialects.common.usage_counts import cached_tokens, charged_tokens
 from trio_beam.dialects.common.watch import watching, whole
 from trio_beam.dialects.openai_fields import COMPLETION_FIELDS, plain_fields, values_of
-from trio_beam.dialects.vllm_next_tokens import (
-    ALTERNATIVES_BY_ID,
-    NextTokens,
-    alternatives_of,
-    tokenize,
-)
-from trio_beam.dialects.vllm_texts import BlockTexts, force, is_ended
+from trio_beam.dialects.vllm_blocks import block_of, labelled_block
+from trio_beam.dialects.vllm_next_tokens import ALTERNATIVES_BY_ID, NextTokens, tokenize
+from trio_beam.dialects.vllm_prompt import PreparedPrompt
+from trio_beam.dialects.vllm_texts import force
 from trio_beam.dialects.vllm_wire import (
     Choice,
     decode_tokenized,
@@ -58,11 +54,7 @@ from trio_beam.dialects.vllm_wire import (
     logprobs_in_chunk,
     read_running,
 )
-from trio_beam.errors import (
-    EndpointError,
-    LogprobsUnavailable,
-    MalformedResponse,
-)
+from trio_beam.errors import EndpointError, MalformedResponse
 
 #: Overrides the model's generation_config.json: only the temperature may shape the samples.
 _PLAIN: dict[str, Any] = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
@@ -70,25 +62,6 @@ _OWN_CONSTRAINT = re.compile("guided_|response_format$|structured_outputs$")
 _TOKEN_IDS = OptionalField(
     name="return_token_ids", ways=(Way(fields={"return_token_ids": VALUE}), Way(fields={}))
 )
-
-
-@attrs.define(kw_only=True, eq=False)
-class PreparedPrompt:
-    """A prompt: its text in JSON, its ids once known, or both."""
-
-    text: bytes | None
-    ids: list[int] | None
-    prefix: PrefixEncoder
-    constraint: Mapping[str, Any]
-    opening: str | None = None
-
-    def json(self, beam: Beam) -> bytes:
-        """Encode the prompt followed by a beam."""
-        if self.ids is None:
-            if beam.continuation is not None or self.text is None:
-                raise MalformedResponse("the server did not send the token ids of the prompt")
-            return self.text
-        return b"[%s%s]" % (",".join(map(str, self.ids)).encode(), self.prefix(beam))
 
 
 @DIALECTS.register("vllm")
@@ -201,7 +174,7 @@ class VLLM(LabelScoringDialect):
         spent: list[int] = []  # the prompt tokens of each repair
         known: list[str] = []  # the text before the blocks, decoded on demand
         for choice in choices:
-            continuation = yield from self._continuation(choice, prepared, request, spent, known)
+            continuation = yield from block_of(self.model, choice, prepared, request, spent, known)
             continuations.append(continuation)
         counted = count_in(completion.usage, "prompt_tokens")
         if self._fields.inexact:
@@ -209,6 +182,8 @@ class VLLM(LabelScoringDialect):
         result = ExchangeResult(
             continuations=tuple(continuations),
             prompt_tokens=(counted or 0) + sum(spent),
+            cached_tokens=cached_tokens(completion.usage),
+            charged_tokens=charged_tokens(completion.usage),
         )
         return abandoned(result) if is_abandoned else result
 
@@ -255,7 +230,7 @@ class VLLM(LabelScoringDialect):
             lambda fields, n: self._request(prepared, one, fields | wanted, n),
         )
         choice: Choice | None = next(iter(completion.choices), None)
-        scored = None if choice is None else _labelled(choice, labels)
+        scored = None if choice is None else labelled_block(choice, labels)
         if scored is None:
             return None
         counted = count_in(completion.usage, "prompt_tokens")
@@ -287,95 +262,3 @@ class VLLM(LabelScoringDialect):
             alternatives=request.top_logprobs,
             watch=watching(request.confidence, logprobs_in_chunk),
         )
-
-    def _continuation(
-        self,
-        choice: Choice,
-        prepared: PreparedPrompt,
-        request: SampleRequest,
-        spent: list[int],
-        known: list[str],
-    ) -> Exchange[Continuation]:
-        ids = choice.token_ids
-        if ids is None:
-            raise MalformedResponse(
-                "the server sends no token ids: use a newer vLLM, or dialect='openai'"
-            )
-        if len(ids) > request.max_tokens:
-            raise MalformedResponse(too_long(len(ids), request.max_tokens))
-        at_delimiter = isinstance(choice.stop_reason, str)
-        reason = LENGTH if at_delimiter else choice.finish_reason or LENGTH
-        if not ids:
-            return Continuation(tokens=(), data=b"", finish_reason=reason)
-        if not request.shows_tokens:
-            return (yield from self._texts(prepared, request.beam, known).unscored(choice, reason))
-        logprobs = choice.logprobs
-        if logprobs is None or len(logprobs.tokens) != len(ids):
-            raise LogprobsUnavailable("the server sent tokens without log-probabilities")
-        given = logprobs.token_logprobs
-        if len(given) != len(ids) or None in given:
-            given = yield from self._score_as_prompt(prepared, request.beam, ids, spent)
-        values = checked_logprobs(given)
-        texts = logprobs.tokens
-        rows = logprobs.top_logprobs or []
-        checked_logprobs(max(row.values()) for row in rows if row and request.top_logprobs)
-
-        def make() -> list[Token]:
-            shown = all_best_of(rows, request.top_logprobs, len(texts))
-            return make_tokens(texts, values, ids, top=shown)
-
-        pieces = [text.encode("utf-8", "replace") for text in texts]
-        sampled = SampledTokens(pieces, [*ids], values, make)
-        data = choice.text.encode("utf-8", "replace")
-        spelt = sampled.spell_truly(data, ended=is_ended(choice, reason))
-        begins_inside = last_text(request.beam) == "" or may_end_inside(request.beam)
-        if not spelt or begins_inside or (reason == LENGTH and not texts[-1]):
-            texts_of = self._texts(prepared, request.beam, known)
-            data = yield from texts_of.decode(choice, reason)
-        return Continuation(
-            tokens=sampled.tokens,
-            data=data,
-            finish_reason=reason,
-            keys=sampled.keys,
-            logprob=sum(values),
-        )
-
-    def _texts(self, prepared: PreparedPrompt, beam: Beam, known: list[str]) -> BlockTexts:
-        return BlockTexts(self.model, beam, last_ids(prepared.ids or [], beam), known)
-
-    def _score_as_prompt(
-        self, prepared: PreparedPrompt, beam: Beam, ids: list[int], spent: list[int]
-    ) -> Exchange[list[float | None]]:
-        """Request a block's log-probabilities as part of a prompt."""
-        if prepared.ids is None:
-            raise LogprobsUnavailable("the server sent tokens without log-probabilities")
-        whole = b"%s,%s]" % (prepared.json(beam)[:-1], ",".join(map(str, ids)).encode())
-        fields = {"model": self.model, "max_tokens": 0, "echo": True, "logprobs": 0}
-        response = yield WireRequest(
-            path="/completions",
-            decode=decoder(stream=False),
-            body=splice("prompt", whole, fields),
-        )
-        choice: Choice | None = next(iter(response.choices), None)
-        if choice is None or choice.logprobs is None:
-            raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
-        spent.append(count_in(response.usage, "prompt_tokens") or 0)
-        given = choice.logprobs.token_logprobs[-len(ids) :]
-        if len(given) < len(ids):
-            raise LogprobsUnavailable("the server sends no log-probabilities of a prompt")
-        return given
-
-
-def _labelled(choice: Choice, labels: Mapping[int, str]) -> Continuation | None:
-    """Return an answer of one token with its labels; None if the server did not score them all."""
-    ids, logprobs = choice.token_ids, choice.logprobs
-    if not ids or logprobs is None or None in logprobs.token_logprobs[:1]:
-        return None
-    (value,) = checked_logprobs(logprobs.token_logprobs[:1])
-    data = choice.text.encode("utf-8", "replace")
-    answer = Continuation(
-        tokens=(Token(choice.text, value, ids[0], data),),
-        data=data,
-        finish_reason=choice.finish_reason or LENGTH,
-    )
-    return labelled(answer, dict(alternatives_of(choice)), labels)

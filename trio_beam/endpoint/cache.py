@@ -183,7 +183,7 @@ class CachedExchange:
                 pass  # kept by another version; asked again
             else:
                 reservation.reserve(request.max_tokens)
-                reservation.responded(request.max_tokens)
+                reservation.responded(request.max_tokens, free=True)
                 context.meter.cached_responses += 1
                 self._cache.hits += 1
                 return value

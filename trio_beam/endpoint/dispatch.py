@@ -290,6 +290,7 @@ class Dispatcher:
             )
         except trio.Cancelled:
             self._count_cancelled(context)
+            reservation.lost(request.max_tokens)
             _emit_end(sent, context, start, "cancelled")
             raise
         except EndpointError as error:
@@ -322,7 +323,9 @@ class Dispatcher:
             limit = self.limiter.size
             self.limiter.overloaded(call.generation)
             self._note_limit(limit, context)
-        if not _may_have_generated(error):
+        if _may_have_generated(error):
+            call.reservation.lost(tokens)
+        else:
             call.reservation.refund(tokens)
             self.rates.settle(admission, 0)
         if isinstance(error, ConnectionFailed) and error.never_sent:

@@ -17,8 +17,9 @@ import trio
 
 from trio_beam.core.extra_body import as_fields
 from trio_beam.core.language_model import RequestContext
+from trio_beam.core.price import Price, Prices, decimal_of
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.usage import Reservation, UsageMeter
+from trio_beam.core.usage import Purse, Reservation, UsageMeter
 from trio_beam.core.validation import integer, number, one_of
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.exchange import Exchange
@@ -28,6 +29,7 @@ from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.endpoint.exchange import Exchanges
 from trio_beam.endpoint.limiter import FairLimiter
+from trio_beam.endpoint.pricing import Pricing
 from trio_beam.endpoint.probe import Probe
 from trio_beam.endpoint.rate_file import RateFile
 from trio_beam.endpoint.rate_limiter import RateLimiter
@@ -96,6 +98,7 @@ class _Settings:
     hedge_after: float | Literal["p95"] | None = number(above=0, optional=True, choices=("p95",))
     hedge_share: float = number(minimum=0, maximum=1)
     stream: bool | Literal["auto"] = one_of(False, True, "auto")
+    max_cost: float | None = number(above=0, optional=True, unit="USD")
 
 
 class Endpoint:
@@ -140,6 +143,12 @@ class Endpoint:
         stream: request server-sent events. The results are the same at more cost for both sides; it helps
             with servers that notice a cancelled request only while streaming (llama.cpp, when busy).
             ``"auto"``: if the dialect can.
+        prices: of the model's tokens, for `Usage.cost` and ``max_cost``. ``"auto"``: the list of the provider
+            at this address, or of the maker of a model that nobody else offers, by the package
+            genai-prices (extra ``prices``); the name of a provider there: its list; a `Prices`: a list of
+            your own; None: no price.
+        max_cost: US dollars that all searches together may cost; a search that would exceed it ends with
+            the best so far (``stop_reason="budget"``). None: no limit.
         retry: the retry policy.
         http_client: your own `httpx.AsyncClient` (certificates, hooks, a mock); it is used as it is and
             not closed. Its own timeouts apply: httpx's default of 5 seconds is too short for many blocks.
@@ -175,6 +184,8 @@ class Endpoint:
         hedge_after: float | Literal["p95"] | None = None,
         hedge_share: float = 0.1,
         stream: bool | Literal["auto"] = False,
+        prices: Prices | str | None = "auto",
+        max_cost: float | None = None,
         retry: RetryPolicy | None = None,
         http_client: AsyncClient | None = None,
         cache: str | os.PathLike[str] | ResponseCache | None = None,
@@ -192,6 +203,7 @@ class Endpoint:
             hedge_after=hedge_after,
             hedge_share=hedge_share,
             stream=stream,
+            max_cost=max_cost,
         )
         # No other key opens an embedded server; one that is meant for elsewhere stays here.
         own_key = local_api_key(base_url) if isinstance(base_url, str) else None
@@ -234,11 +246,13 @@ class Endpoint:
             hedge_after=hedge_after,
             hedge_share=hedge_share,
         )
+        self._purse = Purse(None if max_cost is None else decimal_of(max_cost))
         given = ResponseCache.of(cache)
         self._cache = None if given is None else OpenCache(given, self._address.identity)
         self._exchanges = Exchanges(
             dispatcher=self._dispatcher,
             base_url=self._address.base_url,
+            pricing=Pricing(prices, self._address.base_url, self._purse),
             extra_body=as_fields(extra_body),
             cache=self._cache,
         )
@@ -273,6 +287,16 @@ class Endpoint:
         return self._exchanges.extra_body
 
     @property
+    def price(self) -> Price | None:
+        """The price of the model's tokens now; None if unknown, as before the first search or probe."""
+        return self._exchanges.price
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether a request was refused for `max_cost`."""
+        return self._purse.refused
+
+    @property
     def is_open(self) -> bool:
         """Whether the endpoint is entered."""
         return self._http.is_open
@@ -297,7 +321,7 @@ class Endpoint:
             if self._cache is not None:
                 await self._cache.open()
         except BaseException:
-            await self._close()
+            await self._close()  # noqa: ASYNC102  # it is shielded, with a deadline
             raise
         return self
 
@@ -308,7 +332,7 @@ class Endpoint:
         traceback: TracebackType | None,
     ) -> None:
         """Close all connections; leave a caller's client open."""
-        await self._close()
+        await self._close()  # noqa: ASYNC102  # it is shielded, with a deadline
 
     async def _close(self) -> None:
         # Closing sockets does not wait, so a short shield suffices.

@@ -11,13 +11,17 @@ import trio
 
 from trio_beam.core.extra_body import NO_FIELDS, other_fields
 from trio_beam.core.language_model import RequestContext
-from trio_beam.core.usage import Reservation
+from trio_beam.core.price import Price
+from trio_beam.core.usage import Allotment, Reservation
 from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.endpoint.cache import CachedExchange, Draw, OpenCache
 from trio_beam.endpoint.dispatch import Dispatcher
+from trio_beam.endpoint.pricing import Pricing
 from trio_beam.errors import BudgetExhausted, EndpointError
 
 T = TypeVar("T")
+#: Tokens of a prompt by which something is learnt, with a template around it.
+_SHORT_PROMPT = 100
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -27,6 +31,7 @@ class Exchanges:
     Attributes:
         dispatcher: sends the requests.
         base_url: for errors that no single request caused.
+        pricing: the price of the model.
         extra_body: the caller's fields. Every request with a body has them, but grammars and tools, which the
             dialect puts where they belong.
         cache: answers what it was asked before; None: there is none.
@@ -35,6 +40,7 @@ class Exchanges:
 
     dispatcher: Dispatcher
     base_url: str
+    pricing: Pricing
     extra_body: Mapping[str, Any] = NO_FIELDS
     cache: OpenCache | None = None
     learning: trio.Lock = attrs.field(factory=trio.Lock)
@@ -52,6 +58,23 @@ class Exchanges:
     def with_fields(self, more: Mapping[str, Any]) -> Exchanges:
         """Return the same with further fields, which take precedence."""
         return attrs.evolve(self, extra_body={**self.extra_body, **more}) if more else self
+
+    @property
+    def price(self) -> Price | None:
+        """The price of the model's tokens now; None if unknown."""
+        return self.pricing.now(self.extra_body)
+
+    def reservation(
+        self,
+        context: RequestContext,
+        prompt_tokens: int,
+        allotment: Allotment | None = None,
+        least_prompt: int | None = None,
+    ) -> Reservation:
+        """Return a reservation at the model's price; the arguments are those of `UsageMeter.reservation`."""
+        return context.meter.reservation(
+            prompt_tokens, allotment, self.price, self.pricing.purse, least_prompt=least_prompt
+        )
 
     async def run(
         self,
@@ -95,6 +118,20 @@ class Exchanges:
             raise
         finally:
             exchange.close()
+
+    async def learn(
+        self, exchange: Exchange[T], context: RequestContext, draw: Draw | None = None
+    ) -> T:
+        """Run an exchange that does not sample; what it generates is charged for as an upper bound.
+
+        Raises:
+            EndpointError: as `run`.
+        """
+        reservation = self.reservation(context, _SHORT_PROMPT)
+        try:
+            return await self.run(exchange, context, reservation, draw)
+        finally:
+            reservation.close()
 
     async def _send(
         self,

@@ -11,13 +11,16 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token, too_long
 from trio_beam.core.extra_body import format_fields, has_tools, shapes
 from trio_beam.core.language_model import RequestContext, SampleRequest
+from trio_beam.core.price import Price, TokenCounts
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
+from trio_beam.core.usage import UsageMeter
 from trio_beam.dialects.common.dialect import Dialect, words_of
 from trio_beam.dialects.common.exchange import Exchange, ExchangeResult
 from trio_beam.endpoint.cache import Draw
 from trio_beam.endpoint.detect import DialectFinder
 from trio_beam.endpoint.exchange import Exchanges
+from trio_beam.endpoint.prompt_cache import cache_key
 from trio_beam.errors import ContextOverflow, EndpointError, MalformedResponse, RequestRejected
 
 #: A text has a token in so many bytes or, nearly always, more.
@@ -51,9 +54,12 @@ class DialectSampler:
             ConfigError: the server, or this prompt, cannot have a field of the caller's.
         """
         exchanges = exchanges.with_fields(prompt.extra_body)
+        key = cache_key(exchanges.base_url, prompt, exchanges.extra_body)
+        exchanges = exchanges.with_fields(key)
         prompt = attrs.evolve(prompt, extra_body=exchanges.extra_body)
         finder.check_tools(prompt)
         dialect = await finder.find(context)
+        await exchanges.pricing.look_up(dialect.model)
         if has_tools(prompt.extra_body) and not dialect.reads_tool_calls:
             dialect = await finder.by_text(dialect, context)
         sampler = cls(exchanges, finder, prompt, dialect, None, 0)
@@ -75,6 +81,11 @@ class DialectSampler:
     def prompt_length(self) -> int:
         """Prompt length in tokens by the server's count; an upper bound before the first response."""
         return self._length
+
+    @property
+    def price(self) -> Price | None:
+        """The price of the model's tokens now; None if unknown."""
+        return self._exchanges.price
 
     @property
     def opens_thinking(self) -> str | None:
@@ -102,10 +113,9 @@ class DialectSampler:
         async with self._exchanges.learning:
             forced = self._dialect.forced
             if text not in forced:
-                reservation = context.meter.reservation()
                 exchange = self._dialect.force(text)
                 draw = Draw(self._dialect.model)
-                forced[text] = await self._exchanges.run(exchange, context, reservation, draw)
+                forced[text] = await self._exchanges.learn(exchange, context, draw)
         return forced[text]
 
     async def sample(
@@ -138,10 +148,9 @@ class DialectSampler:
             raise _neither(first, second) from None
 
     async def _prepare(self, context: RequestContext) -> None:
-        reservation = context.meter.reservation()
         exchange = self._dialect.prepare(self._prompt)
         draw = Draw(self._dialect.model)
-        self._prepared = await self._exchanges.run(exchange, context, reservation, draw)
+        self._prepared = await self._exchanges.learn(exchange, context, draw)
         self._length = self._dialect.prompt_length(self._prepared)
 
     async def _text_sampler(self, context: RequestContext) -> DialectSampler:
@@ -217,11 +226,10 @@ class DialectSampler:
 
     async def _ask(self, request: SampleRequest, context: RequestContext) -> ExchangeResult:
         dialect = self._dialect
-        length = self._length + request.beam.length
+        sent = self._length + request.beam.length
         known = self._counted or dialect.takes_ids
-        reservation = context.meter.reservation(
-            length, context.allotment, least_prompt=length if known else length // _BYTES_PER_TOKEN
-        )
+        least = sent if known else sent // _BYTES_PER_TOKEN
+        reservation = self._exchanges.reservation(context, sent, context.allotment, least)
         ask = dialect.enumerate if request.enumerate else dialect.sample
         if request.labels:
             ask = dialect.score_labels
@@ -229,22 +237,24 @@ class DialectSampler:
             ask = dialect.sample_with_proposal_logprobs
         exchange = _checked(ask(self._prepared, request), request)
         draw = _draw_of(request, dialect.model)
-        result = await self._exchanges.run(exchange, context, reservation, draw)
+        try:
+            result = await self._exchanges.run(exchange, context, reservation, draw)
+        except BaseException:
+            reservation.close()
+            raise
         dialect.proved = True
         if any(block.reasoning is not None for block in result.continuations):
             dialect.thinks_apart = True
         generated = sum(continuation.generated for continuation in result.continuations)
         if result.abandoned:  # servers count at the end
-            result = attrs.evolve(
-                result, prompt_tokens=max(result.prompt_tokens, self._length + request.beam.length)
-            )
-        reservation.settle(generated + result.extra_generated, result.prompt_tokens)
-        context.meter.prompt_tokens += result.prompt_tokens
-        context.meter.completion_tokens += result.extra_generated
-        if result.reasoning_tokens is not None:
-            context.meter.reasoning_tokens = (
-                context.meter.reasoning_tokens or 0
-            ) + result.reasoning_tokens
+            result = attrs.evolve(result, prompt_tokens=max(result.prompt_tokens, sent))
+        reservation.settle(
+            generated + result.extra_generated,
+            result.prompt_tokens,
+            charged=_charged(result, generated, sent),
+            uncertain=result.abandoned or not result.prompt_tokens,
+        )
+        _count(result, context.meter)
         if result.prompt_tokens > request.beam.length:
             self._counted = True
             self._length = min(self._length, result.prompt_tokens - request.beam.length)
@@ -256,8 +266,28 @@ class DialectSampler:
             return
         async with self._exchanges.learning:
             if self._dialect.needs_settling(self._prepared, request):
-                reservation = context.meter.reservation()
-                await self._exchanges.run(self._dialect.settle(request), context, reservation)
+                await self._exchanges.learn(self._dialect.settle(request), context)
+
+
+def _charged(result: ExchangeResult, generated: int, sent: int) -> TokenCounts:
+    """Return what a server charges for: a prompt that it does not count as at most as long as it was sent."""
+    return TokenCounts.consistent(
+        prompt=result.prompt_tokens or sent,
+        cached=result.cached_tokens or 0,
+        written=result.written_tokens,
+        completion=max(generated, result.charged_tokens) + result.extra_generated,
+        reasoning=result.reasoning_tokens or 0,
+    )
+
+
+def _count(result: ExchangeResult, meter: UsageMeter) -> None:
+    """Count a result's tokens, but for those of its continuations, which the search counts."""
+    meter.prompt_tokens += result.prompt_tokens
+    meter.completion_tokens += result.extra_generated
+    if result.reasoning_tokens is not None:
+        meter.reasoning_tokens = (meter.reasoning_tokens or 0) + result.reasoning_tokens
+    if result.cached_tokens is not None:
+        meter.cached_tokens = (meter.cached_tokens or 0) + result.cached_tokens
 
 
 def _checked(

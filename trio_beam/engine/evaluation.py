@@ -15,9 +15,11 @@ from trio_beam.core.language_model import (
     RequestContext,
     Sampler,
     SampleRequest,
+    price_of,
     prompt_opens_thinking,
 )
 from trio_beam.core.model_scorer import ModelScorer, without_thinking
+from trio_beam.core.price import Price
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import Thinking
 from trio_beam.core.reward_scorer import RewardScorer
@@ -42,6 +44,11 @@ class QuestionSampler:
     scorer: ModelScorer
     prompt: Prompt
     thinking: Thinking = "auto"
+
+    @property
+    def price(self) -> Price | None:
+        """The price of the model's tokens now; None if unknown."""
+        return price_of(self.model)
 
     async def sample(
         self, request: SampleRequest, context: RequestContext

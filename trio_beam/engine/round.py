@@ -24,6 +24,7 @@ from trio_beam.core.language_model import (
     ends_thinking,
     forced_tokens,
     max_per_request,
+    price_of,
     prompt_length,
 )
 from trio_beam.core.reasoning import is_open
@@ -225,7 +226,8 @@ class _BeamTask:
         parts: list[_Part] = []
         for start in range(first, first + count, limit):
             size = min(limit, first + count - start)
-            allotment = self._meter.allot(size * self._max_tokens, prompt)
+            tokens = size * self._max_tokens
+            allotment = self._meter.allot(tokens, prompt, price_of(self._sampler))
             if allotment is None:
                 self._exhausted = True
                 break

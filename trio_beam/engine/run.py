@@ -29,6 +29,7 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.core.usage import UsageMeter
 from trio_beam.core.validation import check_number
 from trio_beam.engine.groups import unwrapped
+from trio_beam.engine.prices import note_prices
 from trio_beam.errors import (
     BudgetExhausted,
     ConfigError,
@@ -178,11 +179,13 @@ class Run(ABC, Generic[S]):
 
         Raises:
             BudgetExhausted: the budget does not allow it.
+            ConfigError: there is a budget of cost, but no price.
             SearchFailed: the preparation failed.
         """
         context = RequestContext(meter=self._meter, emit=self._emit)
         try:
             sampler = await self._model.start(self._prompt, context)
+            await note_prices(sampler, self._strategy, context)
         except EndpointError as error:
             raise self._not_started(error) from ExceptionGroup(_CAUSES, [error])
         self._meter.prompt_length = prompt_length(sampler)
@@ -195,6 +198,7 @@ class Run(ABC, Generic[S]):
             prompt_length=self._meter.prompt_length,
             opens_thinking=opens,
             usage=self._meter.usage(),
+            price=self._meter.price,
             reserved=self._meter.reserved,
         )
         self._emit(prepared)

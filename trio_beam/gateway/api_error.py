@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -25,8 +26,8 @@ from trio_beam.errors import (
 #: The `type` of an error by its status, where it is not ``"server_error"``.
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
-
 _BODY = "extra_body"
+NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
@@ -97,9 +98,9 @@ def of_config(
     words = message.removesuffix(value).replace(" or None", "").replace("a mapping", "an object")
     words = words.replace("one of True, False", "true or false")
     if words.startswith(error.field):  # under the name that the client knows
-        words = param.rpartition(".")[2] + words.removeprefix(error.field)
+        words = param.removeprefix("search.") + words.removeprefix(error.field)
     code = None
-    if words.startswith("there is no parameter"):
+    if "there is no parameter" in words:
         code = "unknown_parameter"
     elif error.bound == "given":
         code = "missing_required_parameter"
@@ -107,7 +108,9 @@ def of_config(
     return invalid(param, words + value, code)
 
 
-def of_library(error: TrioBeamError, passed: Collection[str] = ()) -> ApiError:
+def of_library(
+    error: TrioBeamError, passed: Collection[str] = (), fields: Mapping[str, str] = NO_FIELDS
+) -> ApiError:
     """Return the error that says what an error of the library says.
 
     The client's fault is a 4xx; the model server's, or that of whoever set the gateway up, a 5xx.
@@ -115,9 +118,10 @@ def of_library(error: TrioBeamError, passed: Collection[str] = ()) -> ApiError:
     Args:
         error: the error.
         passed: the fields for the model's server.
+        fields: of the request, by the parameters of its strategy that they give.
     """
     if isinstance(error, ConfigError):
-        return of_config(error, "search.extra_body" if error.field == _BODY else None, passed)
+        return of_config(error, fields.get(error.field), passed)
     if not isinstance(error, SearchFailed):
         return _of_cause(error, str(error), None, passed)
     causes = [failure.error for failure in error.failures]

@@ -72,9 +72,9 @@ class Gateway:
             self.admission, lambda: sum(one.is_lost for one in self.replicas.all)
         )
 
-    def all_observers_of(self, name: str) -> list[Observer]:
-        """Return the observers of a search, with that of the page."""
-        shown = [] if self.shown is None else [self.shown.observer(name)]
+    def all_observers_of(self, name: str, client: str) -> list[Observer]:
+        """Return the observers of a client's search, with that of the page."""
+        shown = [] if self.shown is None else [self.shown.observer(name, client)]
         return [*self.observers_of(name), *shown]
 
     def app(self) -> Door:
@@ -97,6 +97,7 @@ class Gateway:
                 Exception: _show_bug,
             },
         )
+        inner.router.redirect_slashes = False  # behind a proxy it would name the wrong scheme
         return Door(inner, keys=self.keys, hosts=self.hosts)
 
     async def parse(self, call: Call, headers: Headers, receive: Receive) -> SearchRequest:
@@ -110,9 +111,14 @@ class Gateway:
             model = await self.replicas.model_name()
         except TrioBeamError as error:
             raise of_library(error) from None
-        parser = Parser(model=model, aliases=self.aliases, default=self.default)
+        parser = Parser(
+            model=model,
+            aliases=self.aliases,
+            default=self.default,
+            longest=self.limits.max_answer_tokens,
+        )
         parsed = parser.parse(call, body, headers)
-        strategy = self.limits.applied_to(parsed.strategy, len(parsed.prompts))
+        strategy = self.limits.applied_to(parsed.strategy, len(parsed.prompts), parsed.given)
         return attrs.evolve(parsed, strategy=strategy)
 
     async def _models(self, request: Request) -> Response:
@@ -179,6 +185,8 @@ class _Searching:
         except ApiError as error:
             status = error.status
             raise
+        except ClientDisconnect:
+            raise
         except Exception:
             status = 500
             raise
@@ -189,15 +197,15 @@ class _Searching:
         gateway, started = self.gateway, trio.current_time()
         parsed = await gateway.parse(self.call, Headers(scope=scope), receive)
         kind = "chatcmpl" if self.call == "chat" else "cmpl"
-        name = f"{kind}-{uuid.uuid4().hex}"
+        name, client = f"{kind}-{uuid.uuid4().hex}", client_of(scope)
         answering = Answering(
             request=parsed,
             envelope=Envelope(request=parsed, id=name, created=int(time.time())),
-            observers_of=gateway.all_observers_of,
+            observers_of=lambda search: gateway.all_observers_of(search, client),
             model=gateway.replicas,
             admission=gateway.admission,
             deadlines=gateway.deadlines,
-            client=client_of(scope),
+            client=client,
             metrics=gateway.metrics,
             heart_beat=gateway.heart_beat,
             started=started,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -10,9 +10,12 @@ import attrs
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import documented, integer, number, parameters_of
 from trio_beam.gateway.api_error import invalid
+from trio_beam.gateway.strategy_of import Given
 
 #: Numbers that cost nothing, or limit what others cost.
-_BUDGETS = frozenset({"seed", "max_requests", "max_total_tokens", "max_completion_tokens"})
+_BUDGETS = frozenset(
+    {"seed", "max_requests", "max_total_tokens", "max_completion_tokens", "max_cost"}
+)
 _CODE = "limit_exceeded"
 #: Number of stop strings, and characters of each: every text is compared with all of them after each block.
 _MAX_STOPS, _MAX_STOP = 16, 1000
@@ -37,7 +40,7 @@ class Limits:
         8192, minimum=1, unit="tokens", help="Length of an answer (max_tokens of a request)."
     )
     max_prompts: int = integer(64, minimum=1, help="Prompts of a request, each with its search.")
-    max_cost: int | None = integer(
+    max_search_tokens: int | None = integer(
         None,
         minimum=1,
         optional=True,
@@ -46,12 +49,15 @@ class Limits:
         " budget has this one.",
     )
 
-    def applied_to(self, strategy: Strategy, prompts: int = 1) -> Strategy:
+    def applied_to(
+        self, strategy: Strategy, prompts: int = 1, given: Sequence[Given] = ()
+    ) -> Strategy:
         """Return the strategy, with a budget if searches must have one.
 
         Args:
             strategy: of each search.
             prompts: number of searches.
+            given: the parameters that the request itself gives.
 
         Raises:
             ApiError: a request asks for more than is allowed.
@@ -63,28 +69,40 @@ class Limits:
             words = f"stop may have {_MAX_STOPS} texts of up to {_MAX_STOP} characters"
             raise invalid("stop", words, _CODE)
         wanted = [
+            ("max_tokens", strategy.max_tokens, self.max_answer_tokens),
             ("beams", strategy.max_beams, self.max_width),
             ("continuations in a round", strategy.samples_per_round, self.max_samples),
             *_counts(strategy, {"": self.max_samples, "tokens": self.max_answer_tokens}),
         ]
-        if self.max_cost is not None:
+        if self.max_search_tokens is not None:
             asked = prompts * (strategy.max_total_tokens or 0)
-            wanted.append(("max_total_tokens", asked, self.max_cost))
+            wanted.append(("max_total_tokens", asked, self.max_search_tokens))
         for name, count, limit in wanted:
             if count > limit:
-                words = (
-                    f"this gateway allows {name} up to {limit}, and the request asks for {count}"
-                )
-                raise invalid("max_tokens" if name == "max_tokens" else "search", words, _CODE)
-        if self.max_cost is None or strategy.max_total_tokens is not None:
+                words = f"this gateway allows {name} up to {limit}, not {count}"
+                raise invalid(_field_of(given, name, count), words, _CODE)
+        if self.max_search_tokens is None or strategy.max_total_tokens is not None:
             return strategy
-        return attrs.evolve(strategy, max_total_tokens=max(1, self.max_cost // prompts))
+        return attrs.evolve(strategy, max_total_tokens=max(1, self.max_search_tokens // prompts))
+
+
+def _field_of(given: Sequence[Given], name: str, count: int) -> str:
+    """Return the field of a request that asks for so many; ``search`` if only several together do."""
+    fields = [one.field for one in given if one.parameter == name]
+    fields += [one.field for one in given if one.value == count and one.value is not True]
+    if fields:
+        return fields[0]
+    only_named = given and not any(one.field.startswith("search.") for one in given)
+    return given[0].field if only_named else "search"
 
 
 def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
     """Yield the numbers of a configuration and its parts that cost something, each with its limit."""
+    fields = attrs.fields_dict(type(config))
     for name, parameter in parameters_of(type(config)).items():
         value = getattr(config, name)
+        if value == fields[name].default:
+            continue  # nobody has asked for it
         if parameter.kind == "integer":
             if name not in _BUDGETS and isinstance(value, int):
                 yield name, value, limits.get(parameter.unit, limits[""])

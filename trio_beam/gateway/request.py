@@ -23,7 +23,13 @@ from trio_beam.gateway.fields import (
     StreamOptions,
 )
 from trio_beam.gateway.passed import PASSED, Call
-from trio_beam.gateway.strategy_of import AnyFields, passed_of, strategy_of, with_whole_numbers
+from trio_beam.gateway.strategy_of import (
+    AnyFields,
+    Given,
+    passed_of,
+    strategy_of,
+    with_whole_numbers,
+)
 
 T = TypeVar("T")
 #: The member of ``search`` with a deadline, and the header that says the same.
@@ -41,6 +47,7 @@ class SearchRequest:
         model: as the client named it, with the strategy's name.
         named: the strategy by name.
         strategy: the search to run.
+        given: the strategy's parameters that the request itself gives.
         prompts: each as for `search`; several are several searches.
         n: maximum number of choices of each.
         logprobs: whether to return log-probabilities.
@@ -55,6 +62,7 @@ class SearchRequest:
     named: Named
     strategy: Strategy
     prompts: tuple[PromptLike, ...]
+    given: tuple[Given, ...] = ()
     n: int = 1
     logprobs: bool = False
     stream: bool = False
@@ -71,11 +79,13 @@ class Parser:
         model: its name.
         aliases: names of strategies.
         default: the strategy of the model's name alone.
+        longest: the most tokens of an answer, where a request does not say; None: the strategy's own.
     """
 
     model: str
     aliases: Aliases
     default: Named
+    longest: int | None = None
 
     def parse(self, call: Call, body: bytes, headers: Mapping[str, str]) -> SearchRequest:
         """Understand a request.
@@ -101,7 +111,9 @@ class Parser:
         within = _within(search, headers)
         named = self._named(fields.model, search)
         passed = passed_of(for_server, PASSED[call])
-        strategy = strategy_of(named, search, fields, passed, in_name=MARK in fields.model)
+        strategy, asked = strategy_of(
+            named, search, fields, passed, in_name=MARK in fields.model, longest=self.longest
+        )
         if fields.n > strategy.max_beams:
             words = f"n must be at most {strategy.max_beams}, the number of beams that this search keeps"
             raise invalid("n", words)
@@ -113,6 +125,7 @@ class Parser:
             model=fields.model,
             named=named,
             strategy=strategy,
+            given=asked,
             prompts=_prompts(fields),
             n=fields.n,
             logprobs=fields.logprobs is not None and fields.logprobs is not False,

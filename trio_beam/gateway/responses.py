@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -177,9 +178,9 @@ class Envelope:
         tokens = [token for token in beam.tokens if token.data]  # without an end of text
         if self._is_chat:
             return {"content": [_chat_token(token) for token in tokens], "refusal": None}
-        offsets = [0]
-        for token in tokens:
-            offsets.append(offsets[-1] + len(token.text))
+        offsets, decoder = [0], codecs.getincrementaldecoder("utf-8")("replace")
+        for token in tokens:  # a character may be cut between two
+            offsets.append(offsets[-1] + len(decoder.decode(token.data)))
         return {
             "tokens": [token.text for token in tokens],
             "token_logprobs": [_finite(token.logprob) for token in tokens],
@@ -191,7 +192,7 @@ class Envelope:
 
 
 def usage_of(searches: Sequence[PromptSearch]) -> dict[str, Any]:
-    """Return what all searches of a request spent, in the protocol's names."""
+    """Return what all searches of a request spent, in the protocol's names, and ``cost`` in US dollars."""
     usage = Usage()
     for one in searches:
         if one.result is not None:
@@ -202,6 +203,7 @@ def usage_of(searches: Sequence[PromptSearch]) -> dict[str, Any]:
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens or 0},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
+        **({} if usage.cost is None else {"cost": usage.cost}),
     }
 
 

@@ -144,7 +144,8 @@ class Searches:
         except TrioBeamError as error:
             if isinstance(error, SearchFailed):
                 self.spent(error.partial.usage)
-            self._fail(one, of_library(error, self.request.passed))
+            fields = {given.parameter: given.field for given in self.request.given}
+            self._fail(one, of_library(error, self.request.passed, fields))
         except trio.Cancelled:
             if one.search is not None:
                 with suppress(SearchFailed):

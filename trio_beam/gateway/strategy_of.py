@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+import attrs
+
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import Parameter, as_tuple
 from trio_beam.errors import ConfigError
@@ -15,7 +17,25 @@ from trio_beam.gateway.passed import Passed
 from trio_beam.strategies import make_strategy, strategy_options
 
 AnyFields: TypeAlias = ChatFields | CompletionFields
+
+
+@attrs.frozen
+class Given:
+    """A parameter that a request gives.
+
+    Attributes:
+        parameter: its name.
+        field: of the request, which the client can change.
+        value: of the parameter.
+    """
+
+    parameter: str
+    field: str
+    value: Any
+
+
 _TOP, _BODY = "top_logprobs", "extra_body"
+_MAX_TOKENS = Strategy().max_tokens
 _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
 #: What goes with tools, in the newer and the former names.
 _GO_WITH = {
@@ -35,8 +55,9 @@ def strategy_of(
     passed: Mapping[str, Any],
     *,
     in_name: bool,
-) -> Strategy:
-    """Build a request's strategy.
+    longest: int | None = None,
+) -> tuple[Strategy, tuple[Given, ...]]:
+    """Build a request's strategy; return it with the parameters that the request gives.
 
     Args:
         named: what its name stands for.
@@ -44,6 +65,7 @@ def strategy_of(
         fields: of the protocol, which override both.
         passed: fields for the model's server; see `passed_of`.
         in_name: whether the name is part of the model's.
+        longest: `max_tokens` of a request that gives none, if it is below the strategy's own.
 
     Raises:
         ApiError: names the field that is wrong.
@@ -54,7 +76,8 @@ def strategy_of(
     search = with_whole_numbers(search, known)
     standard = _standard_fields(fields)
     values = {**named.values, **search}
-    origins = {name: f"search.{name}" for name in search}
+    alias = dict.fromkeys(named.values, "model") if in_name else {}
+    origins = alias | {name: f"search.{name}" for name in search}
     for name, (origin, value) in standard.items():
         key = _TEMPERATURE if name == _PROPOSAL and _TEMPERATURE in known else name
         if key in search and as_tuple(search[key]) != value:
@@ -63,19 +86,21 @@ def strategy_of(
         if value == 0 and key == _TOP:
             continue
         values[key] = value
+    if longest is not None and longest < _MAX_TOKENS:
+        values.setdefault("max_tokens", longest)
     if passed:
         values[_BODY] = _with_passed(values.get(_BODY), search, passed)
+    given = tuple(Given(name, origins[name], values[name]) for name in origins if name in values)
     try:
-        return _with_logprobs(named.strategy, values, _TOP in standard)
+        return _with_logprobs(named.strategy, values, _TOP in standard), given
     except ConfigError as error:
         first = error
     values = _without_what_is_set(named.strategy, values, search)
     try:
-        return _with_logprobs(named.strategy, values, _TOP in standard)
+        return _with_logprobs(named.strategy, values, _TOP in standard), given
     except ConfigError:
-        own = first.field.partition(".")[0]
-        origin = origins.get(own, "model" if in_name and own in named.values else f"search.{own}")
-        raise of_config(first, origin, passed) from None
+        own, dot, rest = first.field.partition(".")
+        raise of_config(first, origins.get(own, f"search.{own}") + dot + rest, passed) from None
 
 
 def passed_of(given: Mapping[str, Any], known: Mapping[str, Passed]) -> dict[str, Any]:

@@ -1,32 +1,26 @@
-"""Send one attempt of a request through httpx, and translate httpx's errors into ours."""
+"""Send one attempt of a request through an `httpx.AsyncClient`, an endpoint's own or a caller's."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import httpx
-import msgspec
 import trio
 
-from trio_beam.dialects.common.error_responses import describe, error_of, hidden_error
+from trio_beam.dialects.common.error_responses import error_of
 from trio_beam.dialects.common.exchange import WireRequest
-from trio_beam.dialects.common.waits import asked_wait
 from trio_beam.dialects.common.watch import Abandoned, Watch
 from trio_beam.errors import (
     AttemptTimeout,
     ConfigError,
-    ConnectionFailed,
     EndpointClosed,
     EndpointError,
     MalformedResponse,
-    RateLimited,
-    ServerError,
     TrioBeamError,
 )
 from trio_beam.http.base_url import Address, carries_secret
@@ -38,10 +32,9 @@ from trio_beam.http.clients import (
     pool_size,
     secrets_of,
 )
-from trio_beam.http.connection import Unasked
-from trio_beam.http.content import BoundedBody, as_utf8, coding_of, decompress, supported_codings
-from trio_beam.http.foreign_errors import is_lasting, reason_of
-from trio_beam.http.transport import BODY, Body
+from trio_beam.http.content import as_utf8, supported_codings
+from trio_beam.http.reading import Response, pour, read, read_already, read_watched
+from trio_beam.http.translation import decoded, translated
 from trio_beam.http.words import Words
 
 T = TypeVar("T")
@@ -52,24 +45,6 @@ Hear: TypeAlias = Callable[[Iterable[tuple[bytes, bytes]]], None]
 TASK_HEADERS: ContextVar[Mapping[str, str]] = ContextVar(
     "TASK_HEADERS", default=MappingProxyType({})
 )
-
-
-#: What remains of a body that was handed on.
-_POURED = b"null"
-
-
-class _Response(NamedTuple):
-    """A response read to its end.
-
-    Attributes:
-        head: the response with its status and headers.
-        content: the decompressed body; None if too long.
-        abandoned: whether it was given up before its end.
-    """
-
-    head: httpx.Response
-    content: bytes | None
-    abandoned: bool = False
 
 
 class HttpClient:
@@ -216,12 +191,12 @@ class HttpClient:
                 else "more than its request justifies"
             )
             raise MalformedResponse(f"the response is longer than {limit} bytes ({why})", url=url)
-        decoded = self._decoded(request, head, content, url)
-        return cast("T", Abandoned(decoded)) if abandoned else decoded
+        result = decoded(request, head, content, url)
+        return cast("T", Abandoned(result)) if abandoned else result
 
     async def _exchange(
         self, request: WireRequest[Any], url: str, limit: int, watch: Watch | None
-    ) -> _Response:
+    ) -> Response:
         client = self._client
         if client is None:
             message = "the endpoint is not open: use it inside `async with Endpoint(...)`"
@@ -231,17 +206,18 @@ class HttpClient:
         try:
             response = await self._send(client, self._build(client, request, url))
             if request.sink is not None and response.is_success:
-                return await self._pour(response, request.sink())
+                return await pour(response, request.sink())
             if watch is not None and not response.is_stream_consumed:
-                return await self._read_watched(response, limit, watch)
-            return _Response(response, await self._read(response, limit))
+                return await read_watched(response, limit, watch)
+            return await read(response, limit)
         except httpx.HTTPStatusError as error:  # raised by a hook; handled like the response itself
-            return _Response(error.response, _read_already(error.response))
+            return read_already(error.response)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             if client is not self._client or client.is_closed:
                 message = "the endpoint was closed while a request was in progress"
                 raise EndpointClosed(message, url=url) from error
-            raise self._translated(error, url) from error
+            own_limit = self._connect_timeout if self._given is None else None
+            raise translated(error, url, own_limit) from error
 
     async def _send(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
         """Send a request and follow redirects if the client does, without our secrets to other hosts.
@@ -298,92 +274,6 @@ class HttpClient:
         codings = supported_codings(client.headers.get("accept-encoding", ""))
         return {"accept-encoding": codings, **self._address.headers}
 
-    async def _read(self, response: httpx.Response, limit: int) -> bytes | None:
-        """Read the body; if it is too long, close the connection and return None."""
-        if response.is_stream_consumed:  # by a hook
-            return response.content if len(response.content) <= limit else None
-        body = response.extensions.get(BODY)
-        if isinstance(body, Body):
-            packed = await body.read_all(limit)
-            # httpx's wrapper refers to the response: drop it to avoid a reference cycle.
-            response.stream = body
-            return None if packed is None else decompress(packed, response.headers.raw, limit)
-        content = BoundedBody(coding_of(response.headers.raw), limit)
-        async with aclosing(response), aclosing(_pieces_of(response)) as pieces:
-            async for piece in pieces:
-                if not content.feed(piece):
-                    return None
-        return content.finish()
-
-    async def _read_watched(self, response: httpx.Response, limit: int, watch: Watch) -> _Response:
-        """Read the body until its end, or until the rest is not wanted; then close the connection."""
-        content = BoundedBody(coding_of(response.headers.raw), limit)
-        async with aclosing(response), aclosing(_pieces_of(response)) as pieces:
-            async for piece in pieces:
-                before = content.size
-                if not content.feed(piece):
-                    return _Response(response, None)
-                if response.is_success and watch.feed(content.since(before)):
-                    await _abandon(response, pieces)
-                    return _Response(response, watch.body(), abandoned=True)
-        return _Response(response, content.finish())
-
-    async def _pour(self, response: httpx.Response, take: Callable[[bytes], object]) -> _Response:
-        """Hand the body on piece by piece, as it is sent."""
-        if coding_of(response.headers.raw) is not None:
-            raise httpx.DecodingError("it is compressed, which was not asked for")
-        async with aclosing(response), aclosing(_pieces_of(response)) as pieces:
-            async for piece in pieces:
-                take(piece)
-        return _Response(response, _POURED)
-
-    def _translated(self, error: Exception, url: str) -> EndpointError:
-        words = str(error) or reason_of(error)  # httpcore's errors may have no words
-        if isinstance(error, httpx.ConnectTimeout) and self._given is None:
-            return AttemptTimeout(f"no connection within {self._connect_timeout:g} s", url=url)
-        if isinstance(error, httpx.TimeoutException):
-            kind = type(error).__name__
-            return AttemptTimeout(f"{kind} of the http_client: {words}", url=url)
-        if isinstance(error, httpx.DecodingError):
-            message = f"the body cannot be decoded: {words}"
-            return MalformedResponse(message, url=url, transient=True)
-        if isinstance(error, Unasked):
-            return MalformedResponse(f"the server cannot be trusted: {words}", url=url)
-        if isinstance(error, httpx.LocalProtocolError):
-            raise ConfigError("the request", f"one that HTTP allows ({words})", url)
-        never_sent = isinstance(error, (httpx.ConnectError, httpx.ProxyError))
-        kind = "cannot connect" if never_sent else "connection lost"
-        return ConnectionFailed(
-            f"{kind}: {words}", url=url, never_sent=never_sent, lasting=is_lasting(error)
-        )
-
-    def _decoded(self, request: WireRequest[T], head: httpx.Response, body: bytes, url: str) -> T:
-        if not body:
-            raise MalformedResponse("the response is empty", url=url, transient=True)
-        try:
-            return request.decode(body)
-        except EndpointError as error:  # behind a 200
-            raise self._found_inside(error, head, url) from None
-        except msgspec.ValidationError as error:
-            failure = hidden_error(body)
-            if failure is not None:
-                raise self._found_inside(failure, head, url) from None
-            message = f"unexpected response: {error}: {describe(body)}"
-            raise MalformedResponse(message, url=url) from None
-        except msgspec.DecodeError as error:
-            # An HTML page means a wrong base URL, not a broken body.
-            transient = "html" not in head.headers.get("content-type", "")
-            message = f"the response is not JSON: {describe(body)} ({error})"
-            raise MalformedResponse(message, url=url, transient=transient) from None
-        except RecursionError:
-            raise MalformedResponse("the response is nested too deeply", url=url) from None
-
-    def _found_inside(self, error: EndpointError, head: httpx.Response, url: str) -> EndpointError:
-        error.url = url
-        if isinstance(error, (RateLimited, ServerError)) and error.retry_after is None:
-            error.retry_after = asked_wait(head.headers, None, time.time())
-        return error
-
 
 def _own_headers(request: WireRequest[Any]) -> Mapping[str, str]:
     """Return the headers of one request, beside those of all."""
@@ -391,32 +281,3 @@ def _own_headers(request: WireRequest[Any]) -> Mapping[str, str]:
         return TASK_HEADERS.get()
     plain = {"accept-encoding": "identity"} if request.sink is not None else {}
     return {"content-type": request.content_type, **plain, **TASK_HEADERS.get()}
-
-
-def _pieces_of(response: httpx.Response) -> AsyncGenerator[bytes]:
-    """Return httpx's innermost generator: `aiter_raw` wraps it in others and leaves one unfinished."""
-    body = response.extensions.get(BODY)
-    if isinstance(body, Body):
-        # httpx's wrapper refers to the response: drop it to avoid a reference cycle.
-        response.stream = body
-    stream = cast("httpx.AsyncByteStream", response.stream)
-    return cast("AsyncGenerator[bytes]", aiter(stream))
-
-
-async def _abandon(response: httpx.Response, pieces: AsyncGenerator[bytes]) -> None:
-    """Close the connection of a response that is not wanted any more.
-
-    httpx's generators are nested, and closing one leaves those inside unfinished: the error that a closed
-    connection raises ends them all.
-    """
-    await response.aclose()
-    with suppress(httpx.HTTPError, httpx.StreamError):
-        async for _ in pieces:
-            pass
-
-
-def _read_already(response: httpx.Response) -> bytes:
-    try:
-        return response.content
-    except httpx.ResponseNotRead:
-        return b""

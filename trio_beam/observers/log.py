@@ -104,12 +104,21 @@ class Log:
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self._logger = logger or logging.getLogger("trio_beam")
+        self._label = ""
+
+    def search(self, label: str) -> Log:
+        """Return the observer of one of several concurrent searches; its records begin with a label."""
+        one = Log(self._logger)
+        one._label = label
+        return one
 
     def __call__(self, event: Event) -> None:
         """Write the record of an event."""
         level, message = _RECORDS.get(type(event), (logging.DEBUG, "%(event)s"))
         if self._logger.isEnabledFor(level):
             values = _values(event)
+            if self._label:
+                message, values["label"] = f"%(label)s: {message}", self._label
             self._logger.log(level, message, values, extra=values)
 
 

@@ -118,6 +118,7 @@ class _Request:
     operation: str = ""
     attempts: dict[int, Span] = attrs.field(factory=dict)
     ended_at: int = 0
+    error: Exception | None = None  # of the last attempt
 
 
 class _SearchSpans:
@@ -261,7 +262,7 @@ class _SearchSpans:
         span.set_attribute("trio_beam.outcome", event.outcome)
         if event.error is not None:
             self._failed(span, event.error)
-            request.span.set_attribute("error.type", type(event.error).__name__)
+        request.error = event.error
         span.end(request.ended_at)
         if event.outcome != "error":
             request.span.set_attribute("trio_beam.outcome", event.outcome)
@@ -311,6 +312,8 @@ class _SearchSpans:
                 del self._requests[number]
                 for span in request.attempts.values():
                     span.end()
+                if request.error is not None:
+                    self._failed(request.span, request.error)
                 request.span.end(request.ended_at or None)
 
     def _note(self, event: Event) -> None:

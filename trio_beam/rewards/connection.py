@@ -106,7 +106,9 @@ class Connection:
     async def _ask_by(
         self, calls: Sequence[RewardCall], inputs: Sequence[RewardInput], context: RequestContext
     ) -> Sequence[tuple[float, ...]]:
-        reservation = context.meter.reservation(allotment=context.allotment)
+        reservation = context.meter.reservation(
+            allotment=context.allotment, price=self.endpoint.price
+        )
         exchange = score_by(calls, self.model, inputs, self.label)
         call, rewards = await self.endpoint.run_exchange(exchange, context, reservation)
         reservation.settle(0, rewards.prompt_tokens)

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import SCORERS
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.prompt import Prompt, fill_in, text_of
 from trio_beam.core.reward_scorer import RewardScorer, steps_of
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.validation import PARAMETER, Parameter, check_declared, documented, one_of
 from trio_beam.dialects.rewards import RewardInput
 from trio_beam.endpoint.endpoint import Endpoint

@@ -1,7 +1,7 @@
-"""Scorers of candidates, one per file, registered in `core.config.SCORERS`."""
+"""Scorers of candidates, one per file, registered in `core.scorer.SCORERS`."""
 
-from trio_beam.core.config import SCORERS, AsyncScorer, Scorer
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.scorer import SCORERS, AsyncScorer, Scorer
 from trio_beam.core.scoring import needs_logprobs
 from trio_beam.scorers.equal import Equal
 from trio_beam.scorers.judge import Judge

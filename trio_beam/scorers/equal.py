@@ -8,7 +8,8 @@ from typing import ClassVar
 import attrs
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import SCORERS, BeamSearchConfig
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.scorer import SCORERS
 
 
 @SCORERS.register("equal")

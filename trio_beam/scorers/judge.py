@@ -16,10 +16,10 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
-from trio_beam.core.config import SCORERS
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import Prompt, fill_in, text_of
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.validation import PARAMETER, Parameter, as_tuple, boolean, documented, integer
 from trio_beam.core.weights import log_sum
 from trio_beam.errors import ConfigError, LogprobsUnavailable

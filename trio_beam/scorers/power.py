@@ -14,7 +14,8 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import known
-from trio_beam.core.config import SCORERS, BeamSearchConfig
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.scorer import SCORERS
 
 
 @SCORERS.register("power")

@@ -14,10 +14,10 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
-from trio_beam.core.config import SCORERS
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.prompt import Prompt, fill_in, text_of
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.validation import (
     PARAMETER,
     Parameter,

@@ -31,14 +31,8 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import known
-from trio_beam.core.config import (
-    SELECTIONS,
-    BeamSearchConfig,
-    Lookahead,
-    Population,
-    ScoredRound,
-    Selection,
-)
+from trio_beam.core.config import SELECTIONS, BeamSearchConfig, Lookahead, Selection
+from trio_beam.core.population import Population, ScoredRound
 from trio_beam.core.validation import documented, integer, number, part
 from trio_beam.core.weights import (
     effective_size,

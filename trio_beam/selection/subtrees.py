@@ -14,7 +14,8 @@ from typing import ClassVar
 
 import attrs
 
-from trio_beam.core.config import SELECTIONS, BeamSearchConfig, Population, ScoredRound, Selection
+from trio_beam.core.config import SELECTIONS, BeamSearchConfig, Selection
+from trio_beam.core.population import Population, ScoredRound
 from trio_beam.core.ranking import best_first
 
 

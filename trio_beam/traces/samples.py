@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.events import Purpose
+from trio_beam.core.price import add_dollars
 from trio_beam.core.steps import Expansion, Outcome
-from trio_beam.core.usage import Usage
+from trio_beam.core.usage import NOTHING_RESERVED, Reserved, Usage
 from trio_beam.errors import ReplayError
 from trio_beam.traces.format import Beams, Line, Node, Prepared, Samples
 from trio_beam.traces.reader import RecordedSearch
@@ -42,13 +43,13 @@ class Recorded:
     Attributes:
         line: as it was written.
         spent: what it added to the cost of the search.
-        reserved: what it added to the tokens that count against the budget.
+        reserved: what it added to what counts against the budget.
         used: whether it has been served.
     """
 
     line: Samples
     spent: Usage
-    reserved: tuple[int, int]
+    reserved: Reserved
     used: bool = False
 
     def outcome(self, rank: int, wanted: int) -> Outcome:
@@ -85,13 +86,13 @@ class RecordedSamples:
         self._blocks: dict[tuple[int, int], Identity] = {}
         self._found: dict[tuple[str, Identity], list[Recorded]] = {}
         self.last: Recorded | None = None
-        spent: dict[int, tuple[Usage, tuple[int, int]]] = {}
+        spent: dict[int, tuple[Usage, Reserved]] = {}
         chains = "chains" in search.began.strategy
         for line in search.lines:
             if isinstance(line, Prepared) and not chains:
                 spent[0] = Usage(**line.usage), line.reserved  # type: ignore[arg-type]
             if isinstance(line, Samples):
-                before = spent.get(line.rank if chains else 0, (Usage(), (0, 0)))
+                before = spent.get(line.rank if chains else 0, (Usage(), NOTHING_RESERVED))
                 now = Usage(**line.usage), line.reserved  # type: ignore[arg-type]  # as it was written
                 self._add(line, _difference(now[0], before[0]), _less(now[1], before[1]))
                 spent[line.rank if chains else 0] = now
@@ -102,7 +103,7 @@ class RecordedSamples:
         if isinstance(line, Beams):
             self._nodes.update({node.node: node for node in line.beams})
 
-    def _add(self, line: Samples, spent: Usage, reserved: tuple[int, int]) -> None:
+    def _add(self, line: Samples, spent: Usage, reserved: Reserved) -> None:
         if line.foreign:
             raise ReplayError(
                 "the search went through overridden methods of BeamSearchSampling, which no trace can repeat"
@@ -184,12 +185,15 @@ def _shown(beam: Beam) -> str:
 
 
 def _difference(now: Usage, before: Usage) -> Usage:
-    values = {}
+    values: dict[str, Any] = {}
     for field in attrs.fields(Usage):
         new, old = getattr(now, field.name), getattr(before, field.name)
-        values[field.name] = new if new is None or old is None else new - old
+        if isinstance(new, float):
+            values[field.name] = add_dollars(new, -(old or 0.0))
+        else:
+            values[field.name] = new if new is None or old is None else new - old
     return Usage(**values)
 
 
-def _less(now: tuple[int, int], before: tuple[int, int]) -> tuple[int, int]:
-    return now[0] - before[0], now[1] - before[1]
+def _less(now: Reserved, before: Reserved) -> Reserved:
+    return now[0] - before[0], now[1] - before[1], now[2] - before[2]

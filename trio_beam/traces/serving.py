@@ -11,18 +11,24 @@ from trio_beam.core.events import Observer
 from trio_beam.core.language_model import RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.price import Price, decimal_of
 from trio_beam.core.prompt import Prompt, PromptLike
 from trio_beam.core.result import StopReason
 from trio_beam.core.steps import Expansion, Outcome, Round
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.usage import Usage, UsageMeter
+from trio_beam.core.usage import Reserved, Usage, UsageMeter
 from trio_beam.engine.round import OutcomeReceiver, deliver
 from trio_beam.errors import BudgetExhausted, ReplayError
 from trio_beam.traces.format import Prepared, Stopped
 from trio_beam.traces.reader import RecordedSearch
 from trio_beam.traces.samples import Recorded, RecordedSamples
 from trio_beam.traces.scores import CUT_OFF, RecordedScores
-from trio_beam.traces.values import digest_of, error_from_plain, prompt_from_plain
+from trio_beam.traces.values import (
+    digest_of,
+    error_from_plain,
+    price_from_plain,
+    prompt_from_plain,
+)
 
 
 class CutOffError(Exception):
@@ -39,6 +45,7 @@ class Serving:
     strategy: Strategy
     prompt_length: int = 0
     opens_thinking: bool = False
+    price: Price | None = None
 
     @property
     def prompt(self) -> PromptLike:
@@ -63,6 +70,7 @@ class Serving:
         del prompt
         for line in self.recorded.of(Prepared):
             self.prompt_length, self.opens_thinking = line.prompt_length, line.opens_thinking
+            self.price = price_from_plain(line.price)
             spend(context.meter, Usage(**line.usage), line.reserved)  # type: ignore[arg-type]
             return self
         self.check_cut_off()
@@ -168,10 +176,14 @@ class Serving:
             raise CutOffError
 
 
-def spend(meter: UsageMeter, spent: Usage, reserved: tuple[int, int]) -> None:
+def spend(meter: UsageMeter, spent: Usage, reserved: Reserved) -> None:
     """Count a recorded cost."""
     for field in attrs.fields(Usage):
         value = getattr(spent, field.name)
         if value is not None and hasattr(meter, field.name):
             setattr(meter, field.name, (getattr(meter, field.name) or 0) + value)
+    if spent.cost is not None:
+        meter.charge(decimal_of(spent.cost), uncertain=decimal_of(spent.uncertain_cost))
+    for _ in range(spent.unpriced):
+        meter.charge(None)
     meter.commit(*reserved)

@@ -12,12 +12,14 @@ from typing import Any, NoReturn
 import attrs
 
 from trio_beam.answers.vote import LastMatch, tool_calls
+from trio_beam.core.answer_rule import ANSWERS
 from trio_beam.core.beam import Beam
-from trio_beam.core.config import ANSWERS, SCORERS, SELECTIONS
+from trio_beam.core.config import SELECTIONS
 from trio_beam.core.delimiters import BLOCKS
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.registry import Registry
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.scoring import is_async, name_of
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import Parameter, parameters_of

@@ -136,7 +136,7 @@ class Tree:
     def _extend(self, line: Extended) -> None:
         for beam in self._named([line.beam]):
             beam.round, beam.state = line.block, "kept"
-            beam.fate = f"chain {line.chain}, block {line.block}"
+            beam.fate = f"chain {line.chain + 1}, block {line.block}"
 
     def _named(self, numbers: Iterable[int]) -> list[TreeBeam]:
         return [self.beams[number] for number in numbers if number in self.beams]
@@ -146,7 +146,7 @@ class Tree:
             verdict: State = "accepted" if line.accepted else "rejected"
             beam.round, beam.state = line.block, verdict
             beam.fate = (
-                f"{self._who} {line.chain}, {self._when} {line.block}, step {line.step}: {verdict} with"
+                f"{self._who} {line.chain + 1}, {self._when} {line.block}, step {line.step}: {verdict} with"
                 f" probability {line.probability:.3g}"
             )
 

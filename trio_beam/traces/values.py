@@ -7,6 +7,7 @@ import math
 import typing
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
@@ -16,6 +17,7 @@ import msgspec
 import trio_beam.errors as errors_module
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation, Token
+from trio_beam.core.price import Price, PriceTable
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Usage
 from trio_beam.errors import EndpointError
@@ -200,3 +202,22 @@ def usage_to_plain(usage: Usage) -> dict[str, int | float]:
         for field in attrs.fields(Usage)
         if values[field.name] != field.default
     }
+
+
+def price_to_plain(price: Price | None) -> lines.Price | None:
+    """Return a price as a trace has it; None for one that is no table."""
+    if not isinstance(price, PriceTable):
+        return None
+    rates = {field.name: getattr(price, field.name) for field in attrs.fields(PriceTable)}
+    return msgspec.convert(rates, lines.Price)
+
+
+def price_from_plain(plain: lines.Price | None) -> PriceTable | None:
+    """Return a recorded price."""
+    if plain is None:
+        return None
+    rates: dict[str, Any] = {
+        name: value if isinstance(value, Decimal) else tuple(value)
+        for name, value in msgspec.structs.asdict(plain).items()
+    }
+    return PriceTable(**rates)

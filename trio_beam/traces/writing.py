@@ -46,6 +46,7 @@ from trio_beam.traces.values import (
     digest_of,
     error_to_plain,
     keys_to_plain,
+    price_to_plain,
     prompt_to_plain,
     usage_to_plain,
 )
@@ -118,6 +119,7 @@ class SearchLines:
         return lines.Prepared(
             prompt_length=event.prompt_length,
             opens_thinking=event.opens_thinking,
+            price=price_to_plain(event.price),
             usage=usage_to_plain(event.usage),
             reserved=event.reserved,
         )
@@ -368,7 +370,7 @@ class SearchLines:
                 parent=parent,
                 block=source,
                 keys=keys_to_plain(block.keys) if source is None and self._texts else None,
-                text=self._fragment(beam) if self._texts else None,
+                text=beam.added_text if self._texts else None,
                 length=beam.length,
                 logprob=number(beam.logprob),
                 finish=beam.finish_reason,
@@ -382,12 +384,6 @@ class SearchLines:
         blocks = {id(node.continuation) for beam in kept for node in beam.lineage()}
         self._nodes = {key: value for key, value in self._nodes.items() if key in blocks}
         self._blocks.clear()
-
-    @staticmethod
-    def _fragment(beam: Beam) -> str:
-        """Return what the last block adds to the text that is shown."""
-        text = beam.fragment + (beam.pending.decode("utf-8", "replace") if beam.ended else "")
-        return text[: max(0, len(text) - beam.trim)] if beam.trim else text
 
     _WRITERS: ClassVar[Mapping[type[Event], Callable[[Any, Any], Line]]] = {
         SearchStarted: _began,

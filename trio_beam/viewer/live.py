@@ -131,7 +131,7 @@ class LivePage:
         version = self._searches.version
         if version == seen:
             return 204, "", b""
-        chosen = int(number) if number.isdecimal() else -1
+        chosen = int(number) if number.isdecimal() and len(number) < 16 else -1
         body = news(self._searches, version, chosen, mode="live", data="data")
         return 200, "application/json", body
 

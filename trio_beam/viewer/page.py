@@ -15,7 +15,7 @@ from importlib.resources import files
 
 import msgspec
 
-from trio_beam.viewer.searches import Plain
+from trio_beam.viewer.plain import Plain
 
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath d='M2"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from trio_beam.traces.format import Header, Line, SearchBegan
 from trio_beam.traces.reader import TraceFile
-from trio_beam.viewer.searches import Plain, SearchView
+from trio_beam.viewer.plain import Plain
+from trio_beam.viewer.searches import SearchView
 from trio_beam.viewer.shown import Shown
 
 #: Most that a page embeds, in bytes, unless more is asked for.

@@ -5,7 +5,6 @@ What is large in a trace, the tokens, is dropped as soon as a line has been take
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -13,16 +12,20 @@ import attrs
 import msgspec
 
 from trio_beam.traces import format as lines
-from trio_beam.traces.format import Line, Number
-from trio_beam.traces.tree import Tree, TreeBeam
+from trio_beam.traces.format import Line
+from trio_beam.traces.tree import Tree
+from trio_beam.viewer.plain import (
+    Plain,
+    answer_of,
+    beam_row,
+    finite,
+    messages_of,
+    prompt_text,
+    strategy_name,
+    words_of,
+)
 
-Plain: TypeAlias = dict[str, Any]
 State: TypeAlias = Literal["running", "finished", "failed", "interrupted"]
-#: Characters of a judge's answer that are shown.
-_ANSWER = 2_000
-_NO_STANDING = [0.0, 1, [], None, 0.0, None, True]
-#: Alternatives to a judge's first token that are shown.
-_ALTERNATIVES = 5
 
 
 @attrs.define(eq=False)
@@ -82,12 +85,12 @@ class SearchView:
         return {
             "number": self.number,
             "label": self._began.label,
-            "strategy": _strategy_name(self._began.strategy),
+            "strategy": strategy_name(self._began.strategy),
             "began": self._began.began,
-            "prompt": _prompt_text(self._began.prompt)[:300],
+            "prompt": prompt_text(self._began.prompt)[:300],
             "state": self._state(),
             "stop_reason": None if result is None else result.stop_reason,
-            "score": None if result is None else _finite(result.score),
+            "score": None if result is None else finite(result.score),
             "answer": self._answer()[:300],
             "seconds": self._at,
             "beams": len(self._tree.beams) - 1,
@@ -112,11 +115,11 @@ class SearchView:
             **self.summary(),
             "parameters": began.strategy,
             "max_rounds": began.rounds,
-            "messages": _messages(began.prompt),
+            "messages": messages_of(began.prompt),
             "damaged": self.damaged,
             "left_out": left_out,
             "all": [
-                _beam(beam) if kept is None or beam.number in kept else None
+                beam_row(beam) if kept is None or beam.number in kept else None
                 for beam in self._tree.beams.values()
             ],
             "requests": [self._plain_request(*one) for one in self._requests.items()]
@@ -131,13 +134,13 @@ class SearchView:
             "message": end.message if isinstance(end, lines.Stopped) else "",
             "rounds_done": None if result is None else result.rounds,
             "exact": None if result is None else result.exact,
-            "log_evidence": None if result is None else _finite(result.log_evidence),
+            "log_evidence": None if result is None else finite(result.log_evidence),
             "votes": [] if result is None else result.votes,
             "vote_intervals": [] if result is None else result.vote_intervals,
             "effective_votes": None if result is None else result.effective_votes,
             "effective_sample_size": None if result is None else result.effective_sample_size,
             "acceptance_rates": [] if result is None else result.acceptance_rates,
-            "r_hat": None if result is None else _finite(result.r_hat),
+            "r_hat": None if result is None else finite(result.r_hat),
             "best": [] if result is None else [one.beam for one in result.beams],
         }
 
@@ -195,10 +198,10 @@ class SearchView:
             case lines.Ended():
                 attempt = request.attempts.get(line.attempt)
                 if attempt is not None:
-                    error = "" if line.error is None else _words(line.error)
+                    error = "" if line.error is None else words_of(line.error)
                     attempt[1:3], attempt[4] = [line.at, line.outcome], error
             case lines.Retried():
-                request.retries.append([line.at, line.wait, _words(line.error)])
+                request.retries.append([line.at, line.wait, words_of(line.error)])
 
     def _plain_request(self, number: int, request: _Request) -> list[Any]:
         origin = request.origin
@@ -220,9 +223,9 @@ class SearchView:
                 "round": line.round,
                 "purpose": line.purpose,
                 "beam": line.beam,
-                "answers": [_answer(block) for block in line.blocks],
+                "answers": [answer_of(block) for block in line.blocks],
                 "scores": line.step_scores,
-                "errors": [_words(error) for error in line.errors],
+                "errors": [words_of(error) for error in line.errors],
                 "cancelled": line.cancelled,
             }
         )
@@ -235,14 +238,14 @@ class SearchView:
             self._rounds.append(found)
         found |= {
             "end": line.at,
-            "best": _finite(line.best_score),
+            "best": finite(line.best_score),
             "active": line.active,
             "ended": line.ended,
             "tokens": line.completion_tokens,
             "kept": [one.beam for one in line.kept],
             "candidates": len(line.scored),
             # Unnormalised, in nats.
-            "weights": [[one.beam, _finite(one.log_weight)] for one in line.kept]
+            "weights": [[one.beam, finite(one.log_weight)] for one in line.kept]
             if weighted
             else [],
             "particles": line.particles,
@@ -271,14 +274,14 @@ class SearchView:
         )
 
     def _paused(self, line: lines.Paused) -> None:
-        self._pauses.append([line.at, line.seconds, _words(line.error)])
+        self._pauses.append([line.at, line.seconds, words_of(line.error)])
 
     def _limited(self, line: lines.Limited) -> None:
         self._limits.append([line.at, line.limit, line.before])
 
     def _failed(self, line: lines.Failed) -> None:
         one = line.failure
-        self._failures.append([one.round, one.beam, _words(one.error), one.attempts])
+        self._failures.append([one.round, one.beam, words_of(one.error), one.attempts])
 
     def _ended(self, line: lines.Finished | lines.Stopped) -> None:
         self.end = line
@@ -296,80 +299,3 @@ class SearchView:
         lines.Finished: _ended,
         lines.Stopped: _ended,
     }
-
-
-def _beam(beam: TreeBeam) -> list[Any]:
-    standing = beam.standing
-    return [
-        *(beam.number, beam.parent, beam.text, beam.length, beam.round, beam.state, beam.fate),
-        *(_finite(beam.score), _finite(beam.logprob), beam.weight, beam.in_result),
-        *(_NO_STANDING if standing is None else _standing(standing)),
-    ]
-
-
-def _standing(one: lines.Standing) -> list[Any]:
-    return [
-        *(_finite(one.log_weight), one.multiplicity, one.step_scores, _finite(one.future)),
-        *(_finite(one.reward), _finite(one.confidence), one.confident),
-    ]
-
-
-def _answer(block: lines.Block) -> Plain:
-    tokens = block.tokens or []
-    text = "".join(token.text for token in tokens)
-    top = sorted(tokens[0].top, key=lambda one: -_nats(one.logprob)) if tokens else []
-    return {
-        "text": text if len(text) <= _ANSWER else f"{text[:_ANSWER]} ...",
-        "logprob": _finite(block.logprob),
-        "alternatives": [[one.text, math.exp(_nats(one.logprob))] for one in top[:_ALTERNATIVES]],
-    }
-
-
-def _nats(logprob: float | None) -> float:
-    return -math.inf if logprob is None else logprob
-
-
-def _finite(value: Number) -> Number:
-    """Return a number as JSON has it: those that are not finite as texts."""
-    if isinstance(value, str) or value is None or math.isfinite(value):
-        return value
-    return str(value)
-
-
-def _strategy_name(parameters: dict[str, Any]) -> str:
-    """Say in a few words which strategy it was."""
-    name = str(parameters.get("strategy", "")).removesuffix("Config")
-    parts = []
-    for key in ("selection", "scorer", "answer"):
-        part = parameters.get(key)
-        part = part.get("name") if isinstance(part, dict) else part
-        if part not in (None, "top_k", "power", "best"):
-            parts.append(str(part).replace("_", " "))
-    return ", ".join([{"BeamSearch": "beam search", "Mcmc": "chains"}.get(name, name), *parts])
-
-
-def _prompt_text(prompt: lines.PromptData | None) -> str:
-    messages = _messages(prompt)
-    return messages[-1][1] if messages else ""
-
-
-def _messages(prompt: lines.PromptData | None) -> list[tuple[str, str]]:
-    """Return a prompt as roles and texts; a text has the role ""."""
-    if prompt is None:
-        return []
-    if prompt.messages is None:
-        return [("", prompt.text or "")]
-    return [(str(one.get("role", "")), _content(one.get("content"))) for one in prompt.messages]
-
-
-def _content(content: Any) -> str:
-    if isinstance(content, str) or content is None:
-        return content or ""
-    if isinstance(content, list):
-        parts = [one.get("text") if isinstance(one, dict) else one for one in content]
-        return "\n".join(one if isinstance(one, str) else "(no text)" for one in parts)
-    return str(content)
-
-
-def _words(error: lines.Error) -> str:
-    return f"{error.type}: {error.message}" if error.message else error.type

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import attrs
 import msgspec
 
-from trio_beam.viewer.searches import Plain, SearchView
+from trio_beam.viewer.plain import Plain
+from trio_beam.viewer.searches import SearchView
 
 
 @attrs.define(eq=False)

@@ -10,7 +10,8 @@ import pytest
 from tests.core.builders import answer, block, opened
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.machine import BeamSearchMachine
-from trio_beam.core.config import SCORERS, BeamSearchConfig
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.scorer import SCORERS
 from trio_beam.core.steps import Failed, Finished
 from trio_beam.errors import TrioBeamError
 
@@ -94,7 +95,7 @@ def test_a_scorer_that_does_not_return_one_number_for_each(
     def bad(beams: Sequence[Beam], config: BeamSearchConfig) -> list[float]:
         return scores
 
-    monkeypatch.setitem(SCORERS._entries, "power", bad)
+    monkeypatch.setitem(SCORERS._entries(), "power", bad)
     state = BeamSearchMachine(CONFIG)
     opened(state)
     state.receive(answer(0, block("a")))

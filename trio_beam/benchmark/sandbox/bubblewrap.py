@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "PYTHONPATH": _MOUNTED,
     "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}",
     "PYTHONDONTWRITEBYTECODE": "1",
+    # Without its bytecode, sympy takes three times as long to import.
+    **({"PYTHONPYCACHEPREFIX": sys.pycache_prefix} if sys.pycache_prefix else {}),
     # Makes the order of sets, and hence verdicts, reproducible.
     "PYTHONHASHSEED": "0",
     # Numerical libraries would start a thread per core, which is refused.
@@ -197,6 +199,7 @@ def _visible() -> Sequence[Path]:
         Path(sysconfig.get_path("stdlib")),
         Path(os.path.realpath(sys.executable)),
         *_packages(),
+        *([Path(sys.pycache_prefix)] if sys.pycache_prefix else []),
     ]
     chosen: list[Path] = []
     for path in sorted(filter(Path.exists, paths), key=lambda path: len(path.parts)):

@@ -7,15 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.stand_ins import replace_members
-from trio_beam.core.config import (
-    AnyScorer,
-    BeamSearchConfig,
-    Population,
-    ScoredRound,
-    Selection,
-)
+from trio_beam.core.config import BeamSearchConfig, Selection
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.population import Population, ScoredRound
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scorer import AnyScorer
 from trio_beam.core.scoring import call_scorer, is_async, name_of, rewarded
 from trio_beam.core.seeds import Chance
 from trio_beam.errors import ScorerError
@@ -183,6 +179,18 @@ class CandidatePool:
     def select(self) -> Population:
         """Choose the beams to keep."""
         return self._selection.select(self.scored_round(), self._config)
+
+
+def final_beams(beams: Sequence[Beam], config: BeamSearchConfig) -> list[Beam]:
+    """Return the beams of a result without weights: distinct, at most `beam_width`, in the given order.
+
+    An answer that never came, or was given up, comes last, however well its text scores.
+    """
+    found = [beam for beam in beams if beam.continuation is not None]
+    if config.deduplicate and not config.selection_part.deduplicates:
+        _, found = merge_duplicates((), found)
+    found.sort(key=lambda beam: beam.unanswered or not beam.confident)
+    return found[: config.beam_width]
 
 
 def merge_duplicates(ended: Sequence[Beam], beams: Sequence[Beam]) -> tuple[list[Beam], list[Beam]]:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.evaluation import Evaluation, first_seed, judge
+from trio_beam.core.events import BeamFailed
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.result import BeamFailure, StopReason, Votes
-from trio_beam.core.steps import Outcome
+from trio_beam.core.steps import Outcome, Reaction
+from trio_beam.core.usage import UsageMeter
 
 
 class FinalChoice:
@@ -54,15 +56,26 @@ class FinalChoice:
         """The failures of its requests, by rank."""
         return [one for _, failures in sorted(self._failures.items()) for one in failures]
 
-    def receive(self, outcome: Outcome) -> list[BeamFailure]:
-        """Process the outcome for one order of the beams; return its failures."""
+    def is_affordable(self, meter: UsageMeter) -> bool:
+        """Return whether the budget allows the requests, each of which shows all beams."""
+        expansions = self.evaluation.round.expansions
+        shown = sum(beam.length for beam in self._beams) + meter.prompt_length
+        tokens = sum(one.max_tokens for one in expansions)
+        return meter.allows(tokens, shown * len(expansions), requests=len(expansions))
+
+    def receive(self, outcome: Outcome) -> Reaction:
+        """Process the outcome for one order of the beams; a failure may cancel the other orders."""
         beam = self._beams[outcome.rank]
         found = [
             BeamFailure(beam=beam, error=error, attempts=error.attempts, round=self._number)
             for error in self.evaluation.receive(outcome)
         ]
         self._failures[outcome.rank] = found
-        return found
+        cancels = bool(found) and self.evaluation.round.sampling.cancel_siblings
+        return Reaction(
+            tuple(BeamFailed(failure=one, rank=outcome.rank) for one in found),
+            self.evaluation.missing if cancels else frozenset(),
+        )
 
     @property
     def decided(self) -> bool:

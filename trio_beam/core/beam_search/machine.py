@@ -19,36 +19,34 @@ import attrs
 
 from trio_beam.core.beam import Beam
 from trio_beam.core.beam_search.block_length import affordable
-from trio_beam.core.beam_search.candidates import merge_duplicates
+from trio_beam.core.beam_search.candidates import final_beams
+from trio_beam.core.beam_search.early_stopping import ends_early
+from trio_beam.core.beam_search.expansion_round import expansion_round, reference_block
 from trio_beam.core.beam_search.final_choice import FinalChoice
 from trio_beam.core.beam_search.moves import Moves
 from trio_beam.core.beam_search.open_round import OpenRound
-from trio_beam.core.beam_search.particles import draw_answer
+from trio_beam.core.beam_search.particles import draw_answer, effective_sample_size, log_evidence
 from trio_beam.core.beam_search.phases import TRANSITIONS, Phase
 from trio_beam.core.beam_search.sample_order import SampleOrder
-from trio_beam.core.block import Continuation
-from trio_beam.core.config import BeamSearchConfig, Population
-from trio_beam.core.events import BeamFailed, Event, RoundFinished, RoundStarted
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.events import Event, RoundFinished, RoundStarted
 from trio_beam.core.model_answer import ModelAnswer
+from trio_beam.core.population import Population
 from trio_beam.core.ranking import best_first
-from trio_beam.core.reference import next_block
 from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult, StopReason, Votes
-from trio_beam.core.scoring import check_scores
-from trio_beam.core.seeds import Chance, base_seed, sample_number
+from trio_beam.core.scoring import call_scorer, check_scores
+from trio_beam.core.seeds import Chance, base_seed
 from trio_beam.core.statistics import wilson_interval
 from trio_beam.core.steps import (
-    Expansion,
     Failed,
     Finished,
     Outcome,
     Reaction,
     Round,
-    Sampling,
     ScoreCandidates,
     Step,
 )
 from trio_beam.core.usage import UsageMeter
-from trio_beam.core.weights import effective_size, log_sum
 from trio_beam.errors import ScorerError, TrioBeamError
 
 
@@ -133,7 +131,8 @@ class BeamSearchMachine:
             TrioBeamError: no round is open, or the outcome was not expected.
         """
         if self._choice is not None and outcome.rank in self._choice.evaluation.missing:
-            return self._receive_choice(self._choice, outcome)
+            self.meter.completion_tokens += outcome.generated
+            return self._choice.receive(outcome)
         if self._moves is not None and outcome.rank in self._moves.missing:
             return self._moves.receive(outcome)
         if self._open is None or self._end is not None:
@@ -187,6 +186,10 @@ class BeamSearchMachine:
             if voted:
                 beams, votes = self.config.answer_part.choose(beams)
                 count = self.config.answer_part.effective_votes(beams)
+        particles = self._particles()
+        evidence: float | None = None
+        if self.config.selection_part.reference is None:
+            evidence = log_evidence(particles, len(self._ended) + len(self._active))
         return SearchResult(
             text=beams[0].text if beams else "",
             score=beams[0].score if beams else -math.inf,
@@ -197,10 +200,10 @@ class BeamSearchMachine:
             failures=self.failures,
             exact=self._exact and (self._open is None or not self._counts or self._open.exact),
             votes=votes,
-            log_evidence=self._log_evidence(),
+            log_evidence=evidence,
             vote_intervals=tuple(wilson_interval(share, count) for _, share in votes if count),
             effective_votes=count or None,
-            effective_sample_size=self._effective_sample_size(),
+            effective_sample_size=effective_sample_size(particles),
             particle_rounds=tuple(self._particle_rounds),
             acceptance_rates=(self._moved[0] / self._moved[1],) if self._moved[1] else (),
         )
@@ -232,7 +235,15 @@ class BeamSearchMachine:
         if reason is not None:
             return self._ask_for_choice(reason, events) or self._finish(reason, events)
         self._length = min(self._length + block, self.config.max_tokens)
-        opened = self._make_round(block, events)
+        beams = self._expandable()
+        opened = expansion_round(self.config, self._completed + 1, beams, block, self._base_seed)
+        started = RoundStarted(
+            round=opened.number,
+            rounds=self.config.rounds,
+            beams=len(opened.expansions),
+            samples=opened.samples,
+        )
+        opened = attrs.evolve(opened, events=(*events, started))
         order: SampleOrder | None = None
         if self.config.one_by_one:
             settling = self.config.answer_part.settling(len(opened.expansions))
@@ -246,59 +257,11 @@ class BeamSearchMachine:
             meter=self.meter,
             chance=Chance(self._chance.entropy, f"round {opened.number} "),
             seed=self._base_seed,
-            reference=self._reference_block(block),
+            reference=reference_block(self.config, beams, block),
             order=order,
         )
         self._enter(Phase.EXPANDING)
         return opened
-
-    def _make_round(self, block: int, events: tuple[Event, ...]) -> Round:
-        config, number = self.config, self._completed + 1
-        beams = [beam for beam in self._expandable() if not beam.is_reference]
-        n = config.samples_of_beam(number)
-        if number == 1 and config.selection_part.reference is not None:
-            n -= 1  # one particle follows it
-        if config.one_by_one:  # a request for each sample, so that each can be cancelled
-            beams, n = beams * n, 1
-        expansions = tuple(
-            Expansion(
-                rank=index,
-                beam=beam,
-                n=n,
-                max_tokens=min(block, config.max_tokens - beam.length),
-                seed=self._seed(number, index),
-            )
-            for index, beam in enumerate(beams)
-        )
-        sampling = Sampling.of(
-            config,
-            enumerate=config.proposal == "enumerate",
-            proposal_logprobs=config.needs_proposal_logprobs,
-        )
-        if config.answer_part.settles:
-            sampling = attrs.evolve(sampling, interruptible=True)
-        if config.confidence is not None:
-            top = max(config.top_logprobs, config.confidence.top)
-            needed = config.confidence.top > 0
-            sampling = attrs.evolve(sampling, top_logprobs=top, alternatives=needed)
-        if config.block_part is not None and not sampling.enumerate:
-            delimiters = config.block_part.server_delimiters
-            sampling = attrs.evolve(sampling, delimiters=delimiters, token_texts=True)
-        opened = Round(number=number, purpose="expand", expansions=expansions, sampling=sampling)
-        started = RoundStarted(
-            round=number, rounds=config.rounds, beams=len(expansions), samples=opened.samples
-        )
-        return attrs.evolve(opened, events=(*events, started))
-
-    def _reference_block(self, block: int) -> tuple[Beam, Continuation] | None:
-        """Return the particle that follows the reference, and its next block; None if there is none."""
-        reference = self.config.selection_part.reference
-        particles = [beam for beam in self._expandable() if beam.is_reference or not beam.length]
-        if reference is None or not particles:
-            return None
-        before = particles[0]
-        count = min(block, self.config.max_tokens - before.length)
-        return before, next_block(reference, before.length, count)
 
     # -- moves of particles between two rounds
 
@@ -331,7 +294,7 @@ class BeamSearchMachine:
             return self._fail(moves.scorer_error)
         if moves.is_exhausted():
             return self._finish("budget", ())
-        population = Population.of(moves.moved())
+        population = Population.of(self._scored(moves.moved()))
         self._active, self._ended = list(population.active), list(population.ended)
         self._failures += moves.failures
         self._exact = self._exact and moves.exact
@@ -341,6 +304,13 @@ class BeamSearchMachine:
             self._enter(Phase.READY)
         return None
 
+    def _scored(self, moved: list[Beam]) -> list[Beam]:
+        """Score texts that are new by p^alpha; those with rewards have been given them."""
+        if self.config.rewards:
+            return moved
+        scores = call_scorer(self.config.scorer_part, moved, self.config)  # type: ignore[arg-type]
+        return [beam.replace(score=one) for beam, one in zip(moved, scores, strict=True)]
+
     # -- a model's choice of the answer
 
     def _ask_for_choice(self, reason: StopReason, events: tuple[Event, ...]) -> Round | None:
@@ -349,25 +319,12 @@ class BeamSearchMachine:
         if not isinstance(rule, ModelAnswer) or len(beams) < 2:
             return None
         choice = FinalChoice(rule, beams, self._completed, self.config, self._base_seed, reason)
-        wanted = choice.evaluation.round
-        tokens = sum(one.max_tokens for one in wanted.expansions)
-        shown = sum(beam.length for beam in beams) + self.meter.prompt_length
-        count = len(wanted.expansions)
-        if not self.meter.allows(tokens, shown * count, requests=count):
+        if not choice.is_affordable(self.meter):
             return None
+        wanted = choice.evaluation.round
         self._choice = choice
         self._enter(Phase.EVALUATING)
         return attrs.evolve(wanted, events=(*events, *wanted.events))
-
-    def _receive_choice(self, choice: FinalChoice, outcome: Outcome) -> Reaction:
-        evaluation = choice.evaluation
-        self.meter.completion_tokens += outcome.generated
-        failures = choice.receive(outcome)
-        cancels = bool(failures) and evaluation.round.sampling.cancel_siblings
-        return Reaction(
-            tuple(BeamFailed(failure=one, rank=outcome.rank) for one in failures),
-            evaluation.missing if cancels else frozenset(),
-        )
 
     def _choose(self, choice: FinalChoice) -> Step:
         evaluation = choice.evaluation
@@ -386,12 +343,6 @@ class BeamSearchMachine:
         """Return the active beams at the maximum length."""
         return [beam for beam in self._active if beam.length >= self.config.max_tokens]
 
-    def _seed(self, number: int, index: int) -> int | None:
-        if self._base_seed is None:
-            return None
-        width, n = self.config.beam_width, self.config.n_per_beam
-        return self._base_seed + sample_number(number, index, 0, width=width, n=n)
-
     def _block_length(self) -> int:
         """Return the block length in tokens, shortened so that the round fits the remaining budget."""
         n = self.config.samples_of_beam(self._completed + 1)
@@ -405,15 +356,8 @@ class BeamSearchMachine:
             return None  # texts that have ended may grow again
         if self._settled or not self._active:
             return "settled" if self._settled else "finished"
-        answered = [beam for beam in self._ended if not beam.unanswered]
-        enough = len(answered) >= config.beam_width
-        if enough and config.early_stopping is True:
+        if ends_early(config, self._active, self._ended):
             return "finished"
-        if enough and config.early_stopping == "bound":
-            worst = answered[-1].score
-            bound = config.scorer_part.best_reachable  # type: ignore[union-attr]  # the configuration checks
-            if all(bound(beam, config) <= worst for beam in self._active):
-                return "finished"
         if self._completed == config.rounds or not self._expandable():
             return "budget" if self._shortened else "max_tokens"
         return None
@@ -458,16 +402,10 @@ class BeamSearchMachine:
     # -- the best so far
 
     def _best(self, stop_reason: StopReason) -> list[Beam]:
-        selection = self.config.selection_part
-        if selection.weighted:
+        if self.config.weighted:
             return draw_answer(self._standing(), self._chance("answer"))
         beams = self._ended if stop_reason == "finished" else best_first(self._standing())
-        beams = [beam for beam in beams if beam.continuation is not None]
-        if self.config.deduplicate and not selection.deduplicates:
-            _, beams = merge_duplicates((), beams)
-        # An answer that never came, or was given up, is no answer, however well the text scores.
-        beams.sort(key=lambda beam: beam.unanswered or not beam.confident)
-        return beams[: self.config.beam_width]
+        return final_beams(beams, self.config)
 
     @property
     def _counts(self) -> bool:
@@ -479,18 +417,6 @@ class BeamSearchMachine:
         if not self.config.weighted:
             return []
         return [beam for beam in self._standing() if beam.continuation is not None]
-
-    def _effective_sample_size(self) -> float | None:
-        log_weights = [beam.log_weight for beam in self._particles()]
-        return effective_size(log_weights) if log_weights else None
-
-    def _log_evidence(self) -> float | None:
-        particles = self._particles()
-        if not particles or self.config.selection_part.reference is not None:
-            return None
-        # The empty beam stands for as many particles as there are to be.
-        began = len(self._ended) + len(self._active)
-        return log_sum([beam.log_weight for beam in particles]) - math.log(began)
 
     def _standing(self) -> list[Beam]:
         """Return all current beams, with the received candidates of an open round that counts."""

@@ -229,6 +229,7 @@ def _reweighted(before: Beam, after: Beam, more: float) -> Beam:
 def _chain_config(config: BeamSearchConfig, exponent: float, steps: int, chains: int) -> McmcConfig:
     shared = {field.name: getattr(config, field.name) for field in attrs.fields(Strategy)}
     # The search's meter keeps its budget.
-    budget = dict.fromkeys(("max_total_tokens", "max_completion_tokens", "max_requests"))
+    names = ("max_total_tokens", "max_completion_tokens", "max_requests", "max_cost")
+    budget = dict.fromkeys(names)
     own = {"alpha": exponent, "steps": steps, "chains": chains, "min_beams": 1}
     return McmcConfig(**(shared | budget | own), scorer=config.scorer)

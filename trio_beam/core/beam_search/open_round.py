@@ -12,12 +12,14 @@ from trio_beam.core.beam_search.lookahead import look_ahead
 from trio_beam.core.beam_search.sample_order import SampleOrder
 from trio_beam.core.beam_search.stand_ins import fill_groups
 from trio_beam.core.block import CONTEXT, Continuation, known
-from trio_beam.core.config import AsyncScorer, BeamSearchConfig, Population, ScoredRound
+from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.evaluation import Evaluation, first_seed, judge, reward
 from trio_beam.core.events import BeamExpanded, BeamFailed, Event
 from trio_beam.core.model_scorer import ModelScorer
+from trio_beam.core.population import Population, ScoredRound
 from trio_beam.core.result import BeamFailure
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scorer import AsyncScorer
 from trio_beam.core.scoring import check_scores
 from trio_beam.core.seeds import Chance
 from trio_beam.core.steps import Outcome, Reaction, Round, ScoreCandidates

@@ -1,11 +1,12 @@
-"""Turn particles into distinct beams with weights, and draw the answer."""
+"""Particles at the end of a search: the answer drawn from them, and what their weights estimate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.weights import normalise, systematic_resample
+from trio_beam.core.weights import effective_size, log_sum, normalise, systematic_resample
 
 
 def draw_answer(particles: Sequence[Beam], at: float) -> list[Beam]:
@@ -43,3 +44,20 @@ def draw_answer(particles: Sequence[Beam], at: float) -> list[Beam]:
     answer = distinct[systematic_resample(shares, 1, at)[0]]
     others = [beam for beam in distinct if beam is not answer]
     return [answer, *sorted(others, key=lambda beam: -(beam.weight or 0.0))]
+
+
+def effective_sample_size(particles: Sequence[Beam]) -> float | None:
+    """Return the effective number of particles; None without any."""
+    return effective_size([beam.log_weight for beam in particles]) if particles else None
+
+
+def log_evidence(particles: Sequence[Beam], began: int) -> float | None:
+    """Return the log (nats) of the estimated sum of the target over all texts; None without particles.
+
+    Args:
+        particles: with log-weights.
+        began: number of beams that they come from; the empty beam stands for as many as there are to be.
+    """
+    if not particles:
+        return None
+    return log_sum([beam.log_weight for beam in particles]) - math.log(began)

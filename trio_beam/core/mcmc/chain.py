@@ -17,7 +17,6 @@ import attrs
 from trio_beam.core import stop
 from trio_beam.core.beam import Beam
 from trio_beam.core.block import CONTEXT, Continuation, known
-from trio_beam.core.config import AsyncScorer
 from trio_beam.core.evaluation import Evaluation, judge, reward
 from trio_beam.core.events import BeamFailed, ChainExtended, ChainStepped, Event
 from trio_beam.core.mcmc.metropolis import acceptance, positions
@@ -26,6 +25,7 @@ from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.result import BeamFailure
 from trio_beam.core.reward_scorer import RewardScorer
+from trio_beam.core.scorer import AsyncScorer
 from trio_beam.core.scoring import (
     call_scorer,
     check_scores,

@@ -53,6 +53,7 @@ class McmcRun:
         )
         for chain in self.chains:
             chain.meter.prompt_length = self.meter.prompt_length
+            chain.meter.price = self.meter.price
 
     def fail(self, failure: BeamFailure) -> None:
         """Record a failure before the first block."""

@@ -365,4 +365,4 @@ def one_token_blocks(
     )
 
 
-DIALECTS: Registry[type[Dialect]] = Registry("dialect")
+DIALECTS: Registry[type[Dialect]] = Registry("dialect", "trio_beam.dialects")

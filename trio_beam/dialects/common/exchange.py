@@ -77,6 +77,9 @@ class ExchangeResult:
         prompt_tokens: prompt tokens as the server counts them, over all requests.
         extra_generated: generated tokens that belong to no continuation (repairs, trials).
         reasoning_tokens: generated tokens that were thinking, as the server counts them; None if it does not.
+        cached_tokens: prompt tokens that it has read from its cache; None if it does not say.
+        written_tokens: prompt tokens that it has written to its cache and charges for.
+        charged_tokens: generated tokens that it charges for, of all choices; 0 if it does not say.
         abandoned: whether the response was given up before its end, where servers count tokens.
     """
 
@@ -84,6 +87,9 @@ class ExchangeResult:
     prompt_tokens: int = 0
     extra_generated: int = 0
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    written_tokens: int = 0
+    charged_tokens: int = 0
     abandoned: bool = False
 
 

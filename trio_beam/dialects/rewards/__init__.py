@@ -1,6 +1,5 @@
 """Calls that score texts by a reward model, one per file, registered in `REWARD_CALLS`."""
 
-from trio_beam.core.registry import load_all
 from trio_beam.dialects.rewards.common.call import (
     REWARD_CALLS,
     RewardCall,
@@ -8,7 +7,5 @@ from trio_beam.dialects.rewards.common.call import (
     calls_for,
     score_by,
 )
-
-load_all(__name__)
 
 __all__ = ["REWARD_CALLS", "RewardCall", "RewardInput", "calls_for", "score_by"]

@@ -71,7 +71,7 @@ class RewardCall(ABC):
         """
 
 
-REWARD_CALLS: Registry[type[RewardCall]] = Registry("reward call")
+REWARD_CALLS: Registry[type[RewardCall]] = Registry("reward call", "trio_beam.dialects.rewards")
 
 
 def calls_for(api: str, *, steps: bool) -> list[RewardCall]:

@@ -34,6 +34,7 @@ export function App({ about: first, read }: { about: About; read: (place: number
   const [help, setHelp] = useState(false);
   const [theme, setTheme] = useState<"" | "light" | "dark">("");
   const field = useRef<HTMLInputElement>(null);
+  const followed = useRef(0);
   const follows = about.data !== undefined;
 
   useEffect(() => {
@@ -42,6 +43,11 @@ export function App({ about: first, read }: { about: About; read: (place: number
     void follow(about.data, place, key, stopped.signal, (news) => {
       setAbout(news.about);
       setTold({ place: news.place, search: news.search });
+      if (news.search && news.search.number !== followed.current) {
+        followed.current = news.search.number;
+        setBeam(null);
+        setRequest(0);
+      }
       // In a trace the newest search is followed; at a gateway the page would never rest.
       if (place === -1 && news.about.mode === "gateway" && news.search) setPlace(news.search.number);
     }, setLink);

@@ -83,7 +83,7 @@ export function RequestDetails({ search, request, onBeam }: { search: Search; re
   return (
     <>
       <h2>Request {request.number}</h2>
-      <p class="why">{nameOf(request)}{request.round ? `, round ${request.round}` : ""}</p>
+      <p class="why">{nameOf(search, request)}{request.round ? `, ${search.isChains ? "block" : "round"} ${request.round}` : ""}</p>
       <ol class="attempts">
         {history(request).map(([at, words, kind], place) => (
           <li key={place} class={kind}><span class="time">{fixed(at)} s</span> {words}</li>

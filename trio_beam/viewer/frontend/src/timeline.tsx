@@ -81,7 +81,7 @@ export function Timeline({ search, zoom, selected, onSelect }: Props) {
             ))}
           </svg>
           {shown.map((row, place) => (
-            <RowView key={"number" in row ? row.number : `round ${row.round}`} row={row} top={(from + place) * ROW} x={x} end={end} width={width} selected={selected} onSelect={onSelect} />
+            <RowView key={"number" in row ? row.number : `round ${row.round}`} search={search} row={row} top={(from + place) * ROW} x={x} end={end} width={width} selected={selected} onSelect={onSelect} />
           ))}
         </div>
       </div>
@@ -130,6 +130,7 @@ function Axis({ x, width }: { x: ScaleLinear<number, number>; width: number }) {
 }
 
 interface RowProps {
+  search: Search;
   row: Row;
   top: number;
   x: ScaleLinear<number, number>;
@@ -139,9 +140,9 @@ interface RowProps {
   onSelect: (request: number) => void;
 }
 
-function RowView({ row, top, x, end, width, selected, onSelect }: RowProps) {
+function RowView({ search, row, top, x, end, width, selected, onSelect }: RowProps) {
   if (!("number" in row)) {
-    const name = row.round ? `Round ${row.round}` : "Preparation";
+    const name = row.round ? `${search.isChains ? "Block" : "Round"} ${row.round}` : "Preparation";
     return (
       <div class="group" role="presentation" style={{ transform: `translateY(${top}px)` }}>
         <span class="name"><b>{name}</b> <small>{row.requests} · {seconds(row.until - row.from)}</small></span>
@@ -160,7 +161,7 @@ function RowView({ row, top, x, end, width, selected, onSelect }: RowProps) {
       style={{ transform: `translateY(${top}px)` }}
       onClick={() => onSelect(row.number)}
     >
-      <span class="name">{nameOf(row)}</span>
+      <span class="name">{nameOf(search, row)}</span>
       <span class="aside">{outcomeOf(row)}</span>
       <svg aria-hidden="true" width={width + 20} height={ROW}>
         {row.waits.map(([from, until, paused], place) => (
@@ -186,10 +187,10 @@ function kindOf(attempt: Attempt): string {
   return attempt.hedge ? `${outcome} hedge` : outcome;
 }
 
-export function nameOf(request: Request): string {
+export function nameOf(search: Search, request: Request): string {
   if (request.purpose === "prepare") return visible(request.attempts[0]?.path ?? "prepare");
   const what = request.purpose === "expand" ? "" : `${request.purpose}: `;
-  return `${what}beam ${request.rank + 1}${request.sample ? `, sample ${request.sample + 1}` : ""}`;
+  return `${what}${search.isChains ? "chain" : "beam"} ${request.rank + 1}${request.sample ? `, sample ${request.sample + 1}` : ""}`;
 }
 
 export function outcomeOf(request: Request): string {

@@ -201,13 +201,15 @@ function headers(search: Search, layout: Layout, seen: Window) {
   const to = Math.min(layout.columns.length, Math.ceil(seen.right / column) + 1);
   const found = [];
   for (let depth = from; depth < to; depth++) {
-    const round = search.isChains ? undefined : search.data.rounds.find((one) => one.round === depth + 1);
+    // Chains and particles that move cut blocks into parts.
+    const isRound = !search.isChains && layout.columns[depth]!.every(({ beam }) => !beam.round || beam.round === depth + 1);
+    const round = isRound ? search.data.rounds.find((one) => one.round === depth + 1) : undefined;
     const first = layout.columns[depth]![0]!;
     const kept = round?.active !== undefined ? `${round.candidates ?? 0} → ${round.active}` : "";
     const time = round?.end != null ? seconds(round.end - round.at) : "";
     found.push(
       <span key={depth} style={{ transform: `translateX(${first.x}px)`, width: `${Math.max(width, 40)}px` }}>
-        <b>{layout.measures.width < 20 ? depth + 1 : `${search.isChains ? "Block" : "Round"} ${depth + 1}`}</b>
+        <b>{layout.measures.width < 20 ? depth + 1 : `${isRound ? "Round" : "Part"} ${depth + 1}`}</b>
         {layout.measures.width >= 20 && <small>{[kept, time].filter(Boolean).join(" · ")}</small>}
       </span>,
     );
