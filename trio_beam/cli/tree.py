@@ -92,7 +92,11 @@ def _end(search: RecordedSearch) -> str:
     if end is None:
         return "no end yet: it still runs, or its process was killed"
     result = end.result
-    usage = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in result.usage.items())
+    words = {"unpriced": "requests without a known price"}
+    usage = ", ".join(
+        f"{value:g} {words.get(name, name.replace('_', ' '))}"
+        for name, value in result.usage.items()
+    )
     line = f"{result.stop_reason} after {result.rounds} rounds and {end.at:.2f} s; {usage}"
     if result.votes:
         votes = [f"{_shortened(answer)!s} {share:.0%}" for answer, share in result.votes[:5]]
