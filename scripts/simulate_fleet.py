@@ -164,10 +164,10 @@ async def simulate(fleet: Fleet, client: Client, prompts: int, seed: int) -> dic
     }
 
 
-def run(task: tuple[str, int, int]) -> dict[str, Any]:
-    name, prompts, seed = task
+def run(task: tuple[str, Fleet, int, int]) -> dict[str, Any]:
+    name, fleet, prompts, seed = task
     clock = trio.testing.MockClock(autojump_threshold=0)
-    return trio.run(simulate, Fleet(), CLIENTS[name], prompts, seed, clock=clock)
+    return trio.run(simulate, fleet, CLIENTS[name], prompts, seed, clock=clock)
 
 
 def plot(rows: dict[str, dict[str, Any]], path: Path) -> None:
@@ -199,6 +199,7 @@ def main() -> None:
     )
     parser.add_argument("--prompts", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--crashes", type=float, default=Fleet().crashes, help="an hour, of each")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--plot", type=Path, help="an SVG file to draw into")
     parser.add_argument("--json", action="store_true")
@@ -217,7 +218,8 @@ def main() -> None:
         "failed": ("failed", 1),
     }
     print(" " * 24 + "".join(f"{name:>12}" for name in columns), file=sys.stderr)
-    tasks = [(name, options.prompts, options.seed) for name in CLIENTS]
+    fleet = Fleet(crashes=options.crashes)
+    tasks = [(name, fleet, options.prompts, options.seed) for name in CLIENTS]
     rows: dict[str, dict[str, Any]] = {}
     with ProcessPoolExecutor(options.jobs) as pool:
         for name, row in zip(CLIENTS, pool.map(run, tasks), strict=True):
