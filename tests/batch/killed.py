@@ -53,7 +53,9 @@ def main() -> None:
         signalled = os.WIFSIGNALED(status)
         answers = folder / ANSWERS
         count = answers.read_bytes().count(b"\n") if answers.exists() else 0
-        print("killed" if signalled else "ended", os.waitstatus_to_exitcode(status), count)
+        print(
+            "killed" if signalled else "ended", os.waitstatus_to_exitcode(status), count, flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main() -> None:
             batch.main(args)
         _, status = os.waitpid(pid, 0)
         killed = os.WIFSIGNALED(status)
-        print("killed" if killed else "ended", os.waitstatus_to_exitcode(status))
+        print("killed" if killed else "ended", os.waitstatus_to_exitcode(status), flush=True)
 
 
 if __name__ == "__main__":

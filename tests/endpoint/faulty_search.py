@@ -24,8 +24,10 @@ from tests.servers.fault_server import (
 from tests.servers.mock_server import at_rest
 from trio_beam import (
     BeamSearchConfig,
+    ConnectionFailed,
     Endpoint,
     EndpointError,
+    MalformedResponse,
     RetryPolicy,
     SearchResult,
     beam_search,
@@ -74,12 +76,19 @@ def found(result: SearchResult) -> list[tuple[str, float]]:
     return [(beam.text, beam.score) for beam in result.beams]
 
 
-def check_same(result: SearchResult, right: SearchResult, *, retries: int, lost: int = 0) -> None:
-    """The same beams at the same cost, but for the requests that were repeated or given up."""
+def check_same(
+    result: SearchResult, right: SearchResult, *, retries: int, lost: int = 0, spent: int = 0
+) -> None:
+    """The same beams at the same cost, but for the requests that were repeated, given up or in vain."""
     assert found(result) == found(right)
     assert result.failures == ()
-    requests = right.usage.requests + retries
-    changed = attrs.evolve(right.usage, requests=requests, retries=retries, cancelled=lost)
+    changed = attrs.evolve(
+        right.usage,
+        requests=right.usage.requests + retries,
+        retries=retries,
+        cancelled=lost,
+        unpriced=right.usage.unpriced + spent,
+    )
     assert result.usage == changed
 
 
@@ -90,6 +99,15 @@ def check_error(error: EndpointError, case: Case, server: FaultServer, attempts:
     assert re.search(case.words, error.message)
     assert error.attempts == attempts
     assert ("after 3 attempts" in str(error)) == (attempts == 3)
+
+
+def spent_in_vain(case: Case, count: int) -> int:
+    """For how many of so many failed attempts the server may have worked, and want to be paid."""
+    return (
+        count
+        if issubclass(case.kind, (ConnectionFailed, MalformedResponse))
+        else timeouts(case, count)
+    )
 
 
 def timeouts(case: Case, count: int) -> int:

@@ -30,6 +30,7 @@ from tests.endpoint.faulty_search import (
     check_same,
     found,
     searching,
+    spent_in_vain,
     timeouts,
     undisturbed,
 )
@@ -59,7 +60,7 @@ async def test_what_happens_once_costs_a_retry(case: Case) -> None:
     right = await undisturbed(CONFIG)
     async with searching(case, once(case.fault)) as (endpoint, server):
         result = await beam_search(endpoint, "p", CONFIG)
-        check_same(result, right, retries=1, lost=timeouts(case, 1))
+        check_same(result, right, retries=1, lost=timeouts(case, 1), spent=spent_in_vain(case, 1))
         statistics = endpoint.statistics()
         assert (statistics.attempts, statistics.retries) == (right.usage.requests + 1, 1)
         assert [request.repeat for request in server.requests[:2]] == [0, 1]
@@ -71,7 +72,8 @@ async def test_nor_does_it_matter_on_a_kept_connection(case: Case) -> None:
     async with searching(case, once(case.fault, 1)) as (endpoint, server):
         result = await beam_search(endpoint, "p", NARROW)
         retries = 0 if case.silent else 1
-        check_same(result, right, retries=retries, lost=timeouts(case, 1))
+        spent = spent_in_vain(case, retries)
+        check_same(result, right, retries=retries, lost=timeouts(case, 1), spent=spent)
         assert [request.repeat for request in server.requests] == [0, 0, 1, 0]
 
 

@@ -27,6 +27,7 @@ from trio_beam.errors import (
     MalformedResponse,
     RateLimited,
     RequestRejected,
+    RequestTooLarge,
     ServerError,
 )
 
@@ -51,6 +52,7 @@ LASTING = [
     MalformedResponse("of the wrong shape"),
     LogprobsUnavailable("no log-probabilities"),
     EndpointClosed("never entered"),
+    RequestTooLarge("more than a minute has"),
 ]
 
 
