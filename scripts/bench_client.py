@@ -33,7 +33,7 @@ from trio_beam import BeamSearchConfig, Endpoint
 from trio_beam.core.beam import Beam
 from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.dialects.common.exchange import Exchange
 from trio_beam.dialects.common.limits import Limits
 from trio_beam.dialects.openai import OpenAI

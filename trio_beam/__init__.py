@@ -75,7 +75,8 @@ if TYPE_CHECKING:
     from trio_beam.core.statistics import LogEvidence, mean_log_evidence
     from trio_beam.core.strategy import Strategy
     from trio_beam.core.tool_calls import ToolCall
-    from trio_beam.core.usage import Budget, Usage, UsageMeter
+    from trio_beam.core.usage import Budget, Usage
+    from trio_beam.core.usage_meter import UsageMeter
     from trio_beam.endpoint.cache import ResponseCache
     from trio_beam.endpoint.capabilities import Capabilities
     from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
@@ -179,7 +180,8 @@ _EXPORTS = {
     "trio_beam.core.statistics": ["LogEvidence", "mean_log_evidence"],
     "trio_beam.core.strategy": ["Strategy"],
     "trio_beam.core.tool_calls": ["ToolCall"],
-    "trio_beam.core.usage": ["Budget", "Usage", "UsageMeter"],
+    "trio_beam.core.usage": ["Budget", "Usage"],
+    "trio_beam.core.usage_meter": ["UsageMeter"],
     "trio_beam.endpoint.cache": ["ResponseCache"],
     "trio_beam.endpoint.capabilities": ["Capabilities"],
     "trio_beam.endpoint.endpoint": ["Endpoint", "EndpointStatistics"],

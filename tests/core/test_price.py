@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from trio_beam import ConfigError, Prices, TokenCounts, Usage
 from trio_beam.core.price import describe_cost, dollars
 from trio_beam.core.statistics import sum_interval
-from trio_beam.core.usage import Budget, Purse, UsageMeter
+from trio_beam.core.usage import Budget
+from trio_beam.core.usage_meter import Purse, UsageMeter
 from trio_beam.errors import BudgetExhausted
 
 LIST = Prices(input=0.1, output=0.7, cached=0.025).table

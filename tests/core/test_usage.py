@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_beam.core.usage import Budget, Usage, UsageMeter
+from trio_beam.core.usage import Budget, Usage
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.errors import BudgetExhausted
 
 

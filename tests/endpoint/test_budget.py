@@ -15,7 +15,8 @@ from trio.testing import MockClock
 
 from tests.servers.mock_server import MockServer, answering
 from trio_beam import BeamSearchConfig, RetryPolicy, SearchResult, beam_search
-from trio_beam.core.usage import Budget, UsageMeter
+from trio_beam.core.usage import Budget
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.testing import FakeEndpoint
 
 CONFIG = BeamSearchConfig(

@@ -26,7 +26,8 @@ from trio_beam import (
     ServerError,
 )
 from trio_beam.core.language_model import RequestContext
-from trio_beam.core.usage import Budget, UsageMeter
+from trio_beam.core.usage import Budget
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.endpoint.dispatch import Dispatcher
 from trio_beam.endpoint.limiter import FairLimiter

@@ -20,7 +20,7 @@ from trio_beam import (
     Token,
     search,
 )
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.endpoint.replicas import Replicas
 from trio_beam.testing import FakeEndpoint
 

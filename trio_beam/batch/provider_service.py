@@ -11,7 +11,7 @@ import trio
 
 from trio_beam.batch.provider_state import Part
 from trio_beam.core.language_model import RequestContext
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.dialects.openai_batches import (
     BatchPage,

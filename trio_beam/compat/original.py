@@ -20,7 +20,7 @@ from trio_beam.compat.text_beam import Prefix, beam_of_prefix, extend, full, tex
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.prompt import PromptLike
 from trio_beam.core.steps import Expansion
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.engine.beam_search import BeamSearchRun
 from trio_beam.errors import ContextOverflow
 from trio_beam.http.clients import AsyncClient

@@ -16,7 +16,7 @@ from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import Sampler
 from trio_beam.core.steps import Outcome, Round
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.engine.round import OutcomeReceiver, deliver
 from trio_beam.errors import EndpointError
 

@@ -18,7 +18,7 @@ from trio_beam.compat.expansion import Expanded
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler
 from trio_beam.core.prompt import Prompt, PromptLike
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 
 _CURRENT: ContextVar[Session | None] = ContextVar("trio_beam.compat session", default=None)
 

@@ -37,7 +37,8 @@ from trio_beam.core.result import (
     StopReason,
 )
 from trio_beam.core.reward_scorer import RewardScorer
-from trio_beam.core.usage import NOTHING_RESERVED, Reserved, Usage
+from trio_beam.core.usage import Usage
+from trio_beam.core.usage_meter import NOTHING_RESERVED, Reserved
 from trio_beam.errors import EndpointError
 
 #: Purpose of a round's requests: to expand beams, to evaluate candidates by rollouts, a judge or a reward

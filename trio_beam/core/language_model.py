@@ -19,7 +19,7 @@ from trio_beam.core.price import Price
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import TAGS, closing_of, opening_tag
 from trio_beam.core.request_events import BEFORE_ROUNDS, RequestObserver, RequestOrigin
-from trio_beam.core.usage import Allotment, UsageMeter
+from trio_beam.core.usage_meter import Allotment, UsageMeter
 from trio_beam.errors import EndpointError
 
 

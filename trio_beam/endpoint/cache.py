@@ -22,7 +22,7 @@ import msgspec
 import trio
 
 from trio_beam.core.language_model import RequestContext
-from trio_beam.core.usage import Reservation
+from trio_beam.core.usage_meter import Reservation
 from trio_beam.core.validation import integer
 from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.common.watch import Abandoned

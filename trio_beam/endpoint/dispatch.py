@@ -25,7 +25,7 @@ from trio_beam.core.request_events import (
     RequestSent,
     RequestWaiting,
 )
-from trio_beam.core.usage import Reservation
+from trio_beam.core.usage_meter import Reservation
 from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.common.watch import Abandoned
 from trio_beam.endpoint.latencies import Latencies

@@ -19,7 +19,7 @@ from trio_beam.core.extra_body import as_fields
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.price import Price, Prices, decimal_of
 from trio_beam.core.prompt import Prompt
-from trio_beam.core.usage import Purse, Reservation, UsageMeter
+from trio_beam.core.usage_meter import Purse, Reservation, UsageMeter
 from trio_beam.core.validation import integer, number, one_of
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.exchange import Exchange

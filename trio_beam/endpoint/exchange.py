@@ -12,7 +12,7 @@ import trio
 from trio_beam.core.extra_body import NO_FIELDS, other_fields
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.price import Price
-from trio_beam.core.usage import Allotment, Reservation
+from trio_beam.core.usage_meter import Allotment, Reservation
 from trio_beam.dialects.common.exchange import Exchange, WireRequest
 from trio_beam.endpoint.cache import CachedExchange, Draw, OpenCache
 from trio_beam.endpoint.dispatch import Dispatcher

@@ -19,7 +19,7 @@ import attrs
 import trio
 
 from trio_beam.core.price import ZERO, Prices, PriceTable, Rate
-from trio_beam.core.usage import NO_PRICE, Purse
+from trio_beam.core.usage_meter import NO_PRICE, Purse
 from trio_beam.errors import ConfigError
 
 #: Models that only their maker offers. A server at an address of no provider that has one of these passes

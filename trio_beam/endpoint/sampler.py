@@ -14,7 +14,7 @@ from trio_beam.core.language_model import RequestContext, SampleRequest
 from trio_beam.core.price import Price, TokenCounts
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import opening_tag
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.dialects.common.dialect import Dialect, words_of
 from trio_beam.dialects.common.exchange import Exchange, ExchangeResult
 from trio_beam.endpoint.cache import Draw

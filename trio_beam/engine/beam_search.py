@@ -14,7 +14,7 @@ from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopR
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.scoring import scorer_failed
 from trio_beam.core.steps import Failed, Round, ScoreCandidates
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.engine.evaluation import run_scored_round
 from trio_beam.engine.round import RoundRunner, run_round
 from trio_beam.engine.run import Run, search_failed

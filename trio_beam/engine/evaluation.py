@@ -24,7 +24,7 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.reasoning import Thinking
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.steps import Round
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.engine.reward_round import run_reward_round
 from trio_beam.engine.round import OutcomeReceiver, RoundRunner, run_round
 

@@ -12,7 +12,7 @@ from trio_beam.core.prompt import Prompt
 from trio_beam.core.request_events import RequestOrigin
 from trio_beam.core.reward_scorer import RewardScorer
 from trio_beam.core.steps import Expansion, Outcome, Round
-from trio_beam.core.usage import Allotment, UsageMeter
+from trio_beam.core.usage_meter import Allotment, UsageMeter
 from trio_beam.engine.deadline import run_within
 from trio_beam.engine.round import OutcomeReceiver, deliver
 from trio_beam.errors import (

@@ -31,7 +31,7 @@ from trio_beam.core.reasoning import is_open
 from trio_beam.core.request_events import RequestOrigin
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round
 from trio_beam.core.thinking_budget import end_thinking, forced_end, thinking_room
-from trio_beam.core.usage import Allotment, UsageMeter
+from trio_beam.core.usage_meter import Allotment, UsageMeter
 from trio_beam.engine.deadline import run_within
 from trio_beam.errors import (
     WITHOUT_LOGPROBS,

@@ -26,7 +26,7 @@ from trio_beam.core.language_model import (
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import BeamFailure, SearchFailed, SearchResult, StopReason
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.core.validation import check_number
 from trio_beam.engine.groups import unwrapped
 from trio_beam.engine.prices import note_prices

@@ -13,7 +13,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.block import LENGTH, Continuation, known
 from trio_beam.core.language_model import LanguageModel, RequestContext, Sampler, SampleRequest
 from trio_beam.core.prompt import PromptLike, check_prompt
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.errors import LogprobsUnavailable
 
 _REQUEST = SampleRequest(beam=Beam(), n=3, max_tokens=4, temperature=1.0, top_logprobs=2, seed=11)

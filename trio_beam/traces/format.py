@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from trio_beam.core.usage import NOTHING_RESERVED, Reserved
+from trio_beam.core.usage_meter import NOTHING_RESERVED, Reserved
 from trio_beam.traces.line import Line, Number, Part, integer, number
 from trio_beam.traces.parts import (
     Block,

@@ -12,7 +12,8 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.events import Purpose
 from trio_beam.core.price import add_dollars
 from trio_beam.core.steps import Expansion, Outcome
-from trio_beam.core.usage import NOTHING_RESERVED, Reserved, Usage
+from trio_beam.core.usage import Usage
+from trio_beam.core.usage_meter import NOTHING_RESERVED, Reserved
 from trio_beam.errors import ReplayError
 from trio_beam.traces.format import Beams, Line, Node, Prepared, Samples
 from trio_beam.traces.reader import RecordedSearch

@@ -16,7 +16,8 @@ from trio_beam.core.prompt import Prompt, PromptLike
 from trio_beam.core.result import StopReason
 from trio_beam.core.steps import Expansion, Outcome, Round
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.usage import Reserved, Usage, UsageMeter
+from trio_beam.core.usage import Usage
+from trio_beam.core.usage_meter import Reserved, UsageMeter
 from trio_beam.engine.round import OutcomeReceiver, deliver
 from trio_beam.errors import BudgetExhausted, ReplayError
 from trio_beam.traces.format import Prepared, Stopped

@@ -16,7 +16,8 @@ from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.metropolis import acceptance, positions
 from trio_beam.core.mcmc.run import McmcRun
 from trio_beam.core.steps import Expansion, Outcome, Round
-from trio_beam.core.usage import Budget, UsageMeter
+from trio_beam.core.usage import Budget
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.errors import ContextOverflow, ServerError
 
 FULL = ContextOverflow("it is full", status=400)

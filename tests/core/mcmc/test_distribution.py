@@ -20,7 +20,7 @@ from trio_beam.core.mcmc.chain import Chain
 from trio_beam.core.mcmc.metropolis import positions
 from trio_beam.core.mcmc.run import McmcRun
 from trio_beam.core.steps import Outcome, Round
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 
 Numbers: TypeAlias = tuple[int, ...]
 Text: TypeAlias = tuple[Numbers, str]

@@ -10,7 +10,7 @@ from trio_beam.core.beam import Beam
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.model_scorer import ModelScorer
 from trio_beam.core.price import ZERO
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 
 
 def affordable(

@@ -11,7 +11,7 @@ from trio_beam.core.events import BeamFailed
 from trio_beam.core.model_answer import ModelAnswer
 from trio_beam.core.result import BeamFailure, StopReason, Votes
 from trio_beam.core.steps import Outcome, Reaction
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 
 
 class FinalChoice:

@@ -46,7 +46,7 @@ from trio_beam.core.steps import (
     ScoreCandidates,
     Step,
 )
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.errors import ScorerError, TrioBeamError
 
 

@@ -29,7 +29,7 @@ from trio_beam.core.result import BeamFailure
 from trio_beam.core.seeds import Chance
 from trio_beam.core.steps import Outcome, Reaction, Round, ScoreCandidates
 from trio_beam.core.strategy import Strategy
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.errors import ScorerError
 
 #: Seeds of moves begin behind this many samples of the search itself, and of its evaluations.

@@ -23,7 +23,7 @@ from trio_beam.core.scorer import AsyncScorer
 from trio_beam.core.scoring import check_scores
 from trio_beam.core.seeds import Chance
 from trio_beam.core.steps import Outcome, Reaction, Round, ScoreCandidates
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.errors import ContextOverflow, EndpointError, ScorerError, TrioBeamError
 
 

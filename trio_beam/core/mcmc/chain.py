@@ -34,7 +34,7 @@ from trio_beam.core.scoring import (
     rewarded,
 )
 from trio_beam.core.steps import Expansion, Outcome, Reaction, Round, Sampling, ScoreCandidates
-from trio_beam.core.usage import UsageMeter
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.errors import ContextOverflow, EndpointError, ScorerError
 
 #: Why a chain makes no more steps.

@@ -15,7 +15,8 @@ from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.result import BeamFailure, SearchResult, StopReason
 from trio_beam.core.seeds import Chance, base_seed
 from trio_beam.core.statistics import split_r_hat
-from trio_beam.core.usage import Usage, UsageMeter
+from trio_beam.core.usage import Usage
+from trio_beam.core.usage_meter import UsageMeter
 from trio_beam.errors import ScorerError
 
 
