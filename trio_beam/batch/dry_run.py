@@ -1,4 +1,4 @@
-"""What a whole run would take, by its first prompts."""
+"""Estimate the cost of a whole run from its first prompts."""
 
 from __future__ import annotations
 

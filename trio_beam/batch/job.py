@@ -1,4 +1,4 @@
-"""What an engine of ``trio-beam batch`` is, and what it is given to do."""
+"""The interface of the engines of ``trio-beam batch``, and their jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trio_beam.core.events import Observer
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """What an engine has to do.
+    """The job of an engine.
 
     Attributes:
         servers: the arguments of the `Endpoint` of each server of the model, by name.

@@ -1,4 +1,4 @@
-"""What was sent to a provider and what came back, in a database in the run's folder.
+"""State of a run at a provider, requests and answers, in a database in the run's folder.
 
 Every step is on the disk before the next, so that a run killed at any moment goes on: what may have been
 accepted is looked for at the provider, by the run's name, before it is sent again.

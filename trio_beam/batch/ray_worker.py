@@ -28,7 +28,7 @@ SHARD, OUTCOME = "shard", "outcome"
 
 @attrs.frozen(kw_only=True)
 class WorkerTask:
-    """What a worker needs to know.
+    """The task of a worker.
 
     Attributes:
         servers: the arguments of the `Endpoint` of each server, by name.

@@ -113,7 +113,7 @@ class Beam:
 
     @property
     def added_text(self) -> str:
-        """What the last block adds to the text, without what a stop string removes of it."""
+        """Text of the last block, without what a stop string removes of it."""
         text = self.fragment + (self.pending.decode("utf-8", "replace") if self.ended else "")
         return text[: max(0, len(text) - self.trim)] if self.trim else text
 

@@ -103,7 +103,7 @@ class RoundStarted(SearchEvent):
 
 @attrs.frozen(kw_only=True)
 class SamplesReceived(SearchEvent):
-    """What was asked about one beam has come back, as the model gave it: all that the search decides from.
+    """The answer to a question about one beam, as the model gave it: all that the search decides from.
 
     Attributes:
         round: number of the round (of the block, for a chain), from 1.

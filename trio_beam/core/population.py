@@ -1,4 +1,4 @@
-"""What a selection chooses from, the candidates of a scored round, and the beams it keeps."""
+"""The candidates of a scored round, and the beams that a selection keeps of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tokens cost, in US dollars. Pure.
+"""Prices of tokens, in US dollars. Pure.
 
 Sums are exact: amounts are decimal numbers as long as they are added and multiplied, and become floats in
 `Usage` only, by rounding once.

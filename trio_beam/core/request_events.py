@@ -23,7 +23,7 @@ class SearchEvent:
 
 @attrs.frozen(kw_only=True)
 class RequestOrigin:
-    """What a request of a search is for.
+    """The purpose of a request.
 
     Attributes:
         round: number of the round (of the block, for a chain), from 1; 0 before the first.

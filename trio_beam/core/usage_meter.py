@@ -69,7 +69,7 @@ class UsageMeter:
 
     @property
     def reserved(self) -> Reserved:
-        """What counts against the budget: spent, or possibly spent."""
+        """Return what counts against the budget: spent, or possibly spent."""
         return self._committed, self._committed_prompt, self._committed_cost
 
     @property

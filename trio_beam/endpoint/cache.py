@@ -72,7 +72,7 @@ class ResponseCache:
 
 @attrs.frozen
 class Draw:
-    """What determines a response besides the request.
+    """Determinants of a response besides the request.
 
     Attributes:
         model: its name, which not every request has.

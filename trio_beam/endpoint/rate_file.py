@@ -1,4 +1,4 @@
-"""What the processes that share a rate have sent: a small file, read and written under a lock.
+"""Usage of a rate by all processes that share it: a small file, read and written under a lock.
 
 Every process has a part of the file, which it writes anew from what it knows itself at each request. So a
 part that got lost comes back, and what a killed process has sent leaves as it would have: after its minute.
@@ -35,7 +35,7 @@ _MARK = b'{"trio_beam_rates":'
 
 
 class _Part(msgspec.Struct, array_like=True):
-    """What a process says: see `Own`; `seen` is when it was written."""
+    """The part of one process: see `Own`; `seen` is when it was written."""
 
     seen: float
     sent: Sequence[tuple[float, int, int]]
@@ -51,7 +51,7 @@ class _Content(msgspec.Struct):
 
 @attrs.frozen(kw_only=True)
 class Own:
-    """What this process says.
+    """The part of this process.
 
     Attributes:
         sent: what it has sent.
@@ -68,7 +68,7 @@ class Own:
 
 @attrs.frozen
 class Others:
-    """What the other processes say.
+    """The parts of the other processes.
 
     Attributes:
         sent: what they have sent, or have waited for longer than this process, as it leaves.

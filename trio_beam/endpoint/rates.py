@@ -31,7 +31,7 @@ Kind: TypeAlias = Literal["requests", "tokens"]
 
 
 class Share(NamedTuple):
-    """What others have sent of the rate.
+    """Usage of a shared rate by other processes.
 
     Attributes:
         leaves: when it counts no more.
@@ -74,7 +74,7 @@ class Admission:
 
 @attrs.define
 class _Allowance:
-    """What the server says is left.
+    """The remainder of a limit, by the server's count.
 
     Attributes:
         remaining: requests or tokens, less what was sent since.

@@ -1,4 +1,4 @@
-"""What searches are waiting for at this moment, at which rate they generate, and what they have cost."""
+"""Current activity of searches: what they wait for, their rate of generation, and their cost."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Activity:
 
     @property
     def usage(self) -> Usage:
-        """What all searches have cost so far, as far as responses have told."""
+        """Return the cost of all searches so far, as far as responses have told."""
         return sum([search.usage for search in [*self._searches]], self._ended)
 
     def spent(self) -> str:
@@ -121,7 +121,7 @@ class _Search:
 
     @property
     def usage(self) -> Usage:
-        """What the search has cost so far."""
+        """Return the cost of the search so far."""
         return sum([*self._spent.values()], Usage())
 
     def __call__(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What every record of a search has: how it ended, and what it has taken."""
+"""The fields of every record of a search: how it ended, and its usage."""
 
 from __future__ import annotations
 

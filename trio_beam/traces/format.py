@@ -169,7 +169,7 @@ class EvaluationBegan(Line, kw_only=True, tag="evaluation"):
 
 
 class Samples(Line, kw_only=True, tag="samples"):
-    """What was asked about a beam has come back.
+    """The outcome of an expansion, a score or a move of a beam.
 
     Attributes:
         number: number of the line among its kind in the search, from 1.

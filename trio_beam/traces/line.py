@@ -1,4 +1,4 @@
-"""What all lines of a trace have, and how numbers are written in them."""
+"""The base of all lines of a trace, and how numbers are written in them."""
 
 from __future__ import annotations
 

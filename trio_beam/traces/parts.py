@@ -1,4 +1,4 @@
-"""What lines of a trace hold: beams, blocks and tokens, scores, results, errors."""
+"""Parts of a trace's lines: beams, blocks and tokens, scores, results, errors."""
 
 from __future__ import annotations
 

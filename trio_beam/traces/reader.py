@@ -49,7 +49,7 @@ class RecordedSearch:
 
 @attrs.define(eq=False)
 class RecordedTrace:
-    """What a file holds so far.
+    """The content of a file so far.
 
     Attributes:
         searches: in the order in which they began.

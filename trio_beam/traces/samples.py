@@ -1,4 +1,4 @@
-"""What was sampled in a recorded search, by beam."""
+"""The samples of a recorded search, by beam."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _WORDS: Mapping[str, str] = {
 
 @attrs.define(eq=False)
 class Recorded:
-    """What came back about one beam.
+    """The recorded outcome of expanding one beam.
 
     Attributes:
         line: as it was written.

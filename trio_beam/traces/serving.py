@@ -86,7 +86,8 @@ class Serving:
         self, request: SampleRequest, context: RequestContext
     ) -> Sequence[Continuation]:
         """Never called: whole rounds are served."""
-        raise NotImplementedError
+        del request, context
+        raise AssertionError("a replayed round was sampled")
 
     def serve(
         self, current: Round, receiver: OutcomeReceiver, meter: UsageMeter, emit: Observer

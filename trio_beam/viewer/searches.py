@@ -30,7 +30,7 @@ State: TypeAlias = Literal["running", "finished", "failed", "interrupted"]
 
 @attrs.define(eq=False)
 class _Request:
-    """What became of one request. Times are seconds since the search began.
+    """The history of one request. Times are seconds since the search began.
 
     Attributes:
         waits: [from, until (null while it lasts), whether for the end of a pause].

@@ -1,4 +1,4 @@
-"""What a page is given: a list of searches, and each as JSON."""
+"""The data of a page: a list of searches, and each as JSON."""
 
 from __future__ import annotations
 

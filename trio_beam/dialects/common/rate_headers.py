@@ -31,7 +31,7 @@ _DRAFT_FIELDS = {"remaining": "remaining", "r": "remaining", "reset": "reset", "
 
 
 class Quota(NamedTuple):
-    """What a server says about one of its limits.
+    """One limit of a server, as its headers state it.
 
     Attributes:
         kind: what is limited.

@@ -1,4 +1,4 @@
-"""What the `usage` of a response says besides the plain counts, in all its spellings. Pure."""
+"""Cached, reasoning and cost-relevant counts in a response's `usage`, in all its spellings. Pure."""
 
 from __future__ import annotations
 
