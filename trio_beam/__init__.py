@@ -79,8 +79,9 @@ if TYPE_CHECKING:
     from trio_beam.core.usage_meter import UsageMeter
     from trio_beam.endpoint.cache import ResponseCache
     from trio_beam.endpoint.capabilities import Capabilities
-    from trio_beam.endpoint.endpoint import Endpoint, EndpointStatistics
+    from trio_beam.endpoint.endpoint import Endpoint
     from trio_beam.endpoint.retry import RetryPolicy
+    from trio_beam.endpoint.statistics import EndpointStatistics
     from trio_beam.engine.search import (
         Search,
         beam_search,
@@ -184,8 +185,9 @@ _EXPORTS = {
     "trio_beam.core.usage_meter": ["UsageMeter"],
     "trio_beam.endpoint.cache": ["ResponseCache"],
     "trio_beam.endpoint.capabilities": ["Capabilities"],
-    "trio_beam.endpoint.endpoint": ["Endpoint", "EndpointStatistics"],
+    "trio_beam.endpoint.endpoint": ["Endpoint"],
     "trio_beam.endpoint.retry": ["RetryPolicy"],
+    "trio_beam.endpoint.statistics": ["EndpointStatistics"],
     "trio_beam.engine.search": [
         "Search",
         "beam_search",

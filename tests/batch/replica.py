@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.servers.mock_server import completion
+from tests.servers.threaded import Asked, threaded
 
 HOLD = int(sys.argv[1]) if __name__ == "__main__" else 0
 _lock = threading.Lock()
@@ -30,36 +30,19 @@ def _ask() -> None:
     _open.wait()
 
 
-class _Server(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._answer({"data": [{"id": "mock"}]})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        _ask()
-        self._answer(completion(body))
-
-    def _answer(self, answer: Any) -> None:
-        data = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+def _answer(asked: Asked) -> tuple[int, Any]:
+    if asked.method == "GET":
+        return 200, {"data": [{"id": "mock"}]}
+    _ask()
+    return 200, completion(json.loads(asked.content))
 
 
 def main() -> None:
     _open.set()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"http://127.0.0.1:{server.server_port}/v1", flush=True)
-    for _ in sys.stdin:
-        _open.set()
+    with threaded(_answer) as url:
+        print(url, flush=True)
+        for _ in sys.stdin:
+            _open.set()
 
 
 if __name__ == "__main__":

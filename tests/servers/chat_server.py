@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.servers.threaded import Asked, threaded
 
 WORDS = ("def", " factorial", "(n):", " return", " n", "\n")
 
@@ -62,36 +62,13 @@ def chat_server(text: str | None = None) -> Iterator[ChatServer]:
     """Serve while the block runs; a text is all that it says."""
     server = ChatServer(text)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked: Asked) -> tuple[int, Any]:
+        if asked.method == "GET":
+            return 200, {"object": "list", "data": [{"id": "grok-3-mini"}]}
+        body = json.loads(asked.content)
+        server.bodies.append(body)
+        server.headers.append(dict(asked.headers))
+        return 200, server.answer(body)
 
-        def do_GET(self) -> None:
-            self._send({"object": "list", "data": [{"id": "grok-3-mini"}]})
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            server.bodies.append(body)
-            server.headers.append({name.lower(): value for name, value in self.headers.items()})
-            self._send(server.answer(body))
-
-        def _send(self, answer: Any) -> None:
-            data = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{http.server_port}/v1"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with threaded(answer) as server.url:
         yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()

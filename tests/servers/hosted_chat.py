@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import attrs
 import httpx
 import trio
+
+from tests.servers.threaded import threaded
 
 WORDS = (" red", " green", " blue", " white", " black", " grey")
 
@@ -123,35 +123,5 @@ class HostedChat:
     @contextmanager
     def serve(self) -> Iterator[str]:
         """Serve in threads while the block runs; yields the base URL."""
-        respond = self.respond
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self._answer(b"")
-
-            def do_POST(self) -> None:
-                self._answer(self.rfile.read(int(self.headers["content-length"])))
-
-            def _answer(self, content: bytes) -> None:
-                status, body = respond(self.path, self.headers, content)
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with threaded(lambda asked: self.respond(asked.path, asked.headers, asked.content)) as url:
+            yield url

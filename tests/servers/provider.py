@@ -12,7 +12,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ import trio
 
 from tests.servers.chat_server import ChatServer
 from tests.servers.mock_server import completion
+from tests.servers.threaded import Asked, threaded
 
 Answer = tuple[int, Any]
 #: Given the number of the batch (from 1) and the body of a request, returns its status and answer; None: it
@@ -200,36 +200,11 @@ class Provider:
     @contextmanager
     def listening(self) -> Iterator[str]:
         """Serve on a socket while the block runs; yields the base URL."""
-        provider = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        def answer(asked: Asked) -> Answer:
+            kind = asked.headers.get("content-type", "")
+            with self.lock:
+                return self.handle(asked.method, asked.path, kind, asked.content)
 
-            def do_GET(self) -> None:
-                self._answer(b"")
-
-            def do_POST(self) -> None:
-                self._answer(self.rfile.read(int(self.headers["content-length"])))
-
-            def _answer(self, content: bytes) -> None:
-                kind = self.headers.get("content-type", "")
-                with provider.lock:
-                    status, answer = provider.handle(self.command, self.path, kind, content)
-                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.02))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with threaded(answer) as url:
+            yield url

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import trio
 
 from tests.servers.mock_server import completion
+from tests.servers.threaded import Asked, threaded
 
 #: Given a stream and the number of its connection (from 0).
 Handler = Callable[[trio.SocketStream, int], Awaitable[None]]
@@ -97,39 +96,16 @@ async def answer_forever(stream: trio.SocketStream, number: int) -> None:
         await stream.send_all(http_answer(completion(body)))
 
 
-class _Completions(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._answer({"data": [{"id": "mock"}]})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.bodies.append(body)  # type: ignore[attr-defined]
-        self._answer(completion(body))
-
-    def _answer(self, answer: Any) -> None:
-        data = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
 @contextmanager
 def threaded_server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A server in threads, for callers that block; yields its base URL and the bodies it is sent."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Completions)
-    server.bodies = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", server.bodies  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    bodies: list[dict[str, Any]] = []
+
+    def answer(asked: Asked) -> tuple[int, Any]:
+        if asked.method == "GET":
+            return 200, {"data": [{"id": "mock"}]}
+        bodies.append(json.loads(asked.content))
+        return 200, completion(bodies[-1])
+
+    with threaded(answer) as url:
+        yield url, bodies

@@ -1,33 +1,30 @@
-"""Send requests: slots, rates, retries, pauses that a server asks for, and hedging.
+"""Send requests, with retries and hedging.
 
 Everything runs in the caller's task, and hedges in a nursery of that call. A request that waits for a
-slot, for the rate, a retry or the end of a pause holds no slot.
+slot, for the rate, a retry or the end of a pause (`Gate`) holds no slot.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 import random
 from functools import partial
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import attrs
 import trio
 
 from trio_beam.core.language_model import RequestContext
 from trio_beam.core.request_events import (
-    EndpointPaused,
     LimitChanged,
     RequestEnded,
     RequestHedged,
     RequestRetried,
     RequestSent,
-    RequestWaiting,
 )
 from trio_beam.core.usage_meter import Reservation
 from trio_beam.dialects.common.exchange import WireRequest
 from trio_beam.dialects.common.watch import Abandoned
+from trio_beam.endpoint.gate import Gate, PendingRequest
 from trio_beam.endpoint.latencies import Latencies
 from trio_beam.endpoint.limiter import FairLimiter
 from trio_beam.endpoint.rate_limiter import RateLimiter
@@ -47,8 +44,6 @@ from trio_beam.http.client import HttpClient
 T = TypeVar("T")
 #: Maximum number of hedges per attempt.
 _MAX_HEDGES = 2
-#: Numbers the requests of all endpoints, so that the events of a search and of its judge's stay apart.
-_numbers = itertools.count(1)
 
 
 class _Racer(NamedTuple):
@@ -56,33 +51,6 @@ class _Racer(NamedTuple):
 
     response: object
     error: EndpointError | BudgetExhausted | None
-
-
-@attrs.define(eq=False)
-class _PendingRequest(Generic[T]):
-    """A request with the state of its attempts.
-
-    Attributes:
-        failed: number of failed attempts.
-        waited: seconds waited between attempts.
-        queued: seconds that the current attempt waited for its slot.
-        generation: the limiter's generation when the slot for the current attempt was taken.
-        number: of the request in this process.
-    """
-
-    request: WireRequest[T]
-    context: RequestContext
-    reservation: Reservation
-    failed: int = 0
-    waited: float = 0.0
-    queued: float = 0.0
-    generation: int = 0
-    number: int = attrs.field(factory=lambda: next(_numbers), init=False)
-
-    @property
-    def cost(self) -> int:
-        """Maximum cost of an attempt, in tokens."""
-        return self.reservation.cost(self.request.max_tokens)
 
 
 @attrs.define(kw_only=True)
@@ -113,12 +81,15 @@ class Dispatcher:
     _latencies: Latencies = attrs.field(factory=Latencies, init=False)
     _random: random.Random = attrs.field(factory=random.Random, init=False)
     _hedges_begun: int = attrs.field(default=0, init=False)
-    _resume_at: float = attrs.field(default=-math.inf, init=False)
+    _gate: Gate = attrs.field(init=False)
+
+    @_gate.default
+    def _make_gate(self) -> Gate:
+        return Gate(self.limiter, self.rates)
 
     def restart(self) -> None:
-        """Forget any pause: its end is meaningless under another `trio.run`."""
-        self._resume_at = -math.inf
-        self.rates.open()
+        """Forget what is meaningless under another `trio.run`."""
+        self._gate.restart()
 
     async def send(
         self, request: WireRequest[T], context: RequestContext, reservation: Reservation
@@ -129,7 +100,7 @@ class Dispatcher:
             EndpointError: the last attempt's, with the number of attempts.
             BudgetExhausted: the budget does not allow another attempt.
         """
-        call = _PendingRequest(request, context, reservation)
+        call = PendingRequest(request, context, reservation)
         context.attempts = 0
         while True:
             try:
@@ -142,7 +113,7 @@ class Dispatcher:
             await trio.sleep(retried.wait)
 
     def _note_failure(
-        self, call: _PendingRequest[Any], error: EndpointError
+        self, call: PendingRequest[Any], error: EndpointError
     ) -> RequestRetried | None:
         """Count a failed attempt; return the retry to make, or None to raise its error."""
         call.failed += 1
@@ -168,9 +139,9 @@ class Dispatcher:
             wait=decision.seconds,
         )
 
-    async def _send_once(self, call: _PendingRequest[T]) -> T:
+    async def _send_once(self, call: PendingRequest[T]) -> T:
         """Send a request once, with its hedges, while holding a slot."""
-        admission = await self._take_slot(call)
+        admission = await self._gate.take_slot(call)
         call.generation = self.limiter.generation
         try:
             delay = self._hedge_delay()
@@ -180,82 +151,9 @@ class Dispatcher:
         finally:
             self.limiter.release()
 
-    async def _take_slot(self, call: _PendingRequest[Any]) -> Admission | None:
-        """Take a slot, when no pause is on and the rates, if there are any, admit the request."""
-        call.queued = 0.0
-        limited = self.rates.is_limited()
-        if limited:
-            self.rates.check(call.reservation.least_cost(call.request.max_tokens))
-        if not self._pausing() and self.limiter.try_acquire():
-            if not limited:
-                return None
-            if admission := self._admit(call):
-                return admission
-        return await self._wait_to_send(call)
-
-    async def _wait_to_send(self, call: _PendingRequest[Any]) -> Admission | None:
-        """Wait for a slot, for the end of any pause and for the rates, which no beam's timeout counts."""
-        context, start, admission = call.context, trio.current_time(), None
-        waiting = RequestWaiting(request=call.number, origin=context.origin, paused=self._pausing())
-        context.emit(waiting)
-        with context.deadline.paused():
-            if not self.rates.is_limited():
-                await self._wait_for_slot(context)
-                if self.rates.is_limited():  # learnt meanwhile
-                    self.limiter.release()
-            if self.rates.is_limited():
-                admission = await self._wait_for_rate(call)
-        call.queued = trio.current_time() - start
-        return admission
-
-    async def _wait_for_rate(self, call: _PendingRequest[Any]) -> Admission:
-        """Wait until the rates admit a request, and for its slot."""
-        async with self.rates.turn(call.context):
-            while True:
-                await self.rates.wait_for_room(call.cost, call.context)
-                await self._wait_for_slot(call.context)
-                if admission := self._admit(call, first=True):
-                    return admission
-
-    def _admit(self, call: _PendingRequest[Any], *, first: bool = False) -> Admission | None:
-        """Have a request in a slot admitted by the rates; return the slot if it is not."""
-        admission = None
-        try:
-            admission = self.rates.try_admit(call.cost, first=first)
-        finally:
-            if admission is None:
-                self.limiter.release()
-        return admission
-
-    async def _wait_for_slot(self, context: RequestContext) -> None:
-        """Wait for a slot and for the end of any pause, during which no slot is held."""
-        while True:
-            if self._pausing():
-                await trio.sleep_until(self._resume_at)
-            if not self.limiter.try_acquire():
-                await self.limiter.acquire(context.meter)
-            if not self._pausing():
-                return
-            self.limiter.release()
-
-    def _pausing(self) -> bool:
-        return trio.current_time() < self._resume_at
-
-    def _note_pause(self, error: EndpointError, context: RequestContext) -> None:
-        """Apply a pause that the server asked of one request to all requests."""
-        if not isinstance(error, (RateLimited, ServerError)) or not error.retry_after:
-            return
-        if error.retry_after > self.retry.wait_total:
-            return  # too long to wait; each request meets the error itself
-        until = trio.current_time() + error.retry_after
-        if until > self._resume_at:
-            self._resume_at = until
-            self.rates.pause(until)
-            context.emit(EndpointPaused(seconds=error.retry_after, error=error))
-
     async def _attempt(
         self,
-        call: _PendingRequest[T],
+        call: PendingRequest[T],
         admission: Admission | None,
         *,
         again: bool,
@@ -312,11 +210,11 @@ class Dispatcher:
         return response
 
     def _note_error(
-        self, error: EndpointError, call: _PendingRequest[Any], admission: Admission | None
+        self, error: EndpointError, call: PendingRequest[Any], admission: Admission | None
     ) -> None:
         """Draw the consequences of a failed attempt: now, since the other one of a race may take long."""
         context, tokens = call.context, call.request.max_tokens
-        self._note_pause(error, context)
+        self._gate.note_pause(error, context, self.retry.wait_total)
         if isinstance(error, AttemptTimeout):
             self._count_cancelled(context)
         if _is_overload(error):
@@ -351,20 +249,20 @@ class Dispatcher:
     def _hedge_delay(self) -> float | None:
         return self._latencies.quantile(0.95) if self.hedge_after == "p95" else self.hedge_after
 
-    def _may_hedge(self, call: _PendingRequest[Any]) -> tuple[bool, Admission | None]:
+    def _may_hedge(self, call: PendingRequest[Any]) -> tuple[bool, Admission | None]:
         """Return whether a hedge is allowed, admitted by the rates; if so, a slot has been taken for it."""
         if (
-            self._pausing()
+            self._gate.is_pausing()
             or self._hedges_begun >= self.hedge_share * self.attempts
             or not call.reservation.allows(call.request.max_tokens)
             # Only if a slot is free: a hedge must not make others wait.
             or not self.limiter.try_acquire()
         ):
             return False, None
-        admission = self._admit(call) if self.rates.is_limited() else None
+        admission = self._gate.admit(call) if self.rates.is_limited() else None
         return admission is not None or not self.rates.is_limited(), admission
 
-    async def _race(self, call: _PendingRequest[T], admission: Admission | None, delay: float) -> T:
+    async def _race(self, call: PendingRequest[T], admission: Admission | None, delay: float) -> T:
         """Send a request, and hedge it after each delay without a response; the first response wins.
 
         There is more than one hedge because a hedge may straggle too: in a search of a few hundred requests

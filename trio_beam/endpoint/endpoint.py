@@ -20,7 +20,6 @@ from trio_beam.core.language_model import RequestContext
 from trio_beam.core.price import Price, Prices, decimal_of
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage_meter import Purse, Reservation, UsageMeter
-from trio_beam.core.validation import integer, number, one_of
 from trio_beam.dialects.common.dialect import DIALECTS, Api, Dialect
 from trio_beam.dialects.common.exchange import Exchange
 from trio_beam.endpoint.cache import OpenCache, ResponseCache
@@ -36,6 +35,8 @@ from trio_beam.endpoint.rate_limiter import RateLimiter
 from trio_beam.endpoint.rates import Kind
 from trio_beam.endpoint.retry import RetryPolicy
 from trio_beam.endpoint.sampler import DialectSampler
+from trio_beam.endpoint.settings import EndpointSettings
+from trio_beam.endpoint.statistics import EndpointStatistics
 from trio_beam.errors import ConfigError, EndpointError
 from trio_beam.event_loop import require_trio
 from trio_beam.http.base_url import Address
@@ -47,58 +48,6 @@ T = TypeVar("T")
 #: Initial and maximum number of slots with ``max_concurrent="auto"``.
 _INITIAL_SIZE = 8
 _MAX_SIZE = 1024
-
-
-@attrs.frozen(kw_only=True)
-class EndpointStatistics:
-    """Counts of an endpoint's current and past work.
-
-    Attributes:
-        in_flight: requests that hold a slot.
-        waiting: requests that wait for a slot or for the rate.
-        limit: current maximum number of requests in flight.
-        requests_per_minute, tokens_per_minute: current limits, given or learnt; None: there is none.
-        attempts: requests sent so far, including retries and hedges.
-        retries: attempts that repeated a failed one.
-        hedges: attempts sent because another had no response yet.
-        cancelled: attempts abandoned before their response was complete.
-        cached: responses from the cache, which are not among the attempts.
-        open_connections: open sockets, including idle ones; None with your own ``http_client``.
-        unasked: connections closed because unrequested bytes arrived, since the endpoint was opened; None
-            with your own ``http_client``.
-    """
-
-    in_flight: int
-    waiting: int
-    limit: int
-    attempts: int
-    retries: int
-    hedges: int
-    cancelled: int
-    cached: int
-    open_connections: int | None
-    unasked: int | None = None
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-
-
-@attrs.define(kw_only=True)
-class _Settings:
-    """Arguments validated by the same declarations as configurations."""
-
-    api: Api = one_of("auto", "completions", "chat")
-    max_concurrent: int | Literal["auto"] = integer(minimum=1, choices=("auto",))
-    requests_per_minute: int | None = integer(minimum=1, optional=True)
-    tokens_per_minute: int | None = integer(minimum=1, optional=True)
-    max_n: int | None = integer(minimum=1, optional=True)
-    attempt_timeout: float | None = number(above=0, optional=True)
-    connect_timeout: float | None = number(above=0, optional=True)
-    keepalive_expiry: float = number(minimum=0)
-    max_answer_bytes: int = integer(minimum=1)
-    hedge_after: float | Literal["p95"] | None = number(above=0, optional=True, choices=("p95",))
-    hedge_share: float = number(minimum=0, maximum=1)
-    stream: bool | Literal["auto"] = one_of(False, True, "auto")
-    max_cost: float | None = number(above=0, optional=True, unit="USD")
 
 
 class Endpoint:
@@ -190,7 +139,7 @@ class Endpoint:
         http_client: AsyncClient | None = None,
         cache: str | os.PathLike[str] | ResponseCache | None = None,
     ) -> None:
-        _Settings(  # only to validate them
+        EndpointSettings(  # only to validate them
             api=api,
             max_concurrent=max_concurrent,
             requests_per_minute=requests_per_minute,
