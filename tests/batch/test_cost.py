@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from tests.batch.batches import read
 from tests.batch.test_command import invoke, write_prompts
+from tests.servers.mock_server import completion
 from tests.servers.socket_server import threaded_server
+from trio_beam.batch.folder import Answer, Expense, Folder
+from trio_beam.batch.prompts import PromptRecord
+from trio_beam.batch.run import Plan, Searcher
+from trio_beam.testing import Reply, ScriptedModel
 
 #: Each search has 7 tokens of prompt in each of 3 requests, and 2 x 2 x 2 + 2 x 4 generated ones.
 PRICES = ["--price-input", 1, "--price-output", 10]
@@ -81,7 +88,43 @@ def test_a_run_stops_before_it_costs_more_and_goes_on_with_a_higher_limit(
     prompts.write_text(prompts.read_text() + '{"id": "more", "prompt": "p"}\n')
     done = invoke(server, *words, spent)
     assert done.exit_code == 1
-    assert "the prompts that are done have cost $" in done.stderr
+    assert "the run has cost $" in done.stderr
+
+
+def test_however_often_it_is_begun_it_costs_no_more(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    """What was cut short has no record, and was paid for."""
+    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 10), tmp_path / "out"
+    words = [prompts, "--out", out, *PRICES, "--max-searches", 2, "--max-run-cost", 0.00095]
+    ends = [invoke(server, *words) for _ in range(5)]
+    assert {done.exit_code for done in ends} == {1}
+    usages = [completion(body)["usage"] for body in server[1]]
+    bill = sum(one["prompt_tokens"] + 10 * one["completion_tokens"] for one in usages) / 1e6
+    assert sum(answer.cost or 0 for answer in read(out)) < bill <= 0.00095
+
+
+def test_a_failure_that_is_forgotten_stays_paid(tmp_path: Path) -> None:
+    failure = Answer(id="a", text="", digest="d", error="no", seconds=0.0, cost=0.5)
+    with Folder(tmp_path, {}, lambda _: None) as folder:
+        folder.keep(failure)
+    for again in (True, True, False):
+        paid: list[Expense] = []
+        with Folder(tmp_path, {}, lambda _: None, paid.append, retry_failed=again):
+            assert paid == [Expense(id="a", cost=0.5)]
+
+
+async def test_a_search_that_is_cancelled_has_a_cost(autojump_clock: MockClock) -> None:
+    told: list[tuple[str, float | None]] = []
+    searcher = Searcher(
+        ScriptedModel([Reply("never", delay=60)]),
+        Plan(strategy="greedy", values={}),
+        lambda _: None,
+        cut_short=lambda *cut: told.append(cut),
+    )
+    with trio.move_on_after(1):
+        await searcher.answer(PromptRecord(id="a", prompt="p"))
+    assert told == [("a", None)]
 
 
 @pytest.mark.parametrize(

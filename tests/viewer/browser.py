@@ -73,6 +73,18 @@ def opened(browser: Browser, url: str, *, expected: str = "", **context: Any) ->
         page.context.close()
 
 
+def press(page: Page, key: str) -> None:
+    """Press a key, and wait until what it changes is drawn."""
+    page.keyboard.press(key)
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait for the next two frames: one may only measure what the other draws."""
+    frame = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+    page.evaluate(f"async () => {{ await {frame}; await {frame}; }}")
+
+
 def faults_of_accessibility(page: Page) -> list[str]:
     """The serious and critical violations that axe-core finds."""
     if not page.evaluate("'axe' in window"):

@@ -21,6 +21,8 @@ from tests.viewer.browser import (
     needs_axe,
     needs_chromium,
     opened,
+    press,
+    settle,
 )
 from tests.viewer.gateways import asking, shown_gateway
 from tests.viewer.searches import STRATEGIES, record, record_requests
@@ -97,42 +99,43 @@ def test_a_page_is_used_by_mouse_and_keys(
         assert answer.strip() == page.locator(".answer bdi").inner_text()[: len(answer.strip())]
 
         page.get_by_role("treeitem").first.click()
+        settle(page)
         first = text_of(page)
         assert answer.startswith(first)
-        page.keyboard.press("ArrowRight")
+        press(page, "ArrowRight")
         assert answer.startswith(text_of(page))
         assert len(text_of(page)) > len(first)
-        page.keyboard.press("ArrowDown")
+        press(page, "ArrowDown")
         assert not answer.startswith(text_of(page))
-        page.keyboard.press("Home")
+        press(page, "Home")
         assert text_of(page) == answer
         selected = page.get_by_role("treeitem", selected=True)
         expect(selected).to_have_count(1)
         expect(selected).to_be_in_viewport()
 
-        page.keyboard.press("/")
+        press(page, "/")
         words = answer.split()
         page.keyboard.type(" ".join(words[4:6]))  # the end of a block and the beginning of the next
         output = page.locator("output")
         expect(output).to_have_text(re.compile(r"\d+ of [1-9]|^[1-9]"))
-        page.keyboard.press("Enter")
+        press(page, "Enter")
         assert " ".join(words[4:6]) in text_of(page)
         expect(page.locator("aside mark").first).to_be_visible()
-        page.keyboard.press("Escape")
+        press(page, "Escape")
         expect(output).to_have_text("")
 
-        page.keyboard.press("d")
+        press(page, "d")
         expect(page.get_by_role("button", name="Dropped beams")).to_have_attribute(
             "aria-pressed", "false"
         )
-        assert page.locator(".beam.fate-dropped").count() == 0
-        page.keyboard.press("d")
+        expect(page.locator(".beam.fate-dropped")).to_have_count(0)
+        press(page, "d")
         for number, tab in enumerate(["Tree", "Requests", "Rounds", "About"], 1):
-            page.keyboard.press(str(number))
+            press(page, str(number))
             expect(page.get_by_role("tab", selected=True)).to_contain_text(tab)
             if name == "small" or tab == "Tree":
                 assert faults_of_accessibility(page) == []
-        page.keyboard.press("t")
+        press(page, "t")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != background
 
 
@@ -145,34 +148,33 @@ def test_a_large_tree_is_scrolled(browser: Browser, folder: Path) -> None:
             seen |= set(page.locator(".beam").evaluate_all("all => all.map(one => one.id)"))
             assert beams_in(page) < 400
             page.locator(".tree").evaluate("one => one.scrollBy(0, 700)")
-            page.evaluate(
-                "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
-            )
+            settle(page)
         assert len(seen) > 300
 
 
 def test_every_request_is_drawn(browser: Browser, folder: Path) -> None:
     with opened(browser, (folder / "trouble.html").as_uri()) as page:
-        page.keyboard.press("2")
+        press(page, "2")
         rows = page.get_by_role("option")
-        assert rows.count() == 17
+        expect(rows).to_have_count(17)
         for kind in ("wait", "response", "error", "cancelled", "response.hedge"):
-            assert page.locator(f".rows .bar.{kind}").count() > 0, kind
-        assert page.locator(".rows .retry").count() > 0
-        assert page.locator(".pause").count() == 1
+            expect(page.locator(f".rows .bar.{kind}").first).to_be_attached()
+        expect(page.locator(".rows .retry").first).to_be_attached()
+        expect(page.locator(".pause")).to_have_count(1)
         history = page.locator("aside .attempts")
         told = ""
         for row in page.locator(".request", has=page.locator(".bar.error")).all():
             row.click()
+            settle(page)
             told += history.inner_text()
         for words in ("failed: RateLimited: ", "will be sent again after", "answered after"):
             assert words in told
         page.locator(".request", has=page.locator(".bar.hedge")).first.click()
         expect(history).to_contain_text("sent again beside the first (hedge)")
         expect(history).to_contain_text("cancelled after")
-        page.keyboard.press("ArrowDown")
+        press(page, "ArrowDown")
         width = page.locator(".rows").evaluate("one => one.clientWidth")
-        page.keyboard.press("+")
+        press(page, "+")
         assert page.locator(".rows").evaluate("one => one.clientWidth") > 1.6 * width
 
 
@@ -204,9 +206,8 @@ def test_nothing_is_scrolled_that_fits(browser: Browser, folder: Path) -> None:
 def test_requests_of_chains_are_called_so(browser: Browser, folder: Path) -> None:
     with opened(browser, (folder / "chains.html").as_uri()) as page:
         expect(page.locator(".columns b").first).to_have_text("Part 1")
-        page.keyboard.press("2")
-        groups = page.locator(".group .name b").all_inner_texts()
-        assert groups == ["Block 1", "Block 2"]
+        press(page, "2")
+        expect(page.locator(".group .name b")).to_have_text(["Block 1", "Block 2"])
         assert set(page.locator(".request .name").all_inner_texts()) == {"chain 1", "chain 2"}
         page.locator(".request").first.click()
         expect(page.locator("aside .why")).to_have_text("chain 1, block 1")
@@ -214,7 +215,7 @@ def test_requests_of_chains_are_called_so(browser: Browser, folder: Path) -> Non
 
 def test_every_strategy_has_its_pictures(browser: Browser, folder: Path) -> None:
     with opened(browser, (folder / "all.html").as_uri()) as page:
-        page.keyboard.press("3")
+        press(page, "3")
         for place, (name, (_, words)) in enumerate(STRATEGIES.items()):
             page.get_by_label("Search", exact=True).select_option(index=place)
             expect(page.locator(".prompt")).to_contain_text(f"Tell me about {name}")
@@ -233,14 +234,14 @@ def test_hostile_texts_do_no_harm(browser: Browser, folder: Path) -> None:
     with opened(browser, (folder / "hostile.html").as_uri()) as page:
         assert page.evaluate("document.scripts.length") == 3  # about, the search, and ours
         for key in "1234":
-            page.keyboard.press(key)
+            press(page, key)
             assert page.evaluate("'harm' in window") is False
-            assert page.locator("img").count() == 0
+            expect(page.locator("img")).to_have_count(0)
         shown = page.locator("body").inner_text()
         assert "<script>window.harm = 1</script>" in shown
         assert not set("\u202e\u2066\x00\x1b") & set(shown)
         assert "\\u202eleft\\u2066" in shown
-        page.keyboard.press("1")
+        press(page, "1")
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
         page.get_by_role("treeitem").last.click()
         assert len(page.locator("aside").inner_text()) < 25_000
@@ -254,7 +255,7 @@ def test_no_other_script_is_run(browser: Browser, folder: Path) -> None:
         "() => { const one = document.createElement('script'); one.text = 'window.harm = 4';"
         " document.body.append(one); document.body.innerHTML += '<img src=x onerror=\"harm = 5\">'; }"
     )
-    page.wait_for_timeout(50)
+    settle(page)
     assert page.evaluate("'harm' in window") is False
     page.context.close()
 
@@ -273,23 +274,23 @@ def test_two_searches_side_by_side(browser: Browser, folder: Path) -> None:
     out = folder / "both.html"
     view("--compare", folder / "all.jsonl", folder / "small.jsonl", out=out)
     with opened(browser, out.as_uri()) as page:
-        assert page.locator(".sides section h2 bdi").all_inner_texts() == [
-            *("all.jsonl, search 1", "small.jsonl")
-        ]
+        names = ["all.jsonl, search 1", "small.jsonl"]
+        expect(page.locator(".sides section h2 bdi")).to_have_text(names)
         expect(page.locator(".differences")).to_contain_text("tokens_per_step")
-        assert page.locator(".mark-only").count() > 4
+        expect(page.locator(".mark-only").nth(4)).to_be_attached()
         # Beams and subtrees began with the same samples, and went on with others.
         page.get_by_label("Compare with").select_option(index=list(STRATEGIES).index("subtrees"))
         left, right = page.locator(".sides section").all()
         expect(left.locator("h2 small")).to_contain_text("4 beams in both")
-        assert page.locator(".mark-changed").count() > 0
-        assert right.locator(".mark-only").count() > 0
+        expect(page.locator(".mark-changed").first).to_be_attached()
+        expect(right.locator(".mark-only").first).to_be_attached()
         same = left.get_by_role("treeitem").first
         same.click()
+        settle(page)
         text = same.locator(".words").inner_text()
         assert right.get_by_role("treeitem", selected=True).locator(".words").inner_text() == text
         expect(page.locator("tr.differs", has_text="selection")).to_be_visible()
-        assert page.locator(".differences del, .differences ins").count() > 0
+        expect(page.locator(".differences del, .differences ins").first).to_be_attached()
         assert faults_of_accessibility(page) == []
         page.get_by_label("Compare with").select_option("")
         expect(page.get_by_role("tablist")).to_be_visible()
@@ -329,7 +330,7 @@ def test_the_searches_of_a_gateway(browser: Browser) -> None:
     with shown_gateway(key) as (url, go_on), opened(browser, f"{url}/ui", expected="401") as page:
         field = page.get_by_label("Key of the gateway")
         field.fill("another-key")
-        page.keyboard.press("Enter")
+        press(page, "Enter")
         expect(page.locator(".key")).to_contain_text("does not know this key")
         field.fill(key)
         page.get_by_role("button", name="Show").click()

@@ -265,6 +265,7 @@ class _BatchCommand:
             self._out,
             self._identity,
             lambda answer: self._note(todo, answer),
+            lambda expense: self._cost_before.append(expense.cost),
             allow_changes=self._given["allow_changes"],
             retry_failed=self._given["retry_failed"],
         )
@@ -362,7 +363,7 @@ class _BatchCommand:
         spent = add_dollars(*self._cost_before)
         if spent >= limit:
             raise RunStopped(
-                f"the prompts that are done have cost {dollars(spent)}, as much as --max-run-cost allows"
+                f"the run has cost {dollars(spent)} already, as much as --max-run-cost allows"
             )
         return add_dollars(limit, -spent)
 

@@ -30,6 +30,9 @@ class DryRun:
         """Count an outcome."""
         self.answers.append(answer)
 
+    def keep_cost(self, id: str, cost: float | None) -> None:  # noqa: A002  # a record's word
+        """Do nothing: a dry run has no limit."""
+
     def sync(self) -> None:
         """Do nothing: there is no file."""
 

@@ -13,8 +13,9 @@ import msgspec
 from trio_beam.errors import TrioBeamError
 from trio_beam.records import RecordLog, RecordsUnusable, SearchRecord
 
-#: In the folder: answers, prompts without one, what they depend on, and what is left to do.
-ANSWERS, FAILURES, RUN, WORK = "results.jsonl", "failures.jsonl", "run.json", "work.sqlite"
+#: In the folder: answers, prompts without one, what they depend on, what else was paid for, what is left.
+ANSWERS, FAILURES, RUN = "results.jsonl", "failures.jsonl", "run.json"
+EXPENSES, WORK = "expenses.jsonl", "work.sqlite"
 
 
 class Answer(SearchRecord, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -44,6 +45,18 @@ class Answer(SearchRecord, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     error: str = ""
 
 
+class Expense(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The cost of a search that has no record: it was cut short, or its failure is forgotten.
+
+    Attributes:
+        id: of the prompt.
+        cost: in US dollars.
+    """
+
+    id: str
+    cost: float
+
+
 class RunChanged(TrioBeamError):
     """The folder has the answers of another run; names what differs."""
 
@@ -55,6 +68,7 @@ class Folder:
         path: of the folder; it is made.
         identity: what the answers depend on besides the prompts, JSON-compatible, by name.
         on_record: called with each answer and failure that is there.
+        on_expense: called with each expense that is there.
         allow_changes: whether to go on although something differs.
         retry_failed: whether to forget the failures.
     """
@@ -64,6 +78,7 @@ class Folder:
         path: Path,
         identity: Mapping[str, Any],
         on_record: Callable[[Answer], object],
+        on_expense: Callable[[Expense], object] = lambda _: None,
         *,
         allow_changes: bool = False,
         retry_failed: bool = False,
@@ -71,11 +86,13 @@ class Folder:
         self.path = path
         self._identity = dict(identity)
         self._on_record = on_record
+        self._on_expense = on_expense
         self._allow_changes = allow_changes
         self._retry_failed = retry_failed
         self._stack = contextlib.ExitStack()
         self._answers: RecordLog[Answer] | None = None
         self._failures: RecordLog[Answer] | None = None
+        self._expenses: RecordLog[Expense] | None = None
 
     def __enter__(self) -> Self:
         """Lock the folder and read what is there.
@@ -98,8 +115,15 @@ class Folder:
                     f"{self.path} has answers of another run; what differs: {'; '.join(changes)}."
                     " Name another folder, or add --allow-changes to go on here"
                 )
-            self._answers = stack.enter_context(self._log(ANSWERS))
-            self._failures = stack.enter_context(self._log(FAILURES))
+            self._answers = stack.enter_context(
+                RecordLog(self.path / ANSWERS, Answer, self._on_record)
+            )
+            expenses = RecordLog(self.path / EXPENSES, Expense, self._on_expense)
+            self._expenses = stack.enter_context(expenses)
+            if self._retry_failed:
+                self._forget_failures()
+            failures = RecordLog(self.path / FAILURES, Answer, self._on_record)
+            self._failures = stack.enter_context(failures)
             self._write_identity()
             self._stack = stack.pop_all()
         return self
@@ -123,23 +147,37 @@ class Folder:
         assert log is not None
         log.write(answer, sync=False)
 
+    def keep_cost(self, id: str, cost: float | None) -> None:  # noqa: A002  # a record's word
+        """Write what a search without a record has cost; None if that is not known.
+
+        Raises:
+            RecordsUnusable: the disk is full or gone.
+        """
+        assert self._expenses is not None
+        if cost:
+            self._expenses.write(Expense(id=id, cost=cost), sync=False)
+
     def sync(self) -> None:
         """Wait until the disk has everything.
 
         Raises:
             RecordsUnusable: the disk is full or gone.
         """
-        for log in (self._answers, self._failures):
+        for log in (self._answers, self._failures, self._expenses):
             assert log is not None
             log.sync()
 
-    def _log(self, name: str) -> RecordLog[Answer]:
-        path = self.path / name
-        if name == FAILURES and self._retry_failed:
-            log = RecordLog(path, Answer)
-            with log:  # under its lock
-                log.clear()
-        return RecordLog(path, Answer, self._on_record)
+    def _forget_failures(self) -> None:
+        """Remove the failures; what they have cost stays spent."""
+        assert self._expenses is not None
+
+        def forget(failure: Answer) -> None:
+            self.keep_cost(failure.id, failure.cost)
+            self._on_expense(Expense(id=failure.id, cost=failure.cost or 0.0))
+
+        with RecordLog(self.path / FAILURES, Answer, forget) as failures:
+            self._expenses.sync()  # before they are gone
+            failures.clear()
 
     def _read_identity(self) -> dict[str, Any] | None:
         try:

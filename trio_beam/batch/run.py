@@ -14,7 +14,7 @@ import trio
 
 from trio_beam.batch.folder import Answer
 from trio_beam.batch.prompts import PromptRecord
-from trio_beam.core.events import BeamExpanded, Event, Observer
+from trio_beam.core.events import BeamExpanded, Event, Observer, SearchStopped
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.language_model import LanguageModel
 from trio_beam.core.request_events import RatePaused
@@ -48,6 +48,9 @@ class Keeper(Protocol):
 
     def keep(self, answer: Answer) -> None:
         """Keep an outcome."""
+
+    def keep_cost(self, id: str, cost: float | None) -> None:  # noqa: A002  # a record's word
+        """Keep what a search without an outcome has cost, in US dollars; None if that is not known."""
 
     def sync(self) -> None:
         """Bring what was kept to the disk. Called in a thread."""
@@ -131,13 +134,18 @@ async def run_batch(
             cost no more; in an `ExceptionGroup`.
         RecordsUnusable: the folder takes no more; in an `ExceptionGroup`.
     """
-    searcher = Searcher(model, plan, observer.generated, observers_of, observer.paused)
+    searcher = Searcher(
+        *(model, plan, observer.generated, observers_of),
+        paused=observer.paused,
+        cut_short=folder.keep_cost,
+    )
     outcomes = Outcomes(plan, folder, observer)
 
     async def work() -> None:
         for record in pending:
             answer = await searcher.answer(record)
             if searcher.is_exhausted and answer.stop_reason == "budget":
+                folder.keep_cost(answer.id, answer.cost)
                 return  # cut short for the run's sake, not its own
             outcomes.keep(answer)
             if searcher.is_exhausted:
@@ -207,6 +215,7 @@ class Searcher:
         generated: called with the number of tokens that some search has generated.
         observers_of: returns the observers of a search, by the id of its prompt.
         paused: called with the seconds for which some search waits for the endpoint's rate.
+        cut_short: called with the id of a prompt whose search was cancelled, and its cost in US dollars.
     """
 
     model: LanguageModel
@@ -214,6 +223,7 @@ class Searcher:
     generated: Callable[[int], None]
     observers_of: Callable[[str], Sequence[Observer]] = lambda _: ()
     paused: Callable[[float], None] = lambda _: None
+    cut_short: Callable[[str, float | None], None] = lambda _id, _cost: None
 
     @property
     def is_exhausted(self) -> bool:
@@ -231,8 +241,7 @@ class Searcher:
         try:
             strategy = self.plan.strategy_for(record)
             seed = strategy.seed
-            watch = _watch(self.generated, self.paused)
-            observers = [watch, *self.observers_of(record.id)]
+            observers = [self._watch(record.id), *self.observers_of(record.id)]
             result = await search(self.model, record.prompt, strategy, observers=observers)
         except ConfigError as error:
             if error.field == "max_cost":  # no price is known of a model, for any prompt
@@ -250,6 +259,20 @@ class Searcher:
         if result.beams and result.beams[0].unanswered:
             error_text = "the model was still thinking: allow it more max_tokens"
         return self._outcome(record, result, seed, start, error_text)
+
+    def _watch(self, id: str) -> Observer:  # noqa: A002  # a record's word
+        """Return an observer that hands on what becomes of a search on its way."""
+
+        def watch(event: Event) -> None:
+            match event:
+                case BeamExpanded():
+                    self.generated(event.tokens)
+                case RatePaused():
+                    self.paused(event.seconds)
+                case SearchStopped(error=None):  # cancelled; a failure has its own record
+                    self.cut_short(id, event.result.usage.cost)
+
+        return watch
 
     def _outcome(
         self,
@@ -283,17 +306,3 @@ def _without_tokens(result: SearchResult) -> list[dict[str, Any]]:
         beam.pop("tokens")
         found.append(beam)
     return found
-
-
-def _watch(
-    generated: Callable[[int], None], paused: Callable[[float], None]
-) -> Callable[[Event], None]:
-    """Return an observer that hands on how many tokens each expansion has, and that a search waits."""
-
-    def watch(event: Event) -> None:
-        if isinstance(event, BeamExpanded):
-            generated(event.tokens)
-        elif isinstance(event, RatePaused):
-            paused(event.seconds)
-
-    return watch

@@ -117,7 +117,8 @@ export function App({ about: first, read }: { about: About; read: (place: number
     event.preventDefault();
     action();
   };
-  useEffect(() => {
+  // Before the first frame: an ordinary effect would miss a key that is pressed at once.
+  useLayoutEffect(() => {
     const listen = (event: KeyboardEvent) => onKey.current(event);
     document.addEventListener("keydown", listen);
     return () => document.removeEventListener("keydown", listen);
