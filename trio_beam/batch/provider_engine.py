@@ -15,13 +15,13 @@ import attrs
 import click
 import trio
 
+from trio_beam.batch.answered import AnsweredSearches
 from trio_beam.batch.folder import Answer
 from trio_beam.batch.job import Job
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.provider_service import ProviderService
 from trio_beam.batch.provider_state import Part, ProviderState, Wanted
 from trio_beam.batch.ray_engine import refuse_ray_options
-from trio_beam.batch.replay import Replay
 from trio_beam.batch.run import Outcomes, Plan, RunStopped
 from trio_beam.command.server_options import rate_values
 from trio_beam.core.config import BeamSearchConfig
@@ -113,7 +113,7 @@ async def run_in_provider_batches(job: Job) -> None:
             )
             outcomes = Outcomes(job.plan, job.folder, job.progress)
             generated = job.progress.generated
-            searches = Replay(server, job.plan, state.answer, generated, job.observers_of)
+            searches = AnsweredSearches(server, job.plan, state.answer, generated, job.observers_of)
             async with searches as replay:
                 await _Engine(job, state, service, replay, outcomes).run()
 
@@ -123,7 +123,7 @@ class _Engine:
     _job: Job
     _state: ProviderState
     _service: ProviderService
-    _replay: Replay
+    _answered: AnsweredSearches
     _outcomes: Outcomes
 
     async def run(self) -> None:
@@ -160,7 +160,7 @@ class _Engine:
                 check_one_round(self._job.plan.strategy_for(record))
             except ConfigError as error:
                 return Answer(id=record.id, text="", digest=record.digest, error=str(error))
-        return await self._replay.run(record)
+        return await self._answered.run(record)
 
     # -- asking
 

@@ -33,7 +33,7 @@ _NO_LIMIT = 1_000_000
 _AT_ONCE = RetryPolicy(wait_initial=0, wait_max=0)
 
 
-class Replay:
+class AnsweredSearches:
     """Runs searches over known answers, as a context manager.
 
     Args:
