@@ -114,8 +114,8 @@ async def run_in_provider_batches(job: Job) -> None:
             outcomes = Outcomes(job.plan, job.folder, job.progress)
             generated = job.progress.generated
             searches = AnsweredSearches(server, job.plan, state.answer, generated, job.observers_of)
-            async with searches as replay:
-                await _Engine(job, state, service, replay, outcomes).run()
+            async with searches as answered:
+                await _Engine(job, state, service, answered, outcomes).run()
 
 
 @attrs.frozen(eq=False)
