@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
 import pytest
+from trio._core import _run as trio_run
 
-# A deadline for an example, or a limit on how long its data take, would be an assertion about time.
+from trio_beam.engine import run
+
+# A deadline for an example, or a limit on how long its data take, would be an assertion about time. Every run
+# tries the same examples: no change is refused by chance. `--hypothesis-profile explore` tries others.
 hypothesis.settings.register_profile(
-    "timeless", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "explore", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("timeless")
+hypothesis.settings.register_profile(
+    "repeated", hypothesis.settings.get_profile("explore"), derandomize=True
+)
+hypothesis.settings.load_profile("repeated")
 
 # Compiling the packages takes half the time of collecting the tests, and of starting a command. Where no
 # bytecode is wanted beside the sources, the processes of the tests share it in a folder of pytest's.
@@ -25,6 +34,16 @@ if sys.dont_write_bytecode:
     sys.dont_write_bytecode, sys.pycache_prefix = False, bytecode
     os.environ["PYTHONPYCACHEPREFIX"] = bytecode
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.fixture(autouse=True)
+def chance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw in each test what the last run drew: seeds of searches, jitter, the order of Trio's tasks."""
+    source = random.Random(request.node.nodeid)
+    monkeypatch.setattr(run, "secrets", SimpleNamespace(randbits=source.getrandbits))
+    random.seed(request.node.nodeid)
+    trio_run._r.seed(request.node.nodeid)
+
 
 _STYLES = re.compile(r"styles/test_styles\.py::test_(numbers|formulas|letters|code)\[")
 

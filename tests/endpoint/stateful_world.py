@@ -38,8 +38,6 @@ class World:
             self.server.endpoint(**self._options) as endpoint,
             trio.open_nursery() as nursery,
         ):
-            # Otherwise each replay of an example would have another jitter.
-            endpoint._dispatcher._random.seed(1)
             self._opened.set_result((trio.lowlevel.current_trio_token(), endpoint, nursery))
             await trio.sleep_forever()
 

@@ -79,7 +79,6 @@ class Dispatcher:
     cancelled: int = 0
     hedges: int = 0
     _latencies: Latencies = attrs.field(factory=Latencies, init=False)
-    _random: random.Random = attrs.field(factory=random.Random, init=False)
     _hedges_begun: int = attrs.field(default=0, init=False)
     _gate: Gate = attrs.field(init=False)
 
@@ -123,7 +122,7 @@ class Dispatcher:
             error,
             call.failed,
             self.retry,
-            jitter=self._random.random(),
+            jitter=random.random(),
             remaining=call.context.deadline.remaining,
             waited=call.waited,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
@@ -22,8 +23,9 @@ class FakeEndpoint(Recorder):
     """A `LanguageModel` that samples from a fixed distribution over eight words.
 
     The distribution depends only on the last token and sampling on the seed, so a search with a seed always
-    has the same result. Latency is slept on Trio's clock: with an autojump clock, hours pass in no time.
-    For replies of your own, use `ScriptedModel`.
+    has the same result. Requests without a seed are sampled by how many of them the same beam has had: other
+    samples each time, and the same in every run. Latency is slept on Trio's clock: with an autojump clock,
+    hours pass in no time. For replies of your own, use `ScriptedModel`.
 
     Args:
         latency: seconds before each response.
@@ -44,6 +46,7 @@ class FakeEndpoint(Recorder):
         self.max_per_request = max_per_request
         self.prompt_length: int | None = 1
         self._before = before
+        self._unseeded: Counter[int] = Counter()
 
     async def start(self, prompt: Prompt, context: RequestContext) -> FakeEndpoint:
         """Accept any prompt."""
@@ -66,14 +69,17 @@ class FakeEndpoint(Recorder):
         if request.enumerate:
             return _enumerate(request)
         n = min(request.n, self.max_per_request or request.n)
-        return [_sample(request, index) for index in range(n)]
+        return [_sample(request, self._source(request, index)) for index in range(n)]
+
+    def _source(self, request: SampleRequest, index: int) -> random.Random:
+        fingerprint = request.beam.fingerprint
+        if request.seed is not None:
+            return random.Random(f"{request.seed + index} {fingerprint}")
+        self._unseeded[fingerprint] += 1
+        return random.Random(f"unseeded {self._unseeded[fingerprint]} {fingerprint}")
 
 
-def _sample(request: SampleRequest, index: int) -> Continuation:
-    seed = None if request.seed is None else request.seed + index
-    source = (
-        random.Random(f"{seed} {request.beam.fingerprint}") if seed is not None else random.Random()
-    )
+def _sample(request: SampleRequest, source: random.Random) -> Continuation:
     last = _last(request.beam)
     tokens: list[Token] = []
     proposal: list[float] = []
