@@ -22,7 +22,8 @@ from trio_beam.batch.folder import Answer
 from trio_beam.batch.job import Job
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.provider_engine import run_in_provider_batches
-from trio_beam.batch.run import Plan, RunStopped
+from trio_beam.batch.run import Plan
+from trio_beam.records.run_stopped import RunStopped
 
 URL = "http://provider/v1"
 VALUES: dict[str, Any] = {"max_tokens": 6, "seed": 5}

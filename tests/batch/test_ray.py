@@ -25,10 +25,11 @@ from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.ray_engine import _Keeper
 from trio_beam.batch.ray_worker import OUTCOME, SHARD, ShardSearch, WorkerTask
-from trio_beam.batch.run import Plan, RunStopped
+from trio_beam.batch.run import Plan
 from trio_beam.batch.shards import Shard, ShardOutcome, read_shards, shard_size, write_shards
 from trio_beam.errors import TrioBeamError
 from trio_beam.records import from_line, to_line
+from trio_beam.records.run_stopped import RunStopped
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = 40

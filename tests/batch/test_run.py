@@ -16,10 +16,10 @@ from trio_beam import BeamSearchConfig, ConnectionFailed, RequestRejected, Serve
 from trio_beam.batch.folder import Answer, Folder, RunChanged
 from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import BadPrompts, PromptRecord
-from trio_beam.batch.run import RunStopped
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.seeds import base_seed
 from trio_beam.records import RecordsInUse, RecordsUnusable
+from trio_beam.records.run_stopped import RunStopped
 from trio_beam.testing import FakeEndpoint, ScriptedModel
 
 

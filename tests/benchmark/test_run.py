@@ -14,7 +14,7 @@ import trio.testing
 from tests.benchmark.words import Notes, Words, plan_of
 from trio_beam.benchmark.common.problem import BenchmarkError, Grade, Problem
 from trio_beam.benchmark.records import Record
-from trio_beam.benchmark.run import Run, RunStopped
+from trio_beam.benchmark.run import Run
 from trio_beam.benchmark.store import Store, read_records
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import (
@@ -27,6 +27,7 @@ from trio_beam.errors import (
     RequestRejected,
     ServerError,
 )
+from trio_beam.records.run_stopped import RunStopped
 from trio_beam.testing import FakeEndpoint
 
 BOTH = ("beam_search.enabled=true", "beam_search.tokens_per_step=8")

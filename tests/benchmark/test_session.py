@@ -21,12 +21,12 @@ from trio_beam.benchmark.common.problem import Benchmark, BenchmarkError, Proble
 from trio_beam.benchmark.config import load_settings, parse_args
 from trio_beam.benchmark.overrides import combinations
 from trio_beam.benchmark.plan import Plan, make_plan
-from trio_beam.benchmark.run import RunStopped
 from trio_beam.benchmark.session import PlannedRun, Session
 from trio_beam.benchmark.store import FolderInUse, Store, read_records
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.errors import ConfigError, ConnectionFailed, EndpointError, MalformedResponse
 from trio_beam.observers import Trace
+from trio_beam.records.run_stopped import RunStopped
 from trio_beam.testing import FakeEndpoint
 from trio_beam.traces import read_trace, replay
 

@@ -20,7 +20,7 @@ from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.ray_engine import ray_options
-from trio_beam.batch.run import Keeper, Plan, RunStopped
+from trio_beam.batch.run import Keeper, Plan
 from trio_beam.batch.work import WorkList
 from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
@@ -57,6 +57,7 @@ from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
 from trio_beam.records import RecordsUnusable
 from trio_beam.records.identity import identity_of
+from trio_beam.records.run_stopped import RunStopped
 
 #: A dry run searches here, whatever the engine of the run.
 _HERE = ENGINES["local"]

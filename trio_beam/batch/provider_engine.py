@@ -22,7 +22,7 @@ from trio_beam.batch.prompts import PromptRecord
 from trio_beam.batch.provider_service import ProviderService
 from trio_beam.batch.provider_state import Part, ProviderState, Wanted
 from trio_beam.batch.ray_engine import refuse_ray_options
-from trio_beam.batch.run import Outcomes, Plan, RunStopped
+from trio_beam.batch.run import Outcomes, Plan
 from trio_beam.command.server_options import rate_values
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.model_scorer import ModelScorer
@@ -33,6 +33,7 @@ from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.endpoint.retry import RetryPolicy, is_transient
 from trio_beam.errors import ConfigError, EndpointError, RequestRejected
 from trio_beam.records import RecordsUnusable
+from trio_beam.records.run_stopped import RunStopped
 
 #: Bytes of a file: a third of what the provider takes, since it is in memory several times while it is sent.
 _FILE_BYTES = 64_000_000

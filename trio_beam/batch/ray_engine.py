@@ -27,11 +27,12 @@ import trio
 from trio_beam.batch.folder import Answer
 from trio_beam.batch.job import Job
 from trio_beam.batch.ray_worker import OUTCOME, SHARD, ShardSearch, WorkerTask
-from trio_beam.batch.run import Outcomes, Plan, RunStopped
+from trio_beam.batch.run import Outcomes, Plan
 from trio_beam.batch.shards import Group, ShardOutcome, read_shards, shard_size, write_shards
 from trio_beam.command.help import option
 from trio_beam.errors import TrioBeamError
 from trio_beam.records import RecordsUnusable, from_line
+from trio_beam.records.run_stopped import RunStopped
 
 F = TypeVar("F", bound=Callable[..., Any])
 _RATES = ("requests_per_minute", "tokens_per_minute")

@@ -16,11 +16,12 @@ import trio
 
 from trio_beam import __version__
 from trio_beam.batch.prompts import PromptRecord
-from trio_beam.batch.run import Plan, RunStopped, Searcher
+from trio_beam.batch.run import Plan, Searcher
 from trio_beam.batch.shards import Shard, ShardOutcome
 from trio_beam.endpoint.replicas import open_model
 from trio_beam.errors import TrioBeamError
 from trio_beam.records import to_line
+from trio_beam.records.run_stopped import RunStopped
 
 #: Columns of Ray's rows.
 SHARD, OUTCOME = "shard", "outcome"

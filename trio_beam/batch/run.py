@@ -23,8 +23,9 @@ from trio_beam.core.seeds import base_seed
 from trio_beam.core.strategy import Strategy
 from trio_beam.endpoint.retry import is_hopeless
 from trio_beam.engine.search import search
-from trio_beam.errors import ConfigError, TrioBeamError
+from trio_beam.errors import ConfigError
 from trio_beam.records import facts_of
+from trio_beam.records.run_stopped import RunStopped
 from trio_beam.strategies import make_strategy
 
 #: Seconds between two waits for the disk.
@@ -33,10 +34,6 @@ _STRATEGY = "strategy"
 #: Strategies that are kept, since to make one costs more than a short search: of all prompts without
 #: parameters of their own, and of the latest with some.
 _MADE = 100
-
-
-class RunStopped(TrioBeamError):
-    """The run stopped before its end, because other prompts would fail as well."""
 
 
 class Keeper(Protocol):

@@ -23,10 +23,7 @@ from trio_beam.endpoint.retry import is_hopeless, is_transient
 from trio_beam.errors import EndpointError, TrioBeamError
 from trio_beam.observers.debug import DebugLines
 from trio_beam.records import facts_of
-
-
-class RunStopped(TrioBeamError):
-    """The run stopped early because the fault would persist."""
+from trio_beam.records.run_stopped import RunStopped
 
 
 class Unanswered(Exception):

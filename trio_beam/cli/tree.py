@@ -81,9 +81,9 @@ def _requests(search: RecordedSearch) -> str:
     failed = sum(one.outcome == "error" for one in ended)
     waited = max(one.waited for one in sent)
     return (
-        f"{len(sent)} requests: {failed} failed, {len(search.of(lines.Retried))} tried again,"
-        f" {len(search.of(lines.Hedged))} hedged, {cancelled} cancelled; the longest wait was"
-        f" {waited:.2f} s"
+        f"{len(sent)} {'request' if len(sent) == 1 else 'requests'}: {failed} failed,"
+        f" {len(search.of(lines.Retried))} tried again, {len(search.of(lines.Hedged))} hedged,"
+        f" {cancelled} cancelled; the longest wait was {waited:.2f} s"
     )
 
 
