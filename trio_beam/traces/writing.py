@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from trio_beam.core.beam import Beam
-from trio_beam.core.block import Continuation
 from trio_beam.core.events import (
     BeamExpanded,
     BeamFailed,
@@ -40,12 +39,12 @@ from trio_beam.core.result import BeamFailure, ParticleRound, SearchResult
 from trio_beam.errors import ScorerError, VoteError
 from trio_beam.traces import format as lines
 from trio_beam.traces.format import Line, Number, integer, number
+from trio_beam.traces.numbering import BeamNumbers
 from trio_beam.traces.strategies import strategy_to_plain
 from trio_beam.traces.values import (
     block_to_plain,
     digest_of,
     error_to_plain,
-    keys_to_plain,
     price_to_plain,
     prompt_to_plain,
     usage_to_plain,
@@ -89,13 +88,7 @@ class SearchLines:
         self._rewards = False
         self._samples = 0
         self._requests: dict[int, int] = {}
-        self._new: list[lines.Node] = []
-        #: Number of each beam, by the `id` of its last block, which copies with other scores share. The block
-        #: is kept with it: the id of an object that is gone may be another's.
-        self._nodes: dict[int, tuple[int, Continuation]] = {}
-        self._last_node = 0
-        #: Blocks as the model gave them, until the beams that they make are known.
-        self._blocks: dict[int, tuple[Continuation, tuple[int, int]]] = {}
+        self._beams = BeamNumbers(texts=texts)
 
     def __call__(self, event: Event) -> None:
         """Write the lines of an event."""
@@ -104,9 +97,8 @@ class SearchLines:
             self._start = at
         line = self._line(event)
         written = [line] if line is not None else []
-        if self._new:
-            written.insert(0, lines.Beams(beams=self._new))
-            self._new = []
+        if new := self._beams.take_new():
+            written.insert(0, lines.Beams(beams=new))
         for one in written:
             one.search, one.at = self._search, at - self._start
         self._write(written)
@@ -141,7 +133,7 @@ class SearchLines:
         return lines.Expanded(
             round=event.round,
             rank=event.rank,
-            beams=[self._node(child) for child in event.children],
+            beams=[self._beams.of(child) for child in event.children],
             tokens=event.tokens,
             discarded=event.discarded,
             forced=event.forced,
@@ -168,7 +160,7 @@ class SearchLines:
         blocks = []
         for sample, block in sorted(event.continuations.items()):
             if event.purpose in ("expand", "move"):
-                self._blocks[id(block)] = block, (self._samples, sample)
+                self._beams.sampled(block, (self._samples, sample))
             blocks.append(block_to_plain(sample, block, texts=self._texts))
         question = ""
         if isinstance(event.scorer, ModelScorer) and self._prompts and self._texts:
@@ -178,7 +170,7 @@ class SearchLines:
             round=event.round,
             purpose=event.purpose,
             rank=event.rank,
-            beam=self._node(event.beam),
+            beam=self._beams.of(event.beam),
             wanted=event.wanted,
             max_tokens=event.max_tokens,
             temperature=event.temperature,
@@ -199,7 +191,7 @@ class SearchLines:
         for one, future in zip(scored, event.futures, strict=False):
             one.future = number(future)
         kept = [self._standing(beam) for beam in event.kept]
-        self._forget_others(event.kept)
+        self._beams.forget_others(event.kept)
         return lines.Selected(
             round=event.round,
             scored=scored,
@@ -216,7 +208,7 @@ class SearchLines:
             chain=event.chain,
             block=event.block,
             blocks=event.blocks,
-            beam=self._node(event.beam),
+            beam=self._beams.of(event.beam),
             reward=self._reward(event.beam),
         )
 
@@ -228,8 +220,8 @@ class SearchLines:
             position=event.position,
             probability=event.probability,
             accepted=event.accepted,
-            beam=self._node(event.beam),
-            proposed=self._node(event.proposed),
+            beam=self._beams.of(event.beam),
+            proposed=self._beams.of(event.proposed),
             reward=self._reward(event.proposed),
         )
 
@@ -296,7 +288,7 @@ class SearchLines:
     def _failure(self, failure: BeamFailure) -> lines.Failure:
         return lines.Failure(
             round=failure.round,
-            beam=self._node(failure.beam),
+            beam=self._beams.of(failure.beam),
             error=self._error(failure.error),
             attempts=failure.attempts,
         )
@@ -338,7 +330,7 @@ class SearchLines:
 
     def _standing(self, beam: Beam) -> lines.Standing:
         return lines.Standing(
-            beam=self._node(beam),
+            beam=self._beams.of(beam),
             score=number(beam.score),
             log_weight=number(beam.log_weight),
             weight=beam.weight,
@@ -351,39 +343,6 @@ class SearchLines:
 
     def _reward(self, beam: Beam) -> Number:
         return number(beam.reward) if self._rewards else None
-
-    def _node(self, beam: Beam) -> int:
-        """Return the number of a beam; one that is new comes with its lineage, before the line."""
-        block = beam.continuation
-        if block is None:
-            return 0
-        found = self._nodes.get(id(block))
-        if found is not None:
-            return found[0]
-        parent = 0 if beam.parent is None else self._node(beam.parent)
-        node = self._last_node = self._last_node + 1
-        self._nodes[id(block)] = node, block
-        _, source = self._blocks.get(id(block), (None, None))
-        self._new.append(
-            lines.Node(
-                node=node,
-                parent=parent,
-                block=source,
-                keys=keys_to_plain(block.keys) if source is None and self._texts else None,
-                text=beam.added_text if self._texts else None,
-                length=beam.length,
-                logprob=number(beam.logprob),
-                finish=beam.finish_reason,
-                finished=beam.finished,
-            )
-        )
-        return node
-
-    def _forget_others(self, kept: Sequence[Beam]) -> None:
-        """Keep the numbers of beams that later events may name: those kept, and what they continue."""
-        blocks = {id(node.continuation) for beam in kept for node in beam.lineage()}
-        self._nodes = {key: value for key, value in self._nodes.items() if key in blocks}
-        self._blocks.clear()
 
     _WRITERS: ClassVar[Mapping[type[Event], Callable[[Any, Any], Line]]] = {
         SearchStarted: _began,
