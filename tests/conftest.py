@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -44,6 +45,10 @@ def chance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     random.seed(request.node.nodeid)
     trio_run._r.seed(request.node.nodeid)
 
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _STYLES = re.compile(r"styles/test_styles\.py::test_(numbers|formulas|letters|code)\[")
 
