@@ -41,11 +41,11 @@ def run(command: list[str | Path], base_url: str) -> str:
 
 
 @pytest.mark.parametrize("page", PROGRAMS)
-def test_its_program_runs(page: str, embedded_url: str, tmp_path: Path) -> None:
+def test_its_program_runs(page: str, base_url: str, tmp_path: Path) -> None:
     found = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
     program = tmp_path / "program.py"
-    program.write_text("\n".join(found).replace(ADDRESS, embedded_url), "utf-8")
-    assert run([sys.executable, "-W", "error", program], embedded_url)
+    program.write_text("\n".join(found).replace(ADDRESS, base_url), "utf-8")
+    assert run([sys.executable, "-W", "error", program], base_url)
 
 
 def commands() -> list[str]:
