@@ -25,6 +25,7 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.engine.beam_search import BeamSearchRun
 from trio_beam.engine.mcmc import ChainsRun
 from trio_beam.errors import ReplayError
+from trio_beam.traces.format import Result, number
 from trio_beam.traces.reader import RecordedSearch, RecordedTrace, read_trace
 from trio_beam.traces.samples import RecordedSamples
 from trio_beam.traces.scores import RecordedScores
@@ -71,6 +72,8 @@ def replay(
     found = _outcome(run, serving)
     if scores.error is not None:
         raise scores.error
+    if strategy is None and recorded.end is not None:
+        _check_same(found, recorded.end.result)
     if isinstance(found, SearchFailed):
         raise found
     return found
@@ -84,6 +87,31 @@ def _outcome(run: _Search | _Chains, serving: Serving) -> SearchResult | SearchF
             return run.best_so_far(serving.cut_off)
     except SearchFailed as error:
         return error
+
+
+def _check_same(found: SearchResult | SearchFailed, recorded: Result) -> None:
+    """Raise unless the result is the recorded one, as far as that was written."""
+    result = found.partial if isinstance(found, SearchFailed) else found
+    decided = {
+        "score": number(result.score),
+        "stop_reason": result.stop_reason,
+        "rounds": result.rounds,
+        "the scores of the beams": [number(beam.score) for beam in result.beams],
+        "the shares of the votes": [share for _, share in result.votes],
+    }
+    written = {
+        "score": recorded.score,
+        "stop_reason": recorded.stop_reason,
+        "rounds": recorded.rounds,
+        "the scores of the beams": [one.score for one in recorded.beams],
+        "the shares of the votes": [share for _, share in recorded.votes],
+    }
+    for name, value in written.items():
+        if decided[name] != value:
+            raise ReplayError(
+                f"{name} would be {decided[name]} and was {value}: the program that wrote the trace decided"
+                " otherwise than this version of trio_beam"
+            )
 
 
 def _recorded(
@@ -112,7 +140,7 @@ def _rebuilt(recorded: RecordedSearch, scores: RecordedScores) -> Strategy:
 def _check_sampling(recorded: RecordedSearch, strategy: Strategy) -> None:
     """Raise unless the samples are what the strategy would have been given."""
     old, new = recorded.began.strategy, strategy_to_plain(strategy)
-    for name in ("proposal", "proposal_temperature", "reasoning_budget", "block"):
+    for name in ("proposal", "proposal_temperature", "reasoning_budget", "block", "extra_body"):
         # Any rule may end the blocks that were sampled by none.
         free = name not in old or (name == "block" and old[name] is None)
         if not free and old[name] != new.get(name):
@@ -204,6 +232,8 @@ class _Chains(ChainsRun):
         cut_off = any(isinstance(one, CutOffError) for one in stopped)
         if self._state.failed and not (cut_off and self._serving.is_cut_off):
             raise self._failure()  # which has cancelled the others
+        if cut_off and not self._serving.is_cut_off:
+            raise self._serving.missing("a chain was cancelled before all was there")
         if stopped:
             raise min(stopped, key=lambda one: isinstance(one, CutOffError))
         return self._state.stop_reason()

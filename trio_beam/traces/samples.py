@@ -158,7 +158,7 @@ class RecordedSamples:
         ]
         chosen = (same or fitting)[0]
         line = chosen.line
-        about = f"round {number}: the beam {_shown(expansion.beam)} was {_WORDS[purpose]}"
+        about = f"round {number}: the beam {shown(expansion.beam)} was {_WORDS[purpose]}"
         if question and line.question and question != line.question:
             fitting = [one for one in fitting if one.line.question == question]
             if not fitting:
@@ -174,11 +174,12 @@ class RecordedSamples:
         return chosen
 
     def _missing(self, number: int, purpose: Purpose, beam: Beam, *, used: bool) -> str:
-        what = f"round {number}: the beam {_shown(beam)} was never {_WORDS[purpose]}"
+        what = f"round {number}: the beam {shown(beam)} was never {_WORDS[purpose]}"
         return f"{what} once more" if used else f"{what} in the recorded search"
 
 
-def _shown(beam: Beam) -> str:
+def shown(beam: Beam) -> str:
+    """Return the end of a beam's text, to be named in a message."""
     if beam.continuation is None:
         return "without text"
     text = beam.full_text

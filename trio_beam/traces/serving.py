@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import attrs
 
+from trio_beam.core.beam import Beam
 from trio_beam.core.block import Continuation
-from trio_beam.core.events import Observer
+from trio_beam.core.config import BeamSearchConfig
+from trio_beam.core.events import BeamFailed, Observer
 from trio_beam.core.language_model import RequestContext, Sampler, SampleRequest
 from trio_beam.core.mcmc_config import McmcConfig
 from trio_beam.core.model_scorer import ModelScorer
@@ -22,7 +24,7 @@ from trio_beam.engine.round import OutcomeReceiver, deliver
 from trio_beam.errors import BudgetExhausted, ReplayError
 from trio_beam.traces.format import Prepared, Stopped
 from trio_beam.traces.reader import RecordedSearch
-from trio_beam.traces.samples import Recorded, RecordedSamples
+from trio_beam.traces.samples import Recorded, RecordedSamples, shown
 from trio_beam.traces.scores import CUT_OFF, RecordedScores
 from trio_beam.traces.values import (
     digest_of,
@@ -101,7 +103,10 @@ class Serving:
         if isinstance(self.strategy, McmcConfig):
             self.scores.chain = current.expansions[0].rank
         expansions = {one.rank: one for one in current.expansions}
-        cancelled = False
+        cancelled: list[Beam] = []
+        cancels = failed = (
+            False  # whether this search itself cancels the others; whether one failed
+        )
         for rank in sorted(expansions):
             taken = self._take(current, expansions[rank])
             outcome = self._outcome(current, expansions[rank], taken)
@@ -118,8 +123,35 @@ class Serving:
                 receiver, current, outcome, meter, emit, prompt_length=self.prompt_length
             )
             expansions |= {one.rank: one for one in reaction.begin}
-            cancelled = cancelled or outcome.cancelled
-        return cancelled
+            failed = failed or any(isinstance(event, BeamFailed) for event in reaction.events)
+            cancels = cancels or bool(reaction.cancel)
+            if outcome.cancelled:
+                cancelled.append(expansions[rank].beam)
+        if not self.is_cut_off and isinstance(self.strategy, BeamSearchConfig):
+            self._check_whole(current, cancelled, failed=failed, cancels=cancels)
+        return bool(cancelled)
+
+    def _check_whole(
+        self, current: Round, cancelled: Sequence[Beam], *, failed: bool, cancels: bool
+    ) -> None:
+        """Raise if the recorded search has cancelled what this one would have waited for."""
+        recorded = self.recorded.began.strategy.get("on_beam_failure")
+        gives_up = current.sampling.cancel_siblings
+        if failed and recorded == "cancel_siblings" and not gives_up:
+            raise self.missing(
+                f"round {current.number}: a request failed, and with on_beam_failure='cancel_siblings' the"
+                " recorded search waited for no other"
+            )
+        if cancelled and not (cancels or (failed and gives_up)):
+            raise self.missing(
+                f"round {current.number}: the beam {shown(cancelled[0])} was cancelled before all was there"
+            )
+
+    def missing(self, message: str) -> ReplayError:
+        """Return the error that says what the trace lacks."""
+        if self.recorded.end is None:
+            message = f"the trace has no end yet, or its process was killed: {message}"
+        return ReplayError(message)
 
     def _outcome(self, current: Round, expansion: Expansion, taken: Recorded) -> Outcome:
         outcome = taken.outcome(expansion.rank, expansion.n)
@@ -156,11 +188,7 @@ class Serving:
             last = self.samples.last
             if last is None or current.number >= last.line.round:
                 self.check_cut_off()
-            if self.recorded.end is None:
-                raise ReplayError(
-                    f"the trace has no end yet, or its process was killed: {error}"
-                ) from None
-            raise
+            raise self.missing(str(error)) from None
 
     def check_end(self) -> None:
         """Stop behind the last round of a search that was cut off."""

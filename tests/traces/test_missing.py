@@ -1,0 +1,121 @@
+"""A replay says what its trace lacks, instead of deciding without it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from tests.traces.searches import Unreliable, facts, replayed, run_recorded
+from trio_beam import (
+    BeamSearchConfig,
+    McmcConfig,
+    ReplayError,
+    SampleRequest,
+    SearchFailed,
+    ServerError,
+    Strategy,
+    TraceUnreadable,
+    Vote,
+)
+from trio_beam.records import to_line
+from trio_beam.testing import FakeEndpoint
+from trio_beam.traces import read_trace
+
+BEAMS = BeamSearchConfig(beam_width=4, n_per_beam=2, tokens_per_step=2, max_tokens=8, seed=1)
+CHAINS = McmcConfig(chains=2, max_tokens=4, tokens_per_step=2, steps=2, seed=1)
+VOTE = BeamSearchConfig(
+    beam_width=8,
+    n_per_beam=1,
+    tokens_per_step=2,
+    max_tokens=2,
+    scorer="equal",
+    deduplicate=False,
+    answer=Vote(r"\w+", settle=0.6, ahead=1),  # one after the other
+    seed=1,
+)
+
+
+@pytest.mark.parametrize("strategy", [BEAMS, CHAINS, VOTE], ids=["beams", "chains", "vote"])
+@pytest.mark.parametrize("within", [2.5, float("inf")])
+def test_a_trace_that_was_cut_gives_no_other_result(
+    tmp_path: Path, strategy: Strategy, within: float
+) -> None:
+    path = tmp_path / "run.jsonl"
+    whole = facts(run_recorded(path, Unreliable(3, 0.0), strategy, within=within))
+    lines = path.read_bytes().splitlines(keepends=True)
+    missing = 0
+    for count in range(len(lines)):
+        path.write_bytes(b"".join(lines[:count]))
+        try:
+            assert facts(replayed(path)) == whole
+        except (ReplayError, TraceUnreadable):
+            missing += 1
+    assert missing > len(lines) / 2
+
+
+def fail_once() -> Callable[[SampleRequest], Awaitable[None]]:
+    """The first request of a second block fails, and all later ones take long."""
+    failed = False
+
+    async def before(request: SampleRequest) -> None:
+        nonlocal failed
+        if failed:
+            await trio.sleep(10)
+        elif request.beam.length:
+            failed = True
+            raise ServerError("lost", status=500, url="http://server/v1/completions", attempts=2)
+
+    return before
+
+
+def test_what_a_failure_has_cancelled_is_not_made_up(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    recorded = run_recorded(path, FakeEndpoint(before=fail_once()), BEAMS)
+    assert isinstance(recorded, SearchFailed)
+    with pytest.raises(ReplayError, match="waited for no other"):
+        replayed(path, attrs.evolve(BEAMS, on_beam_failure="drop_beam"))
+
+
+def test_what_a_failed_chain_has_cancelled_is_not_made_up(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    recorded = run_recorded(path, FakeEndpoint(before=fail_once()), CHAINS)
+    assert isinstance(recorded, SearchFailed)
+    with pytest.raises(ReplayError, match="was cancelled before all was there"):
+        replayed(path, attrs.evolve(CHAINS, on_beam_failure="drop_beam"))
+
+
+def test_a_vote_that_is_settled_later_lacks_samples(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    run_recorded(path, FakeEndpoint(), VOTE)
+    later = attrs.evolve(VOTE, answer=Vote(r"\w+$", settle="certain"))
+    with pytest.raises(ReplayError, match="was cancelled before all was there"):
+        replayed(path, later)
+
+
+def test_a_result_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    run_recorded(path, FakeEndpoint(), BEAMS)
+    end = read_trace(path).searches[0].end
+    assert end is not None
+    end.result.score = 1.0
+    *others, _ = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*others, to_line(end)]))
+    with pytest.raises(ReplayError, match=r"score would be -.* and was 1\.0"):
+        replayed(path)
+
+
+@pytest.mark.parametrize("fields", [{"seasoning": 0.1}, {}])
+def test_fields_of_the_server_are_part_of_the_sampling(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    recorded = attrs.evolve(BEAMS, extra_body={"seasoning": [1]} if not fields else {})
+    path = tmp_path / "run.jsonl"
+    run_recorded(path, FakeEndpoint(), recorded)
+    replayed(path, recorded)
+    with pytest.raises(ReplayError, match="drawn with extra_body"):
+        replayed(path, attrs.evolve(recorded, extra_body=fields))
