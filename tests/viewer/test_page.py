@@ -28,7 +28,7 @@ from tests.viewer.gateways import asking, shown_gateway
 from tests.viewer.searches import STRATEGIES, record, record_requests
 from trio_beam import BeamSearchConfig, McmcConfig
 from trio_beam.cli.main import cli
-from trio_beam.testing import ScriptedModel
+from trio_beam.testing import FakeEndpoint, ScriptedModel
 
 pytestmark = needs_chromium
 
@@ -294,6 +294,17 @@ def test_two_searches_side_by_side(browser: Browser, folder: Path) -> None:
         assert faults_of_accessibility(page) == []
         page.get_by_label("Compare with").select_option("")
         expect(page.get_by_role("tablist")).to_be_visible()
+
+
+def test_what_differs_behind_what_is_shown_is_said(
+    browser: Browser, folder: Path, tmp_path: Path
+) -> None:
+    config = BeamSearchConfig(tokens_per_step=2, max_tokens=4, seed=1)
+    for name in ("one", "other"):
+        run_recorded(tmp_path / name, FakeEndpoint(), config, prompt="Once " * 100 + name)
+    view("--compare", tmp_path / "one", tmp_path / "other", out=folder / "long.html")
+    with opened(browser, (folder / "long.html").as_uri()) as page:
+        expect(page.locator("tr.differs", has_text="prompt")).to_be_visible()
 
 
 def test_a_page_follows_a_growing_trace(browser: Browser, folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from tests.traces.searches import run_recorded
 from tests.viewer.searches import STRATEGIES, record, record_requests
 from trio_beam import BeamSearchConfig, SearchResult
 from trio_beam.cli.main import cli
+from trio_beam.records import to_line
 from trio_beam.testing import FakeEndpoint
+from trio_beam.traces import read_trace
 from trio_beam.viewer.recorded import RecordedSearches
 from trio_beam.viewer.shown import page_data
 
@@ -79,6 +81,40 @@ def test_requests_have_all_that_became_of_them(tmp_path: Path) -> None:
     assert any(one[3] for one in attempts)
     assert all(sent <= ended for sent, ended, *_ in attempts)
     assert len(search["pauses"]) == 1
+
+
+@pytest.mark.parametrize("name", ["beams", "chains"])
+def test_the_totals_of_a_search_without_an_end_are_those_of_all_its_chains(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "run.jsonl"
+    record(path, name)
+    (ended,) = searches_of(path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    (running,) = searches_of(path)
+    assert (running["state"], ended["state"]) == ("running", "finished")
+    assert running["usage"] == ended["usage"]
+
+
+def test_a_cost_is_told_with_what_is_uncertain_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    run_recorded(path, FakeEndpoint(), CONFIG)
+    end = read_trace(path).searches[0].end
+    assert end is not None
+    end.result.rounds = 1
+    end.result.usage = {
+        "requests": 1,
+        "prompt_tokens": 1_234_567,
+        "cost": 0.0012,
+        "uncertain_cost": 0.0001,
+    }
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-1], to_line(end)]))
+    (search,) = searches_of(path)
+    assert search["cost"] == "$0.0012 ($0.00010 of it at most)"
+    text = CliRunner().invoke(cli, ["view", str(path), "--text"]).stdout
+    assert "after 1 round and" in text
+    assert f"; 1 request, 1,234,567 prompt tokens, {search['cost']}" in text
 
 
 def test_what_is_too_large_is_left_out_in_steps(tmp_path: Path) -> None:

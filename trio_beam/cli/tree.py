@@ -9,9 +9,11 @@ from rich.text import Text
 from rich.tree import Tree as RichTree
 
 from trio_beam.core.printable import printable
+from trio_beam.core.usage import Usage
 from trio_beam.traces import format as lines
 from trio_beam.traces.reader import RecordedSearch
 from trio_beam.traces.tree import Tree, TreeBeam
+from trio_beam.traces.values import usage_from_plain, usage_to_plain
 
 _SHOWN = 72
 #: Columns of what is no terminal.
@@ -81,7 +83,7 @@ def _requests(search: RecordedSearch) -> str:
     failed = sum(one.outcome == "error" for one in ended)
     waited = max(one.waited for one in sent)
     return (
-        f"{len(sent)} {'request' if len(sent) == 1 else 'requests'}: {failed} failed,"
+        f"{_count(len(sent), 'request')}: {failed} failed,"
         f" {len(search.of(lines.Retried))} tried again, {len(search.of(lines.Hedged))} hedged,"
         f" {cancelled} cancelled; the longest wait was {waited:.2f} s"
     )
@@ -92,18 +94,31 @@ def _end(search: RecordedSearch) -> str:
     if end is None:
         return "no end yet: it still runs, or its process was killed"
     result = end.result
-    words = {"unpriced": "requests without a known price"}
-    usage = ", ".join(
-        f"{value:g} {words.get(name, name.replace('_', ' '))}"
-        for name, value in result.usage.items()
+    spent = ", ".join(_spent(usage_from_plain(result.usage)))
+    line = (
+        f"{result.stop_reason} after {_count(result.rounds, 'round')} and {end.at:.2f} s; {spent}"
     )
-    line = f"{result.stop_reason} after {result.rounds} rounds and {end.at:.2f} s; {usage}"
     if result.votes:
         votes = [f"{_shortened(answer)!s} {share:.0%}" for answer, share in result.votes[:5]]
         line += f"; votes: {', '.join(votes)}"
     if isinstance(end, lines.Stopped) and end.message:
         line += f"; {printable(end.message)}"
     return line
+
+
+def _spent(usage: Usage) -> Iterator[str]:
+    yield _count(usage.requests, "request")
+    for name, value in usage_to_plain(usage).items():
+        if name not in ("requests", "cost", "uncertain_cost", "unpriced"):
+            yield f"{value:,} {name.replace('_', ' ')}"
+    if usage.price_in_words:
+        yield usage.price_in_words
+    elif usage.unpriced:
+        yield f"{_count(usage.unpriced, 'request')} without a known price"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _shortened(text: str) -> str:

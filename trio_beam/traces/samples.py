@@ -22,6 +22,7 @@ from trio_beam.traces.values import (
     error_from_plain,
     identity,
     keys_from_plain,
+    usage_from_plain,
 )
 
 #: The keys of all tokens of a beam.
@@ -91,10 +92,10 @@ class RecordedSamples:
         chains = "chains" in search.began.strategy
         for line in search.lines:
             if isinstance(line, Prepared) and not chains:
-                spent[0] = Usage(**line.usage), line.reserved  # type: ignore[arg-type]
+                spent[0] = usage_from_plain(line.usage), line.reserved
             if isinstance(line, Samples):
                 before = spent.get(line.rank if chains else 0, (Usage(), NOTHING_RESERVED))
-                now = Usage(**line.usage), line.reserved  # type: ignore[arg-type]  # as it was written
+                now = usage_from_plain(line.usage), line.reserved
                 self._add(line, _difference(now[0], before[0]), _less(now[1], before[1]))
                 spent[line.rank if chains else 0] = now
             else:

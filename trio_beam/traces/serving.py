@@ -31,6 +31,7 @@ from trio_beam.traces.values import (
     error_from_plain,
     price_from_plain,
     prompt_from_plain,
+    usage_from_plain,
 )
 
 
@@ -74,7 +75,7 @@ class Serving:
         for line in self.recorded.of(Prepared):
             self.prompt_length, self.opens_thinking = line.prompt_length, line.opens_thinking
             self.price = price_from_plain(line.price)
-            spend(context.meter, Usage(**line.usage), line.reserved)  # type: ignore[arg-type]
+            spend(context.meter, usage_from_plain(line.usage), line.reserved)
             return self
         self.check_cut_off()
         end = self.recorded.end

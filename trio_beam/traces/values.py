@@ -204,6 +204,14 @@ def usage_to_plain(usage: Usage) -> dict[str, int | float]:
     }
 
 
+def usage_from_plain(plain: Mapping[str, int | float]) -> Usage:
+    """Return a written cost, as far as this version knows its parts."""
+    values: dict[str, Any] = {
+        field.name: plain[field.name] for field in attrs.fields(Usage) if field.name in plain
+    }
+    return Usage(**values)
+
+
 def price_to_plain(price: Price | None) -> lines.Price | None:
     """Return a price as a trace has it; None for one that is no table."""
     if not isinstance(price, PriceTable):

@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import attrs
 import msgspec
 
+from trio_beam.core.usage import Usage
 from trio_beam.traces import format as lines
 from trio_beam.traces.format import Line
 from trio_beam.traces.tree import Tree
+from trio_beam.traces.values import usage_from_plain, usage_to_plain
 from trio_beam.viewer.plain import (
     Plain,
     answer_of,
@@ -58,7 +60,8 @@ class SearchView:
         self.end: lines.Finished | lines.Stopped | None = None
         self._began = began
         self._at = 0.0
-        self._usage: dict[str, int | float] = {}
+        #: Cost so far: of each chain by its number, and of the preparation; without chains, of all (0).
+        self._spent: dict[int, Usage] = {}
         self._tree = Tree()
         self._requests: dict[int, _Request] = {}
         self._rounds: list[Plain] = []
@@ -82,6 +85,7 @@ class SearchView:
     def summary(self) -> Plain:
         """Return what a list of searches shows."""
         result = None if self.end is None else self.end.result
+        usage = sum(self._spent.values(), Usage())
         return {
             "number": self.number,
             "label": self._began.label,
@@ -94,7 +98,8 @@ class SearchView:
             "answer": self._answer()[:300],
             "seconds": self._at,
             "beams": len(self._tree.beams) - 1,
-            "usage": self._usage,
+            "usage": usage_to_plain(usage),
+            "cost": usage.price_in_words,
         }
 
     def plain(self, *, requests: bool = True, dropped: bool = True) -> Plain:
@@ -165,6 +170,10 @@ class SearchView:
                 return "interrupted"
         return "failed"
 
+    @property
+    def _has_chains(self) -> bool:
+        return "chains" in self._began.strategy
+
     def _answer(self) -> str:
         best = [] if self.end is None else self.end.result.beams[:1]
         texts: list[str] = []
@@ -213,7 +222,8 @@ class SearchView:
         ]
 
     def _samples(self, line: lines.Samples) -> None:
-        self._usage = line.usage or self._usage
+        if line.usage:
+            self._spent[line.rank if self._has_chains else 0] = usage_from_plain(line.usage)
         if line.purpose == "expand":
             self._expanded[line.round, line.rank] = line.beam
         if line.purpose in ("expand", "move"):
@@ -252,7 +262,7 @@ class SearchView:
         }
 
     def _prepared(self, line: lines.Prepared) -> None:
-        self._usage = line.usage
+        self._spent[-1 if self._has_chains else 0] = usage_from_plain(line.usage)
 
     def _round(self, line: lines.RoundBegan) -> None:
         self._rounds.append(
@@ -285,7 +295,7 @@ class SearchView:
 
     def _ended(self, line: lines.Finished | lines.Stopped) -> None:
         self.end = line
-        self._usage = line.result.usage
+        self._spent = {0: usage_from_plain(line.result.usage)}
 
     _TAKERS: ClassVar[Mapping[type[Line], Callable[[Any, Any], None]]] = {
         lines.Prepared: _prepared,

@@ -29,11 +29,12 @@ export function Compare({ searches, names, size, withDropped, query }: Props) {
     setChosen(both);
   };
   const rows = facts(...searches);
+  const answers = searches.map((search) => search.answer?.fullText());
   return (
     <div class="compare">
       <div class="scroll" tabIndex={0} role="region" aria-label="Differences">
         <table class="differences">
-          <thead><tr><th>{rows.filter((one) => one.differs).length ? "" : "no differences"}</th>{names.map((one, side) => <th key={side}><bdi>{visible(one)}</bdi></th>)}</tr></thead>
+          <thead><tr><th>{rows.some((one) => one.differs) || answers[0] !== answers[1] ? "" : "no differences"}</th>{names.map((one, side) => <th key={side}><bdi>{visible(one)}</bdi></th>)}</tr></thead>
           <tbody>
             <Answers searches={searches} />
             {rows.map(({ name, values, differs }) => (
@@ -138,23 +139,22 @@ interface FactRow {
 }
 
 function facts(one: Search, other: Search): FactRow[] {
-  const row = (name: string, of: (search: Search) => string): FactRow => {
-    const values: [string, string] = [of(one), of(other)];
-    return { name, values, differs: values[0] !== values[1] };
+  const row = (name: string, of: (search: Search) => string, whole: (search: Search) => string = of): FactRow => {
+    return { name, values: [of(one), of(other)], differs: whole(one) !== whole(other) };
   };
   const parameters = [...new Set([one, other].flatMap((search) => Object.keys(search.data.parameters)))];
   return [
-    row("prompt", (search) => oneLine(search.data.prompt, 200) || "–"),
+    row("prompt", (search) => oneLine(search.data.prompt, 200) || "–", (search) => JSON.stringify(search.data.messages)),
     row("strategy", (search) => search.data.strategy),
     ...parameters.map((name) => row(name, (search) => plain(search.data.parameters[name]))).filter((found) => found.differs && found.name !== "strategy"),
     row("end", (search) => search.data.stop_reason ?? search.data.state),
-    row("score", (search) => fixed(number(search.data.score), 4)),
+    row("score", (search) => fixed(number(search.data.score), 4), (search) => String(search.data.score)),
     row("rounds", (search) => count(search.data.rounds_done ?? search.data.rounds.length)),
     row("beams", (search) => count(search.data.beams)),
     row("completion tokens", (search) => count(search.data.usage.completion_tokens)),
     row("requests", (search) => count(search.data.usage.requests)),
     row("time", (search) => seconds(search.data.seconds)),
-    row("cost", (search) => (search.data.usage.cost == null ? "–" : `$${search.data.usage.cost.toFixed(6)}`)),
+    row("cost", (search) => search.data.cost || "–"),
   ];
 }
 
@@ -168,9 +168,10 @@ export function plain(value: unknown): string {
 }
 
 function Answers({ searches }: { searches: [Search, Search] }) {
-  const texts = searches.map((search) => visible(search.answer?.fullText().slice(0, DIFFED) ?? "", "\n\t")) as [string, string];
+  const whole = searches.map((search) => search.answer?.fullText() ?? "");
+  const texts = whole.map((text) => visible(text.slice(0, DIFFED), "\n\t")) as [string, string];
   const parts = useMemo(() => diffWordsWithSpace(texts[0], texts[1]), texts);
-  const same = texts[0] === texts[1];
+  const same = whole[0] === whole[1];
   return (
     <tr class={same ? "" : "differs"}>
       <th scope="row">{!same && <span class="unequal">≠ </span>}answer</th>

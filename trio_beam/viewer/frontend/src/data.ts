@@ -16,7 +16,7 @@ export interface Usage {
   requests?: number;
   retries?: number;
   cancelled?: number;
-  cost?: number;
+  unpriced?: number;
 }
 
 export interface Summary {
@@ -32,6 +32,8 @@ export interface Summary {
   seconds: number;
   beams: number;
   usage: Usage;
+  /** In US dollars, in words; "" if no price is known. */
+  cost: string;
 }
 
 export interface Listed extends Summary {

@@ -15,7 +15,7 @@ export function Overview({ search }: { search: Search }) {
     ...(usage.retries ? [["retries", count(usage.retries)] as [string, string]] : []),
     ...(usage.cancelled ? [["cancelled", count(usage.cancelled)] as [string, string]] : []),
     ["time", seconds(data.seconds)],
-    ...(usage.cost == null ? [] : [["cost", `$${usage.cost.toPrecision(3)}`] as [string, string]]),
+    ...(data.cost ? [["cost", data.cost] as [string, string]] : []),
   ];
   const answer = search.answer?.fullText() ?? "";
   return (
