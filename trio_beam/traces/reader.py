@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar, cast, get_args
 
 import attrs
+import msgspec
 
 from trio_beam.errors import TraceUnreadable
 from trio_beam.records import from_line
@@ -123,7 +124,8 @@ class TraceFile:
                 file.seek(self.size)
                 for raw in file:
                     line = from_line(raw, cast("type[Line]", AnyLine)) if raw.strip() else None
-                    self.torn = line is None and not raw.endswith(b"\n")
+                    passed_over = not raw.strip() or (line is None and _is_of_new_kind(raw))
+                    self.torn = line is None and not passed_over and not raw.endswith(b"\n")
                     if not self.size:
                         _check_header(self._path, line)
                     if self.torn:
@@ -131,12 +133,27 @@ class TraceFile:
                     self.size += len(raw)
                     if isinstance(line, Header):
                         _check_version(self._path, line)
-                    if raw.strip():
+                    if not passed_over:
                         yield line
         except OSError as error:
             raise TraceUnreadable(f"cannot read {self._path}: {error.strerror}") from None
         if not self.size:
             raise TraceUnreadable(f"{self._path} is empty: no trace has been written to it")
+
+
+class _Other(msgspec.Struct):
+    """A line of any kind."""
+
+    kind: str
+
+
+_KINDS = {one.__struct_config__.tag for one in get_args(AnyLine)}
+
+
+def _is_of_new_kind(raw: bytes) -> bool:
+    """Return whether a line is whole, but of a kind that only a later program knows."""
+    other = from_line(raw, _Other)
+    return other is not None and other.kind not in _KINDS
 
 
 def _check_header(path: object, line: Line | None) -> None:

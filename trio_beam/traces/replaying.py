@@ -96,21 +96,21 @@ def _check_same(found: SearchResult | SearchFailed, recorded: Result) -> None:
         "score": number(result.score),
         "stop_reason": result.stop_reason,
         "rounds": result.rounds,
-        "the scores of the beams": [number(beam.score) for beam in result.beams],
-        "the shares of the votes": [share for _, share in result.votes],
+        "scores of the beams": [number(beam.score) for beam in result.beams],
+        "shares of the votes": [share for _, share in result.votes],
     }
     written = {
         "score": recorded.score,
         "stop_reason": recorded.stop_reason,
         "rounds": recorded.rounds,
-        "the scores of the beams": [one.score for one in recorded.beams],
-        "the shares of the votes": [share for _, share in recorded.votes],
+        "scores of the beams": [one.score for one in recorded.beams],
+        "shares of the votes": [share for _, share in recorded.votes],
     }
     for name, value in written.items():
         if decided[name] != value:
             raise ReplayError(
-                f"{name} would be {decided[name]} and was {value}: the program that wrote the trace decided"
-                " otherwise than this version of trio_beam"
+                f"the search ended otherwise than it is decided now ({name}: {value}, not {decided[name]}):"
+                " the program that wrote the trace was another version, or the trace lacks lines"
             )
 
 

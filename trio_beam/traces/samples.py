@@ -88,6 +88,7 @@ class RecordedSamples:
         self._blocks: dict[tuple[int, int], Identity] = {}
         self._found: dict[tuple[str, Identity], list[Recorded]] = {}
         self.last: Recorded | None = None
+        self._count = 0
         spent: dict[int, tuple[Usage, Reserved]] = {}
         chains = "chains" in search.began.strategy
         for line in search.lines:
@@ -110,6 +111,9 @@ class RecordedSamples:
             raise ReplayError(
                 "the search went through overridden methods of BeamSearchSampling, which no trace can repeat"
             )
+        self._count += 1
+        if line.number != self._count or (line.beam and line.beam not in self._nodes):
+            raise ReplayError("the trace is damaged: lines of the search are missing")
         for block in line.blocks:
             if block.tokens is None:
                 raise ReplayError("the trace was written without texts (texts=False)")

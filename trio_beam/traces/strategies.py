@@ -37,17 +37,7 @@ _REGISTRIES: Mapping[str, Registry[Any]] = {
 
 
 class CannotRebuild(Exception):
-    """A strategy has something that a trace cannot hold.
-
-    Attributes:
-        field: where.
-        what: the name of what is missing.
-    """
-
-    def __init__(self, field: str, what: str) -> None:
-        super().__init__(f"{field} was {what}, which no file can hold")
-        self.field = field
-        self.what = what
+    """A strategy has something that a trace cannot hold, or that only a later program knows."""
 
 
 def strategy_to_plain(strategy: Strategy, *, texts: bool = True) -> dict[str, Any]:
@@ -127,7 +117,7 @@ def strategy_from_plain(plain: Mapping[str, Any], scorer: Any) -> Strategy:
     values = dict(plain)
     kind = kinds.get(values.pop(_KIND, ""))
     if kind is None:
-        raise CannotRebuild("the strategy", str(plain.get(_KIND)))
+        raise _unknown("the strategy", plain.get(_KIND))
     given = values.get("scorer")
     if isinstance(given, Mapping) and UNWRITTEN in given:
         if given.get("asks"):
@@ -138,6 +128,10 @@ def strategy_from_plain(plain: Mapping[str, Any], scorer: Any) -> Strategy:
 
 def _values(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     declared = parameters_of(kind)
+    known = {field.name for field in attrs.fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            raise _unknown(name, value)
     return {name: _value(name, value, declared.get(name)) for name, value in values.items()}
 
 
@@ -161,7 +155,7 @@ def _value(slot: str, value: Any, declared: Parameter | None) -> Any:
         only = declared.part if declared is not None else None
         return value if only is None else only(**_values(only, value))
     if value.get(_NAME) not in registry:
-        raise CannotRebuild(slot, str(value.get(_NAME)))
+        raise _unknown(slot, value.get(_NAME))
     kind = registry[value[_NAME]]
     return kind(**_arguments(kind, {name: one for name, one in value.items() if name != _NAME}))
 
@@ -185,4 +179,8 @@ def _never_called(*_: object) -> NoReturn:
 
 
 def _refuse(slot: str, value: Mapping[str, Any]) -> NoReturn:
-    raise CannotRebuild(slot, str(value[UNWRITTEN]))
+    raise CannotRebuild(f"{slot} was {value[UNWRITTEN]}, which no file can hold")
+
+
+def _unknown(slot: str, name: object) -> CannotRebuild:
+    return CannotRebuild(f"{slot} was {name}, which this version of trio_beam does not know")

@@ -20,7 +20,7 @@ from trio_beam.core.block import Continuation, Token
 from trio_beam.core.price import Price, PriceTable
 from trio_beam.core.prompt import Prompt
 from trio_beam.core.usage import Usage
-from trio_beam.errors import EndpointError
+from trio_beam.errors import EndpointError, ReplayError
 from trio_beam.traces import format as lines
 from trio_beam.traces.format import Number, number
 
@@ -93,7 +93,11 @@ def block_to_plain(sample: int, block: Continuation, *, texts: bool) -> lines.Bl
 
 
 def block_from_plain(plain: lines.Block) -> Continuation:
-    """Return a block as the model gave it; its tokens must have been written."""
+    """Return a block as the model gave it; its tokens must have been written.
+
+    Raises:
+        ReplayError: it has something that only a later program knows.
+    """
     assert plain.tokens is not None
     tokens = tuple(map(_token, plain.tokens))
     data = plain.data
@@ -144,6 +148,10 @@ def _nats(logprob: float | None) -> float:
 
 
 def _convert(name: str, value: Any) -> Any:
+    if name not in _types():
+        raise ReplayError(
+            f"the samples have {name!r}, which this version of trio_beam does not know"
+        )
     return msgspec.convert(value, type=_types()[name])
 
 
