@@ -7,6 +7,7 @@ others. Neither is taken for a whole one.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar, cast, get_args
@@ -110,6 +111,12 @@ class TraceFile:
         self.torn = False
         self.size = 0
         self._path = Path(path)
+        self._first = b""
+
+    @property
+    def version(self) -> str:
+        """Changes with what was read."""
+        return f"{zlib.crc32(self._first):08x} {self.size} {self.torn}"
 
     def read(self) -> Iterator[Line | None]:
         """Yield each line that has been written since the last call; None for one that is damaged.
@@ -119,7 +126,9 @@ class TraceFile:
         """
         try:
             with self._path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self.size:
+                # Its first line has the time at which it began: no other trace has the same.
+                replaced = file.read(len(self._first)) != self._first
+                if replaced or os.fstat(file.fileno()).st_size < self.size:
                     raise TraceUnreadable(f"{self._path} was cut or replaced while it was read")
                 file.seek(self.size)
                 for raw in file:
@@ -128,6 +137,7 @@ class TraceFile:
                     self.torn = line is None and not passed_over and not raw.endswith(b"\n")
                     if not self.size:
                         _check_header(self._path, line)
+                        self._first = raw
                     if self.torn:
                         break
                     self.size += len(raw)

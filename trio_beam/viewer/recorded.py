@@ -52,7 +52,7 @@ class RecordedSearches:
     @property
     def version(self) -> str:
         """Changes with what is shown."""
-        return f"{self._file.size} {self._file.torn}"
+        return self._file.version
 
     def read(self) -> None:
         """Read what has been written since the last time.
