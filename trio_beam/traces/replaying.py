@@ -110,7 +110,7 @@ def _check_same(found: SearchResult | SearchFailed, recorded: Result) -> None:
         if decided[name] != value:
             raise ReplayError(
                 f"the search ended otherwise than it is decided now ({name}: {value}, not {decided[name]}):"
-                " the program that wrote the trace was another version, or the trace lacks lines"
+                " another version wrote the trace, lines are missing, or an error of an observer stopped it"
             )
 
 
