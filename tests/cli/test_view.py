@@ -112,6 +112,14 @@ def test_hostile_text_does_no_harm(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in html
 
 
+def test_the_text_of_a_message_in_parts_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    config = BeamSearchConfig(tokens_per_step=2, max_tokens=2)
+    parts = [{"type": "text", "text": "Hi"}, {"type": "text", "text": "you"}]
+    run_recorded(path, FakeEndpoint(), config, prompt=[{"role": "user", "content": parts}])
+    assert look(path, "--text").stdout.splitlines()[1] == r"Hi\nyou"
+
+
 def test_a_trace_that_has_no_end(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     run_recorded(path, FakeEndpoint(), BeamSearchConfig(tokens_per_step=2, max_tokens=8))
@@ -119,7 +127,7 @@ def test_a_trace_that_has_no_end(tmp_path: Path) -> None:
     path.write_bytes(b"".join([*lines[:8], b"torn\n", lines[8][:20]]))
     shown = look(path, "--text")
     assert "no end yet" in shown.stdout
-    assert "1 lines are damaged" in shown.stderr
+    assert "1 line is damaged" in shown.stderr
     assert "the last line is not whole" in shown.stderr
 
 

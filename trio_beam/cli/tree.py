@@ -14,6 +14,7 @@ from trio_beam.traces import format as lines
 from trio_beam.traces.reader import RecordedSearch
 from trio_beam.traces.tree import Tree, TreeBeam
 from trio_beam.traces.values import usage_from_plain, usage_to_plain
+from trio_beam.viewer.plain import prompt_text
 
 _SHOWN = 72
 #: Columns of what is no terminal.
@@ -41,10 +42,7 @@ def _draw(search: RecordedSearch) -> Iterator[RenderableType]:
 
 def _prompt(search: RecordedSearch) -> str:
     prompt = search.began.prompt
-    if prompt is None:
-        return "(the prompt was left out)"
-    text = prompt.text if prompt.messages is None else str(prompt.messages[-1].get("content"))
-    return _shortened(text or "")
+    return "(the prompt was left out)" if prompt is None else _shortened(prompt_text(prompt))
 
 
 def _branch(beam: TreeBeam, label: Text) -> RichTree:

@@ -200,7 +200,8 @@ def _print(trace: Path, search: int | None) -> None:
 
 def _say_faults(damaged: int, torn: bool) -> None:
     if damaged:
-        say(f"{damaged} lines are damaged, and were passed over")
+        lines = "1 line is damaged, and was" if damaged == 1 else f"{damaged} lines are damaged, and were"
+        say(f"{lines} passed over")
     if torn:
         say("the last line is not whole: it is still being written, or a crash tore it")
 
