@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from click.testing import CliRunner, Result
@@ -154,6 +155,8 @@ def test_a_result_in_a_notebook_is_a_tree() -> None:
     html = result._repr_html_()
     assert html.count("score ") == len(result.beams)
     assert html.count("<b>") == 1
+    greedy = attrs.evolve(result, rounds=1, usage=Usage(completion_tokens=1234, requests=1))
+    assert "after 1 round: 1,234 tokens in 1 request<" in greedy._repr_html_()
     assert len(html) < 10_000
 
 

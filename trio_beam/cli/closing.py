@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from trio_beam.core.printable import counted
 from trio_beam.core.result import SearchResult
 from trio_beam.core.strategy import Strategy
 from trio_beam.observers.progress import list_scores
@@ -29,7 +30,8 @@ def describe_result(result: SearchResult, model: str, seconds: float) -> Iterato
     thought = f" ({usage.reasoning_tokens} thinking)" if usage.reasoning_tokens else ""
     cached = f" and {usage.cached_responses} from the cache" if usage.cached_responses else ""
     spent = (
-        f"{usage.completion_tokens} tokens{thought}{thrown} in {usage.requests} requests{cached},"
+        f"{counted(usage.completion_tokens, 'token')}{thought}{thrown} in"
+        f" {counted(usage.requests, 'request')}{cached},"
         f" {seconds:.1f} s"
     )
     if usage.cached_tokens is not None and usage.prompt_tokens:

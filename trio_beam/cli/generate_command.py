@@ -21,7 +21,7 @@ from trio_beam.command.output import say, write, write_json
 from trio_beam.core.events import Observer
 from trio_beam.core.export import result_to_dict
 from trio_beam.core.price import Prices
-from trio_beam.core.printable import printable
+from trio_beam.core.printable import counted, printable
 from trio_beam.core.prompt import PromptLike, check_prompt
 from trio_beam.core.result import SearchFailed, SearchResult
 from trio_beam.core.strategy import Strategy
@@ -174,7 +174,9 @@ class GenerateCommand:
             self._print_text(result.beams[0].answer)
         if result.stop_reason in ("deadline", "interrupted", "failed"):
             what = "this is the best so far" if result.beams else "nothing had come back yet"
-            self._print_status(f"{result.stop_reason} after {result.rounds} rounds: {what}")
+            self._print_status(
+                f"{result.stop_reason} after {counted(result.rounds, 'round')}: {what}"
+            )
         elif not result.exact:
             # A warning rather than progress, so --quiet does not suppress it.
             say(

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 from rich.tree import Tree as RichTree
 
-from trio_beam.core.printable import printable
+from trio_beam.core.printable import counted, printable
 from trio_beam.core.usage import Usage
 from trio_beam.traces import format as lines
 from trio_beam.traces.reader import RecordedSearch
@@ -81,7 +81,7 @@ def _requests(search: RecordedSearch) -> str:
     failed = sum(one.outcome == "error" for one in ended)
     waited = max(one.waited for one in sent)
     return (
-        f"{_count(len(sent), 'request')}: {failed} failed,"
+        f"{counted(len(sent), 'request')}: {failed} failed,"
         f" {len(search.of(lines.Retried))} tried again, {len(search.of(lines.Hedged))} hedged,"
         f" {cancelled} cancelled; the longest wait was {waited:.2f} s"
     )
@@ -94,7 +94,7 @@ def _end(search: RecordedSearch) -> str:
     result = end.result
     spent = ", ".join(_spent(usage_from_plain(result.usage)))
     line = (
-        f"{result.stop_reason} after {_count(result.rounds, 'round')} and {end.at:.2f} s; {spent}"
+        f"{result.stop_reason} after {counted(result.rounds, 'round')} and {end.at:.2f} s; {spent}"
     )
     if result.votes:
         votes = [f"{_shortened(answer)!s} {share:.0%}" for answer, share in result.votes[:5]]
@@ -105,18 +105,14 @@ def _end(search: RecordedSearch) -> str:
 
 
 def _spent(usage: Usage) -> Iterator[str]:
-    yield _count(usage.requests, "request")
+    yield counted(usage.requests, "request")
     for name, value in usage_to_plain(usage).items():
         if name not in ("requests", "cost", "uncertain_cost", "unpriced"):
             yield f"{value:,} {name.replace('_', ' ')}"
     if usage.price_in_words:
         yield usage.price_in_words
     elif usage.unpriced:
-        yield f"{_count(usage.unpriced, 'request')} without a known price"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+        yield f"{counted(usage.unpriced, 'request')} without a known price"
 
 
 def _shortened(text: str) -> str:

@@ -200,7 +200,11 @@ def _print(trace: Path, search: int | None) -> None:
 
 def _say_faults(damaged: int, torn: bool) -> None:
     if damaged:
-        lines = "1 line is damaged, and was" if damaged == 1 else f"{damaged} lines are damaged, and were"
+        lines = (
+            "1 line is damaged, and was"
+            if damaged == 1
+            else f"{damaged} lines are damaged, and were"
+        )
         say(f"{lines} passed over")
     if torn:
         say("the last line is not whole: it is still being written, or a crash tore it")

@@ -23,3 +23,8 @@ def printable(text: str, keep: str = "") -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words: "1 beam", "1,000 beams"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from trio_beam.core.beam import Beam
+from trio_beam.core.printable import counted
 from trio_beam.core.result_html import beams_as_html
 from trio_beam.core.usage import Usage
 from trio_beam.errors import EndpointError, TrioBeamError
@@ -116,8 +117,8 @@ class SearchResult:
         """Return the tree of its beams, for notebooks."""
         usage = self.usage
         caption = (
-            f"{self.stop_reason} after {self.rounds} rounds: {usage.completion_tokens} tokens in"
-            f" {usage.requests} requests"
+            f"{self.stop_reason} after {counted(self.rounds, 'round')}:"
+            f" {counted(usage.completion_tokens, 'token')} in {counted(usage.requests, 'request')}"
         )
         return beams_as_html(self.beams, caption)
 

@@ -16,6 +16,7 @@ from trio_beam.core.events import (
     SearchFinished,
     SearchStopped,
 )
+from trio_beam.core.printable import counted
 from trio_beam.core.request_events import (
     EndpointPaused,
     RatePaused,
@@ -91,7 +92,7 @@ class Activity:
         held = [at for search in [*self._searches] for at in [*search.waiting.values()]]
         retried = [at for search in [*self._searches] for at in [*search.retried.values()]]
         if sent:
-            yield f"waiting for {_count(len(sent), 'answer')}, {now - min(sent):.0f} s"
+            yield f"waiting for {counted(len(sent), 'answer')}, {now - min(sent):.0f} s"
         if self._paused_until > now:
             left = self._paused_until - now
             yield f"the server asked for a pause, {left:.0f} s more"
@@ -100,10 +101,10 @@ class Activity:
         if held:
             paused = max(self._paused_until, self._rate_until) > now
             held_by = "the end of it" if paused else "a free slot"
-            yield f"{_count(len(held), 'request')} waiting for {held_by}, {now - min(held):.0f} s"
+            yield f"{counted(len(held), 'request')} waiting for {held_by}, {now - min(held):.0f} s"
         if retried:
             again = max(0.0, min(retried) - now)
-            yield f"{_count(len(retried), 'failed request')} to be sent again in {again:.0f} s"
+            yield f"{counted(len(retried), 'failed request')} to be sent again in {again:.0f} s"
 
 
 @attrs.define(eq=False)
@@ -164,7 +165,3 @@ class _Search:
         self.sent.clear()
         self.waiting.clear()
         self.retried.clear()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -23,7 +23,7 @@ from trio_beam.core.events import (
     RoundStarted,
     SearchStarted,
 )
-from trio_beam.core.printable import printable
+from trio_beam.core.printable import counted, printable
 from trio_beam.core.request_events import RatePaused, RequestRetried
 from trio_beam.core.result import ParticleRound
 from trio_beam.observers.activity import Activity
@@ -104,7 +104,7 @@ class _Screen:
         self._watch(event)
         match event:
             case RoundStarted(beams=beams):
-                self._head = f"{self._lines.place(event)}, {_count(beams, 'beam')} alive"
+                self._head = f"{self._lines.place(event)}, {counted(beams, 'beam')} alive"
             case EvaluationStarted():
                 self._head = self._lines.of(event)
             case RoundFinished(best_score=score, best=best):
@@ -229,17 +229,17 @@ class _Lines:
         self.note(event)
         match event:
             case RoundStarted(beams=beams, samples=samples):
-                wanted = _count(samples, "continuation")
-                return f"{self.place(event)}: expanding {_count(beams, 'beam')} by {wanted}"
+                wanted = counted(samples, "continuation")
+                return f"{self.place(event)}: expanding {counted(beams, 'beam')} by {wanted}"
             case EvaluationStarted():
                 return f"{self._unit} {event.round}: {_evaluation(event)}"
             case RoundFinished(active=active, ended=ended):
                 return (
-                    f"{self.place(event)}: {_count(active, 'beam')} alive, {ended} ended, best score"
+                    f"{self.place(event)}: {counted(active, 'beam')} alive, {ended} ended, best score"
                     f" {event.best_score:.4f}{_about(event.best)}{_particles(event.particles)}"
                 )
             case ChainExtended(chain=chain, block=block, blocks=blocks, length=length):
-                return f"chain {chain + 1}: block {block}/{blocks}, {_count(length, 'token')}"
+                return f"chain {chain + 1}: block {block}/{blocks}, {counted(length, 'token')}"
             case BeamFailed(failure=failure):
                 return f"{self._unit} {failure.round}: a beam failed: {failure.error}"
             case _:
@@ -278,14 +278,14 @@ def list_scores(scores: Sequence[float]) -> str:
 
 
 def _evaluation(event: EvaluationStarted) -> str:
-    about = _count(event.candidates, "candidate")
+    about = counted(event.candidates, "candidate")
     if event.purpose == "judge":
         return f"asking the judge about {about}"
     if event.purpose == "reward":
         return f"asking the reward model about {about}"
     if event.purpose == "move":
-        return f"moving {_count(event.candidates, 'particle')}"
-    return f"looking ahead from {about} by {_count(event.samples, 'rollout')}"
+        return f"moving {counted(event.candidates, 'particle')}"
+    return f"looking ahead from {about} by {counted(event.samples, 'rollout')}"
 
 
 def _particles(particles: ParticleRound | None) -> str:
@@ -293,7 +293,3 @@ def _particles(particles: ParticleRound | None) -> str:
         return ""
     drawn = ", resampled" if particles.resampled else ""
     return f", effective sample size {particles.effective_sample_size:.1f}{drawn}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
