@@ -15,6 +15,7 @@ import trio
 from tests.traces.searches import Unreliable, facts, replayed, run_recorded
 from trio_beam import (
     BeamSearchConfig,
+    Confidence,
     McmcConfig,
     ReplayError,
     SampleRequest,
@@ -176,3 +177,15 @@ def test_what_another_program_wrote_is_passed_over_or_named(
     else:
         with pytest.raises(ReplayError, match=message):
             replayed(path)
+
+
+def test_a_text_that_was_given_up_has_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    confidence = Confidence(warm_up=2, top=0)
+    recorded = attrs.evolve(VOTE, answer=Vote(r"\w+"), confidence=confidence)
+    run_recorded(path, FakeEndpoint(), recorded)
+    other = attrs.evolve(recorded, confidence=attrs.evolve(confidence, keep=0.5))
+    replayed(path, other)
+    changed(path, "samples", lambda line: line["blocks"][0].update(finish="low_confidence"))
+    with pytest.raises(ReplayError, match="given up by confidence"):
+        replayed(path, other)

@@ -13,6 +13,7 @@ from typing import Any, cast
 import trio
 
 from trio_beam.core.beam_search.machine import BeamSearchMachine
+from trio_beam.core.block import LOW_CONFIDENCE
 from trio_beam.core.config import BeamSearchConfig
 from trio_beam.core.events import Observer
 from trio_beam.core.language_model import Sampler
@@ -25,7 +26,7 @@ from trio_beam.core.strategy import Strategy
 from trio_beam.engine.beam_search import BeamSearchRun
 from trio_beam.engine.mcmc import ChainsRun
 from trio_beam.errors import ReplayError
-from trio_beam.traces.format import Result, number
+from trio_beam.traces.format import Result, Samples, number
 from trio_beam.traces.reader import RecordedSearch, RecordedTrace, read_trace
 from trio_beam.traces.samples import RecordedSamples
 from trio_beam.traces.scores import RecordedScores
@@ -147,6 +148,10 @@ def _check_sampling(recorded: RecordedSearch, strategy: Strategy) -> None:
             raise ReplayError(
                 f"the samples were drawn with {name}={old[name]!r}, and not with {new.get(name)!r}"
             )
+    if old.get("confidence") != new.get("confidence") and _gave_up(recorded):
+        raise ReplayError(
+            f"texts were given up by confidence={old['confidence']!r}: how they went on was never sampled"
+        )
     if new.get("top_logprobs", 0) > old.get("top_logprobs", 0):
         raise ReplayError(
             f"the samples have {old.get('top_logprobs', 0)} alternatives per token, not"
@@ -160,6 +165,11 @@ def _check_sampling(recorded: RecordedSearch, strategy: Strategy) -> None:
             f"scorer={wanted['name']!r} with these parameters was never asked: the recorded scorer is"
             f" {old.get('scorer')!r}"
         )
+
+
+def _gave_up(recorded: RecordedSearch) -> bool:
+    blocks = (block for line in recorded.of(Samples) for block in line.blocks)
+    return any(block.finish == LOW_CONFIDENCE for block in blocks)
 
 
 def _asking(scorer: Any) -> dict[str, Any] | None:
