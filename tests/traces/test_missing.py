@@ -12,10 +12,12 @@ import attrs
 import pytest
 import trio
 
+import trio_beam
 from tests.traces.searches import Unreliable, facts, replayed, run_recorded
 from trio_beam import (
     BeamSearchConfig,
     Confidence,
+    ConfigError,
     McmcConfig,
     ReplayError,
     SampleRequest,
@@ -189,3 +191,11 @@ def test_a_text_that_was_given_up_has_no_end(tmp_path: Path) -> None:
     changed(path, "samples", lambda line: line["blocks"][0].update(finish="low_confidence"))
     with pytest.raises(ReplayError, match="given up by confidence"):
         replayed(path, other)
+
+
+@pytest.mark.parametrize("given", [{"strategy": "greedy"}, {"search": "1"}, {"trace": 5}])
+def test_an_argument_of_no_use_is_named(tmp_path: Path, given: dict[str, Any]) -> None:
+    path = tmp_path / "run.jsonl"
+    run_recorded(path, FakeEndpoint(), BEAMS)
+    with pytest.raises(ConfigError, match=f"{next(iter(given))} must be"):
+        trio_beam.replay(**{"trace": path} | given)

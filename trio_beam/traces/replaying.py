@@ -25,7 +25,8 @@ from trio_beam.core.steps import Round, ScoreCandidates
 from trio_beam.core.strategy import Strategy
 from trio_beam.engine.beam_search import BeamSearchRun
 from trio_beam.engine.mcmc import ChainsRun
-from trio_beam.errors import ReplayError
+from trio_beam.engine.search import check_strategy
+from trio_beam.errors import ConfigError, ReplayError
 from trio_beam.traces.format import Result, Samples, number
 from trio_beam.traces.reader import RecordedSearch, RecordedTrace, read_trace
 from trio_beam.traces.samples import RecordedSamples
@@ -57,8 +58,10 @@ def replay(
     Raises:
         ReplayError: the trace lacks something; the message names it.
         TraceUnreadable: it is no trace.
+        ConfigError: an argument is of no use.
         SearchFailed: the search failed, as recorded or decided again.
     """
+    strategy = None if strategy is None else check_strategy(strategy)
     recorded = _recorded(trace, search)
     samples = RecordedSamples(recorded)
     scores = RecordedScores(recorded, samples)
@@ -120,6 +123,10 @@ def _recorded(
 ) -> RecordedSearch:
     if isinstance(trace, RecordedSearch):
         return trace
+    if not isinstance(trace, (str, os.PathLike, RecordedTrace)):
+        raise ConfigError("trace", "the path of a trace, or a trace that was read", trace)
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+        raise ConfigError("search", "the number of a search", number)
     read = trace if isinstance(trace, RecordedTrace) else read_trace(trace)
     count = len(read.searches)
     if not count:
@@ -143,10 +150,10 @@ def _check_sampling(recorded: RecordedSearch, strategy: Strategy) -> None:
     old, new = recorded.began.strategy, strategy_to_plain(strategy)
     for name in ("proposal", "proposal_temperature", "reasoning_budget", "block", "extra_body"):
         # Any rule may end the blocks that were sampled by none.
-        free = name not in old or (name == "block" and old[name] is None)
-        if not free and old[name] != new.get(name):
+        free = name not in old or name not in new or (name == "block" and old[name] is None)
+        if not free and old[name] != new[name]:
             raise ReplayError(
-                f"the samples were drawn with {name}={old[name]!r}, and not with {new.get(name)!r}"
+                f"the samples were drawn with {name}={old[name]!r}, and not with {new[name]!r}"
             )
     if old.get("confidence") != new.get("confidence") and _gave_up(recorded):
         raise ReplayError(
