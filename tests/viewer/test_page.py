@@ -201,6 +201,8 @@ def test_nothing_is_scrolled_that_fits(browser: Browser, folder: Path) -> None:
                 "one => [one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight]"
             )
             assert page.locator(".tree").evaluate(hidden) == [0, 0]
+        page.set_viewport_size({"width": 360, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_requests_of_chains_are_called_so(browser: Browser, folder: Path) -> None:
