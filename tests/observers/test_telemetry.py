@@ -148,6 +148,31 @@ async def test_a_retry_a_hedge_and_a_cancelled_sibling(autojump_clock: object) -
     assert errors == {None, "ServerError", "RequestRejected", "cancelled"}
 
 
+async def test_tokens_are_those_of_the_request_that_brought_them(autojump_clock: object) -> None:
+    def answer(number: int) -> tuple[float, httpx.Response]:
+        if number == 1:
+            return 0.5, httpx.Response(200, json={"data": [{"id": "m"}]})
+        if number == 2:
+            return 0.5, httpx.Response(400, json={"error": {"message": "unknown field: top_p"}})
+        return 0.5, completion()
+
+    memory = Memory()
+    server = Server(answer)
+    config = BeamSearchConfig(beam_width=1, n_per_beam=1, tokens_per_step=2, max_tokens=4, seed=1)
+    async with Endpoint(
+        "http://server/v1", dialect="openai", http_client=server.client
+    ) as endpoint:
+        result = await trio_beam.search(endpoint, "x", config, observers=[memory.observer])
+    await server.client.aclose()
+    requests = memory.named("text_completion")
+    tokens = [of(one, "gen_ai.usage.output_tokens") for one in requests]
+    assert tokens == [None, 2, 2]
+    (models,) = memory.named("request")
+    assert of(models, "gen_ai.operation.name") is None
+    assert sum(one.count for one in memory.metrics()["gen_ai.client.operation.duration"]) == 3
+    assert result.usage.completion_tokens == 4
+
+
 async def test_concurrent_searches_are_children_of_the_current_span(
     autojump_clock: object,
 ) -> None:

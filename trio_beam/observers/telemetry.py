@@ -231,8 +231,8 @@ class _SearchSpans:
                 self._ended(request, event)
 
     def _sent(self, request: _Request, event: RequestSent) -> None:
-        if not request.operation:
-            request.operation = "chat" if "chat" in event.path else "text_completion"
+        if not request.operation and (operation := _operation(event.path)):
+            request.operation = operation
             model = self._shared.get("gen_ai.request.model", "")
             request.span.update_name(f"{request.operation} {model}".strip())
             request.span.set_attribute("gen_ai.operation.name", request.operation)
@@ -255,7 +255,8 @@ class _SearchSpans:
             attributes |= {"error.type": type(event.error).__name__}
         elif event.outcome == "cancelled":
             attributes |= {"error.type": "cancelled"}
-        self._instruments.duration.record(event.seconds, attributes)
+        if request.operation:
+            self._instruments.duration.record(event.seconds, attributes)
         span = request.attempts.pop(event.attempt, None)
         if span is None:
             return
@@ -269,15 +270,15 @@ class _SearchSpans:
 
     def _received(self, event: SamplesReceived) -> None:
         about = (event.round, event.purpose, event.rank)
-        chosen = [
-            one
+        # By the first sample of each. Of several the last has brought the samples: before it, the server was
+        # asked for something else, or refused a field.
+        chosen = {
+            one.origin.sample: one
             for one in self._requests.values()
             if (one.origin.round, one.origin.purpose, one.origin.rank) == about
-        ]
-        for request in chosen:
-            first = request.origin.sample
-            later = [one.origin.sample for one in chosen if one.origin.sample > first]
-            last = min(later, default=event.wanted)
+        }
+        for first, request in chosen.items():
+            last = min((sample for sample in chosen if sample > first), default=event.wanted)
             blocks = [one for at, one in event.continuations.items() if first <= at < last]
             request.span.set_attributes(
                 {
@@ -288,7 +289,7 @@ class _SearchSpans:
                     "gen_ai.response.finish_reasons": [one.finish_reason for one in blocks],
                 }
             )
-        self._count_tokens(event, chosen[0] if chosen else None)
+        self._count_tokens(event, next(iter(chosen.values()), None))
         self._close_requests(lambda origin: (origin.round, origin.purpose, origin.rank) == about)
 
     def _count_tokens(self, event: SamplesReceived, request: _Request | None) -> None:
@@ -345,13 +346,22 @@ class _SearchSpans:
         return self._tracer.start_span(name, context=context, kind=kind, attributes=given)
 
     def _of(self, request: _Request) -> dict[str, Any]:
-        return {**self._shared, "gen_ai.operation.name": request.operation}
+        operation = {"gen_ai.operation.name": request.operation} if request.operation else {}
+        return {**self._shared, **operation}
 
     @staticmethod
     def _failed(span: Span, error: Exception) -> None:
         # Without its message, which may quote a prompt.
         span.set_attribute("error.type", type(error).__name__)
         span.set_status(Status(StatusCode.ERROR))
+
+
+def _operation(path: str) -> str:
+    """Return what the conventions call a request; "" for one that asks for no text, as for a template."""
+    last = path.rpartition("/")[2]
+    if last not in ("chat", "completion", "completions", "generate"):
+        return ""
+    return "chat" if "/chat" in path else "text_completion"
 
 
 def _origin(origin: RequestOrigin) -> dict[str, Any]:
