@@ -210,3 +210,9 @@ def test_generate_prints_the_tree_and_writes_the_trace(tmp_path: Path) -> None:
     assert "INFO search 0 began" in logged.stderr
     assert "the answer" in look(path, "--text", "--search", 1).stdout
     assert "(the prompt was left out)" in look(path, "--text", "--search", 2).stdout
+
+
+def test_what_is_to_be_left_out_of_no_trace_is_refused() -> None:
+    run = CliRunner().invoke(cli, ["generate", "--trace-without", "prompts", "x"])
+    assert run.exit_code == 2
+    assert "--trace-without must be given with --trace FILE" in run.stderr

@@ -180,6 +180,10 @@ def test_a_later_version_is_refused(tmp_path: Path) -> None:
     path.write_bytes(lines_of(lines.Header(version=lines.VERSION + 1, program="trio_beam 9")))
     with pytest.raises(trio_beam.TraceUnreadable, match=r"version 2 \(by trio_beam 9\)"):
         read_trace(path)
+    before = path.read_bytes()
+    with pytest.raises(RecordsUnusable, match="a trace of version 2"):
+        Trace(path)
+    assert path.read_bytes() == before
 
 
 def lines_of(*written: lines.Line) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from trio_beam.command.help import Choice, option
 from trio_beam.command.output import say
 from trio_beam.core.printable import printable
-from trio_beam.errors import TrioBeamError
+from trio_beam.errors import ConfigError, TrioBeamError
 from trio_beam.observers import Log, Observer, Trace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,8 +54,11 @@ def open_trace(path: Path | None, without: Sequence[str], version: str) -> Trace
 
     Raises:
         RecordsUnusable: it cannot be written.
+        ConfigError: something is to be left out of a trace that was not asked for.
     """
     if path is None:
+        if without:
+            raise ConfigError("trace_without", "given with --trace FILE", "alone")
         return None
     return Trace(
         path,

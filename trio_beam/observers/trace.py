@@ -134,9 +134,15 @@ class Trace(PerSearch[SearchLines]):
             return
         with open(file, "rb", closefd=False) as there:
             there.seek(0)
-            if from_line(there.readline(), lines.Header) is None:
+            header = from_line(there.readline(), lines.Header)
+            if header is None:
                 message = f"{self.path} holds something else than a trace: name another file"
                 raise RecordsUnusable(message)
+            if header.version > lines.VERSION:
+                raise RecordsUnusable(
+                    f"{self.path} is a trace of version {header.version}, and this is trio_beam for version"
+                    f" {lines.VERSION}: name another file"
+                )
             there.seek(size - 1)
             if there.read(1) != b"\n":
                 os.write(file, b"\n")  # a crash tore the last line
