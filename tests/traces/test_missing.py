@@ -22,14 +22,17 @@ from trio_beam import (
     ReplayError,
     SampleRequest,
     SearchFailed,
+    SearchResult,
     ServerError,
     Strategy,
     TraceUnreadable,
     Vote,
 )
+from trio_beam.observers import Trace
 from trio_beam.records import to_line
 from trio_beam.testing import FakeEndpoint
 from trio_beam.traces import read_trace
+from trio_beam.traces.format import Finished
 
 BEAMS = BeamSearchConfig(beam_width=4, n_per_beam=2, tokens_per_step=2, max_tokens=8, seed=1)
 CHAINS = McmcConfig(chains=2, max_tokens=4, tokens_per_step=2, steps=2, seed=1)
@@ -199,3 +202,19 @@ def test_an_argument_of_no_use_is_named(tmp_path: Path, given: dict[str, Any]) -
     run_recorded(path, FakeEndpoint(), BEAMS)
     with pytest.raises(ConfigError, match=f"{next(iter(given))} must be"):
         trio_beam.replay(**{"trace": path} | given)
+
+
+@pytest.mark.parametrize("strategy", [BEAMS, CHAINS, VOTE], ids=["beams", "chains", "vote"])
+@pytest.mark.parametrize("within", [0.5, 2.5])
+def test_observers_are_told_the_recorded_end(
+    tmp_path: Path, strategy: Strategy, within: float
+) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    run_recorded(first, FakeEndpoint(latency=1), strategy, within=within)
+    with Trace(second) as trace:
+        result = replayed(first, observers=[trace])
+    assert facts(replayed(second)) == facts(result)
+    ends = [read_trace(path).searches[0].end for path in (first, second)]
+    assert [type(end) for end in ends] == [Finished, Finished]
+    assert isinstance(result, SearchResult)
+    assert result.stop_reason == ("deadline" if within < 1 or strategy is not VOTE else "settled")

@@ -25,6 +25,7 @@ from trio_beam.core.steps import Round, ScoreCandidates
 from trio_beam.core.strategy import Strategy
 from trio_beam.engine.beam_search import BeamSearchRun
 from trio_beam.engine.mcmc import ChainsRun
+from trio_beam.engine.run import Run
 from trio_beam.engine.search import check_strategy
 from trio_beam.errors import ConfigError, ReplayError
 from trio_beam.traces.format import Result, Samples, number
@@ -207,7 +208,21 @@ def _finish(coroutine: Coroutine[Any, Any, SearchResult]) -> SearchResult:
     )
 
 
-class _Search(BeamSearchRun):
+class _Replay(Run[Any]):
+    """A search that ends where the recorded one was cut off."""
+
+    _serving: Serving
+
+    async def _run(self) -> SearchResult:
+        try:
+            return await super()._run()
+        except CutOffError:
+            if self._serving.cut_off == "interrupted":
+                raise  # observers are told that it was stopped
+            return self._finished(self._serving.cut_off)
+
+
+class _Search(_Replay, BeamSearchRun):
     """A beam search whose rounds are served."""
 
     def __init__(self, serving: Serving, observers: Sequence[Observer]) -> None:
@@ -227,7 +242,7 @@ class _Search(BeamSearchRun):
         self._serving.check_end()
 
 
-class _Chains(ChainsRun):
+class _Chains(_Replay, ChainsRun):
     """Chains whose requests are served, one chain after the other."""
 
     def __init__(self, serving: Serving, observers: Sequence[Observer]) -> None:
