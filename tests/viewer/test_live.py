@@ -100,11 +100,11 @@ async def test_a_trace_that_is_replaced_is_read_anew(path: Path, other: Path) ->
     async with served(path) as url, httpx.AsyncClient(base_url=url) as client:
         first = (await client.get("data")).json()
         assert len(first["about"]["searches"]) == 2
-        larger = path.read_bytes()
+        larger = await trio.Path(path).read_bytes()
         shutil.copy(other, path)
         second = (await client.get("data", params={"seen": first["version"]})).json()
         assert len(second["about"]["searches"]) == 1
-        path.write_bytes(larger)
+        await trio.Path(path).write_bytes(larger)
         third = (await client.get("data", params={"seen": second["version"]})).json()
         assert len(third["about"]["searches"]) == 2
         assert third["about"]["sources"][0]["damaged"] == 0
