@@ -13,8 +13,7 @@ from trio_beam.core.usage import Usage
 from trio_beam.traces import format as lines
 from trio_beam.traces.reader import RecordedSearch
 from trio_beam.traces.tree import Tree, TreeBeam
-from trio_beam.traces.values import usage_from_plain, usage_to_plain
-from trio_beam.viewer.plain import prompt_text
+from trio_beam.traces.values import prompt_text, usage_from_plain, usage_to_plain
 
 _SHOWN = 72
 #: Columns of what is no terminal.

@@ -197,6 +197,30 @@ def prompt_from_plain(plain: lines.PromptData) -> Prompt:
     return Prompt(text=plain.text, messages=messages)
 
 
+def prompt_text(prompt: lines.PromptData | None) -> str:
+    """Return the last message of a prompt, or its text."""
+    messages = messages_of(prompt)
+    return messages[-1][1] if messages else ""
+
+
+def messages_of(prompt: lines.PromptData | None) -> list[tuple[str, str]]:
+    """Return a prompt as roles and texts; a text has the role ""."""
+    if prompt is None:
+        return []
+    if prompt.messages is None:
+        return [("", prompt.text or "")]
+    return [(str(one.get("role", "")), _content(one.get("content"))) for one in prompt.messages]
+
+
+def _content(content: Any) -> str:
+    if isinstance(content, str) or content is None:
+        return content or ""
+    if isinstance(content, list):
+        parts = [one.get("text") if isinstance(one, dict) else one for one in content]
+        return "\n".join(one if isinstance(one, str) else "(no text)" for one in parts)
+    return str(content)
+
+
 def digest_of(prompt: Prompt) -> str:
     """Return a short digest of a prompt."""
     return blake2b(msgspec.json.encode(prompt_to_plain(prompt)), digest_size=12).hexdigest()

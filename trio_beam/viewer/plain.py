@@ -69,30 +69,6 @@ def strategy_name(parameters: dict[str, Any]) -> str:
     return ", ".join([{"BeamSearch": "beam search", "Mcmc": "chains"}.get(name, name), *parts])
 
 
-def prompt_text(prompt: lines.PromptData | None) -> str:
-    """Return the last message of a prompt, or its text."""
-    messages = messages_of(prompt)
-    return messages[-1][1] if messages else ""
-
-
-def messages_of(prompt: lines.PromptData | None) -> list[tuple[str, str]]:
-    """Return a prompt as roles and texts; a text has the role ""."""
-    if prompt is None:
-        return []
-    if prompt.messages is None:
-        return [("", prompt.text or "")]
-    return [(str(one.get("role", "")), _content(one.get("content"))) for one in prompt.messages]
-
-
-def _content(content: Any) -> str:
-    if isinstance(content, str) or content is None:
-        return content or ""
-    if isinstance(content, list):
-        parts = [one.get("text") if isinstance(one, dict) else one for one in content]
-        return "\n".join(one if isinstance(one, str) else "(no text)" for one in parts)
-    return str(content)
-
-
 def words_of(error: lines.Error) -> str:
     """Return an error in words."""
     return f"{error.type}: {error.message}" if error.message else error.type

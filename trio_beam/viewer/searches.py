@@ -15,14 +15,12 @@ from trio_beam.core.usage import Usage
 from trio_beam.traces import format as lines
 from trio_beam.traces.format import Line
 from trio_beam.traces.tree import Tree
-from trio_beam.traces.values import usage_from_plain, usage_to_plain
+from trio_beam.traces.values import messages_of, prompt_text, usage_from_plain, usage_to_plain
 from trio_beam.viewer.plain import (
     Plain,
     answer_of,
     beam_row,
     finite,
-    messages_of,
-    prompt_text,
     strategy_name,
     words_of,
 )
