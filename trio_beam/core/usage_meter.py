@@ -52,6 +52,9 @@ class UsageMeter:
 
     def usage(self) -> Usage:
         """Return the current counts."""
+        cost = self._cost
+        if cost is None and self.price is not None and not self._unpriced:
+            cost = ZERO  # known: nothing was charged yet, as where all was refused or from a cache
         return Usage(
             prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached_tokens,
@@ -61,7 +64,7 @@ class UsageMeter:
             requests=self.requests,
             retries=self.retries,
             cancelled=self.cancelled,
-            cost=None if self._cost is None else float(self._cost),
+            cost=None if cost is None else float(cost),
             uncertain_cost=float(self._uncertain),
             unpriced=self._unpriced,
             cached_responses=self.cached_responses,
