@@ -186,7 +186,9 @@ async def _with_their_model(
     """
     try:
         async with AsyncExitStack() as stack:
-            opened = [await stack.enter_async_context(Endpoint(**server)) for server in servers]
+            # Of that dialect, so that nothing else is asked.
+            asked = [Endpoint(**{**server, "dialect": "openai"}) for server in servers]
+            opened = [await stack.enter_async_context(endpoint) for endpoint in asked]
             name = await Replicas(opened).model_name()
     except EndpointError as error:
         raise stopped_by(error) from error
