@@ -17,6 +17,7 @@ from trio_beam.batch.folder import WORK, Answer, Folder, RunChanged
 from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import BadPrompts, PromptRecord
 from trio_beam.batch.run import Plan
+from trio_beam.batch.work import WorkList
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.seeds import base_seed
 from trio_beam.records import RecordsInUse, RecordsUnusable
@@ -215,6 +216,18 @@ def test_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:
         pass
     with Folder(tmp_path, other, note):
         pass
+
+
+def test_a_second_run_leaves_what_the_first_has(tmp_path: Path) -> None:
+    shards = (tmp_path / WORK).with_suffix(".shards")
+    with opened(tmp_path, prompts(3)) as (todo, _, _):
+        shards.write_bytes(b"of the first")
+        with pytest.raises(RecordsInUse, match="another run is using"), WorkList(tmp_path / WORK):
+            pass
+        assert shards.exists()
+        assert todo.left() == 3
+    assert not leftovers(tmp_path.parent)
+    assert list(tmp_path.iterdir()) == [tmp_path / "run.json"]
 
 
 async def test_an_answer_that_cannot_be_kept_stops_it(tmp_path: Path) -> None:
