@@ -17,7 +17,9 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 from tests.batch.batches import read
+from tests.servers.mock_server import completion
 from tests.servers.socket_server import threaded_server
+from tests.servers.threaded import Asked, threaded
 from trio_beam.batch.command import batch
 from trio_beam.traces import read_trace, replay
 
@@ -87,6 +89,49 @@ def test_what_has_changed_is_named_and_nothing_is_touched(
     assert done.exit_code == 0, done.stderr
 
 
+def test_another_model_at_the_same_server_is_noticed(tmp_path: Path) -> None:
+    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 3), tmp_path / "out"
+    served = "one"
+
+    def answer(asked: Asked) -> tuple[int, Any]:
+        if asked.method == "GET":
+            return 200, {"data": [{"id": served}]}
+        return 200, completion(json.loads(asked.content))
+
+    with threaded(answer) as url:
+        words = [*map(str, (prompts, "--out", out)), "--base-url", url, *SHORT]
+        assert CliRunner().invoke(batch, [*words, "--limit", "1"]).exit_code == 0
+        served = "other"
+        done = CliRunner().invoke(batch, words)
+        assert done.exit_code == 1
+        assert "served_model was 'one' and is 'other'" in done.stderr
+        assert len(read(out)) == 1
+        served = "one"
+        assert CliRunner().invoke(batch, words).exit_code == 0
+        served = "other"
+        assert CliRunner().invoke(batch, words).exit_code == 0  # nothing is left to be searched
+        prompts.write_text(prompts.read_text() + '{"id": "new", "prompt": "p"}\n')
+        for options in (["--allow-changes"], []):
+            assert CliRunner().invoke(batch, [*words, *options]).exit_code == 0
+    assert len(read(out)) == 4
+
+
+def test_the_closing_line_counts_what_the_folder_has(tmp_path: Path) -> None:
+    prompts, out = write_prompts(tmp_path / "prompts.jsonl", 4), tmp_path / "out"
+
+    def answer(asked: Asked) -> tuple[int, Any]:
+        body = json.loads(asked.content)
+        refused = body["prompt"] == "p 2"
+        return (400, {"error": {"message": "no"}}) if refused else (200, completion(body))
+
+    with threaded(answer) as url:
+        for _ in range(2):
+            done = invoke((url, []), prompts, "--out", out, "--price-input", 1, "--price-output", 1)
+            assert done.exit_code == 1
+            assert f"3 answers in {out / 'results.jsonl'}, 1 prompts without one in" in done.stderr
+            assert "unknown price" not in done.stderr  # what was refused has cost nothing
+
+
 def test_records_of_something_else_are_left_alone(
     tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
 ) -> None:
@@ -99,6 +144,20 @@ def test_records_of_something_else_are_left_alone(
     assert [path.name for path in out.iterdir()] == ["results.jsonl"]
     assert (out / "results.jsonl").read_text() == '{"id": "of another program"}\n'
     assert invoke(server, prompts, "--out", out, "--allow-changes").exit_code == 0
+
+
+def test_files_of_others_stay_as_they_are(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts = write_prompts(tmp_path / "work.jsonl", 1)
+    for name in ("work.md", "work.sqlite", "run.txt", "results.csv"):
+        (tmp_path / name).write_text("of somebody")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    done = invoke(server, prompts, "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert before.items() <= after.items()
+    assert after.keys() - before.keys() == {"results.jsonl", "run.json"}
 
 
 BAD: dict[str, tuple[list[str], str, int]] = {

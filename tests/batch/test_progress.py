@@ -33,10 +33,10 @@ async def test_a_line_says_what_is_waited_for(autojump_clock: MockClock) -> None
         "waiting for 1 answer, 10 s; 0 tokens, 0.0 prompts/s, 0 tokens/s",
         "waiting for 1 answer, 20 s; 0 tokens, 0.0 prompts/s, 0 tokens/s",
         # Six seconds after the line before, the first outcome is no line of its own.
-        "waiting for 1 answer, 4 s; 16 tokens, 0.0 prompts/s, 1 tokens/s, $0.0010, 30 s left",
-        "waiting for 1 answer, 14 s; 16 tokens, 0.0 prompts/s, 0 tokens/s, $0.0010, 40 s left",
-        "waiting for 1 answer, 24 s; 16 tokens, 0.0 prompts/s, 0 tokens/s, $0.0010, 50 s left",
-        "2 of 2 prompts; 32 tokens, 0.0 prompts/s, 1 tokens/s, $0.0020",
+        "waiting for 1 answer, 4 s; 16 tokens, 2.0 prompts/min, 1 tokens/s, $0.0010, 30 s left",
+        "waiting for 1 answer, 14 s; 16 tokens, 1.5 prompts/min, 0 tokens/s, $0.0010, 40 s left",
+        "waiting for 1 answer, 24 s; 16 tokens, 1.2 prompts/min, 0 tokens/s, $0.0010, 50 s left",
+        "2 of 2 prompts; 32 tokens, 2.3 prompts/min, 1 tokens/s, $0.0020",
     ]
 
 

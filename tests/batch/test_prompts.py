@@ -74,6 +74,34 @@ def test_every_format_gives_the_same(
     assert list(read_prompts(path)) == EXPECTED
 
 
+@pytest.mark.parametrize("packed", [one for one in PACKED if one])
+def test_streams_behind_each_other_are_read_and_nothing_else_is_left_out(
+    packed: str, tmp_path: Path
+) -> None:
+    path, pack = tmp_path / f"prompts.jsonl{packed}", PACKED[packed]
+    streams = [pack(json_lines([row])) for row in ROWS]
+    path.write_bytes(b"".join(streams))
+    assert list(read_prompts(path)) == EXPECTED
+    # The beginning of the last stream is damaged, so that it looks like none.
+    path.write_bytes(b"".join(streams[:2]) + b"\1" + streams[2][1:])
+    with pytest.raises(BadPrompts, match="cannot be read"):
+        list(read_prompts(path))
+
+
+@pytest.mark.parametrize("packed", [".gz", ".xz"])
+def test_padding_is_no_prompt(packed: str, tmp_path: Path) -> None:
+    path, pack = tmp_path / f"prompts.jsonl{packed}", PACKED[packed]
+    path.write_bytes(pack(json_lines(ROWS[:2])) + bytes(20_000) + pack(json_lines(ROWS[2:])))
+    assert list(read_prompts(path)) == EXPECTED
+
+
+def test_two_columns_of_parquet_with_one_name_are_refused(tmp_path: Path) -> None:
+    columns = [pa.array(["a"]), pa.array(["b"])]
+    parquet.write_table(pa.table(columns, names=["prompt", "prompt"]), tmp_path / "p.parquet")
+    with pytest.raises(BadPrompts, match="2 columns 'prompt'"):
+        list(read_prompts(tmp_path / "p.parquet"))
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 def test_parquet_gives_the_same(as_text: bool, tmp_path: Path) -> None:
     rows = [dict(row) for row in ROWS]
@@ -147,6 +175,10 @@ def test_what_is_wrong_is_said_with_its_place(name: str, tmp_path: Path) -> None
         ("prompts.jsonl.gz", gzip.compress(b"", mtime=0)[:10] + b"\x07", "cannot be read"),
         ("prompts.jsonl", b"\n", "has no prompts"),
         ("prompts.csv", b"id,prompt\n", "has no prompts"),
+        ("prompts.csv", b"", "has no prompts"),
+        ("prompts.csv", b"id;prompt\na;b\n", "no column 'prompt' or 'messages', but 'id;prompt'"),
+        ("prompts.csv", b"id,prompt,prompt\na,b,c\n", "has 2 columns 'prompt': which"),
+        ("prompts.jsonl.xz", b"", "cannot be read"),
         ("prompts.parquet", b"PAR1", "cannot be read as Parquet"),
         ("prompts.csv", b"prompt\na,b\n", "more fields than the header"),
         ("prompts.csv", b"prompt,search\na,{\n", "search is not JSON"),

@@ -13,9 +13,11 @@ from trio.testing import MockClock
 from tests.batch.batches import VALUES, Notes, failures, opened, prompts, read, run
 from tests.servers.mock_server import MockServer
 from trio_beam import BeamSearchConfig, ConnectionFailed, RequestRejected, ServerError, search
-from trio_beam.batch.folder import Answer, Folder, RunChanged
+from trio_beam.batch.folder import WORK, Answer, Folder, RunChanged
 from trio_beam.batch.progress import BatchProgress
 from trio_beam.batch.prompts import BadPrompts, PromptRecord
+from trio_beam.batch.run import Plan
+from trio_beam.batch.work import WorkList
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.seeds import base_seed
 from trio_beam.records import RecordsInUse, RecordsUnusable
@@ -30,7 +32,7 @@ def timeless(answers: list[Answer]) -> dict[str, Answer]:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    return list(folder.glob("*/work.sqlite*"))
+    return list(folder.glob(f"*/{WORK}*"))
 
 
 async def test_each_prompt_has_the_answer_of_a_search_with_its_own_seed(tmp_path: Path) -> None:
@@ -163,6 +165,22 @@ async def test_a_prompt_may_have_parameters_of_its_own(tmp_path: Path) -> None:
     assert "magic" in wrong["unknown"].error
 
 
+@pytest.mark.parametrize(
+    "name", ["best_of_n", "greedy", "power_sampling", "self_consistency", "mcmc"]
+)
+def test_another_strategy_keeps_the_seed_and_the_limits_of_the_run(name: str) -> None:
+    limits = {"max_tokens": 6, "max_cost": 0.5, "max_requests": 9, "stop": ["\n"]}
+    plan = Plan(strategy="beam_search", values={**limits, **VALUES, "beam_width": 3})
+    record = PromptRecord(id="a", prompt="p", search={"strategy": name})
+    made = plan.strategy_for(record)
+    assert made.seed == plan.strategy_for(PromptRecord(id="a", prompt="p")).seed
+    assert (made.max_tokens, made.max_cost, made.max_requests) == (6, 0.5, 9)
+    assert made.stop == ("\n",)
+    own = PromptRecord(id="a", prompt="p", search={"strategy": name, "max_cost": None, "seed": 7})
+    made = plan.strategy_for(own)
+    assert (made.max_cost, made.seed) == (None, base_seed(7, " id a"))
+
+
 async def test_a_model_that_was_still_thinking_has_no_answer(tmp_path: Path) -> None:
     await run(tmp_path, prompts(1), ScriptedModel(["<think> and so on"]))
     (failure,) = failures(tmp_path)
@@ -198,6 +216,18 @@ def test_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:
         pass
     with Folder(tmp_path, other, note):
         pass
+
+
+def test_a_second_run_leaves_what_the_first_has(tmp_path: Path) -> None:
+    shards = (tmp_path / WORK).with_suffix(".shards")
+    with opened(tmp_path, prompts(3)) as (todo, _, _):
+        shards.write_bytes(b"of the first")
+        with pytest.raises(RecordsInUse, match="another run is using"), WorkList(tmp_path / WORK):
+            pass
+        assert shards.exists()
+        assert todo.left() == 3
+    assert not leftovers(tmp_path.parent)
+    assert list(tmp_path.iterdir()) == [tmp_path / "run.json"]
 
 
 async def test_an_answer_that_cannot_be_kept_stops_it(tmp_path: Path) -> None:

@@ -132,6 +132,33 @@ async def test_a_refusal_costs_nothing(autojump_clock: MockClock) -> None:
     assert (result.usage.requests, result.usage.cost) == (2, 0.000367)
 
 
+@pytest.mark.parametrize("strategy", [CONFIG, McmcConfig(max_tokens=9, tokens_per_step=3)])
+async def test_a_search_that_was_charged_nothing_has_a_known_cost(
+    strategy: Strategy, tmp_path: Path
+) -> None:
+    refused = MockServer(lambda _, __: _refuse())
+    with pytest.raises(SearchFailed) as caught:
+        async with refused.endpoint(prices=PRICES) as endpoint:
+            await search(endpoint, "p", strategy)
+    assert caught.value.partial.usage.requests > 0
+    assert (caught.value.partial.usage.cost, caught.value.partial.usage.unpriced) == (0.0, 0)
+    strategy = attrs.evolve(strategy, seed=1)
+    for costs in (True, False):
+        server = MockServer(latency=0)
+        async with server.endpoint(prices=PRICES, cache=tmp_path) as endpoint:
+            result = await search(endpoint, "p", strategy)
+        assert result.usage.cost is not None
+        assert (result.usage.cost > 0, bool(server.paths)) == (costs, costs)
+    async with MockServer(latency=0).endpoint(cache=tmp_path) as endpoint:
+        result = await search(endpoint, "p", strategy)
+    assert result.usage.cost is None  # without a price
+
+
+async def _refuse() -> httpx.Response:
+    await trio.lowlevel.checkpoint()
+    return httpx.Response(400, json={"error": {"message": "no"}})
+
+
 @pytest.mark.parametrize(
     "strategy", [CONFIG, McmcConfig(max_tokens=9, tokens_per_step=3, chains=2)]
 )

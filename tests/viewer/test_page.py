@@ -272,6 +272,7 @@ def test_a_torn_trace_says_so(browser: Browser, folder: Path) -> None:
         assert beams_in(page) > 0
 
 
+@needs_axe
 def test_two_searches_side_by_side(browser: Browser, folder: Path) -> None:
     out = folder / "both.html"
     view("--compare", folder / "all.jsonl", folder / "small.jsonl", out=out)

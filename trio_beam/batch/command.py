@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.ray_engine import ray_options
-from trio_beam.batch.run import Keeper, Plan
+from trio_beam.batch.run import Keeper, Plan, stopped_by
 from trio_beam.batch.work import WorkList
 from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
@@ -54,6 +55,8 @@ from trio_beam.command.strategy_options import strategy_parameters, strategy_val
 from trio_beam.core.events import Observer
 from trio_beam.core.price import add_dollars, dollars
 from trio_beam.endpoint.endpoint import Endpoint
+from trio_beam.endpoint.replicas import Replicas
+from trio_beam.errors import EndpointError
 from trio_beam.local.server import serve_local
 from trio_beam.records import RecordsUnusable
 from trio_beam.records.identity import identity_of
@@ -172,6 +175,27 @@ def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None
     ctx.exit(run(work, work.interrupted))
 
 
+async def _with_their_model(
+    servers: Sequence[Mapping[str, Any]], folder: Keeper
+) -> list[dict[str, Any]]:
+    """Ask servers for their model, which the folder's answers must be of, and return them with it.
+
+    Raises:
+        RunChanged: the folder has the answers of another one.
+        RunStopped: no server tells it.
+    """
+    try:
+        async with AsyncExitStack() as stack:
+            # Of that dialect, so that nothing else is asked.
+            asked = [Endpoint(**{**server, "dialect": "openai"}) for server in servers]
+            opened = [await stack.enter_async_context(endpoint) for endpoint in asked]
+            name = await Replicas(opened).model_name()
+    except EndpointError as error:
+        raise stopped_by(error) from error
+    folder.use_model(name)
+    return [{**server, "model": name} for server in servers]
+
+
 class _BatchCommand:
     """The work of one command."""
 
@@ -182,7 +206,7 @@ class _BatchCommand:
         self._progress: BatchProgress | None = None
         self._left = 0
         self._changed: list[str] = []
-        self._before = 0
+        self._before = self._answered_before = self._failed_before = 0
         self._cost_before: list[float] = []
         values = strategy_values(ctx, given)
         self._plan = Plan(
@@ -285,6 +309,10 @@ class _BatchCommand:
         verdict = todo.note_done(answer.id, answer.digest)
         if answer.cost is not None:
             self._cost_before.append(answer.cost)
+        if answer.error:
+            self._failed_before += 1
+        else:
+            self._answered_before += 1
         if verdict == "done":
             self._before += 1
         else:
@@ -336,6 +364,8 @@ class _BatchCommand:
                 if not servers:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     servers = [self._server(await nursery.start(self._serve))]
+                elif self._given["model"] is None:
+                    servers = await _with_their_model(servers, folder)
                 job = Job(
                     servers=[{**server, "cache": self._cache, **limit} for server in servers],
                     pending=pending,
@@ -390,10 +420,12 @@ class _BatchCommand:
 
     def _done(self) -> str:
         assert self._progress is not None
-        said = f"{self._progress.done - self._progress.failed:,} answers in {self._out / ANSWERS}"
-        if self._progress.failed:
+        answers = self._answered_before + self._progress.done - self._progress.failed
+        failed = self._failed_before + self._progress.failed
+        said = f"{answers:,} answers in {self._out / ANSWERS}"
+        if failed:
             said += (
-                f", {self._progress.failed:,} prompts without one in {self._out / FAILURES}"
+                f", {failed:,} prompts without one in {self._out / FAILURES}"
                 " (--retry-failed tries them again)"
             )
         return f"{said}; {self._progress}"

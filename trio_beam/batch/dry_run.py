@@ -26,6 +26,9 @@ class DryRun:
     path: Path
     answers: list[Answer] = attrs.field(factory=list)
 
+    def use_model(self, name: str) -> None:
+        """Do nothing: there are no answers of another one."""
+
     def keep(self, answer: Answer) -> None:
         """Count an outcome."""
         self.answers.append(answer)

@@ -15,7 +15,13 @@ from trio_beam.records import RecordLog, RecordsUnusable, SearchRecord
 
 #: In the folder: answers, prompts without one, what they depend on, what else was paid for, what is left.
 ANSWERS, FAILURES, RUN = "results.jsonl", "failures.jsonl", "run.json"
-EXPENSES, WORK = "expenses.jsonl", "work.sqlite"
+EXPENSES = "expenses.jsonl"
+#: Temporary, with all files of the same stem: a name that nobody has given to a file of theirs.
+WORK = "trio-beam-work.sqlite"
+
+
+#: In `RUN`, beside what the caller gives: the name of the model, where the server has told it.
+_SERVED = "served_model"
 
 
 class Answer(SearchRecord, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -89,6 +95,7 @@ class Folder:
         self._on_expense = on_expense
         self._allow_changes = allow_changes
         self._retry_failed = retry_failed
+        self._served: str | None = None
         self._stack = contextlib.ExitStack()
         self._answers: RecordLog[Answer] | None = None
         self._failures: RecordLog[Answer] | None = None
@@ -109,12 +116,9 @@ class Folder:
                     f"{there} is not of a run: there is no {RUN} beside it. Name another folder, or add"
                     " --allow-changes to go on here"
                 )
-            changes = [] if before is None else _differences(before, self._identity)
-            if changes and not self._allow_changes:
-                raise RunChanged(
-                    f"{self.path} has answers of another run; what differs: {'; '.join(changes)}."
-                    " Name another folder, or add --allow-changes to go on here"
-                )
+            if before is not None:
+                self._served = before.pop(_SERVED, None)
+                self._refuse(_differences(before, self._identity))
             self._answers = stack.enter_context(
                 RecordLog(self.path / ANSWERS, Answer, self._on_record)
             )
@@ -136,6 +140,19 @@ class Folder:
     ) -> None:
         """Wait until the disk has everything, and free the folder."""
         self._stack.__exit__(exc_type, exc, traceback)
+
+    def use_model(self, name: str) -> None:
+        """Note the model that is searched, which the server has named.
+
+        Raises:
+            RunChanged: the answers are of another one.
+            RecordsUnusable: the disk is full or gone.
+        """
+        if self._served is not None:
+            self._refuse(_differences({_SERVED: self._served}, {_SERVED: name}))
+        if name != self._served:
+            self._served = name
+            self._write_identity()
 
     def keep(self, answer: Answer) -> None:
         """Write an outcome; the disk has it after the next `sync`, and readers at once.
@@ -192,12 +209,20 @@ class Folder:
 
     def _foreign(self) -> Path | None:
         """Return a file that is where records will be, and has something."""
-        paths = (self.path / ANSWERS, self.path / FAILURES)
+        paths = (self.path / ANSWERS, self.path / FAILURES, self.path / EXPENSES)
         return next((one for one in paths if one.is_file() and one.stat().st_size), None)
+
+    def _refuse(self, changes: list[str]) -> None:
+        if changes and not self._allow_changes:
+            raise RunChanged(
+                f"{self.path} has answers of another run; what differs: {'; '.join(changes)}."
+                " Name another folder, or add --allow-changes to go on here"
+            )
 
     def _write_identity(self) -> None:
         new = self.path / f"{RUN}.new"
-        text = msgspec.json.format(msgspec.json.encode(self._identity), indent=2)
+        served = {} if self._served is None else {_SERVED: self._served}
+        text = msgspec.json.format(msgspec.json.encode(self._identity | served), indent=2)
         try:
             new.write_bytes(text + b"\n")
             new.replace(self.path / RUN)

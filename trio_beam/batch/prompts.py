@@ -8,7 +8,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeAlias, cast
@@ -26,6 +26,8 @@ _FORMATS = (
 )
 #: Longer fields of CSV are refused by Python's reader unless it is told.
 _LONGEST_FIELD = 1 << 30
+#: What is read of a record.
+_MEMBERS = ("id", "prompt", "messages", "search")
 
 #: Numbers of records, and what each has.
 _Rows: TypeAlias = Generator[tuple[int, Any], None, None]
@@ -109,12 +111,72 @@ def _plain(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
+class _Streams(io.RawIOBase):
+    """What compressed streams, one behind the other in a file, decompress to.
+
+    Python's own readers of bz2 and xz take what is behind a stream and is none, such as a damaged second one,
+    for the end of the file; here it is an error.
+
+    Args:
+        file: is closed with this.
+        make: returns the decompressor of a stream.
+    """
+
+    def __init__(self, file: IO[bytes], make: Callable[[], Any]) -> None:
+        self._file = file
+        self._make = make
+        self._decoder = make()
+        self._within = True  # an empty file is no stream either
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        data = b""
+        while not data:
+            coming = self._coming()
+            if coming is None:
+                return 0
+            data = self._decoder.decompress(coming, len(buffer))
+            self._within = not self._decoder.eof
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _coming(self) -> bytes | None:
+        """Return the decompressor's next input, b"" if it has some left, or None at the end."""
+        if self._within:
+            if not self._decoder.needs_input:
+                return b""
+            if read := self._file.read(io.DEFAULT_BUFFER_SIZE):
+                return read
+            raise EOFError("it ends before its end-of-stream marker")
+        behind: bytes = self._decoder.unused_data.lstrip(b"\0")  # padding
+        while not behind:
+            if not (read := self._file.read(io.DEFAULT_BUFFER_SIZE)):
+                return None
+            behind = read.lstrip(b"\0")
+        self._decoder = self._make()
+        return behind
+
+
+def _bz2(path: Path) -> IO[bytes]:
+    return io.BufferedReader(_Streams(path.open("rb"), bz2.BZ2Decompressor))
+
+
+def _xz(path: Path) -> IO[bytes]:
+    return io.BufferedReader(_Streams(path.open("rb"), lzma.LZMADecompressor))
+
+
 #: By suffix; "" for none.
 _OPENERS: dict[str, Callable[[Path], Any]] = {
     "": _plain,
     ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
+    ".bz2": _bz2,
+    ".xz": _xz,
     ".zst": _zst,
 }
 
@@ -135,6 +197,7 @@ def _csv(file: IO[bytes], path: Path) -> _Rows:
     with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         rows = csv.DictReader(text, strict=True)
         try:
+            _check_names(rows.fieldnames or (), path)
             for number, row in enumerate(rows, 1):
                 if None in row:
                     raise BadPrompts(f"{path}, record {number}: more fields than the header names")
@@ -145,6 +208,16 @@ def _csv(file: IO[bytes], path: Path) -> _Rows:
                 yield number, there
         except csv.Error as error:
             raise BadPrompts(f"{path}, line {rows.line_num}: {error}") from None
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    """Refuse columns that cannot be told apart, or that have no prompts."""
+    for name in _MEMBERS:
+        if names.count(name) > 1:
+            raise BadPrompts(f"{path} has {names.count(name)} columns {name!r}: which?")
+    if names and not {"prompt", "messages"} & set(names):
+        shown = ", ".join(map(repr, names))
+        raise BadPrompts(f"{path} has no column 'prompt' or 'messages', but {shown:.200}")
 
 
 def _decoded(text: str, name: str, path: Path, number: int) -> Any:
@@ -161,7 +234,8 @@ def _parquet(path: Path) -> _Rows:
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
-            names = {"id", "prompt", "messages", "search"} & set(file.schema_arrow.names)
+            _check_names(file.schema_arrow.names, path)
+            names = {*_MEMBERS} & set(file.schema_arrow.names)
             for batch in file.iter_batches(1024, columns=sorted(names)):
                 for row in batch.to_pylist():
                     number += 1

@@ -24,7 +24,7 @@ import click
 import msgspec
 import trio
 
-from trio_beam.batch.folder import Answer
+from trio_beam.batch.folder import WORK, Answer
 from trio_beam.batch.job import Job
 from trio_beam.batch.ray_worker import OUTCOME, SHARD, ShardSearch, WorkerTask
 from trio_beam.batch.run import Outcomes, Plan
@@ -37,7 +37,7 @@ from trio_beam.records.run_stopped import RunStopped
 F = TypeVar("F", bound=Callable[..., Any])
 _RATES = ("requests_per_minute", "tokens_per_minute")
 #: Beside the run's database, and removed with it: the prompts in shards.
-_SHARDS = "work.shards"
+_SHARDS = str(Path(WORK).with_suffix(".shards"))
 _START, _LENGTH = "start", "length"
 #: Searches' worth of shards that each worker has: as many again wait there as are searched.
 _AHEAD = 2

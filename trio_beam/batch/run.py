@@ -23,7 +23,7 @@ from trio_beam.core.seeds import base_seed
 from trio_beam.core.strategy import Strategy
 from trio_beam.endpoint.retry import is_hopeless
 from trio_beam.engine.search import search
-from trio_beam.errors import ConfigError
+from trio_beam.errors import ConfigError, EndpointError
 from trio_beam.records import facts_of
 from trio_beam.records.run_stopped import RunStopped
 from trio_beam.strategies import make_strategy
@@ -31,6 +31,13 @@ from trio_beam.strategies import make_strategy
 #: Seconds between two waits for the disk.
 _SYNC_EVERY = 1.0
 _STRATEGY = "strategy"
+#: Parameters of the run that hold for a prompt with another strategy too: what it may cost, what it is asked
+#: with and how its answer ends, not how it is searched.
+_OF_ALL = (
+    *("seed", "max_tokens", "stop", "extra_body", "reasoning", "reasoning_budget"),
+    *("max_total_tokens", "max_completion_tokens", "max_requests", "max_cost"),
+    *("beam_timeout", "on_beam_failure"),
+)
 #: Strategies that are kept, since to make one costs more than a short search: of all prompts without
 #: parameters of their own, and of the latest with some.
 _MADE = 100
@@ -42,6 +49,9 @@ class Keeper(Protocol):
     @property
     def path(self) -> Path:
         """Folder of the run."""
+
+    def use_model(self, name: str) -> None:
+        """Keep the name of the model, which the server has told."""
 
     def keep(self, answer: Answer) -> None:
         """Keep an outcome."""
@@ -105,7 +115,18 @@ class Plan:
     def _make(self, search: Mapping[str, Any]) -> Strategy:
         own = dict(search)
         name = own.pop(_STRATEGY, self.strategy)
-        return make_strategy(name, {**(self.values if name == self.strategy else {}), **own})
+        given = dict(self.values)
+        if name != self.strategy:
+            given = {key: value for key, value in given.items() if key in _OF_ALL}
+        return make_strategy(name, {**given, **own})
+
+
+def stopped_by(error: EndpointError) -> RunStopped:
+    """Return what stops a run because of an error that every other prompt would meet."""
+    return RunStopped(
+        f"no prompt would fare better, so the run stops here: {error}. What is done is kept; once that is"
+        " mended, the same command goes on"
+    )
 
 
 async def run_batch(
@@ -247,10 +268,7 @@ class Searcher:
         except SearchFailed as failed:
             hopeless = next((f.error for f in failed.failures if is_hopeless(f.error)), None)
             if hopeless is not None:
-                raise RunStopped(
-                    f"no prompt would fare better, so the run stops here: {hopeless}. What is done is kept;"
-                    " once that is mended, the same command goes on"
-                ) from failed
+                raise stopped_by(hopeless) from failed
             return self._outcome(record, failed.partial, seed, start, str(failed))
         error_text = "" if result.beams else f"no answer: the search ended by {result.stop_reason}"
         if result.beams and result.beams[0].unanswered:

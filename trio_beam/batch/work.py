@@ -18,6 +18,7 @@ import msgspec
 from trio_beam.batch.prompts import BadPrompts, PromptRecord
 from trio_beam.core.seeds import base_seed
 from trio_beam.errors import TrioBeamError
+from trio_beam.records import RecordLog, RecordsInUse
 
 _TABLE = """
 CREATE TABLE prompts (
@@ -27,8 +28,12 @@ CREATE TABLE prompts (
 _AT_ONCE = 1000
 
 
+class _Nothing(msgspec.Struct):
+    """What a lock's file has."""
+
+
 class WorkList:
-    """The prompts of a run and which of them are done, as a context manager.
+    """The prompts of a run and which of them are done, as a context manager that keeps other runs away.
 
     Args:
         path: of the database, which is removed at the end, with all files of the same stem.
@@ -36,19 +41,38 @@ class WorkList:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = path.with_suffix(".lock")
+        self._stack = contextlib.ExitStack()
         self._database: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
-        """Make the database, in the place of one that a killed run has left."""
-        self._remove()
-        try:
-            self._database = sqlite3.connect(self._path, isolation_level=None)
-            # Nobody else reads it, and a killed run makes it anew: nothing has to reach the disk.
-            self._database.execute("PRAGMA journal_mode = OFF")
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute(_TABLE)
-        except sqlite3.Error as error:
-            raise self._unusable(error) from None
+        """Make the database, in the place of one that a killed run has left.
+
+        Raises:
+            RecordsInUse: another run has one there.
+            TrioBeamError: it cannot be made.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                self._lock.touch()
+                stack.enter_context(RecordLog(self._lock, _Nothing))
+            except RecordsInUse:
+                raise RecordsInUse(f"another run is using {self._path.parent}") from None
+            except OSError as error:
+                words = f"unable to open {self._lock.name}: {error.strerror}"
+                raise self._unusable(words) from None
+            stack.callback(self._remove)
+            self._remove()
+            try:
+                self._database = sqlite3.connect(self._path, isolation_level=None)
+                stack.callback(self._database.close)
+                # Nobody else reads it, and a killed run makes it anew: nothing has to reach the disk.
+                self._database.execute("PRAGMA journal_mode = OFF")
+                self._database.execute("PRAGMA synchronous = OFF")
+                self._database.execute(_TABLE)
+            except sqlite3.Error as error:
+                raise self._unusable(error) from None
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -57,10 +81,8 @@ class WorkList:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Remove the database."""
-        if self._database is not None:
-            self._database.close()
-        self._remove()
+        """Remove the database, and let other runs in."""
+        self._stack.__exit__(exc_type, exc, traceback)
 
     def fill(self, records: Iterable[PromptRecord], shuffle_seed: int | None) -> Iterator[int]:
         """Read the prompts; yield how many there are so far, now and then.
@@ -131,10 +153,11 @@ class WorkList:
         except sqlite3.Error as error:
             raise self._unusable(error) from None
 
-    def _unusable(self, error: sqlite3.Error) -> TrioBeamError:
-        return TrioBeamError(f"{self._path.parent} cannot be used for a run: {error}")
+    def _unusable(self, why: object) -> TrioBeamError:
+        return TrioBeamError(f"{self._path.parent} cannot be used for a run: {why}")
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
             for left in self._path.parent.glob(f"{self._path.stem}.*"):
-                left.unlink(missing_ok=True)
+                if left != self._lock:
+                    left.unlink(missing_ok=True)

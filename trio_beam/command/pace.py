@@ -76,9 +76,17 @@ class Pace:
         now = self.done - self._before
         said = [f"{self.tokens:,} tokens"]
         if seconds > 0:
-            said += [f"{now / seconds:,.1f} {self._unit}/s"] if self._unit else []
+            said += [_rate(now / seconds, self._unit)] if self._unit else []
             said.append(f"{self.tokens / seconds:,.0f} tokens/s")
         said.append(self._usage.price_in_words)
         if now and (left := self.total - self.done):
             said.append(f"{format_duration(left * seconds / now)} left")
         return ", ".join(filter(None, said))
+
+
+def _rate(a_second: float, unit: str) -> str:
+    """Write a rate, of few by the minute or the hour: 0.0 a second says nothing."""
+    for seconds, name in ((1, "s"), (60, "min")):
+        if a_second == 0 or a_second * seconds >= 0.5:
+            return f"{a_second * seconds:,.1f} {unit}/{name}"
+    return f"{a_second * 3600:,.1f} {unit}/h"

@@ -285,6 +285,7 @@ class Reservation:
     def refund(self, tokens: int) -> None:
         """Release the reservation of a request that certainly cost nothing."""
         self._commit(-tokens, -self._prompt(tokens), -self._bound(tokens))
+        self._charge_nothing()
 
     def lost(self, tokens: int) -> None:
         """Charge a request without a response for the most that it may have cost."""
@@ -350,6 +351,8 @@ class Reservation:
         if paid:
             unsure = uncertain or bool(free)
             self._meter.charge(cost, uncertain=(cost or ZERO) if unsure else ZERO)
+        else:
+            self._charge_nothing()
 
     def close(self) -> None:
         """Charge responses of which nothing came: as lost, unless `settle` has done it."""
@@ -358,6 +361,11 @@ class Reservation:
         self._commit(0, 0, -sum(map(self._bound, self._free), ZERO))
         self._responses.clear()
         self._free.clear()
+
+    def _charge_nothing(self) -> None:
+        """Count a request that cost nothing, which is known where a price is."""
+        if self._price is not None:
+            self._meter.charge(ZERO)
 
     def _prompt(self, tokens: int) -> int:
         return self._prompt_tokens if tokens else 0
