@@ -331,6 +331,8 @@ ERRORS: list[tuple[EndpointError, int, str]] = [
     (ContextOverflow("too long", status=400), 400, "context_length_exceeded"),
     (RequestRejected("no such role", status=400), 400, "refused_by_model_server"),
     (RequestRejected("wrong key", status=401), 502, "model_server_error"),
+    (RequestRejected("withheld", status=200, code="content_filter"), 400, "content_filter"),
+    (RequestRejected("name the model", status=200), 502, "model_server_error"),
     (LogprobsUnavailable("none"), 400, "logprobs_unavailable"),
 ]
 

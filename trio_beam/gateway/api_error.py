@@ -137,6 +137,8 @@ def _of_cause(
     match cause:
         case ContextOverflow():
             status, code = 400, "context_length_exceeded"
+        case RequestRejected(status=200, code=reason) if reason:  # the text was withheld
+            status, code = 400, "content_filter"
         case LogprobsUnavailable():
             status, code = 400, "logprobs_unavailable"
         case RequestRejected(status=400 | 413 | 422):

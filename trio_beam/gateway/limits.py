@@ -9,6 +9,7 @@ import attrs
 
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import documented, integer, number, parameters_of
+from trio_beam.errors import ConfigError
 from trio_beam.gateway.api_error import invalid
 from trio_beam.gateway.strategy_of import Given
 
@@ -80,16 +81,35 @@ class Limits:
         for name, count, limit in wanted:
             if count > limit:
                 words = f"this gateway allows {name} up to {limit}, not {count}"
-                raise invalid(_field_of(given, name, count), words, _CODE)
+                raise invalid(_field_of(strategy, given, name, count), words, _CODE)
         if self.max_search_tokens is None or strategy.max_total_tokens is not None:
             return strategy
-        return attrs.evolve(strategy, max_total_tokens=max(1, self.max_search_tokens // prompts))
+        budget = max(1, self.max_search_tokens // prompts)
+        try:
+            return attrs.evolve(strategy, max_total_tokens=budget)
+        except ConfigError as error:
+            asked = strategy.samples_per_round
+            field = "prompt" if prompts > 1 else _field_of(strategy, given, "", asked)
+            words = f"max_total_tokens up to {self.max_search_tokens}"
+            each = f", {budget} for each of {prompts} prompts" if prompts > 1 else ""
+            words = f"this gateway allows {words}{each}: it would have to be {error.bound}"
+            raise invalid(field, words, _CODE) from None
 
 
-def _field_of(given: Sequence[Given], name: str, count: int) -> str:
+def _field_of(strategy: Strategy, given: Sequence[Given], name: str, count: int) -> str:
     """Return the field of a request that asks for so many; ``search`` if only several together do."""
     fields = [one.field for one in given if one.parameter == name]
-    fields += [one.field for one in given if one.value == count and one.value is not True]
+    declared = parameters_of(type(strategy))
+    other = {
+        own
+        for own, parameter in declared.items()
+        if parameter.kind != "integer" or parameter.unit == "tokens" or own in _BUDGETS
+    }
+    fields += [
+        one.field
+        for one in given
+        if one.value == count and one.value is not True and one.parameter not in other
+    ]
     if fields:
         return fields[0]
     only_named = given and not any(one.field.startswith("search.") for one in given)
