@@ -132,6 +132,15 @@ async def test_http_2_is_refused(cut: int) -> None:
     assert found.get(b":status") == (b"505" if cut == 3 else None)
 
 
+async def test_an_offer_to_go_over_to_http_2_is_not_taken() -> None:
+    offer = "connection: Upgrade, HTTP2-Settings, close\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk"
+    async with alive() as url:
+        received = await answer_to(
+            url, f"GET /health HTTP/1.1\r\nhost: localhost\r\n{offer}\r\n\r\n".encode()
+        )
+    assert received.startswith(b"HTTP/1.1 200")
+
+
 async def test_keys() -> None:
     keys = ("first-key-1234", "second-key-5678")
     async with alive(keys=keys) as url:

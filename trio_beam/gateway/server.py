@@ -64,7 +64,7 @@ async def serve_gateway(
     async def handle(stream: trio.SocketStream) -> None:
         bounded: Any = _BoundedStream(stream)
         try:
-            await TCPServer(app, config, context, ConnectionState({}), bounded)
+            await _Http1Server(app, config, context, ConnectionState({}), bounded)
         except Exception:  # a bug in one connection is none of the others' business
             traceback.print_exc()
 
@@ -85,6 +85,24 @@ async def serve_gateway(
         end = trio.current_time() + grace
         gateway.deadlines.end_at(end)
         connections.cancel_scope.deadline = end + _LAST_WORDS
+
+
+class _Http1Server(TCPServer):
+    """A connection that stays with HTTP/1.1, although the client offers to go over to HTTP/2.
+
+    Java's client, for one, does so with its first request; whoever does not take the offer ignores it.
+    """
+
+    async def _read_data(self) -> None:
+        protocol: Any = self.protocol.protocol
+        check = protocol._check_protocol  # noqa: SLF001  # there is no option for it
+
+        async def check_without_offer(request: Any) -> None:
+            if request.method == b"PRI":
+                await check(request)
+
+        protocol._check_protocol = check_without_offer  # noqa: SLF001
+        await super()._read_data()
 
 
 class _BoundedStream:
