@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import h2.connection
@@ -109,6 +109,20 @@ async def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         while b'trio_beam_requests_total{call="chat"' not in gateway.metrics.page():  # noqa: ASYNC110
             await trio.sleep(0.05)
         assert (await ask(url, "GET", "/health")).status_code == 200
+
+
+async def test_a_client_that_reads_nothing_does_not_outlast_the_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_MAX_UNREAD", 60.0)
+    monkeypatch.setattr(server, "_LAST_WORDS", 0.1)
+    gateway = gateway_over(ScriptedModel([f"{n} " + "w" * 100_000 for n in range(8)]))
+    async with AsyncExitStack() as afterwards:
+        async with serving(gateway, grace=0, send_buffer=4096, seconds=30) as url:
+            connection = await afterwards.enter_async_context(connected(url))
+            await connection.send_all(post(PATH, {**BODY, "model": "m@best-8", "n": 8}))
+            while b"request_seconds_count" not in gateway.metrics.page():  # noqa: ASYNC110
+                await trio.sleep(0.05)
 
 
 @pytest.mark.parametrize("cut", [3, 100])

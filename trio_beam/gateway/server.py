@@ -19,6 +19,7 @@ from hypercorn.typing import ConnectionState
 
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.app import Gateway
+from trio_beam.gateway.deadlines import Deadlines
 
 #: Size of a request's head, in bytes.
 MAX_HEAD = 16 * 1024
@@ -60,9 +61,10 @@ async def serve_gateway(
     context = WorkerContext(None)
     inner: Any = gateway.app()
     app = ASGIWrapper(inner)
+    writes = Deadlines()
 
     async def handle(stream: trio.SocketStream) -> None:
-        bounded: Any = _BoundedStream(stream)
+        bounded: Any = _BoundedStream(stream, writes)
         try:
             await _Http1Server(app, config, context, ConnectionState({}), bounded)
         except Exception:  # a bug in one connection is none of the others' business
@@ -85,6 +87,7 @@ async def serve_gateway(
         end = trio.current_time() + grace
         gateway.deadlines.end_at(end)
         connections.cancel_scope.deadline = end + _LAST_WORDS
+        writes.end_at(end + _LAST_WORDS)  # because they are shielded
 
 
 class _Http1Server(TCPServer):
@@ -111,8 +114,9 @@ class _BoundedStream:
     Hypercorn tells by `do_handshake`, which it does not have, that it is not TLS.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, writes: Deadlines) -> None:
         self._stream = stream
+        self._writes = writes
         self.socket = stream.socket
         self._is_new = True
         self.send_eof = stream.send_eof
@@ -139,7 +143,7 @@ class _BoundedStream:
         """
         view = memoryview(data)
         for start in range(0, len(view), _PIECE):
-            with trio.move_on_after(_MAX_UNREAD) as scope:
+            with self._writes.scope(trio.current_time() + _MAX_UNREAD) as scope:
                 await self._stream.send_all(view[start : start + _PIECE])
             if scope.cancelled_caught:
                 await trio.aclose_forcefully(self._stream)
