@@ -117,12 +117,14 @@ async def test_a_client_that_reads_nothing_does_not_outlast_the_gateway(
     monkeypatch.setattr(server, "_MAX_UNREAD", 60.0)
     monkeypatch.setattr(server, "_LAST_WORDS", 0.1)
     gateway = gateway_over(ScriptedModel([f"{n} " + "w" * 100_000 for n in range(8)]))
-    async with AsyncExitStack() as afterwards:
-        async with serving(gateway, grace=0, send_buffer=4096, seconds=30) as url:
-            connection = await afterwards.enter_async_context(connected(url))
-            await connection.send_all(post(PATH, {**BODY, "model": "m@best-8", "n": 8}))
-            while b"request_seconds_count" not in gateway.metrics.page():  # noqa: ASYNC110
-                await trio.sleep(0.05)
+    async with (
+        AsyncExitStack() as afterwards,
+        serving(gateway, grace=0, send_buffer=4096, seconds=30) as url,
+    ):
+        connection = await afterwards.enter_async_context(connected(url))
+        await connection.send_all(post(PATH, {**BODY, "model": "m@best-8", "n": 8}))
+        while b"request_seconds_count" not in gateway.metrics.page():  # noqa: ASYNC110
+            await trio.sleep(0.05)
 
 
 @pytest.mark.parametrize("cut", [3, 100])

@@ -91,8 +91,9 @@ async def test_usage_has_the_cost_which_a_request_may_limit() -> None:
         assert found.usage is not None
         assert found.usage.model_dump()["cost"] == 0.009 + 0.01
         sent = len(server.bodies)
-        with pytest.raises(openai.APIStatusError, match="budget"):
+        with pytest.raises(openai.BadRequestError, match="may cost more than its budget") as caught:
             await create(max_tokens=8, extra_body={"search": {"max_cost": 0.001}})
+        assert caught.value.param == "search.max_cost"
         assert len(server.bodies) == sent
 
 

@@ -13,10 +13,10 @@ from trio_beam.errors import ConfigError
 from trio_beam.gateway.api_error import invalid
 from trio_beam.gateway.strategy_of import Given
 
-#: Numbers that cost nothing, or limit what others cost.
-_BUDGETS = frozenset(
-    {"seed", "max_requests", "max_total_tokens", "max_completion_tokens", "max_cost"}
-)
+#: Numbers that limit what others cost.
+BUDGETS = frozenset({"max_requests", "max_total_tokens", "max_completion_tokens", "max_cost"})
+#: Numbers that cost nothing.
+_FREE = BUDGETS | {"seed"}
 _CODE = "limit_exceeded"
 #: Number of stop strings, and characters of each: every text is compared with all of them after each block.
 _MAX_STOPS, _MAX_STOP = 16, 1000
@@ -103,7 +103,7 @@ def _field_of(strategy: Strategy, given: Sequence[Given], name: str, count: int)
     other = {
         own
         for own, parameter in declared.items()
-        if parameter.kind != "integer" or parameter.unit == "tokens" or own in _BUDGETS
+        if parameter.kind != "integer" or parameter.unit == "tokens" or own in _FREE
     }
     fields += [
         one.field
@@ -124,7 +124,7 @@ def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, 
         if value == fields[name].default:
             continue  # nobody has asked for it
         if parameter.kind == "integer":
-            if name not in _BUDGETS and isinstance(value, int):
+            if name not in _FREE and isinstance(value, int):
                 yield name, value, limits.get(parameter.unit, limits[""])
         elif attrs.has(type(value)):
             yield from _counts(value, limits)
