@@ -100,6 +100,17 @@ async def test_who_goes_while_sending_the_body() -> None:
                 await connection.send_all(post(PATH, BODY)[:-cut])
 
 
+async def test_a_connection_ends_with_its_client() -> None:
+    """It is not kept for as long as an idle one."""
+    gateway = gateway_over(FakeEndpoint(), limits=Limits(max_send_time=1000.0))
+    async with serving(gateway, seconds=20) as url, connected(url) as connection:
+        await connection.send_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        while b"}" not in await connection.receive_some():
+            pass
+        await connection.send_eof()
+        assert await connection.receive_some() == b""
+
+
 async def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its connection is ended, although Hypercorn shields its writes."""
     monkeypatch.setattr(server, "_MAX_UNREAD", 1.0)

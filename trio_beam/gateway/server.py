@@ -91,10 +91,17 @@ async def serve_gateway(
 
 
 class _Http1Server(TCPServer):
-    """A connection that stays with HTTP/1.1, although the client offers to go over to HTTP/2.
+    """A connection that ends with its client, and stays with HTTP/1.1.
 
-    Java's client, for one, does so with its first request; whoever does not take the offer ignores it.
+    Hypercorn would keep a connection that the client has closed until it has been idle for long enough, and
+    would go over to HTTP/2 where the client offers that, as Java's does with its first request.
     """
+
+    _is_over = False
+
+    async def _idle_timeout(self) -> None:
+        if not self._is_over:
+            await super()._idle_timeout()
 
     async def _read_data(self) -> None:
         protocol: Any = self.protocol.protocol
@@ -106,6 +113,8 @@ class _Http1Server(TCPServer):
 
         protocol._check_protocol = check_without_offer  # noqa: SLF001
         await super()._read_data()
+        self._is_over = True
+        await self.idle_task.stop()
 
 
 class _BoundedStream:
