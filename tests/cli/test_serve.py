@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from click.testing import CliRunner
 
@@ -29,6 +31,15 @@ def test_arguments_that_are_refused(words: list[str], message: str) -> None:
     done = CliRunner().invoke(cli, ["serve", *words], env={"OPENAI_BASE_URL": None})
     assert done.exit_code == 2
     assert message in " ".join(done.output.split())
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        words = ["serve", "--base-url", "http://127.0.0.1:1/v1", "--port", port]
+        done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2
+    assert f"Error: cannot listen at 127.0.0.1 port {port}" in " ".join(done.output.split())
 
 
 def test_keys_are_read_and_not_shown() -> None:

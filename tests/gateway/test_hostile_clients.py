@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import h2.connection
@@ -100,6 +100,17 @@ async def test_who_goes_while_sending_the_body() -> None:
                 await connection.send_all(post(PATH, BODY)[:-cut])
 
 
+async def test_a_connection_ends_with_its_client() -> None:
+    """It is not kept for as long as an idle one."""
+    gateway = gateway_over(FakeEndpoint(), limits=Limits(max_send_time=1000.0))
+    async with serving(gateway, seconds=20) as url, connected(url) as connection:
+        await connection.send_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        while b"}" not in await connection.receive_some():
+            pass
+        await connection.send_eof()
+        assert await connection.receive_some() == b""
+
+
 async def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its connection is ended, although Hypercorn shields its writes."""
     monkeypatch.setattr(server, "_MAX_UNREAD", 1.0)
@@ -109,6 +120,22 @@ async def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         while b'trio_beam_requests_total{call="chat"' not in gateway.metrics.page():  # noqa: ASYNC110
             await trio.sleep(0.05)
         assert (await ask(url, "GET", "/health")).status_code == 200
+
+
+async def test_a_client_that_reads_nothing_does_not_outlast_the_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_MAX_UNREAD", 60.0)
+    monkeypatch.setattr(server, "_LAST_WORDS", 0.1)
+    gateway = gateway_over(ScriptedModel([f"{n} " + "w" * 100_000 for n in range(8)]))
+    async with (
+        AsyncExitStack() as afterwards,
+        serving(gateway, grace=0, send_buffer=4096, seconds=30) as url,
+    ):
+        connection = await afterwards.enter_async_context(connected(url))
+        await connection.send_all(post(PATH, {**BODY, "model": "m@best-8", "n": 8}))
+        while b"request_seconds_count" not in gateway.metrics.page():  # noqa: ASYNC110
+            await trio.sleep(0.05)
 
 
 @pytest.mark.parametrize("cut", [3, 100])
@@ -130,6 +157,15 @@ async def test_http_2_is_refused(cut: int) -> None:
                 if isinstance(event, h2.events.ResponseReceived):
                     found |= dict(event.headers)
     assert found.get(b":status") == (b"505" if cut == 3 else None)
+
+
+async def test_an_offer_to_go_over_to_http_2_is_not_taken() -> None:
+    offer = "connection: Upgrade, HTTP2-Settings, close\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk"
+    async with alive() as url:
+        received = await answer_to(
+            url, f"GET /health HTTP/1.1\r\nhost: localhost\r\n{offer}\r\n\r\n".encode()
+        )
+    assert received.startswith(b"HTTP/1.1 200")
 
 
 async def test_keys() -> None:

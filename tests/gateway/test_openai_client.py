@@ -91,8 +91,9 @@ async def test_usage_has_the_cost_which_a_request_may_limit() -> None:
         assert found.usage is not None
         assert found.usage.model_dump()["cost"] == 0.009 + 0.01
         sent = len(server.bodies)
-        with pytest.raises(openai.APIStatusError, match="budget"):
+        with pytest.raises(openai.BadRequestError, match="may cost more than its budget") as caught:
             await create(max_tokens=8, extra_body={"search": {"max_cost": 0.001}})
+        assert caught.value.param == "search.max_cost"
         assert len(server.bodies) == sent
 
 
@@ -331,6 +332,8 @@ ERRORS: list[tuple[EndpointError, int, str]] = [
     (ContextOverflow("too long", status=400), 400, "context_length_exceeded"),
     (RequestRejected("no such role", status=400), 400, "refused_by_model_server"),
     (RequestRejected("wrong key", status=401), 502, "model_server_error"),
+    (RequestRejected("withheld", status=200, code="content_filter"), 400, "content_filter"),
+    (RequestRejected("name the model", status=200), 502, "model_server_error"),
     (LogprobsUnavailable("none"), 400, "logprobs_unavailable"),
 ]
 

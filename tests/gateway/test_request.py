@@ -92,6 +92,7 @@ def test_fields_of_the_protocol_are_parameters() -> None:
     assert parsed("completions", prompt="a", logprobs=2).strategy.top_logprobs == 2
     assert parsed(model="org/m@1@vote-4", logprobs=True).strategy.needs_logprobs
     assert not parsed(model="org/m@1@vote-4").strategy.needs_logprobs
+    assert parsed(logprobs=True, search={"top_logprobs": 3}).strategy.top_logprobs == 3
     assert parsed(model="org/m@1@greedy", temperature=0).strategy.proposal_temperature == 0
     assert parsed(model="org/m@1@sample", temperature=0.2).strategy.proposal_temperature == 0.2
     assert parsed(search={"max_completion_tokens": 99}).strategy.max_completion_tokens == 99
@@ -146,7 +147,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"model": "org/m@1@vote-2x2"}, "model", "behind the @"),
     ({"model": 3}, "model", "a text"),
     ({"n": 3}, "n", "at most 2"),
-    ({"n": True}, "n", "a whole number"),
+    ({"n": True}, "n", "a whole number from 1 up, not true"),
+    ({"search": {"beam_width": None}}, "search.beam_width", "a whole number from 1 up, not null"),
     ({"n": 0}, "n", "from 1 up"),
     ({"max_tokens": "9"}, "max_tokens", "a whole number from 1 up, not"),
     ({"max_tokens": 2, "max_completion_tokens": 3}, "max_completion_tokens", "the same"),
@@ -272,6 +274,8 @@ def test_limits_on_what_a_request_may_ask_for(search: dict[str, Any], words: str
         ({"model": "org/m@1@beam-64x64", "max_tokens": 4}, "model"),
         ({"model": "org/m@1@beam-4x4", "search": {"beam_width": 99}}, "search.beam_width"),
         ({"search": {"max_total_tokens": 20_000}}, "search.max_total_tokens"),
+        ({"search": {"max_tokens": 65, "alpha": 65, "beam_width": 65}}, "search.beam_width"),
+        ({"search": {"tokens_per_step": 99, "strategy": "beam-99x2"}}, "search.strategy"),
     ],
 )
 def test_a_limit_names_the_field_that_asks_for_too_much(body: dict[str, Any], field: str) -> None:
@@ -300,6 +304,19 @@ def test_a_search_without_a_budget_gets_the_gateways() -> None:
     mine = BeamSearchConfig(max_total_tokens=500)
     assert Limits(max_search_tokens=10_000).applied_to(mine) == mine
     assert Limits().applied_to(BeamSearchConfig()) == BeamSearchConfig()
+
+
+def test_a_search_may_be_too_large_for_the_gateways_budget() -> None:
+    found = parsed(model="org/m@1@beam-8x8")
+    enough = Limits(max_search_tokens=64)
+    assert enough.applied_to(found.strategy, 1, found.given).max_total_tokens == 64
+    for tokens, prompts, param, words in (
+        (63, 1, "model", "up to 63: it would have to be at least"),
+        (64, 2, "prompt", "up to 64, 32 for each of 2 prompts"),
+    ):
+        with pytest.raises(ApiError, match=words) as caught:
+            Limits(max_search_tokens=tokens).applied_to(found.strategy, prompts, found.given)
+        assert (caught.value.param, caught.value.code) == (param, "limit_exceeded")
 
 
 def test_strategies_by_name_from_a_file(tmp_path: Path) -> None:
@@ -356,6 +373,36 @@ def test_offsets_of_tokens_that_cut_a_character() -> None:
     request = parsed("completions", prompt="p", logprobs=0)
     found = Envelope(request=request, id="cmpl-1", created=0).ending(0, beam)
     assert found["choices"][0]["logprobs"]["text_offset"] == [0, 1, 1, 3]
+
+
+def test_alternatives_have_the_token_itself() -> None:
+    """As in other servers: one more than asked for, where it is not among the most probable."""
+    top = (Token("b", -0.5), Token("�", -1.0, 1), Token("�", -2.0, 2))
+    block = Continuation(tokens=(Token("a", -3.0, top=top),), data=b"a", finish_reason="stop")
+    request = parsed("completions", prompt="p", logprobs=3)
+    found = Envelope(request=request, id="cmpl-1", created=0).ending(0, Beam().extend(block))
+    wanted = {"a": -3.0, "b": -0.5, "�": -1.0}
+    assert found["choices"][0]["logprobs"]["top_logprobs"] == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("body", "more"),
+    [
+        ({"model": "m@beam-4x2"}, {"beam_width": 4, "n_per_beam": 2}),
+        (
+            {"model": "m@beam-4x2", "search": {"beam_width": 3, "alpha": 2.0}},
+            {"beam_width": 3, "n_per_beam": 2, "alpha": 2.0},
+        ),
+        ({"model": "m@short", "max_tokens": 4, "seed": 1}, {"max_tokens": 4}),
+    ],
+)
+async def test_the_strategy_of_an_answer_is_the_one_that_was_run(
+    body: dict[str, Any], more: dict[str, Any]
+) -> None:
+    aliases = Aliases({"short": Named("beam_search", {"max_tokens": 9})})
+    async with serving(gateway_over(FakeEndpoint(), aliases=aliases)) as url:
+        found = await ask(url, "POST", "/v1/completions", {"prompt": "p", **body})
+    assert found.json()["trio_beam"]["strategy"] == {"strategy": "beam_search", **more}
 
 
 @pytest.mark.parametrize("field", ["search.max_cost", "search.extra_body"])

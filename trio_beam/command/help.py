@@ -185,7 +185,7 @@ def error_in_options(error: ConfigError, names: Mapping[str, str]) -> str:
     if not message.startswith(head):
         head = message
     value = message.removeprefix(head)  # what was given stays as it is
-    if error.field in names:
+    if error.field in names and head.startswith(error.field):
         head = names[error.field] + head.removeprefix(error.field)
     # None is what an option is that was not given.
     return in_options(head.replace(" or None", ""), names) + value

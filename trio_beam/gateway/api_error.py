@@ -27,6 +27,8 @@ from trio_beam.errors import (
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 _BODY = "extra_body"
+#: What was given, in the words of JSON.
+_IN_JSON = {", not None": ", not null", ", not True": ", not true", ", not False": ", not false"}
 NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -105,7 +107,7 @@ def of_config(
     elif error.bound == "given":
         code = "missing_required_parameter"
         words, value = f"{param} is missing", ""
-    return invalid(param, words + value, code)
+    return invalid(param, words + _IN_JSON.get(value, value), code)
 
 
 def of_library(
@@ -137,6 +139,8 @@ def _of_cause(
     match cause:
         case ContextOverflow():
             status, code = 400, "context_length_exceeded"
+        case RequestRejected(status=200, code=reason) if reason:  # the text was withheld
+            status, code = 400, "content_filter"
         case LogprobsUnavailable():
             status, code = 400, "logprobs_unavailable"
         case RequestRejected(status=400 | 413 | 422):

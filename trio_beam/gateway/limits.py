@@ -9,13 +9,14 @@ import attrs
 
 from trio_beam.core.strategy import Strategy
 from trio_beam.core.validation import documented, integer, number, parameters_of
+from trio_beam.errors import ConfigError
 from trio_beam.gateway.api_error import invalid
 from trio_beam.gateway.strategy_of import Given
 
-#: Numbers that cost nothing, or limit what others cost.
-_BUDGETS = frozenset(
-    {"seed", "max_requests", "max_total_tokens", "max_completion_tokens", "max_cost"}
-)
+#: Numbers that limit what others cost.
+BUDGETS = frozenset({"max_requests", "max_total_tokens", "max_completion_tokens", "max_cost"})
+#: Numbers that cost nothing.
+_FREE = BUDGETS | {"seed"}
 _CODE = "limit_exceeded"
 #: Number of stop strings, and characters of each: every text is compared with all of them after each block.
 _MAX_STOPS, _MAX_STOP = 16, 1000
@@ -80,16 +81,35 @@ class Limits:
         for name, count, limit in wanted:
             if count > limit:
                 words = f"this gateway allows {name} up to {limit}, not {count}"
-                raise invalid(_field_of(given, name, count), words, _CODE)
+                raise invalid(_field_of(strategy, given, name, count), words, _CODE)
         if self.max_search_tokens is None or strategy.max_total_tokens is not None:
             return strategy
-        return attrs.evolve(strategy, max_total_tokens=max(1, self.max_search_tokens // prompts))
+        budget = max(1, self.max_search_tokens // prompts)
+        try:
+            return attrs.evolve(strategy, max_total_tokens=budget)
+        except ConfigError as error:
+            asked = strategy.samples_per_round
+            field = "prompt" if prompts > 1 else _field_of(strategy, given, "", asked)
+            words = f"max_total_tokens up to {self.max_search_tokens}"
+            each = f", {budget} for each of {prompts} prompts" if prompts > 1 else ""
+            words = f"this gateway allows {words}{each}: it would have to be {error.bound}"
+            raise invalid(field, words, _CODE) from None
 
 
-def _field_of(given: Sequence[Given], name: str, count: int) -> str:
+def _field_of(strategy: Strategy, given: Sequence[Given], name: str, count: int) -> str:
     """Return the field of a request that asks for so many; ``search`` if only several together do."""
     fields = [one.field for one in given if one.parameter == name]
-    fields += [one.field for one in given if one.value == count and one.value is not True]
+    declared = parameters_of(type(strategy))
+    other = {
+        own
+        for own, parameter in declared.items()
+        if parameter.kind != "integer" or parameter.unit == "tokens" or own in _FREE
+    }
+    fields += [
+        one.field
+        for one in given
+        if one.value == count and one.value is not True and one.parameter not in other
+    ]
     if fields:
         return fields[0]
     only_named = given and not any(one.field.startswith("search.") for one in given)
@@ -104,7 +124,7 @@ def _counts(config: Any, limits: Mapping[str, int]) -> Iterator[tuple[str, int, 
         if value == fields[name].default:
             continue  # nobody has asked for it
         if parameter.kind == "integer":
-            if name not in _BUDGETS and isinstance(value, int):
+            if name not in _FREE and isinstance(value, int):
                 yield name, value, limits.get(parameter.unit, limits[""])
         elif attrs.has(type(value)):
             yield from _counts(value, limits)

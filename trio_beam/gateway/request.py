@@ -109,10 +109,10 @@ class Parser:
             raise of_config(error) from None
         search = dict(fields.search or {})
         within = _within(search, headers)
-        named = self._named(fields.model, search)
+        named, named_in = self._named(fields.model, search)
         passed = passed_of(for_server, PASSED[call])
         strategy, asked = strategy_of(
-            named, search, fields, passed, in_name=MARK in fields.model, longest=self.longest
+            named, search, fields, passed, named_in=named_in, longest=self.longest
         )
         if fields.n > strategy.max_beams:
             words = f"n must be at most {strategy.max_beams}, the number of beams that this search keeps"
@@ -135,8 +135,11 @@ class Parser:
             passed=tuple(passed),
         )
 
-    def _named(self, model: str, search: dict[str, Any]) -> Named:
-        """Return the strategy of a request by its name, removing it from ``search``."""
+    def _named(self, model: str, search: dict[str, Any]) -> tuple[Named, str | None]:
+        """Return the strategy of a request by its name, and the field that has it.
+
+        The name is removed from ``search``. No field: it is the default.
+        """
         wanted = search.pop(NAME, None)
         name = ""
         if model != self.model:
@@ -149,14 +152,14 @@ class Parser:
             if wanted is not None and wanted not in (name, found.strategy):
                 words = f"the model's name asks for {name!r} already"
                 raise invalid(f"search.{NAME}", f"{NAME} must be left out: {words}")
-            return found
+            return found, "model"
         if wanted is None or wanted == self.default.strategy:
-            return self.default
+            return self.default, None
         found = self.aliases.find(wanted) if isinstance(wanted, str) else None
         if found is None:
             words = f"{NAME} must be one of {', '.join(self.aliases.names())}, not {wanted!r}"
             raise invalid(f"search.{NAME}", words)
-        return found
+        return found, f"search.{NAME}"
 
 
 def _decode(body: bytes) -> dict[str, Any]:

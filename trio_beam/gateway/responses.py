@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -96,9 +96,9 @@ class Envelope:
 
     def facts(self, result: SearchResult) -> dict[str, Any]:
         """Return what the protocol has no field for."""
-        named, usage = self.request.named, result.usage
+        usage = result.usage
         facts: dict[str, Any] = {
-            "strategy": {"strategy": named.strategy, **named.values},
+            "strategy": self._strategy(),
             "score": _finite(result.score),
             "exact": result.exact,
             "rounds": result.rounds,
@@ -114,6 +114,16 @@ class Envelope:
         if result.log_evidence is not None:
             facts["log_evidence"] = _finite(result.log_evidence)
         return facts
+
+    def _strategy(self) -> dict[str, Any]:
+        """Return the strategy with the parameters of its name and of the request."""
+        named = self.request.named
+        own = {
+            one.parameter: one.value
+            for one in self.request.given
+            if one.parameter in named.values or one.field.startswith("search.")
+        }
+        return {"strategy": named.strategy, **named.values, **own}
 
     def _best(self, result: SearchResult) -> Sequence[Beam]:
         return result.beams[: self.request.n]
@@ -184,9 +194,7 @@ class Envelope:
         return {
             "tokens": [token.text for token in tokens],
             "token_logprobs": [_finite(token.logprob) for token in tokens],
-            "top_logprobs": [
-                {other.text: _finite(other.logprob) for other in token.top} for token in tokens
-            ],
+            "top_logprobs": [_by_text((token, *token.top)) for token in tokens],
             "text_offset": offsets[:-1],
         }
 
@@ -205,6 +213,14 @@ def usage_of(searches: Sequence[PromptSearch]) -> dict[str, Any]:
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
         **({} if usage.cost is None else {"cost": usage.cost}),
     }
+
+
+def _by_text(tokens: Iterable[Token]) -> dict[str, float | None]:
+    """Return log-probabilities by text; of tokens with the same text, the first one's."""
+    found: dict[str, float | None] = {}
+    for token in tokens:
+        found.setdefault(token.text, _finite(token.logprob))
+    return found
 
 
 def _chat_token(token: Token) -> dict[str, Any]:

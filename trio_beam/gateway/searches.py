@@ -22,8 +22,9 @@ from trio_beam.core.usage import Usage
 from trio_beam.engine.search import Search
 from trio_beam.errors import TrioBeamError
 from trio_beam.gateway.admission import Admission
-from trio_beam.gateway.api_error import ApiError, of_library
+from trio_beam.gateway.api_error import ApiError, invalid, of_library
 from trio_beam.gateway.deadlines import Deadlines
+from trio_beam.gateway.limits import BUDGETS
 from trio_beam.gateway.request import SearchRequest
 from trio_beam.gateway.settled import Parts, Settling
 
@@ -162,8 +163,12 @@ class Searches:
             one.result = result
             self.notify()
             return
-        words = f"the search ended without an answer: {result.stop_reason}"
-        self._fail(one, ApiError(status=400, message=words, param="search", code="no_answer"))
+        why, fields = str(result.stop_reason), ["search"]
+        if result.stop_reason == "budget":
+            why = "its first requests may cost more than its budget"
+            fields = [given.field for given in self.request.given if given.parameter in BUDGETS]
+        words = f"the search ended without an answer: {why}"
+        self._fail(one, invalid(fields[0] if len(fields) == 1 else "search", words, "no_answer"))
 
     def _fail(self, one: PromptSearch, error: ApiError) -> None:
         if self.error is None:

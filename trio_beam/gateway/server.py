@@ -19,6 +19,7 @@ from hypercorn.typing import ConnectionState
 
 from trio_beam.errors import ConfigError
 from trio_beam.gateway.app import Gateway
+from trio_beam.gateway.deadlines import Deadlines
 
 #: Size of a request's head, in bytes.
 MAX_HEAD = 16 * 1024
@@ -60,11 +61,12 @@ async def serve_gateway(
     context = WorkerContext(None)
     inner: Any = gateway.app()
     app = ASGIWrapper(inner)
+    writes = Deadlines()
 
     async def handle(stream: trio.SocketStream) -> None:
-        bounded: Any = _BoundedStream(stream)
+        bounded: Any = _BoundedStream(stream, writes)
         try:
-            await TCPServer(app, config, context, ConnectionState({}), bounded)
+            await _Http1Server(app, config, context, ConnectionState({}), bounded)
         except Exception:  # a bug in one connection is none of the others' business
             traceback.print_exc()
 
@@ -85,6 +87,34 @@ async def serve_gateway(
         end = trio.current_time() + grace
         gateway.deadlines.end_at(end)
         connections.cancel_scope.deadline = end + _LAST_WORDS
+        writes.end_at(end + _LAST_WORDS)  # because they are shielded
+
+
+class _Http1Server(TCPServer):
+    """A connection that ends with its client, and stays with HTTP/1.1.
+
+    Hypercorn would keep a connection that the client has closed until it has been idle for long enough, and
+    would go over to HTTP/2 where the client offers that, as Java's does with its first request.
+    """
+
+    _is_over = False
+
+    async def _idle_timeout(self) -> None:
+        if not self._is_over:
+            await super()._idle_timeout()
+
+    async def _read_data(self) -> None:
+        protocol: Any = self.protocol.protocol
+        check = protocol._check_protocol  # noqa: SLF001  # there is no option for it
+
+        async def check_without_offer(request: Any) -> None:
+            if request.method == b"PRI":
+                await check(request)
+
+        protocol._check_protocol = check_without_offer  # noqa: SLF001
+        await super()._read_data()
+        self._is_over = True
+        await self.idle_task.stop()
 
 
 class _BoundedStream:
@@ -93,8 +123,9 @@ class _BoundedStream:
     Hypercorn tells by `do_handshake`, which it does not have, that it is not TLS.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, writes: Deadlines) -> None:
         self._stream = stream
+        self._writes = writes
         self.socket = stream.socket
         self._is_new = True
         self.send_eof = stream.send_eof
@@ -121,7 +152,7 @@ class _BoundedStream:
         """
         view = memoryview(data)
         for start in range(0, len(view), _PIECE):
-            with trio.move_on_after(_MAX_UNREAD) as scope:
+            with self._writes.scope(trio.current_time() + _MAX_UNREAD) as scope:
                 await self._stream.send_all(view[start : start + _PIECE])
             if scope.cancelled_caught:
                 await trio.aclose_forcefully(self._stream)

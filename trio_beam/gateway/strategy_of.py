@@ -34,7 +34,7 @@ class Given:
     value: Any
 
 
-_TOP, _BODY = "top_logprobs", "extra_body"
+_TOP, _LOGPROBS, _BODY = "top_logprobs", "logprobs", "extra_body"
 _MAX_TOKENS = Strategy().max_tokens
 _TEMPERATURE, _PROPOSAL = "temperature", "proposal_temperature"
 #: What goes with tools, in the newer and the former names.
@@ -54,7 +54,7 @@ def strategy_of(
     fields: AnyFields,
     passed: Mapping[str, Any],
     *,
-    in_name: bool,
+    named_in: str | None,
     longest: int | None = None,
 ) -> tuple[Strategy, tuple[Given, ...]]:
     """Build a request's strategy; return it with the parameters that the request gives.
@@ -64,7 +64,7 @@ def strategy_of(
         search: overrides that.
         fields: of the protocol, which override both.
         passed: fields for the model's server; see `passed_of`.
-        in_name: whether the name is part of the model's.
+        named_in: the field that has the name; None: it is the gateway's own default.
         longest: `max_tokens` of a request that gives none, if it is below the strategy's own.
 
     Raises:
@@ -76,10 +76,12 @@ def strategy_of(
     search = with_whole_numbers(search, known)
     standard = _standard_fields(fields)
     values = {**named.values, **search}
-    alias = dict.fromkeys(named.values, "model") if in_name else {}
+    alias = {} if named_in is None else dict.fromkeys(named.values, named_in)
     origins = alias | {name: f"search.{name}" for name in search}
     for name, (origin, value) in standard.items():
         key = _TEMPERATURE if name == _PROPOSAL and _TEMPERATURE in known else name
+        if origin == _LOGPROBS and value is True:
+            continue  # no number of alternatives, so the strategy's own
         if key in search and as_tuple(search[key]) != value:
             raise invalid(origin, f"{origin} is not the same as search.{key}: which?")
         origins[key] = origin
@@ -170,12 +172,17 @@ def _standard_fields(fields: AnyFields) -> dict[str, tuple[str, Any]]:
 
 
 def _alternatives(fields: AnyFields) -> tuple[str, str, int | None]:
-    """Return the number of alternatives per token, and the field that has it; None: no log-probabilities."""
+    """Return the number of alternatives per token, and the field that has it.
+
+    True: log-probabilities without a number; None: no log-probabilities.
+    """
     if not isinstance(fields, ChatFields):
-        return (_TOP, "logprobs", fields.logprobs)
+        return (_TOP, _LOGPROBS, fields.logprobs)
     if fields.top_logprobs and not fields.logprobs:
         raise invalid(_TOP, "top_logprobs goes with logprobs: true")
-    return (_TOP, _TOP, (fields.top_logprobs or 0) if fields.logprobs else None)
+    if fields.top_logprobs is None:
+        return (_TOP, _LOGPROBS, fields.logprobs or None)
+    return (_TOP, _TOP, fields.top_logprobs if fields.logprobs else None)
 
 
 def _servers_in(value: object, path: str) -> Iterator[str]:
