@@ -316,11 +316,13 @@ async def test_a_deadline_returns_the_best_so_far(by_header: bool, streamed: boo
 
 
 async def test_a_deadline_before_anything_came() -> None:
-    async with serving(gateway_over(FakeEndpoint(latency=math.inf))) as url, client(url) as ask:
+    model = FakeEndpoint(latency=math.inf)
+    async with serving(gateway_over(model)) as url, client(url) as ask:
         with pytest.raises(openai.InternalServerError) as caught:
-            await ask.chat.completions.create(
-                model="m", messages=HI, extra_body={"search": {"within": 0.05}}
+            await ask.with_options(max_retries=2).chat.completions.create(
+                model="m@greedy", messages=HI, extra_body={"search": {"within": 0.05}}
             )
+    assert len(model.requests) == 1
     assert (caught.value.status_code, caught.value.code) == (504, "deadline_exceeded")
 
 

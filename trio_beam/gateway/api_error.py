@@ -69,9 +69,12 @@ class ApiError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the response besides those of any."""
-        if self.retry_after is None:
-            return {}
-        return {"retry-after": str(max(1, round(self.retry_after)))}
+        found = {}
+        if self.retry_after is not None:
+            found["retry-after"] = str(max(1, round(self.retry_after)))
+        if self.status == 504:  # OpenAI's clients would have the whole search done twice more
+            found["x-should-retry"] = "false"
+        return found
 
 
 def invalid(param: str, message: str, code: str | None = None) -> ApiError:
