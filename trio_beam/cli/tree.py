@@ -110,8 +110,6 @@ def _spent(usage: Usage) -> Iterator[str]:
             yield f"{value:,} {name.replace('_', ' ')}"
     if usage.price_in_words:
         yield usage.price_in_words
-    elif usage.unpriced:
-        yield f"{counted(usage.unpriced, 'request')} without a known price"
 
 
 def _shortened(text: str) -> str:

@@ -8,7 +8,7 @@ export function AboutSearch({ search }: { search: Search }) {
   const { data } = search;
   const totals: [string, string][] = [
     ["began", data.began], ["label", visible(data.label) || "–"], ["time", seconds(data.seconds)], ["end", data.stop_reason ?? data.state],
-    ...Object.entries(data.usage).filter(([name]) => !name.endsWith("cost")).map(([name, value]): [string, string] => [name === "unpriced" ? "requests without a known price" : name.replaceAll("_", " "), count(value)]),
+    ...Object.entries(data.usage).filter(([name]) => name !== "unpriced" && !name.endsWith("cost")).map(([name, value]): [string, string] => [name.replaceAll("_", " "), count(value)]),
     ...(data.cost ? [["cost", data.cost] as [string, string]] : []),
     ...(data.effective_sample_size === null ? [] : [["effective sample size", fixed(data.effective_sample_size, 2)] as [string, string]]),
     ...(data.acceptance_rates.length ? [[search.isChains ? "acceptance by chain" : "acceptance of moves", data.acceptance_rates.map((one) => (one === null ? "–" : percent(one))).join(", ")] as [string, string]] : []),
