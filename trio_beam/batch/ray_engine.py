@@ -267,14 +267,18 @@ def _outcomes(
             num_cpus=_PROCESSOR,
         )
     )
+    batches = iter(
+        outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    )
     try:
-        for batch in outcomes.iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
-        ):
+        for batch in batches:
             for encoded in batch[OUTCOME].to_pylist():
                 yield msgspec.msgpack.decode(encoded, type=ShardOutcome)
     except ray.exceptions.ActorDiedError as error:
         raise RunStopped(f"the workers do not start: {error}") from None
+    finally:
+        with contextlib.suppress(Exception):  # after an interruption Ray may be gone already
+            batches.close()
 
 
 def _read(row: Mapping[str, int], path: Path) -> list[dict[str, bytes]]:
