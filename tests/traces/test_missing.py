@@ -81,20 +81,19 @@ def fail_once() -> Callable[[SampleRequest], Awaitable[None]]:
     return before
 
 
-def test_what_a_failure_has_cancelled_is_not_made_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [(BEAMS, "waited for no other"), (CHAINS, "was cancelled before all was there")],
+    ids=["beams", "chains"],
+)
+def test_what_a_failure_has_cancelled_is_not_made_up(
+    tmp_path: Path, strategy: Strategy, words: str
+) -> None:
     path = tmp_path / "run.jsonl"
-    recorded = run_recorded(path, FakeEndpoint(before=fail_once()), BEAMS)
+    recorded = run_recorded(path, FakeEndpoint(before=fail_once()), strategy)
     assert isinstance(recorded, SearchFailed)
-    with pytest.raises(ReplayError, match="waited for no other"):
-        replayed(path, attrs.evolve(BEAMS, on_beam_failure="drop_beam"))
-
-
-def test_what_a_failed_chain_has_cancelled_is_not_made_up(tmp_path: Path) -> None:
-    path = tmp_path / "run.jsonl"
-    recorded = run_recorded(path, FakeEndpoint(before=fail_once()), CHAINS)
-    assert isinstance(recorded, SearchFailed)
-    with pytest.raises(ReplayError, match="was cancelled before all was there"):
-        replayed(path, attrs.evolve(CHAINS, on_beam_failure="drop_beam"))
+    with pytest.raises(ReplayError, match=words):
+        replayed(path, attrs.evolve(strategy, on_beam_failure="drop_beam"))
 
 
 def test_a_vote_that_is_settled_later_lacks_samples(tmp_path: Path) -> None:

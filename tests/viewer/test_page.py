@@ -302,12 +302,13 @@ def test_two_searches_side_by_side(browser: Browser, folder: Path) -> None:
 def test_what_differs_behind_what_is_shown_is_said(
     browser: Browser, folder: Path, tmp_path: Path
 ) -> None:
-    config = BeamSearchConfig(tokens_per_step=2, max_tokens=4, seed=1)
-    for name in ("one", "other"):
+    for name, alpha in (("one", 4.0), ("other", 4.0 + 1e-9)):  # which the scores show in no digit
+        config = BeamSearchConfig(tokens_per_step=2, max_tokens=4, seed=1, alpha=alpha)
         run_recorded(tmp_path / name, FakeEndpoint(), config, prompt="Once " * 100 + name)
     view("--compare", tmp_path / "one", tmp_path / "other", out=folder / "long.html")
     with opened(browser, (folder / "long.html").as_uri()) as page:
         expect(page.locator("tr.differs", has_text="prompt")).to_be_visible()
+        expect(page.locator("tr.differs", has_text=re.compile(r"score\W*\d"))).to_be_visible()
 
 
 def test_a_page_follows_a_growing_trace(browser: Browser, folder: Path, tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from trio_beam.batch.parquet import check_pyarrow, write_parquet
 from trio_beam.batch.progress import BatchProgress, progress
 from trio_beam.batch.prompts import PromptRecord, read_prompts
 from trio_beam.batch.ray_engine import ray_options
-from trio_beam.batch.run import Keeper, Plan, stopped_by
+from trio_beam.batch.run import Keeper, Plan
+from trio_beam.batch.served_model import with_served_model
 from trio_beam.batch.work import WorkList
 from trio_beam.command.cache import cache_of, cache_option, explain_unused
 from trio_beam.command.embedded import model_file_option, require_model
@@ -55,8 +55,6 @@ from trio_beam.command.strategy_options import strategy_parameters, strategy_val
 from trio_beam.core.events import Observer
 from trio_beam.core.price import add_dollars, dollars
 from trio_beam.endpoint.endpoint import Endpoint
-from trio_beam.endpoint.replicas import Replicas
-from trio_beam.errors import EndpointError
 from trio_beam.local.server import serve_local
 from trio_beam.records import RecordsUnusable
 from trio_beam.records.identity import identity_of
@@ -173,27 +171,6 @@ def batch(ctx: click.Context, /, prompts: Path, out: Path, **given: Any) -> None
             check_pyarrow()
         work = _BatchCommand(ctx, prompts, out, given)
     ctx.exit(run(work, work.interrupted))
-
-
-async def _with_their_model(
-    servers: Sequence[Mapping[str, Any]], folder: Keeper
-) -> list[dict[str, Any]]:
-    """Ask servers for their model, which the folder's answers must be of, and return them with it.
-
-    Raises:
-        RunChanged: the folder has the answers of another one.
-        RunStopped: no server tells it.
-    """
-    try:
-        async with AsyncExitStack() as stack:
-            # Of that dialect, so that nothing else is asked.
-            asked = [Endpoint(**{**server, "dialect": "openai"}) for server in servers]
-            opened = [await stack.enter_async_context(endpoint) for endpoint in asked]
-            name = await Replicas(opened).model_name()
-    except EndpointError as error:
-        raise stopped_by(error) from error
-    folder.use_model(name)
-    return [{**server, "model": name} for server in servers]
 
 
 class _BatchCommand:
@@ -358,14 +335,13 @@ class _BatchCommand:
         shown = progress(Console(stderr=True), count, quiet=self._given["quiet"])
         with shown as self._progress:
             if count:
-                left = self._money_left()
-                limit = {} if left is None else {"max_cost": left}
+                limit = self._money_left()
                 servers = self._servers
                 if not servers:
                     self._progress.say(f"starting the embedded model, {self._embedded}")
                     servers = [self._server(await nursery.start(self._serve))]
                 elif self._given["model"] is None:
-                    servers = await _with_their_model(servers, folder)
+                    servers = await with_served_model(servers, folder)
                 job = Job(
                     servers=[{**server, "cache": self._cache, **limit} for server in servers],
                     pending=pending,
@@ -382,21 +358,20 @@ class _BatchCommand:
         assert self._progress is not None
         return [self._progress.watch(), *observers_of_search(self._trace, self._log, name)]
 
-    def _money_left(self) -> float | None:
-        """Return what the rest of the run may cost, in US dollars.
+    def _money_left(self) -> dict[str, float]:
+        """Return what the rest of the run may cost, as a server's argument; none without a limit.
 
         Raises:
             RunStopped: nothing is left.
         """
         limit: float | None = self._given["max_run_cost"]
         if limit is None:
-            return None
+            return {}
         spent = add_dollars(*self._cost_before)
         if spent >= limit:
-            raise RunStopped(
-                f"the run has cost {dollars(spent)} already, as much as --max-run-cost allows"
-            )
-        return add_dollars(limit, -spent)
+            words = f"the run has cost {dollars(spent)} already, as much as --max-run-cost allows"
+            raise RunStopped(words)
+        return {"max_cost": add_dollars(limit, -spent)}
 
     async def _search(self, nursery: trio.Nursery, todo: WorkList, folder: Folder) -> int:
         self._left = self._limited(todo.left())

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from trio_beam.core.printable import counted
 from trio_beam.core.validation import documented, number
 
 ZERO = Decimal(0)
@@ -91,7 +92,7 @@ def describe_cost(cost: float | None, uncertain: float = 0.0, unpriced: int = 0)
         return ""
     notes = [f"{dollars(uncertain)} of it at most"] if uncertain else []
     if unpriced:
-        notes.append(f"without {unpriced} request{'' if unpriced == 1 else 's'} of unknown price")
+        notes.append(f"without {counted(unpriced, 'request')} of unknown price")
     return dollars(cost) + (f" ({', '.join(notes)})" if notes else "")
 
 
