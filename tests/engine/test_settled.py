@@ -10,6 +10,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio._core import _run as trio_run
 from trio.testing import MockClock
 
 from tests.core.builders import block
@@ -102,6 +103,24 @@ async def test_the_rest_is_cancelled_and_what_was_held_is_never_sent(
     assert trio.current_time() == 3600
     assert len(model.requests) == 9  # sample 7 was under way; 9 to 31 were never sent
     assert (model.cancelled, model.in_flight) == (1, 0)
+
+
+@pytest.mark.parametrize("order", range(6))
+async def test_the_samples_that_settle_it_have_the_first_slots(
+    order: int, autojump_clock: MockClock
+) -> None:
+    """Trio may run new tasks in any order; with few slots, the last samples would keep the first waiting."""
+    trio_run._r.seed(order)
+    slots = trio.CapacityLimiter(4)
+
+    async def before(_: SampleRequest) -> None:
+        async with slots:
+            await trio.sleep(1)
+
+    config = self_consistency(12, lambda _: "same", settle=0.9, ahead=8, max_tokens=6, seed=SEED)
+    result = await search(FakeEndpoint(before=before), "p", config)
+    assert result.stop_reason == "settled"
+    assert trio.current_time() == 1  # and not 2, behind samples that nobody needed
 
 
 async def test_a_fast_wrong_answer_has_no_advantage(autojump_clock: MockClock) -> None:

@@ -7,6 +7,7 @@ bug and leaves as the nursery's group.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -87,22 +88,18 @@ async def run_round(
     send, receive = trio.open_memory_channel[Outcome](len(scopes))
     try:
         async with trio.open_nursery() as nursery:
-
-            def begin(expansion: Expansion) -> None:
-                task = held.pop(expansion.rank)
-                nursery.start_soon(task.run, expansion, send, name=f"beam {expansion.rank}")
-
+            tasks = _Starter(nursery, held, send)
             for expansion in current.expansions[: len(scopes) - current.held]:
-                begin(expansion)
+                tasks.begin(expansion)
             for _ in scopes:
                 reaction = deliver_one(await receive.receive())
                 for expansion in reaction.begin:
                     begun[expansion.rank] = expansion
-                    begin(expansion)
+                    tasks.begin(expansion)
                 for rank in reaction.cancel:
                     scopes[rank].cancel(reason="a sibling failed, or the answer is settled")
                     if rank in held:  # which ends it at once, with an outcome like any other
-                        begin(current.expansions[rank])
+                        tasks.begin(current.expansions[rank])
     finally:
         for task in held.values():
             task.release()
@@ -165,6 +162,29 @@ class _Part(NamedTuple):
     first: int
     size: int
     allotment: Allotment
+
+
+@attrs.define
+class _Starter:
+    """Begins the tasks of a round one after another.
+
+    Trio may begin new tasks in reverse. Where slots are few, a vote would then wait for its last samples,
+    although its first ones settle it.
+    """
+
+    _nursery: trio.Nursery
+    _held: dict[int, _BeamTask]
+    _send: trio.MemorySendChannel[Outcome]
+    _next: deque[tuple[_BeamTask, Expansion]] = attrs.field(factory=deque, init=False)
+
+    def begin(self, expansion: Expansion) -> None:
+        self._next.append((self._held.pop(expansion.rank), expansion))
+        self._nursery.start_soon(self._run_next)
+
+    async def _run_next(self) -> None:
+        task, expansion = self._next.popleft()
+        trio.lowlevel.current_task().name = f"beam {expansion.rank}"
+        await task.run(expansion, self._send)
 
 
 class _BeamTask:
