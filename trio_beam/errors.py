@@ -197,7 +197,17 @@ WITHOUT_LOGPROBS = (
 
 
 class LogprobsUnavailable(EndpointError):
-    """The response has no log-probabilities, so nothing can be scored."""
+    """The response has no log-probabilities, so nothing can be scored.
+
+    Attributes:
+        by_chance: whether another sample may have them.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", attempts: int = 0, by_chance: bool = False
+    ) -> None:
+        super().__init__(message, url=url, attempts=attempts)
+        self.by_chance = by_chance
 
 
 def one_block_only() -> RequestRejected:

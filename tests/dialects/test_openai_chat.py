@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.dialects.replay import Capture, ask, beam_of, capture, encode, only, read, sent
-from trio_beam.errors import LogprobsUnavailable
+from trio_beam.dialects.openai_wire import decoder
+from trio_beam.errors import LogprobsUnavailable, RequestRejected
 
 
 @pytest.mark.parametrize(
@@ -130,3 +133,18 @@ def test_the_request_is_that_of_the_recording() -> None:
     del asked["return_token_ids"]
     assert request.path == "/chat/completions"
     assert sent(request) == asked | {"top_p": 1}
+
+
+def test_a_refusal_is_told_in_its_own_words_when_it_was_streamed() -> None:
+    deltas = [
+        {"role": "assistant", "content": None},
+        {"refusal": "I can't"},
+        {"refusal": " do it."},
+    ]
+    events = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    with pytest.raises(RequestRejected) as caught:
+        decoder(top=False, stream=True, n=1)(body.encode())
+    assert caught.value.message == """the model refused to answer: "I can't do it.\""""
+    assert (caught.value.status, caught.value.code) == (200, "refusal")

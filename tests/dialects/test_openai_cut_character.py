@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.dialects.replay import ask, capture, encode, only, read
+from tests.dialects.replay import Replayed, ask, capture, encode, only, prepared, read, replay, sent
 from trio_beam.core.beam import Beam
+from trio_beam.dialects.common.exchange import ExchangeResult
 from trio_beam.errors import LogprobsUnavailable
+
+CUT = "xllamacpp__completions_utf8_mt1"
 
 
 @pytest.mark.parametrize(
@@ -28,7 +31,7 @@ def test_a_cut_character_leaves_the_text(case: str, generated: int) -> None:
     "case", ["xllamacpp__completions_utf8_mt1", "xllamacpp__completions_utf8_mt2"]
 )
 def test_a_block_of_nothing_but_a_cut_character(case: str) -> None:
-    with pytest.raises(LogprobsUnavailable):
+    with pytest.raises(LogprobsUnavailable, match="ends inside its first character"):
         read(case)
 
 
@@ -87,3 +90,27 @@ def test_a_character_that_the_model_wrote_stays() -> None:
     continuation = only(ask(recorded, encode(answer)).value)
     assert continuation.data.decode() == ", I've\ufffd"
     assert continuation.exact
+
+
+def next_tokens(*answers: bytes) -> Replayed[ExchangeResult]:
+    """Ask for the two most probable next tokens."""
+    dialect = capture(CUT).dialect()
+    request = capture(CUT).request(n=2, enumerate=True, top_logprobs=0)
+    return replay(dialect.enumerate(prepared(dialect, "p"), request), *answers)
+
+
+def test_next_tokens_are_shown_by_another_sample_than_a_cut_character() -> None:
+    cut = capture(CUT)
+    whole = capture("xllamacpp__completions_logprobs").answer()
+    choice = whole["choices"][0]
+    choice["text"] = ","
+    choice["logprobs"]["content"] = choice["logprobs"]["content"][:1]
+    found = next_tokens(cut.body, cut.body, encode(whole))
+    assert [block.data for block in found.value.continuations] == [b",", b" in"]
+    assert len({sent(request)["seed"] for request in found.requests}) == 3
+    assert found.value.extra_generated == 3
+
+
+def test_next_tokens_that_no_sample_shows() -> None:
+    with pytest.raises(LogprobsUnavailable, match="sampled 8 times"):
+        next_tokens(*[capture(CUT).body] * 8)

@@ -96,7 +96,7 @@ async def test_a_number_of_slots_that_cannot_be(slots: bytes) -> None:
     async with bad_peer(lambda request: HEALTHY, dialect="llama_cpp") as healthy:
         right = await healthy.result()
     async with bad_peer(script, dialect="auto") as peer:
-        with trio.fail_after(1):
+        with trio.fail_after(20):
             assert found(await peer.result()) == found(right)
 
 

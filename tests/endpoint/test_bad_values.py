@@ -225,7 +225,7 @@ async def test_every_value_in_every_other_type(name: str) -> None:
                 try:
                     result = await beam_search(peer.endpoint, "p", config)
                 except SearchFailed as error:
-                    kinds = {type(failure.error) for failure in error.failures}
+                    kinds: set[type] = {type(failure.error) for failure in error.failures}
                     assert kinds <= {MalformedResponse, LogprobsUnavailable}, (place, value)
                     failed += 1
                 else:

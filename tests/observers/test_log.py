@@ -55,7 +55,7 @@ async def test_chains_and_failures(caplog: pytest.LogCaptureFixture) -> None:
         await trio_beam.search(FakeEndpoint(before=fail), "x", CONFIG, observers=[Log()])
     *_, failed, stopped = caplog.records
     assert (failed.levelname, stopped.levelname) == ("WARNING", "ERROR")
-    assert failed.getMessage() == r"round 1: beam 0 failed after 0 attempts: lost\n\x1b[2J"
+    assert failed.getMessage() == r"round 1: beam 0 failed: lost\n\x1b[2J"
 
 
 async def test_without_a_level_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ class Pace:
         seconds = (self.clock() if self._end is None else self._end) - self._start
         now = self.done - self._before
         said = [f"{self.tokens:,} tokens"]
-        if seconds > 0:
+        if seconds > 0 and self._before < self.total:
             said += [_rate(now / seconds, self._unit)] if self._unit else []
             said.append(f"{self.tokens / seconds:,.0f} tokens/s")
         said.append(self._usage.price_in_words)

@@ -10,6 +10,7 @@ from trio_beam.core.block import STOP, Continuation, Token, make_tokens
 from trio_beam.core.language_model import SampleRequest
 from trio_beam.core.tool_calls import ToolCall, as_text
 from trio_beam.dialects.common.agreement import agrees, unmarked
+from trio_beam.dialects.common.detokenize import BROKEN
 from trio_beam.dialects.common.finish import is_cut, is_end, reason_of
 from trio_beam.dialects.common.sampled_tokens import (
     NO_LOGPROB,
@@ -137,6 +138,12 @@ def _check_nothing_is_hidden(
 def _without_tokens(
     choice: AnyChoice, text: str, request: SampleRequest, generated: int
 ) -> Continuation:
+    if text and not text.strip(BROKEN):
+        raise LogprobsUnavailable(
+            "the block ends inside its first character, of which the server shows no log-probabilities: ask"
+            " for more tokens at once (tokens_per_step)",
+            by_chance=True,
+        )
     if text:
         raise LogprobsUnavailable(
             f"the server sent text without log-probabilities: {WITHOUT_LOGPROBS}"
@@ -226,7 +233,7 @@ def _closest(joined: bytes, readings: list[str]) -> bytes:
 
     An incomplete character shows as U+FFFD at the end; resending it would corrupt the prompt.
     """
-    whole = [_encode(text.rstrip("\ufffd")) for text in readings]
+    whole = [_encode(text.rstrip(BROKEN)) for text in readings]
     if joined in whole:
         return joined
     return next((data for data in whole if data.startswith(joined)), whole[0])

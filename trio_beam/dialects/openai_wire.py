@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from trio_beam.core.printable import printable
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.dialects.common.dialect import check_choices
 from trio_beam.dialects.common.encoding import Byte, count_in, decoder_of
@@ -26,7 +27,7 @@ from trio_beam.dialects.common.usage_counts import (
     written_tokens,
 )
 from trio_beam.dialects.common.watch import Logprobs as TokenLogprobs
-from trio_beam.errors import EndpointError, MalformedResponse
+from trio_beam.errors import EndpointError, MalformedResponse, RequestRejected
 
 #: Types of the parts of a message that are its text.
 _TEXT_TYPES = ("text", "output_text")
@@ -120,6 +121,8 @@ class Message(msgspec.Struct):
         return "content" if any(not _thinking_in(part) for part in odd) else ""
 
 
+#: Characters of a refusal that an error shows.
+_MAX_SHOWN = 200
 #: Fields of a message that are no text.
 _INSTEAD_OF_TEXT = ("refusal", "tool_calls", "function_call")
 
@@ -249,6 +252,8 @@ def _add_elsewhere(message: Message, delta: Message) -> Message:
     calls = delta.call_pieces
     if calls:
         message.tool_calls = [*(message.tool_calls or ()), *calls]
+    elif delta.refusal:
+        message.refusal = (message.refusal or "") + (_text_of(delta.refusal) or "")
     else:
         setattr(message, delta.elsewhere, getattr(delta, delta.elsewhere))
     return message
@@ -371,4 +376,8 @@ def _instead_of_choices(completion: AnyCompletion) -> Exception:
 def _failure_in(choice: AnyChoice) -> EndpointError | None:
     if choice.error is not None:
         return error_inside(choice.error)
+    if choice.message and choice.message.refusal and not choice.content:
+        words = (_text_of(choice.message.refusal) or "")[:_MAX_SHOWN]
+        message = f"the model refused to answer: {printable(words)!r}"
+        return RequestRejected(message, status=200, code="refusal")
     return failure_of(choice.finish_reason)

@@ -58,7 +58,7 @@ _RECORDS: dict[type[Event], tuple[int, str]] = {
     ),
     BeamFailed: (
         logging.WARNING,
-        "round %(round)d: beam %(rank)d failed after %(attempts)d attempts: %(error)s",
+        "round %(round)d: beam %(rank)d failed: %(error)s",
     ),
     RoundFinished: (
         logging.INFO,

@@ -42,6 +42,8 @@ from trio_beam.errors import (
 
 T = TypeVar("T")
 Api: TypeAlias = Literal["auto", "completions", "chat"]
+#: Maximum number of samples taken for the alternatives of one: a part of a character may show none.
+_MAX_SAMPLED = 8
 
 
 class Dialect(ABC):
@@ -184,15 +186,25 @@ class Dialect(ABC):
         one = attrs.evolve(
             request, n=1, max_tokens=1, top_logprobs=request.n, temperature=1.0, enumerate=False
         )
-        result = yield from self.sample(prepared, one)
-        block = result.continuations[0]
-        tokens = block.tokens
-        if len(tokens) != 1:
-            raise LogprobsUnavailable("the server lists no next tokens: it sampled none")
-        return attrs.evolve(
-            result,
-            continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
-            extra_generated=result.extra_generated + 1,
+        for failed in range(_MAX_SAMPLED):
+            if one.seed is not None:
+                one = attrs.evolve(one, seed=one.seed + 1)
+            try:
+                result = yield from self.sample(prepared, one)
+            except LogprobsUnavailable as error:
+                if not error.by_chance:
+                    raise
+                continue
+            tokens = result.continuations[0].tokens
+            if len(tokens) == 1:
+                return attrs.evolve(
+                    result,
+                    continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
+                    extra_generated=result.extra_generated + failed + 1,
+                )
+        raise LogprobsUnavailable(
+            f"the server lists no next tokens: it has sampled {_MAX_SAMPLED} times, each time the end of the"
+            " text or a part of a character, of which it shows nothing"
         )
 
     def _constraint(self, prompt: Prompt) -> dict[str, Any]:

@@ -59,7 +59,11 @@ for _name, _change, _words in (
         lambda text: {"content": [{"type": "thinking", "thinking": text}]},
         "thinking apart",
     ),
-    ("in a refusal", lambda text: {"content": None, "refusal": "I cannot"}, "refusal"),
+    (
+        "in a refusal",
+        lambda text: {"content": None, "refusal": "I cannot"},
+        "the model refused to answer: 'I cannot'",
+    ),
     (
         "in tool calls",
         lambda text: {"content": None, "tool_calls": [{"function": {"name": "f"}}]},

@@ -1,0 +1,89 @@
+"""What the earlier runs in a folder have done and cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from trio_beam.batch.folder import Answer, Expense, RunChanged
+from trio_beam.batch.work import WorkList
+from trio_beam.core.price import add_dollars, dollars
+from trio_beam.records.run_stopped import RunStopped
+
+#: Changed prompts that a message names.
+_NAMED = 3
+
+
+@attrs.define
+class EarlierRuns:
+    """Counts the outcomes of earlier runs as they are read.
+
+    Attributes:
+        answered, failed: number of outcomes.
+        done: number of those whose prompts are unchanged.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    done: int = 0
+    _costs: list[float] = attrs.field(factory=list)
+    _changed: list[str] = attrs.field(factory=list)
+    _changed_failures: int = 0
+
+    def note(self, answer: Answer, todo: WorkList) -> None:
+        """Count an outcome, and take its prompt off the list."""
+        verdict = todo.note_done(answer.id, answer.digest)
+        if answer.cost is not None:
+            self._costs.append(answer.cost)
+        if answer.error:
+            self.failed += 1
+        else:
+            self.answered += 1
+        if verdict == "done":
+            self.done += 1
+            return
+        word = "is not in the file any more" if verdict == "gone" else "has another prompt now"
+        self._changed.append(f"{answer.id!r} {word}")
+        self._changed_failures += bool(answer.error)
+
+    def note_expense(self, expense: Expense) -> None:
+        """Count what a search without an outcome has cost."""
+        self._costs.append(expense.cost)
+
+    def check(self, prompts: Path, out: Path) -> None:
+        """Raise `RunChanged` if prompts with an outcome have changed.
+
+        Args:
+            prompts: their file.
+            out: folder of the run.
+        """
+        if not self._changed:
+            return
+        named = "; ".join(self._changed[:_NAMED])
+        left = len(self._changed) - _NAMED
+        more = f", and {left} more" if left > 0 else ""
+        advice = "Name another folder, or add --allow-changes to keep these answers and go on"
+        if self._changed_failures == len(self._changed):
+            advice = (
+                "They had failed: add --retry-failed to search for them as they are now, or"
+                " --allow-changes to leave them as they were"
+            )
+        raise RunChanged(f"{prompts} has changed since {out} was begun: {named}{more}. {advice}")
+
+    def money_left(self, limit: float | None) -> dict[str, float]:
+        """Return what the rest of a run may cost, as a server's argument; none without a limit.
+
+        Args:
+            limit: US dollars for all runs in the folder; None: unlimited.
+
+        Raises:
+            RunStopped: nothing is left.
+        """
+        if limit is None:
+            return {}
+        spent = add_dollars(*self._costs)
+        if spent >= limit:
+            words = f"the run has cost {dollars(spent)} already, as much as --max-run-cost allows"
+            raise RunStopped(words)
+        return {"max_cost": add_dollars(limit, -spent)}
