@@ -81,6 +81,7 @@ async def test_a_client_that_hangs_up_frees_the_model(
         "stream": streamed,
         "max_tokens": 900,
         "search": {"tokens_per_step": 900, "early_stopping": False},
+        "ignore_eos": True,
     }
 
     async def remaining(model: Any) -> list[int]:

@@ -16,7 +16,13 @@ from trio_beam import BeamSearchConfig, Endpoint, beam_search
 
 #: As many tokens as there is room for; nobody waits for them.
 CONFIG = BeamSearchConfig(
-    beam_width=2, n_per_beam=1, tokens_per_step=900, max_tokens=900, seed=1, early_stopping=False
+    beam_width=2,
+    n_per_beam=1,
+    tokens_per_step=900,
+    max_tokens=900,
+    seed=1,
+    early_stopping=False,
+    extra_body={"ignore_eos": True},
 )
 #: Half of what the search would have generated.
 HALF = 900

@@ -11,7 +11,12 @@ from trio_beam import BeamSearchConfig, Endpoint, beam_search
 
 #: So long that nothing would end by itself while it is waited for.
 LONG = BeamSearchConfig(
-    beam_width=1, n_per_beam=2, tokens_per_step=900, max_tokens=900, early_stopping=False
+    beam_width=1,
+    n_per_beam=2,
+    tokens_per_step=900,
+    max_tokens=900,
+    early_stopping=False,
+    extra_body={"ignore_eos": True},
 )
 
 
