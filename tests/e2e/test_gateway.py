@@ -80,8 +80,11 @@ async def test_a_client_that_hangs_up_frees_the_model(
         "messages": HI,
         "stream": streamed,
         "max_tokens": 900,
-        "search": {"tokens_per_step": 900, "early_stopping": False},
-        "ignore_eos": True,
+        "search": {
+            "tokens_per_step": 900,
+            "early_stopping": False,
+            "extra_body": {"ignore_eos": True},
+        },
     }
 
     async def remaining(model: Any) -> list[int]:

@@ -31,7 +31,7 @@ async def tokens_until_idle(client: httpx.AsyncClient) -> int:
     return max((first[slot] - last[slot] for slot in first), default=0)
 
 
-async def test_a_settled_vote_leaves_nothing_running(own_embedded_url: str) -> None:
+async def test_a_settled_vote_leaves_nothing_running(own_base_url: str) -> None:
     # Texts of one length: the next ones begin when the first are done, just before these settle it.
     config = self_consistency(
         12,
@@ -43,8 +43,8 @@ async def test_a_settled_vote_leaves_nothing_running(own_embedded_url: str) -> N
     )
     with trio.fail_after(120):
         async with (
-            bare_client(own_embedded_url, timeout=60) as client,
-            Endpoint(own_embedded_url) as endpoint,
+            bare_client(own_base_url, timeout=60) as client,
+            Endpoint(own_base_url) as endpoint,
         ):
             result = await search(endpoint, "Count: 1, 2, 3,", config)
             assert await tokens_until_idle(client) < FEW
@@ -56,15 +56,15 @@ async def test_a_settled_vote_leaves_nothing_running(own_embedded_url: str) -> N
     assert result.usage.requests - result.usage.cancelled < 12
 
 
-async def test_a_text_is_given_up_while_it_streams(own_embedded_url: str) -> None:
+async def test_a_text_is_given_up_while_it_streams(own_base_url: str) -> None:
     confidence = Confidence(warm_up=2, keep=0.1, window=6, top=5)
     config = self_consistency(
         7, "[0-9]+", by="confidence", confidence=confidence, max_tokens=80, seed=3
     )
     with trio.fail_after(120):
         async with (
-            bare_client(own_embedded_url, timeout=60) as client,
-            Endpoint(own_embedded_url) as endpoint,
+            bare_client(own_base_url, timeout=60) as client,
+            Endpoint(own_base_url) as endpoint,
         ):
             result = await search(endpoint, "Once upon a time there were 7 dwarfs and", config)
             assert await tokens_until_idle(client) < FEW
