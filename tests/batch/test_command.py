@@ -54,7 +54,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path, server: tuple[str, list[dict[st
     asked = len(server[1])
     done = invoke(server, prompts, "--out", out, "--parquet", "--beams")
     assert done.exit_code == 0, done.stderr
-    assert "2 prompts are done already, 4 are left" in done.stderr
+    assert "2 prompts done already, 4 left" in done.stderr
     answers = read(out)
     assert sorted(one.id for one in answers) == list("012345")
     assert parquet.read_table(out / "results.parquet").column("id").to_pylist() == [
@@ -87,6 +87,25 @@ def test_what_has_changed_is_named_and_nothing_is_touched(
     assert (out / "results.jsonl").read_bytes() == before
     done = invoke(server, prompts, "--out", out, "--allow-changes")
     assert done.exit_code == 0, done.stderr
+
+
+def test_a_prompt_that_failed_and_was_mended_is_searched_again(
+    tmp_path: Path, server: tuple[str, list[dict[str, Any]]]
+) -> None:
+    prompts, out = tmp_path / "prompts.jsonl", tmp_path / "out"
+    row = {"id": "a", "prompt": "p", "search": {"max_tokens": -1}}
+    prompts.write_text(json.dumps(row) + "\n")
+    assert invoke(server, prompts, "--out", out).exit_code == 1
+    prompts.write_text(json.dumps(row | {"search": {"max_tokens": 2}}) + "\n")
+    done = invoke(server, prompts, "--out", out)
+    assert done.exit_code == 1
+    assert "add --retry-failed to search for it as it is now" in done.stderr
+    done = invoke(server, prompts, "--out", out, "--retry-failed")
+    assert done.exit_code == 0, done.stderr
+    assert f"1 answer in {out / 'results.jsonl'};" in done.stderr
+    done = invoke(server, prompts, "--out", out)
+    assert "1 prompt done already, 0 left" in done.stderr
+    assert "/s" not in done.stderr  # no rate of nothing
 
 
 def test_another_model_at_the_same_server_is_noticed(tmp_path: Path) -> None:
@@ -128,7 +147,7 @@ def test_the_closing_line_counts_what_the_folder_has(tmp_path: Path) -> None:
         for _ in range(2):
             done = invoke((url, []), prompts, "--out", out, "--price-input", 1, "--price-output", 1)
             assert done.exit_code == 1
-            assert f"3 answers in {out / 'results.jsonl'}, 1 prompts without one in" in done.stderr
+            assert f"3 answers in {out / 'results.jsonl'}, 1 prompt without one in" in done.stderr
             assert "unknown price" not in done.stderr  # what was refused has cost nothing
 
 

@@ -45,7 +45,7 @@ def test_a_run_says_how_far_its_batch_is(tmp_path: Path, monkeypatch: pytest.Mon
     assert lines[0] == "batch batch-1 has begun"
     assert "batch batch-1: in_progress, 0 of 4 answered" in lines
     assert "4 answers in" in lines[-1]
-    assert "4 prompts are done already, 0 are left" in again.stderr
+    assert "4 prompts done already, 0 left" in again.stderr
     assert len(provider.batches) == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "results.jsonl",

@@ -162,7 +162,7 @@ def test_a_lost_machine_and_a_lost_server_change_nothing(
         assert line_of(cluster) == "killed"
         tell(other)
         stderr = runs.end(run)
-        assert "5 prompts are done already, 35 are left" in stderr
+        assert "5 prompts done already, 35 left" in stderr
         assert re.search(r"40 answers in .*, \$0\.00\d+", stderr), stderr
     assert answers(out) == expected
     assert not left_behind()

@@ -66,8 +66,8 @@ class EarlierRuns:
         advice = "Name another folder, or add --allow-changes to keep these answers and go on"
         if self._changed_failures == len(self._changed):
             advice = (
-                "They had failed: add --retry-failed to search for them as they are now, or"
-                " --allow-changes to leave them as they were"
+                "What has changed had failed: add --retry-failed to search for it as it is now, or"
+                " --allow-changes to leave it as it was"
             )
         raise RunChanged(f"{prompts} has changed since {out} was begun: {named}{more}. {advice}")
 

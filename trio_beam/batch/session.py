@@ -39,6 +39,7 @@ from trio_beam.command.server_options import (
 )
 from trio_beam.command.strategy_options import strategy_values
 from trio_beam.core.events import Observer
+from trio_beam.core.printable import counted
 from trio_beam.endpoint.endpoint import Endpoint
 from trio_beam.local.server import serve_local
 from trio_beam.records import RecordsUnusable
@@ -211,7 +212,7 @@ class BatchSession:
     async def _search(self, nursery: trio.Nursery, todo: WorkList, folder: Folder) -> int:
         self._left = self._limited(todo.left())
         if self._earlier.done and not self._given["quiet"]:
-            say(f"{self._earlier.done:,} prompts are done already, {self._left:,} are left")
+            say(f"{counted(self._earlier.done, 'prompt')} done already, {self._left:,} left")
         await self._run(nursery, todo, folder, self._left, self._engine)
         folder.sync()
         assert self._progress is not None
@@ -232,10 +233,10 @@ class BatchSession:
         assert self._progress is not None
         answers = self._earlier.answered + self._progress.done - self._progress.failed
         failed = self._earlier.failed + self._progress.failed
-        said = f"{answers:,} answers in {self._out / ANSWERS}"
+        said = f"{counted(answers, 'answer')} in {self._out / ANSWERS}"
         if failed:
             said += (
-                f", {failed:,} prompts without one in {self._out / FAILURES}"
+                f", {counted(failed, 'prompt')} without one in {self._out / FAILURES}"
                 " (--retry-failed tries them again)"
             )
         return f"{said}; {self._progress}"
