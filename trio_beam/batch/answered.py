@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 from trio_beam.batch.folder import Answer
 from trio_beam.batch.prompts import PromptRecord
@@ -106,6 +105,9 @@ class AnsweredSearches:
         async def search() -> None:
             nonlocal outcome
             outcome = await searcher.answer(record)
+
+        # It imports pytest, where that is installed.
+        from trio.testing import wait_all_tasks_blocked  # noqa: PLC0415
 
         async with endpoint, trio.open_nursery() as nursery:
             nursery.start_soon(search)
