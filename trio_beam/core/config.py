@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import attrs
@@ -184,25 +185,25 @@ class BeamSearchConfig(Strategy):
             found["block"] = "with tokens_per_step=1 each block is one token"
         return found
 
-    @property
+    @cached_property
     def selection_part(self) -> Selection:
         """The selection as an object, even if given by name."""
         found: Selection = SELECTIONS.part(self.selection)
         return found
 
-    @property
+    @cached_property
     def scorer_part(self) -> AnyScorer:
         """The scorer as an object, even if given by name."""
         found: AnyScorer = SCORERS.part(self.scorer)
         return found
 
-    @property
+    @cached_property
     def answer_part(self) -> AnswerRule:
         """The answer rule as an object, even if given by name."""
         found: AnswerRule = ANSWERS.part(self.answer)
         return found
 
-    @property
+    @cached_property
     def block_part(self) -> Steps | None:
         """The rule for the end of a block as an object, even if given by name."""
         found: Steps | None = BLOCKS.part(self.block)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import attrs
 import pytest
 
 from tests.core.builders import answer, block, opened
@@ -96,7 +97,7 @@ def test_a_scorer_that_does_not_return_one_number_for_each(
         return scores
 
     monkeypatch.setitem(SCORERS._entries(), "power", bad)
-    state = BeamSearchMachine(CONFIG)
+    state = BeamSearchMachine(attrs.evolve(CONFIG))  # which looks the name up anew
     opened(state)
     state.receive(answer(0, block("a")))
     step = state.step()
