@@ -14,9 +14,7 @@ from trio_beam.batch.session import BatchSession
 from trio_beam.command.cache import cache_option
 from trio_beam.command.embedded import model_file_option
 from trio_beam.command.help import Choice, Command, option
-from trio_beam.command.observing import (
-    observing_options,
-)
+from trio_beam.command.observing import observing_options
 from trio_beam.command.price_options import price_options
 from trio_beam.command.runner import plain_errors, run
 from trio_beam.command.server_options import (

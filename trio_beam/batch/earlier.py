@@ -27,15 +27,15 @@ class EarlierRuns:
     answered: int = 0
     failed: int = 0
     done: int = 0
-    _costs: list[float] = attrs.field(factory=list)
-    _changed: list[str] = attrs.field(factory=list)
+    _spent: float = 0.0
+    _changed: int = 0
     _changed_failures: int = 0
+    _named: list[str] = attrs.field(factory=list)
 
     def note(self, answer: Answer, todo: WorkList) -> None:
         """Count an outcome, and take its prompt off the list."""
         verdict = todo.note_done(answer.id, answer.digest)
-        if answer.cost is not None:
-            self._costs.append(answer.cost)
+        self._spent = add_dollars(self._spent, answer.cost or 0.0)
         if answer.error:
             self.failed += 1
         else:
@@ -43,13 +43,16 @@ class EarlierRuns:
         if verdict == "done":
             self.done += 1
             return
-        word = "is not in the file any more" if verdict == "gone" else "has another prompt now"
-        self._changed.append(f"{answer.id!r} {word}")
+        self._changed += 1
         self._changed_failures += bool(answer.error)
+        if len(self._named) < _NAMED:
+            gone = verdict == "gone"
+            word = "is not in the file any more" if gone else "has another prompt now"
+            self._named.append(f"{answer.id!r} {word}")
 
     def note_expense(self, expense: Expense) -> None:
         """Count what a search without an outcome has cost."""
-        self._costs.append(expense.cost)
+        self._spent = add_dollars(self._spent, expense.cost)
 
     def check(self, prompts: Path, out: Path) -> None:
         """Raise `RunChanged` if prompts with an outcome have changed.
@@ -60,16 +63,15 @@ class EarlierRuns:
         """
         if not self._changed:
             return
-        named = "; ".join(self._changed[:_NAMED])
-        left = len(self._changed) - _NAMED
-        more = f", and {left} more" if left > 0 else ""
+        more = self._changed - len(self._named)
+        named = "; ".join(self._named) + (f", and {more:,} more" if more else "")
         advice = "Name another folder, or add --allow-changes to keep these answers and go on"
-        if self._changed_failures == len(self._changed):
+        if self._changed_failures == self._changed:
             advice = (
                 "What has changed had failed: add --retry-failed to search for it as it is now, or"
                 " --allow-changes to leave it as it was"
             )
-        raise RunChanged(f"{prompts} has changed since {out} was begun: {named}{more}. {advice}")
+        raise RunChanged(f"{prompts} has changed since {out} was begun: {named}. {advice}")
 
     def money_left(self, limit: float | None) -> dict[str, float]:
         """Return what the rest of a run may cost, as a server's argument; none without a limit.
@@ -82,8 +84,7 @@ class EarlierRuns:
         """
         if limit is None:
             return {}
-        spent = add_dollars(*self._costs)
-        if spent >= limit:
-            words = f"the run has cost {dollars(spent)} already, as much as --max-run-cost allows"
-            raise RunStopped(words)
-        return {"max_cost": add_dollars(limit, -spent)}
+        if self._spent >= limit:
+            spent = dollars(self._spent)
+            raise RunStopped(f"the run has cost {spent} already, as much as --max-run-cost allows")
+        return {"max_cost": add_dollars(limit, -self._spent)}

@@ -33,10 +33,7 @@ from trio_beam.command.observing import (
 )
 from trio_beam.command.output import say, write
 from trio_beam.command.price_options import prices_from
-from trio_beam.command.server_options import (
-    headers_and_keys,
-    rate_values,
-)
+from trio_beam.command.server_options import headers_and_keys, rate_values
 from trio_beam.command.strategy_options import strategy_values
 from trio_beam.core.events import Observer
 from trio_beam.core.printable import counted

@@ -56,10 +56,7 @@ _RECORDS: dict[type[Event], tuple[int, str]] = {
         logging.DEBUG,
         "round %(round)d: beam %(rank)d has %(candidates)d candidates, %(tokens)d tokens",
     ),
-    BeamFailed: (
-        logging.WARNING,
-        "round %(round)d: beam %(rank)d failed: %(error)s",
-    ),
+    BeamFailed: (logging.WARNING, "round %(round)d: beam %(rank)d failed: %(error)s"),
     RoundFinished: (
         logging.INFO,
         "round %(round)d: %(active)d active, %(ended)d ended, best score %(best_score).4f",
