@@ -107,8 +107,10 @@ def test_next_tokens_are_shown_by_another_sample_than_a_cut_character() -> None:
     choice["logprobs"]["content"] = choice["logprobs"]["content"][:1]
     found = next_tokens(cut.body, cut.body, encode(whole))
     assert [block.data for block in found.value.continuations] == [b",", b" in"]
-    assert len({sent(request)["seed"] for request in found.requests}) == 3
+    assert [sent(request)["seed"] for request in found.requests] == [7, 8, 9]
+    # All three are paid for.
     assert found.value.extra_generated == 3
+    assert found.value.prompt_tokens == 3 * whole["usage"]["prompt_tokens"]
 
 
 def test_next_tokens_that_no_sample_shows() -> None:

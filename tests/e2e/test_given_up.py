@@ -5,21 +5,13 @@ from __future__ import annotations
 import httpx
 import trio
 
-from tests.e2e.bare import bare_client
+from tests.e2e.bare import bare_client, remaining
 from trio_beam import Confidence, Endpoint, search
 from trio_beam.core.block import LOW_CONFIDENCE
 from trio_beam.strategies import self_consistency
 
 #: Far more than a server needs to notice that nobody waits, and far fewer than are left of a text just begun.
 FEW = 40
-
-
-async def remaining(client: httpx.AsyncClient) -> dict[int, int]:
-    """Tokens that are still to come of each request, by the number of its slot."""
-    slots = (await client.get("/slots")).json()
-    return {
-        slot["id"]: slot["next_token"][0]["n_remain"] for slot in slots if slot["is_processing"]
-    }
 
 
 async def tokens_until_idle(client: httpx.AsyncClient) -> int:

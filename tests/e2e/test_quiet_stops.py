@@ -11,28 +11,12 @@ from collections.abc import Awaitable, Callable
 import httpx
 import trio
 
-from tests.e2e.bare import bare_client
-from trio_beam import BeamSearchConfig, Endpoint, beam_search
+from tests.e2e.bare import LONG, bare_client, remaining
+from trio_beam import Endpoint, beam_search
 
-#: As many tokens as there is room for; nobody waits for them.
-CONFIG = BeamSearchConfig(
-    beam_width=2,
-    n_per_beam=1,
-    tokens_per_step=900,
-    max_tokens=900,
-    seed=1,
-    early_stopping=False,
-    extra_body={"ignore_eos": True},
-)
 #: Half of what the search would have generated.
 HALF = 900
 PROMPT = "1, 2, 3, 4, 5, 6,"
-
-
-async def busy(client: httpx.AsyncClient) -> int:
-    """How many slots work."""
-    slots = (await client.get("/slots")).json()
-    return sum(slot["is_processing"] for slot in slots)
 
 
 async def generated(client: httpx.AsyncClient) -> int:
@@ -53,10 +37,10 @@ async def cancel_in_the_middle(client: httpx.AsyncClient, base_url: str) -> None
     """Search until both of its samples are being generated."""
 
     async def under_way() -> bool:
-        return await busy(client) == 2
+        return len(await remaining(client)) == 2
 
     async with Endpoint(base_url) as endpoint, trio.open_nursery() as nursery:
-        nursery.start_soon(beam_search, endpoint, PROMPT, CONFIG)
+        nursery.start_soon(beam_search, endpoint, PROMPT, LONG)
         await until(under_way)
         nursery.cancel_scope.cancel()
     assert endpoint.statistics().in_flight == 0
@@ -67,7 +51,7 @@ async def test_without_streams_a_quiet_server_stops_too(own_embedded_url: str) -
         async with bare_client(own_embedded_url, timeout=None) as client:
 
             async def idle() -> bool:
-                return not await busy(client)
+                return not await remaining(client)
 
             await until(idle)
             before = await generated(client)

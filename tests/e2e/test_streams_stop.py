@@ -6,18 +6,8 @@ import httpx
 import pytest
 import trio
 
-from tests.e2e.bare import bare_client
-from trio_beam import BeamSearchConfig, Endpoint, beam_search
-
-#: So long that nothing would end by itself while it is waited for.
-LONG = BeamSearchConfig(
-    beam_width=1,
-    n_per_beam=2,
-    tokens_per_step=900,
-    max_tokens=900,
-    early_stopping=False,
-    extra_body={"ignore_eos": True},
-)
+from tests.e2e.bare import LONG, bare_client, remaining
+from trio_beam import Endpoint, beam_search
 
 
 @pytest.mark.parametrize("busy", [False, True])
@@ -31,11 +21,9 @@ async def test_a_stream_that_is_cancelled_frees_the_server(
         while True:
             (await client.post("/completion", json=body)).raise_for_status()
 
-    async def remaining(client: httpx.AsyncClient) -> list[int]:
-        """Tokens that are still to come of each long one."""
-        slots = (await client.get("/slots")).json()
-        counts = [slot["next_token"][0]["n_remain"] for slot in slots if slot["is_processing"]]
-        return [count for count in counts if count > 10]
+    async def long_ones(client: httpx.AsyncClient) -> list[int]:
+        """Tokens that are still to come of each long text."""
+        return [count for count in (await remaining(client)).values() if count > 10]
 
     with trio.fail_after(120):
         async with (
@@ -47,11 +35,11 @@ async def test_a_stream_that_is_cancelled_frees_the_server(
                 nursery.start_soon(keep_busy, client)
             async with trio.open_nursery() as searching:
                 searching.start_soon(beam_search, endpoint, "Once upon a time", LONG)
-                while len(await remaining(client)) < 2:  # noqa: ASYNC110  # of another process
+                while len(await long_ones(client)) < 2:  # noqa: ASYNC110  # of another process
                     await trio.sleep(0.05)
                 searching.cancel_scope.cancel()
             last = [900]
-            while left := await remaining(client):
+            while left := await long_ones(client):
                 last = left
                 await trio.sleep(0.05)
             assert min(last) > 450  # given up, and not run to the end

@@ -18,8 +18,6 @@ ANSWERS, FAILURES, RUN = "results.jsonl", "failures.jsonl", "run.json"
 EXPENSES = "expenses.jsonl"
 #: Temporary, with all files of the same stem: a name that nobody has given to a file of theirs.
 WORK = "trio-beam-work.sqlite"
-
-
 #: In `RUN`, beside what the caller gives: the name of the model, where the server has told it.
 _SERVED = "served_model"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import zlib
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -187,8 +186,7 @@ class Beam:
 
     def replace(self, **changes: Any) -> Beam:
         """Return a copy with some attributes changed."""
-        # In a third of the time of attrs.evolve, in which large searches spent a sixth of theirs.
-        return Beam(**(dict(zip(_NAMES, _values_of(self), strict=True)) | changes))
+        return attrs.evolve(self, **changes)
 
     def same_tokens(self, other: Beam) -> bool:
         """Return whether both have the same tokens. Costs only what they do not share."""
@@ -212,10 +210,6 @@ class Beam:
             characters -= len(parts[-1])
             beam = beam.parent
         return "".join(reversed(parts))
-
-
-_NAMES = tuple(field.name for field in attrs.fields(Beam))
-_values_of = attrgetter(*_NAMES)
 
 
 def _add(before: float | None, more: float | None) -> float | None:

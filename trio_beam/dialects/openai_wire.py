@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from trio_beam.core.printable import printable
 from trio_beam.core.tool_calls import ToolCall
 from trio_beam.dialects.common.dialect import check_choices
 from trio_beam.dialects.common.encoding import Byte, count_in, decoder_of
@@ -378,6 +377,7 @@ def _failure_in(choice: AnyChoice) -> EndpointError | None:
         return error_inside(choice.error)
     if choice.message and choice.message.refusal and not choice.content:
         words = (_text_of(choice.message.refusal) or "")[:_MAX_SHOWN]
-        message = f"the model refused to answer: {printable(words)!r}"
-        return RequestRejected(message, status=200, code="refusal")
+        return RequestRejected(
+            f"the model refused to answer: {words!r}", status=200, code="refusal"
+        )
     return failure_of(choice.finish_reason)

@@ -187,7 +187,7 @@ class Dialect(ABC):
             request, n=1, max_tokens=1, top_logprobs=request.n, temperature=1.0, enumerate=False
         )
         for failed in range(_MAX_SAMPLED):
-            if one.seed is not None:
+            if failed and one.seed is not None:
                 one = attrs.evolve(one, seed=one.seed + 1)
             try:
                 result = yield from self.sample(prepared, one)
@@ -201,6 +201,7 @@ class Dialect(ABC):
                     result,
                     continuations=one_token_blocks(tokens[0].top, request.n, exact=False),
                     extra_generated=result.extra_generated + failed + 1,
+                    prompt_tokens=(failed + 1) * result.prompt_tokens,
                 )
         raise LogprobsUnavailable(
             f"the server lists no next tokens: it has sampled {_MAX_SAMPLED} times, each time the end of the"
